@@ -1,0 +1,64 @@
+# `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format clean
+
+STAMP := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+install: $(STAMP) ## virtual environment in .venv with everything pinned (once; a few minutes)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("s2s needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	echo "Installing into $(VENV) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score the test set (six minutes)
+	@begin=$$SECONDS
+	export PATH="$(abspath $(VENV))/bin:$$PATH"
+	echo "== s2s train recipes/quickstart.yaml"
+	s2s train recipes/quickstart.yaml
+	echo
+	echo "== s2s translate"
+	sentences=$$(printf '%s\n' \
+	  "Où est la gare la plus proche ?" \
+	  "Je voudrais apprendre à jouer du piano." \
+	  "Elle n'a pas encore lu ce livre." \
+	  "Il fait trop froid pour nager aujourd'hui.")
+	echo "$$sentences"
+	echo
+	s2s translate --model runs/quickstart <<< "$$sentences"
+	echo
+	echo "== s2s evaluate --bleu --chrf"
+	s2s evaluate --model runs/quickstart --bleu --chrf
+	echo
+	echo "demo finished in $$((SECONDS - begin)) s"
+
+test: $(STAMP) ## all tests but the slow ones
+	@$(PYTEST)
+
+test-all: $(STAMP) ## the slow ones too
+	@$(PYTEST) -m ''
+
+lint: $(STAMP) ## style and types
+	@$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(STAMP) ## put the code into the project's style
+	@$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean: ## remove the environment and caches (runs/ stays)
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

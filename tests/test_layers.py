@@ -1,0 +1,93 @@
+"""Imports point down, never up, and never sideways between packages of one layer."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "s2s_cli"
+LAYERS = (
+    {"errors", "console"},
+    {"recipe"},
+    {"text"},
+    {"data", "model"},
+    {"search", "checkpoint"},
+    {"inference", "evaluation"},
+    {"training"},
+    {"cli"},
+    {"__init__", "__main__"},  # the doors: the command, and the lazy `Translator`
+)
+LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+TORCH_FREE = {"errors", "console", "recipe", "text", "cli"}
+PUBLIC = {"__version__"}  # what `s2s_cli` itself offers to all layers
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def owner(path: Path) -> str:
+    """The package, or module of the top level, that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute name of everything that is imported, at the top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(["s2s_cli", *path.relative_to(PACKAGE).parent.parts][: -node.level + 1 or None])
+            module = node.module if not node.level else f"{base}.{node.module}" if node.module else base
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def breaches(path: Path) -> list[str]:
+    """The imports of a file that its layer does not allow."""
+    here, found = owner(path), []
+    for line, name in imports(path):
+        root, _, rest = name.partition(".")
+        there = rest.partition(".")[0]
+        if root != "s2s_cli" or there == here or there in PUBLIC:
+            continue
+        if there not in LAYER_OF:
+            found.append(f"{path}:{line}: `{name}` belongs to no layer")
+        elif LAYER_OF[there] >= LAYER_OF[here]:
+            found.append(f"{path}:{line}: {here} (layer {LAYER_OF[here]}) imports {there} (layer {LAYER_OF[there]})")
+    return found
+
+
+def test_every_package_has_a_layer():
+    assert {owner(path) for path in MODULES} <= set(LAYER_OF)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path):
+    assert breaches(path) == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if owner(path) in TORCH_FREE], ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_the_lower_layers_and_the_command_line_do_without_torch(path: Path):
+    assert [name for _, name in imports(path) if name.partition(".")[0] == "torch"] == []
+
+
+def test_a_breach_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("test_layers.PACKAGE", tmp_path)
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "cells.py"
+    path.write_text(
+        "import s2s_cli.recipe\n"
+        "from s2s_cli import console, __version__\n"
+        "from s2s_cli.model.encoder import Encoder\n"
+        "def f():\n    from s2s_cli.training.run import train\n"
+        "from s2s_cli.data import batches\n"
+        "from ..search import beam\n"
+        "from . import encoder\n"
+    )
+    assert sorted(breach.partition(": ")[2] for breach in breaches(path)) == [
+        "model (layer 3) imports data (layer 3)",
+        "model (layer 3) imports search (layer 4)",
+        "model (layer 3) imports training (layer 6)",
+    ]
