@@ -1,0 +1,312 @@
+"""The recipe: everything that one training run depends on, as typed values with a default for all but the data.
+
+The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills these classes from YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are faults, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Languages(Section):
+    source: str
+    """Language code of the source side (ISO 639-1: fr, zh, ...)."""
+    target: str
+    """Language code of the target side; it also selects the tokenizer of sacreBLEU."""
+
+
+class Corpus(Section):
+    """One parallel corpus: two line-aligned files, or two columns of one TSV file. Plain, `.gz` or `.xz`.
+
+    A path is looked for beside the recipe, then in the folder `S2S_DATA` (default `./data`). A path may be a
+    `https://` address, which then needs its SHA-256 and is downloaded once.
+    """
+
+    name: str | None = None
+    """What reports call this corpus; by default the stem of its file."""
+    source: str | None = None
+    """File of the source side (with `target`)."""
+    target: str | None = None
+    """File of the target side (with `source`)."""
+    tsv: str | None = None
+    """One file with a pair a line, columns separated by tabs (instead of `source` and `target`)."""
+    columns: tuple[Positive, Positive] = (1, 2)
+    """Source and target column of `tsv`, counted from 1."""
+    sha256: str | dict[Literal["source", "target", "tsv"], str] | None = None
+    """Expected SHA-256 of the file, or of each file; required for addresses."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Corpus:
+        if (self.tsv is None) == (self.source is None and self.target is None):
+            raise ValueError("give either `tsv`, or `source` and `target`")
+        if self.tsv is None and (self.source is None or self.target is None):
+            raise ValueError("`source` and `target` go together")
+        return self
+
+
+class Cleaning(Section):
+    """Filters of the training pairs. A pair is dropped whole; each rule is counted in the report."""
+
+    max_pieces: Positive = 100
+    """Longest side, in pieces of its tokenizer."""
+    max_length_ratio: PositiveFloat | None = 4.0
+    """Longest side over shortest side, in pieces; short pairs (under 10 pieces) are exempt. `null`: no such rule."""
+    deduplicate: bool = True
+    """Drop exact repetitions of a pair."""
+    drop_identical: bool = True
+    """Drop pairs whose two sides are equal."""
+    drop_overlap: bool = True
+    """Drop pairs of which one side stands in dev or test (same side, case and punctuation aside)."""
+    min_script_share: Probability | None = 0.5
+    """Least share of letters in the script of the language (Latin, Han, ...). `null`: no such rule."""
+
+
+class Data(Section):
+    train: list[Corpus] = Field(min_length=1)
+    """Corpora to learn from."""
+    dev: list[Corpus] = Field(min_length=1)
+    """Corpora to validate on."""
+    test: list[Corpus] = []
+    """Corpora that `s2s evaluate` scores; never seen in training."""
+    cleaning: Cleaning = Cleaning()
+
+
+class SideTokenizer(Section):
+    """How one side is tokenised where it differs from the other; unset keys are those of `tokenizer`."""
+
+    kind: Literal["sentencepiece", "character", "word"] | None = None
+    model: Literal["unigram", "bpe"] | None = None
+    vocabulary: Positive | None = None
+    character_coverage: Annotated[float, Field(gt=0.9, le=1.0)] | None = None
+
+
+class Tokenizer(Section):
+    kind: Literal["sentencepiece", "character", "word"] = "sentencepiece"
+    """`sentencepiece` for real work, `character` and `word` for teaching, labels and spelling."""
+    model: Literal["unigram", "bpe"] = "unigram"
+    """SentencePiece's algorithm."""
+    vocabulary: Annotated[int, Field(ge=8)] = 8000
+    """Largest number of pieces, the four special symbols included."""
+    joint: bool = True
+    """One vocabulary for both sides, or one for each."""
+    character_coverage: Annotated[float, Field(gt=0.9, le=1.0)] = 1.0
+    """Share of characters that get a piece; 0.9995 suits Chinese and Japanese."""
+    sample: Positive = 2_000_000
+    """Most lines (of a uniform sample, never over 24 MiB of text) that the tokenizer is trained on."""
+    source: SideTokenizer | None = None
+    """Other values for the source side (then `joint` is off)."""
+    target: SideTokenizer | None = None
+    """Other values for the target side (then `joint` is off)."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether both sides really share one vocabulary."""
+        return self.joint and self.source is None and self.target is None
+
+
+class Encoder(Section):
+    hidden: Positive = 256
+    """Width of one direction's state."""
+    layers: Positive = 1
+    bidirectional: bool = True
+    residual: bool = False
+    """Add a layer's input to its output, from the second layer on."""
+    summary: Literal["last", "mean", "max"] = "mean"
+    """How the context C is made of the states h_1..h_N."""
+    bridge: Literal["copy", "dense"] = "dense"
+    """q, which makes the decoder's first state of C: q(h) = h, or q(h) = tanh(W h + b)."""
+
+
+class Decoder(Section):
+    hidden: Positive = 512
+    """Width of the state s_t."""
+    layers: Positive = 1
+    residual: bool = False
+    """Add a layer's input to its output, from the second layer on."""
+    context: Literal["initial", "every_step", "attention"] = "attention"
+    """Where the context enters: as first state only, at every step, or anew at every step by attention."""
+    feed_previous: bool = True
+    """Whether the previous output y_{t-1} enters the recurrence."""
+
+
+class Attention(Section):
+    score: Literal["additive", "dot", "scaled_dot", "general"] = "additive"
+    """e_{t,j} = a(s, h_j)."""
+    size: Positive = 512
+    """Width A of the projected queries and keys (`additive`; the others follow the states)."""
+    query: Literal["previous", "current"] = "previous"
+    """s_{t-1} (Bahdanau et al. 2015), or s_t with an attentional layer (Luong et al. 2015)."""
+    input_feeding: bool = True
+    """With `query: current`: the attentional vector enters the next step (Luong et al. 2015, section 3.3)."""
+    heads: Positive = 1
+    """Independent attentions, each over its share of the width."""
+    coverage: bool = False
+    """The score also sees how much attention each position had so far (Tu et al. 2016)."""
+
+
+class Dropout(Section):
+    embedding: Probability = 0.2
+    state: Probability = 0.2
+    """On the states that leave the recurrence (and between layers)."""
+    readout: Probability = 0.2
+    variational: bool = False
+    """One mask for all positions of a sentence (Gal and Ghahramani 2016)."""
+
+
+class Model(Section):
+    cell: Literal["gru", "lstm", "rnn"] = "gru"
+    embedding: Positive = 256
+    encoder: Encoder = Encoder()
+    decoder: Decoder = Decoder()
+    attention: Attention = Attention()
+    dropout: Dropout = Dropout()
+    layer_norm: bool = False
+    """Layer normalisation inside the cells (Ba et al. 2016)."""
+    tied: Literal["none", "target", "all"] = "none"
+    """Share the output projection with the target embedding, or all three tables (which needs a joint vocabulary)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Model:
+        if faults := [*self._bridge_faults(), *self._attention_faults()]:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def _encoder_width(self) -> int:
+        return self.encoder.hidden * (2 if self.encoder.bidirectional else 1)
+
+    def _bridge_faults(self) -> Iterator[str]:
+        width, hidden = self._encoder_width, self.decoder.hidden
+        if self.encoder.bridge == "copy" and self.decoder.context != "every_step" and width != hidden:
+            yield f"encoder.bridge `copy` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
+
+    def _attention_faults(self) -> Iterator[str]:
+        if self.decoder.context != "attention":
+            return
+        width, hidden = self._encoder_width, self.decoder.hidden
+        score, heads = self.attention.score, self.attention.heads
+        if not self.decoder.feed_previous:
+            yield "decoder.context `attention` needs decoder.feed_previous: true"
+        if score in ("dot", "scaled_dot") and width != hidden:
+            yield f"attention.score `{score}` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
+        if self.attention.coverage and score != "additive":
+            yield f"attention.coverage needs attention.score `additive`, not `{score}`"
+        shared = {"decoder.hidden": hidden, "the width of the encoder": width}
+        if score == "additive":
+            shared["attention.size"] = self.attention.size
+        for name, size in shared.items():
+            if size % heads:
+                yield f"attention.heads = {heads} must divide {name} = {size}"
+
+
+class Averaging(Section):
+    """What the exported model is made of."""
+
+    method: Literal["none", "last", "best", "ema"] = "ema"
+    """The best single checkpoint, the mean of the last or the best ones, or an exponential moving average."""
+    count: Positive = 5
+    """Checkpoints to average (`last`, `best`)."""
+    decay: Probability = 0.999
+    """Decay of the moving average (`ema`), an update; it is lower during the first updates."""
+
+
+class Training(Section):
+    batch_tokens: Positive = 2000
+    """Most tokens of a batch: pairs × longest side, padding included."""
+    batch_sentences: Positive | None = None
+    """Most pairs of a batch. `null`: no such limit."""
+    accumulate: Positive = 1
+    """Batches whose gradients make one update."""
+    epochs: Positive = 10
+    """Most passes over the data."""
+    updates: Positive | None = None
+    """Most updates. `null`: no such limit."""
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "inverse_sqrt", "plateau"] = "inverse_sqrt"
+    """After the warm-up: constant, falling with the square root of the update, or reduced when dev stops improving."""
+    warmup: Annotated[int, Field(ge=0)] = 500
+    """Updates over which the learning rate rises from zero."""
+    decay_factor: Probability = 0.7
+    """`plateau`: factor of each reduction."""
+    decay_patience: Positive = 1
+    """`plateau`: validations without progress before a reduction."""
+    betas: tuple[Probability, Probability] = (0.9, 0.98)
+    """Adam's decay rates."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Decoupled weight decay (AdamW)."""
+    label_smoothing: Probability = 0.1
+    clip_norm: PositiveFloat | None = 1.0
+    """Largest norm of the gradient of the mean loss per token. `null`: no clipping."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number type of the matrix products; `auto` takes bf16 where the machine computes it natively."""
+    kernel: Literal["auto", "reference", "fused"] = "auto"
+    """The recurrence: plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Positive | None = None
+    """Processor threads. `null`: one per core."""
+    averaging: Averaging = Averaging()
+    keep_checkpoints: Positive = 3
+    """Newest checkpoints kept, besides the best."""
+    save_every: Positive | None = None
+    """Updates between checkpoints. `null`: one at each validation."""
+
+
+class Validation(Section):
+    every: Positive | None = 500
+    """Updates between validations. `null`: at the end of each epoch."""
+    metric: Literal["loss", "bleu", "chrf"] = "bleu"
+    """What `best` means."""
+    patience: Positive | None = 8
+    """Validations without progress before training stops. `null`: never."""
+    beam: Positive = 1
+    """Beam of the validation's decoding."""
+    max_pairs: Positive | None = None
+    """Most dev pairs that are decoded. `null`: all."""
+
+
+class Decoding(Section):
+    beam: Positive = 5
+    normalization: Literal["wu", "average", "none"] = "wu"
+    """How hypotheses of unlike length compare: the penalty of Wu et al. 2016, the mean per token, or the plain sum."""
+    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
+    min_length: Annotated[int, Field(ge=0)] = 0
+    """Least number of target pieces."""
+    max_length_ratio: PositiveFloat = 2.0
+    """Most target pieces for each source piece ..."""
+    max_length_offset: Annotated[int, Field(ge=0)] = 10
+    """... plus so many."""
+    batch_tokens: Positive = 4000
+    """Most source tokens of a decoding batch, padding included."""
+
+
+class Recipe(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name of the run; its directory is `runs/<name>`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    languages: Languages
+    data: Data
+    tokenizer: Tokenizer = Tokenizer()
+    model: Model = Model()
+    training: Training = Training()
+    validation: Validation = Validation()
+    decoding: Decoding = Decoding()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.model.tied == "all" and not self.tokenizer.is_joint:
+            raise ValueError("model.tied `all` needs one joint vocabulary (tokenizer.joint: true)")
+        return self
