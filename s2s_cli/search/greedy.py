@@ -1,0 +1,25 @@
+"""Greedy search: y_t = argmax p(y | y_1 .. y_{t-1}, x). The same as a beam of one, and cheaper."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from s2s_cli.search.candidates import best_candidates
+from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.paths import follow_paths
+from s2s_cli.search.step_model import StepModel
+
+
+def greedy_search(
+    model: StepModel, source_BS: Tensor, source_lengths_B: Tensor, options: SearchOptions
+) -> list[list[Hypothesis]]:
+    """One hypothesis for each sentence, whatever `beam` and `n_best` say. Arguments as of `beam_search`."""
+    return follow_paths(model, source_BS, source_lengths_B, options, _most_probable)
+
+
+def _most_probable(log_probs_BKV: Tensor) -> Tensor:
+    rows_R1V = log_probs_BKV.flatten(0, 1).unsqueeze(1)
+    best = best_candidates(torch.zeros_like(rows_R1V[:, :, 0]), rows_R1V, first=0, count=1)
+    return best.symbols_BC.view(log_probs_BKV.shape[:2])

@@ -1,0 +1,64 @@
+"""How to search, checked once. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from s2s_cli.errors import UsageError
+from s2s_cli.search.length import PENALTIES, Length
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What greedy search, beam search and sampling share. A value that makes no sense raises `UsageError`."""
+
+    beam: int = 5
+    """Open hypotheses of a sentence (beam search)."""
+    n_best: int = 1
+    """Hypotheses to return for a sentence, at most `beam`."""
+    normalization: str = "wu"
+    """Length penalty: a name of `s2s_cli.search.length.PENALTIES`."""
+    length_penalty: float = 1.0
+    """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
+    min_length: int = 0
+    """Least number of target pieces; EOS is not allowed before."""
+    max_length_ratio: float = 2.0
+    """Most target pieces for each source piece (EOS not counted) ..."""
+    max_length_offset: int = 10
+    """... plus so many."""
+
+    def __post_init__(self) -> None:
+        _require(self.beam >= 1, "beam", self.beam, "at least 1")
+        _require(1 <= self.n_best <= self.beam, "n_best", self.n_best, f"from 1 to the beam ({self.beam})")
+        _require(self.normalization in PENALTIES, "normalization", self.normalization, f"one of {', '.join(PENALTIES)}")
+        _require(0.0 <= self.length_penalty < math.inf, "length_penalty", self.length_penalty, "a number from 0 on")
+        _require(self.min_length >= 0, "min_length", self.min_length, "at least 0")
+        _require(0.0 < self.max_length_ratio < math.inf, "max_length_ratio", self.max_length_ratio, "greater than 0")
+        _require(self.max_length_offset >= 0, "max_length_offset", self.max_length_offset, "at least 0")
+
+    def penalty(self, length: Length) -> Length:
+        """By what log p of a hypothesis with so many symbols (EOS counted) is divided."""
+        return PENALTIES[self.normalization](length, self.length_penalty)
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """The distribution that symbols are drawn from."""
+
+    temperature: float = 1.0
+    """Log-probabilities are divided by it: below 1 sharper, above 1 flatter."""
+    top_k: int | None = None
+    """Draw among the k most probable symbols only; `None`: among all."""
+    count: int = 1
+    """Translations to draw for a sentence."""
+
+    def __post_init__(self) -> None:
+        _require(0.0 < self.temperature < math.inf, "temperature", self.temperature, "greater than 0")
+        _require(self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "at least 1")
+        _require(self.count >= 1, "count", self.count, "at least 1")
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise UsageError(f"`{name}` must be {expected}, not {value}")

@@ -1,0 +1,99 @@
+"""Following single paths: at each step every hypothesis takes one symbol, and none competes with another.
+
+Shapes: B sentences still followed, S source positions, K paths of each, V symbols that may come next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s_cli.search.history import Turn, hypotheses
+from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.limits import length_limits
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.step_model import State, StepModel
+from s2s_cli.text.tokenizer import BOS, EOS
+
+Choose = Callable[[Tensor], Tensor]
+"""From log-probabilities [B, K, V], any part of a vocabulary, to one index into the last dimension for each [B, K]."""
+
+
+class _Paths(NamedTuple):
+    sentences_B: Tensor  # place of each sentence in the input
+    limits_B: Tensor  # most symbols
+    symbols_BK: Tensor  # last symbol of each path
+    log_probs_BK: Tensor  # log p of each path; -inf for those that have ended
+
+    def select(self, rows: Tensor) -> _Paths:
+        return _Paths(*(tensor[rows] for tensor in self))
+
+
+@torch.inference_mode()
+def follow_paths(
+    model: StepModel,
+    source_BS: Tensor,
+    source_lengths_B: Tensor,
+    options: SearchOptions,
+    choose: Choose,
+    count: int = 1,
+) -> list[list[Hypothesis]]:
+    """`count` hypotheses for each sentence, made of the symbols that `choose` picks, best score first.
+
+    PAD, UNK and BOS are never offered to it, EOS not before the least length.
+    """
+    if len(source_BS) == 0:
+        return []
+    limits_B = length_limits(source_lengths_B, options)
+    state = _split(model.start(source_BS, source_lengths_B), limits_B, count)
+    paths = _first_paths(limits_B, count)
+    origins_BK = torch.arange(count, device=limits_B.device).expand(len(limits_B), count)
+    turns: list[Turn] = []
+
+    for length in range(1, int(limits_B.max()) + 1):  # of a path after this step, EOS included
+        # 1. Predict the next symbol of each path.
+        step, state = model.step(paths.symbols_BK, state)
+
+        # 2. Choose it. The special symbols come first in every vocabulary, and EOS is the last of them.
+        first = EOS if length > options.min_length else EOS + 1
+        symbols_BK = first + choose(step.log_probs_BKV[:, :, first:])
+        log_probs_BK = paths.log_probs_BK + step.log_probs_BKV.gather(2, symbols_BK.unsqueeze(2)).squeeze(2)
+
+        # 3. End the paths that chose EOS.
+        is_end_BK = symbols_BK == EOS
+        ended_BK = log_probs_BK.masked_fill(~is_end_BK, -torch.inf)
+        paths = paths._replace(symbols_BK=symbols_BK, log_probs_BK=log_probs_BK.masked_fill(is_end_BK, -torch.inf))
+
+        # 4. Remember.
+        own_origins_BK = origins_BK[: len(symbols_BK)]
+        turns.append(
+            Turn(paths.sentences_B, ended_BK, paths.log_probs_BK, own_origins_BK, symbols_BK, step.attention_BKS)
+        )
+
+        # 5. Let the sentences leave that are done.
+        is_open_B = (paths.log_probs_BK > -torch.inf).any(dim=1) & (length < paths.limits_B)
+        open_b = is_open_B.nonzero().squeeze(1)
+        if len(open_b) == 0:
+            break
+        if len(open_b) < len(symbols_BK):
+            paths, state = paths.select(open_b), state.select(open_b)
+
+    return hypotheses(turns, source_lengths_B, options.penalty, count)
+
+
+def _split(state: State, limits_B: Tensor, count: int) -> State:
+    """From one hypothesis of each sentence to `count` equal ones."""
+    return state if count == 1 else state.reorder(limits_B.new_zeros(len(limits_B), count))
+
+
+def _first_paths(limits_B: Tensor, count: int) -> _Paths:
+    B = len(limits_B)
+    return _Paths(
+        sentences_B=torch.arange(B, device=limits_B.device),
+        limits_B=limits_B,
+        symbols_BK=limits_B.new_full((B, count), BOS),
+        log_probs_BK=torch.zeros(B, count, device=limits_B.device),
+    )

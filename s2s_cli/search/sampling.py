@@ -1,0 +1,42 @@
+"""Sampling: draw translations from the model's own distribution, or from a sharper or flatter one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.search.paths import follow_paths
+from s2s_cli.search.step_model import StepModel
+
+
+def sample(
+    model: StepModel,
+    source_BS: Tensor,
+    source_lengths_B: Tensor,
+    options: SearchOptions,
+    sampling: SamplingOptions,
+    generator: torch.Generator,
+) -> list[list[Hypothesis]]:
+    """`sampling.count` independent draws for each sentence, best score first; a translation may come twice.
+
+    The log-probabilities are the model's, whatever the temperature. The sentences of a batch share the generator, so
+    a sentence's draws depend on what else is in the batch. Other arguments as of `beam_search`.
+    """
+    draw = partial(_draw, sampling=sampling, generator=generator)
+    return follow_paths(model, source_BS, source_lengths_B, options, draw, sampling.count)
+
+
+def _draw(log_probs_BKV: Tensor, sampling: SamplingOptions, generator: torch.Generator) -> Tensor:
+    logits_RV = log_probs_BKV.flatten(0, 1) / sampling.temperature
+    if sampling.top_k is None:
+        return _draw_index(logits_RV, generator).view(log_probs_BKV.shape[:2])
+    best_RC, symbols_RC = logits_RV.topk(min(sampling.top_k, logits_RV.size(1)))
+    return symbols_RC.gather(1, _draw_index(best_RC, generator)).view(log_probs_BKV.shape[:2])
+
+
+def _draw_index(logits_RV: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.multinomial(logits_RV.softmax(dim=1), num_samples=1, generator=generator)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from s2s_cli.errors import UsageError
+from s2s_cli.recipe.schema import Decoding
+from s2s_cli.search.length import PENALTIES
+from s2s_cli.search.limits import length_limits
+from s2s_cli.search.options import SamplingOptions, SearchOptions
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beam", 0),
+        ("n_best", 0),
+        ("n_best", 6),
+        ("normalization", "google"),
+        ("length_penalty", -0.1),
+        ("length_penalty", math.nan),
+        ("min_length", -1),
+        ("max_length_ratio", 0.0),
+        ("max_length_ratio", math.inf),
+        ("max_length_offset", -1),
+    ],
+)
+def test_senseless_values_are_refused_by_name(name, value):
+    with pytest.raises(UsageError, match=f"`{name}` must be .*, not {value}"):
+        SearchOptions(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.0), ("top_k", 0), ("count", 0)])
+def test_senseless_sampling_is_refused(name, value):
+    with pytest.raises(UsageError, match=name):
+        SamplingOptions(**{name: value})
+
+
+def test_the_defaults_and_names_are_those_of_the_recipe():
+    decoding = Decoding().model_dump(exclude={"batch_tokens"})
+    assert SearchOptions(**decoding) == SearchOptions()
+    for normalization in PENALTIES:
+        Decoding(normalization=normalization)
+
+
+def test_options_need_no_torch():
+    code = "import sys, s2s_cli.search.options; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(PENALTIES))
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.0])
+def test_penalties_rise_and_take_tensors(name, alpha):
+    lengths = torch.arange(1, 50).float()
+    penalties = PENALTIES[name](lengths, alpha)
+    assert bool((penalties.diff() >= 0).all())
+    assert penalties.tolist() == pytest.approx([PENALTIES[name](length, alpha) for length in range(1, 50)])
+    if alpha == 0.0:
+        assert penalties.tolist() == pytest.approx([1.0] * 49)
+
+
+def test_penalties_of_the_papers():
+    assert PENALTIES["wu"](7, 1.0) == 2.0
+    assert PENALTIES["wu"](19, 0.5) == 2.0
+    assert PENALTIES["average"](4, 1.0) == 4.0
+    assert PENALTIES["none"](4, 1.0) == 1.0
+
+
+def test_limits():
+    lengths_B = torch.tensor([1, 2, 6])
+    assert length_limits(lengths_B, SearchOptions(max_length_ratio=1.5, max_length_offset=3)).tolist() == [3, 4, 10]
+    assert length_limits(lengths_B, SearchOptions(max_length_ratio=0.1, max_length_offset=0)).tolist() == [1, 1, 1]
+    assert length_limits(lengths_B, SearchOptions(min_length=14)).tolist() == [15, 15, 20]
