@@ -1,0 +1,227 @@
+"""Directories and files that appear on disk whole or not at all, whatever is killed, full or unplugged meanwhile.
+
+New content is written under a temporary sibling, flushed to the disk, and only then given its name: the rename is the
+one moment at which it comes into being. A writer holds a `flock` on its temporary, so that `sweep` can tell what a
+dead process left from what a living one is still writing, even across reused process ids and containers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli.errors import MachineError
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+_PREVIOUS = re.compile(r"\.(?P<name>.+)\.previous")
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h> and <linux/fs.h>
+
+
+class Written(NamedTuple):
+    """What went into a file."""
+
+    size: int  # bytes
+    sha256: str  # hexadecimal
+
+
+@contextmanager
+def new_directory(target: Path) -> Iterator[Path]:
+    """Fill the directory that is yielded (with files only); on leaving, it becomes `target` and replaces an older one.
+
+    If anything fails, the temporary is removed and an older `target` stands untouched. An `OSError`, also one of the
+    body, becomes a `MachineError`.
+    """
+    with _reported(target):
+        target = target.resolve()
+        _make_directories(target.parent)
+        temporary, lock = _claim(target, os.mkdir)
+        try:
+            yield temporary
+            for entry in sorted(os.listdir(temporary)):
+                _flush(temporary / entry)
+            _flush(temporary)
+            _publish(temporary, target)
+            _flush(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # what could not be finished, or what was replaced
+            os.close(lock)
+
+
+def replace_file(target: Path, data: bytes) -> None:
+    """Make `data` the content of the file `target`, atomically. Raises `MachineError`; the old content then stands."""
+    with _reported(target):
+        _make_directories(target.parent)
+        temporary, lock = _claim(target, _make_file)
+        try:
+            write_file(temporary, [data])
+            _flush(temporary)
+            os.replace(temporary, target)
+            _flush(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:
+    """Write chunks of plain bytes in order, hashing them on the way. Raises `OSError`; does not flush to the disk."""
+    size, digest = 0, hashlib.sha256()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
+    try:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            digest.update(rest)
+            size += len(rest)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
+    return Written(size, digest.hexdigest())
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory in such a way that nobody ever finds half of it under its name. Raises `MachineError`."""
+    with _reported(path):
+        doomed = _temporary_name(path)
+        os.rename(path, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)  # what resists is left to the next sweep
+
+
+def sweep(parent: Path) -> None:
+    """Remove what writers that died left in `parent`, and complete or undo an interrupted replacement."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(parent):
+            with suppress(OSError):  # somebody else is sweeping, or it is not ours to remove: no reason to stop
+                if match := _PREVIOUS.fullmatch(name):
+                    _settle(parent / name, parent / match["name"])
+                elif _TEMPORARY.fullmatch(name):
+                    _remove_abandoned(parent / name)
+
+
+def previous_of(target: Path) -> Path:
+    """Where the old `target` is for a moment while it is replaced on a file system that cannot exchange two names."""
+    target = target.resolve()
+    return target.with_name(f".{target.name}.previous")
+
+
+# ---------------------------------------------------------------------------------------------------- names and locks
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _make_file(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+
+def _claim(target: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
+    """Make a temporary sibling and lock it; the lock lasts until the descriptor is closed or the process dies."""
+    while True:
+        temporary = _temporary_name(target)
+        make(temporary)
+        try:
+            descriptor = os.open(temporary, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # a sweep came between
+        with suppress(OSError):  # a file system without locks: sweeping does not work there either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_at(temporary, descriptor):
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_abandoned(temporary: Path) -> None:
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its writer lives
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _settle(previous: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(previous)
+    else:
+        os.rename(previous, target)
+
+
+# ------------------------------------------------------------------------------------------------ flush and publish
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (error.errno == errno.EINVAL and path.is_dir()):  # some network file systems cannot flush directories
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _make_directories(path: Path) -> None:
+    if not path.is_dir():
+        _make_directories(path.parent)
+        path.mkdir(exist_ok=True)
+        _flush(path.parent)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Give `temporary` the name `target`. Where `target` exists, a reader finds the old or the new one, never none."""
+    if not target.exists():
+        os.rename(temporary, target)
+    elif not _exchange(temporary, target):
+        previous = previous_of(target)
+        shutil.rmtree(previous, ignore_errors=True)
+        os.rename(target, previous)  # for a moment, readers must look here
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            os.rename(previous, target)
+            raise
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one atomic step (Linux's `renameat2`). False where the system or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NOT_SUPPORTED:
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+@contextmanager
+def _reported(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "free some space; what was saved before is untouched" if error.errno in _NO_SPACE else None
+        raise MachineError(f"cannot be written: {error.strerror or error}", where=target, hint=hint) from error

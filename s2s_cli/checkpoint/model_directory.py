@@ -1,0 +1,164 @@
+"""The exported model: all that translating needs, in one directory that can be copied anywhere:
+
+model.safetensors    weights
+config.json          languages, shape of the model, sizes, decoding defaults
+README.md            model card
+manifest.json        sizes and hashes of the others
+and the tokenizer files, as `s2s_cli.text` writes them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from torch import Tensor
+
+from s2s_cli.checkpoint import atomic
+from s2s_cli.checkpoint.documents import Document, describe_fault, parse_json, to_json
+from s2s_cli.checkpoint.manifest import ManifestWriter, SealedDirectory
+from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
+from s2s_cli.errors import CheckpointError, MachineError, UserError
+from s2s_cli.recipe import schema
+from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+_LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number there: far beyond use, below overflow
+_ATTEMPTS = 5
+
+Name = Annotated[str, Field(max_length=200)]
+Vocabulary = Annotated[int, Field(ge=4, le=4_000_000)]
+
+
+class ModelConfig(Document):
+    """`config.json`."""
+
+    format: Literal[1] = 1
+    s2s_version: Name
+    name: Name
+    languages: schema.Languages
+    model: schema.Model
+    source_vocabulary: Vocabulary
+    target_vocabulary: Vocabulary
+    decoding: schema.Decoding
+    max_pieces: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Longest source sentence that the model was trained on, in pieces."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> ModelConfig:
+        for section, most in _LARGEST_SIZES.items():
+            for key, number in _numbers(section, getattr(self, section).model_dump()):
+                if not number <= most:  # also true of NaN
+                    raise ValueError(f"{key} is greater than {most:,}")
+        return self
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A verified model directory."""
+
+    weights: dict[str, Tensor]
+    config: ModelConfig
+    tokenizers: TokenizerPair
+
+
+def save_model(
+    directory: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], tokenizers: TokenizerPair, card: str
+) -> None:
+    """Write a model directory, replacing an older one in such a way that a reader finds either, never a mixture.
+
+    config: the content of `config.json`. card: Markdown.
+    Raises `MachineError` if it cannot be written, `CheckpointError` if `config` is not in order or if `directory` holds
+    something else than a model; what was there before then still is.
+    """
+    document = _checked_config(config, directory / CONFIG)
+    _refuse_foreign(directory)
+    atomic.sweep(directory.resolve().parent)
+    with atomic.new_directory(directory) as temporary:
+        writer = ManifestWriter(temporary)
+        writer.write(WEIGHTS, encode_tensors(weights))
+        writer.write(CONFIG, [to_json(document)])
+        writer.write(CARD, [card.encode()])
+        save_tokenizers(tokenizers, temporary)
+        writer.seal()
+
+
+def load_model_files(directory: Path) -> ModelFiles:
+    """Read a model directory; no file is used before its size and hash agree with the manifest.
+
+    A trainer may replace the directory meanwhile: then it is read again. Raises `CheckpointError`, which names the
+    file and the fault.
+    """
+    for _ in range(_ATTEMPTS):
+        before = _identity(directory)
+        try:
+            files = _load(_present(directory))
+        except UserError:
+            if _identity(directory) == before:
+                raise
+            continue
+        if _identity(directory) == before:
+            return files
+    raise CheckpointError("is being replaced all the time", where=directory)
+
+
+def _load(directory: Path) -> ModelFiles:
+    sealed = SealedDirectory.open(directory)
+    contents = {name: sealed.read(name) for name in sealed.files}
+    for name in (CONFIG, WEIGHTS):
+        if name not in contents:
+            raise CheckpointError(f"has no {name}, so it is not a model", where=directory)
+    config = parse_json(contents[CONFIG], ModelConfig, directory / CONFIG)
+    tokenizers = load_tokenizers(directory)
+    for side, tokenizer in (("source", tokenizers.source), ("target", tokenizers.target)):
+        expected = getattr(config, f"{side}_vocabulary")
+        if tokenizer.size != expected:
+            fault = f"the {side} tokenizer has {tokenizer.size:,} symbols, the model needs {expected:,}"
+            raise CheckpointError(fault, where=directory)
+    return ModelFiles(decode_tensors(contents[WEIGHTS], directory / WEIGHTS), config, tokenizers)
+
+
+def _present(directory: Path) -> Path:
+    """The directory, or where it is for the moment of its replacement."""
+    previous = atomic.previous_of(directory)
+    return previous if previous.exists() and not directory.exists() else directory
+
+
+def _refuse_foreign(directory: Path) -> None:
+    """Replacing a directory removes it: that must not happen to one that never was a model."""
+    try:
+        names = {path.name for path in directory.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise MachineError(f"cannot be replaced: {error.strerror}", where=directory) from error
+    if names and not names & {WEIGHTS, CONFIG}:
+        raise CheckpointError("holds other files than a model, and is not replaced", where=directory)
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    """What changes when the directory is replaced; None while there is none."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _checked_config(config: Mapping[str, Any], where: Path) -> ModelConfig:
+    try:
+        return ModelConfig.model_validate(config)
+    except ValidationError as error:
+        raise CheckpointError(describe_fault(error), where=where) from error
+
+
+def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """All numbers of nested mappings with their dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(f"{prefix}.{key}", value)
+        elif isinstance(value, int | float):
+            yield f"{prefix}.{key}", value

@@ -1,0 +1,90 @@
+"""Named tensors in safetensors files: written as a stream of chunks, read from bytes that were verified before.
+
+The format is 8 bytes of header length (little endian), a JSON header {name: {dtype, shape, data_offsets}}, and the
+data without gaps: https://github.com/huggingface/safetensors#format. Tensors that share memory are written as copies
+of their own, so that tied weights keep every name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor
+
+from s2s_cli.errors import CheckpointError
+
+_LARGEST_HEADER = 16 * 2**20  # bytes; a thousand tensors need some 100 kB
+_DTYPES = {
+    torch.bool: "BOOL",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.uint16: "U16",
+    torch.int16: "I16",
+    torch.uint32: "U32",
+    torch.int32: "I32",
+    torch.uint64: "U64",
+    torch.int64: "I64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.complex64: "C64",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}
+
+
+def encode_tensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """The chunks of a safetensors file. Raises `TypeError` for a number type that the format does not have."""
+    # Wide elements first: with a header of whole 8 bytes, every tensor is then aligned.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header, end = {}, 0
+    for name in names:
+        tensor = tensors[name]
+        if tensor.dtype not in _DTYPES or tensor.layout != torch.strided:
+            raise TypeError(f"{name}: tensors of type {tensor.dtype}, {tensor.layout} cannot be saved")
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        yield _bytes_of(tensors[name])
+
+
+def decode_tensors(data: bytes, where: object) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU. Raises `CheckpointError` for anything else than such a file."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or data[8:9] != b"{" or length > len(data) - 8:
+        raise CheckpointError("is not a safetensors file", where=where)
+    if length > _LARGEST_HEADER:
+        raise CheckpointError(f"has a header of {length:,} bytes, the most is {_LARGEST_HEADER:,}", where=where)
+    try:
+        return load_safetensors(data)
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:
+        fault = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(f"is not a valid safetensors file: {fault}", where=where) from error
+
+
+def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: object) -> None:
+    """Compare names and shapes with those of a model's `state_dict` (which may be on the `meta` device).
+
+    Raises `CheckpointError` naming the first difference.
+    """
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            raise CheckpointError(f"has no tensor {name!r}, which the model needs", where=where)
+        if name not in expected:
+            raise CheckpointError(f"has a tensor {name!r}, which the model does not know", where=where)
+        if found[name].shape != expected[name].shape:
+            shapes = f"{list(found[name].shape)}, the model needs {list(expected[name].shape)}"
+            raise CheckpointError(f"tensor {name!r} has the shape {shapes}", where=where)
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    return plain.reshape(-1).view(torch.uint8).numpy().data

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.checkpoint import atomic
+from s2s_cli.errors import MachineError
+
+
+def write_directory(target: Path, text: str) -> None:
+    with atomic.new_directory(target) as directory:
+        for name in ("one", "two"):
+            atomic.write_file(directory / name, [text.encode(), name.encode()])
+
+
+def read_directory(target: Path) -> str | None:
+    """The text of a directory that is whole; None if there is none. A half one fails."""
+    if not target.exists():
+        return None
+    one, two = ((target / name).read_text().removesuffix(name) for name in ("one", "two"))
+    assert one == two and len(os.listdir(target)) == 2
+    return one
+
+
+def test_a_directory_appears_whole_and_is_replaced_whole(tmp_path, replacing, tools):
+    target = tmp_path / "new" / "parents" / "target"
+    for text in ("first", "second"):
+        write_directory(target, text)
+        assert read_directory(target) == text
+    assert tools.leftovers(target.parent) == []
+
+
+def test_every_fault_leaves_the_old_directory_and_no_temporary(tmp_path, replacing, faults, tools):
+    target = tmp_path / "target"
+    write_directory(target, "old")
+    with faults.at(None):
+        write_directory(target, "old")
+    committed = max(i for i, call in enumerate(faults.calls) if call in ("rename", "exchange"))
+    assert faults.calls[:committed].count("fsync") == 3  # both files and the directory
+    for index in range(len(faults.calls)):
+        with faults.at(index), pytest.raises(MachineError, match="cannot be written") as caught:
+            write_directory(target, "new")
+        assert "\n" not in str(caught.value) and str(target) in str(caught.value)
+        assert read_directory(target) == ("old" if index <= committed else "new")
+        assert tools.leftovers(tmp_path) == []
+        write_directory(target, "old")
+
+
+def test_death_at_every_call_leaves_a_whole_directory(tmp_path, replacing, faults, tools):
+    target = tmp_path / "target"
+    write_directory(target, "old")
+    with faults.at(None):
+        write_directory(target, "old")
+    for index in range(len(faults.calls)):
+
+        def die() -> str:
+            with faults.at(index, lambda: os._exit(77)):  # noqa: B023
+                write_directory(target, "new")
+            return "survived"
+
+        assert tools.in_child(die) == (77, "")
+        assert replacing == "two renames" or target.exists()
+        atomic.sweep(tmp_path)
+        assert read_directory(target) in ("old", "new")
+        assert tools.leftovers(tmp_path) == []
+
+
+def test_everything_is_flushed_before_the_name_is_given(tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, os.rename
+
+    def traced_fsync(descriptor: int) -> None:
+        events.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def traced_rename(source, target) -> None:
+        events.append(("rename", str(source), str(target)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "rename", traced_rename)
+    write_directory(tmp_path / "target", "text")
+    [(_, temporary, target)] = [event for event in events if isinstance(event, tuple)]
+    assert target == str(tmp_path / "target")
+    assert events == [f"{temporary}/one", f"{temporary}/two", temporary, ("rename", temporary, target), str(tmp_path)]
+
+
+def test_short_writes_are_continued(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    data = bytes(range(256)) * 3
+    written = atomic.write_file(tmp_path / "file", [data[:100], memoryview(data)[100:], b""])
+    assert (tmp_path / "file").read_bytes() == data
+    assert written.size == len(data)
+
+
+def test_every_fault_leaves_the_old_file(tmp_path, faults, tools):
+    target = tmp_path / "pointer.json"
+    atomic.replace_file(target, b"old")
+    with faults.at(None):
+        atomic.replace_file(target, b"old")
+    assert faults.calls == ["write", "fsync", "replace", "fsync"]
+    for index in range(len(faults.calls)):
+        with faults.at(index), pytest.raises(MachineError):
+            atomic.replace_file(target, b"new")
+        assert target.read_bytes() == (b"old" if index <= 2 else b"new")
+        assert tools.leftovers(tmp_path) == []
+
+
+def test_a_sweep_spares_living_writers_and_foreign_files(tmp_path, tools):
+    foreign = [".hidden", ".a.tmp", "x.0123456789abcdef.tmp"]
+    for name in foreign:
+        (tmp_path / name).touch()
+    with atomic.new_directory(tmp_path / "target") as living:
+        (living / "file").touch()
+        assert tools.in_child(lambda: str(atomic.sweep(tmp_path))) == (0, "None")
+        assert (living / "file").exists()
+    assert (tmp_path / "target" / "file").exists()
+    assert sorted(os.listdir(tmp_path)) == sorted([*foreign, "target"])
+
+
+def test_an_interrupt_removes_the_temporary(tmp_path, tools):
+    with pytest.raises(KeyboardInterrupt), atomic.new_directory(tmp_path / "target") as directory:
+        (directory / "file").touch()
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_link_to_a_directory_keeps_being_one(tmp_path):
+    write_directory(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to("real")
+    write_directory(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert read_directory(tmp_path / "real") == "new"

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.errors import MachineError, UsageError
+
+
+def hold_in_child(run: RunDirectory, tools) -> int:
+    """A process that holds the lock until it is killed."""
+    reading, writing = os.pipe()
+
+    def hold() -> None:
+        with run.lock():
+            os.write(writing, b"x")
+            time.sleep(60)
+
+    child = tools.start_child(hold)
+    os.close(writing)
+    assert os.read(reading, 1) == b"x"
+    os.close(reading)
+    return child
+
+
+def kill(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_the_paths_lie_below_the_root(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    paths = [run.recipe, run.data, run.checkpoints, run.metrics, run.model]
+    assert [path.name for path in paths] == ["recipe.yaml", "data", "checkpoints", "metrics.jsonl", "model"]
+    assert all(path.parent == run.root for path in paths)
+    assert not run.root.exists()
+
+
+def test_a_second_trainer_fails_at_once_and_learns_who_was_first(tmp_path, tools):
+    run = RunDirectory(tmp_path / "run")
+    child = hold_in_child(run, tools)
+    start = time.monotonic()
+    with pytest.raises(UsageError) as caught, run.lock():
+        pytest.fail("two processes hold the lock")
+    assert time.monotonic() - start < 1
+    assert f"is in use by process {child} on {socket.gethostname()} since 2" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    kill(child)
+    with run.lock():  # the lock died with its process
+        pass
+
+
+def test_the_same_process_cannot_hold_it_twice_but_again(tmp_path):
+    run = RunDirectory(tmp_path)
+    with run.lock(), pytest.raises(UsageError), run.lock():
+        pytest.fail("held twice")
+    for _ in range(2):
+        with run.lock():
+            pass
+
+
+def test_the_lock_is_released_when_the_block_fails(tmp_path):
+    run = RunDirectory(tmp_path)
+    with pytest.raises(RuntimeError), run.lock():
+        raise RuntimeError
+    with run.lock():
+        pass
+
+
+def test_orphaned_workers_do_not_keep_the_lock(tmp_path, tools):
+    """A forked worker that outlives its killed parent must not lock the run for ever."""
+    run = RunDirectory(tmp_path)
+    reading, writing = os.pipe()
+
+    def train() -> None:
+        with run.lock():
+            worker = tools.start_child(lambda: time.sleep(60))
+            os.write(writing, worker.to_bytes(8, "little"))
+            time.sleep(60)
+
+    trainer = tools.start_child(train)
+    worker = int.from_bytes(os.read(reading, 8), "little")
+    kill(trainer)
+    with run.lock():
+        os.kill(worker, 0)  # still there
+    os.kill(worker, signal.SIGKILL)
+    os.close(reading), os.close(writing)
+
+
+def test_a_child_that_leaves_the_block_does_not_release_the_lock(tmp_path, tools):
+    run = RunDirectory(tmp_path)
+    with run.lock():
+        lock = run.lock()
+
+        def leave() -> str:
+            with pytest.raises(UsageError), lock:
+                pass
+            return "locked out"
+
+        assert tools.in_child(leave) == (0, "locked out")
+        with pytest.raises(UsageError), run.lock():
+            pytest.fail("a child released the lock")
+
+
+def test_a_root_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match="cannot be written"), RunDirectory(tmp_path / "file" / "run").lock():
+        pass
