@@ -1,0 +1,135 @@
+"""From the recipe's `model` section to modules: the only place that knows how members are put together."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from s2s_cli.model.attention import SCORES, Attention, CoverageScore
+from s2s_cli.model.bridge import BRIDGES
+from s2s_cli.model.cells import CELLS, Cell
+from s2s_cli.model.decoder import (
+    AttentionalDecoder,
+    AttentionDecoder,
+    Decoder,
+    EveryStepDecoder,
+    InitialContextDecoder,
+    NoEmbedding,
+    NoPreviousOutput,
+    PreviousOutput,
+)
+from s2s_cli.model.dropout import Dropout
+from s2s_cli.model.encoder import Direction, Encoder, EncoderLayer
+from s2s_cli.model.kernels import choose_kernel
+from s2s_cli.model.memory import SUMMARIES
+from s2s_cli.model.readout import AttentionalReadout, Readout
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.model.stack import Stack
+from s2s_cli.recipe import schema
+
+PADDING = 0
+
+
+def build_model(config: schema.Model, source_size: int, target_size: int, kernel: str = "auto") -> Seq2Seq:
+    """A model with random weights.
+
+    source_size, target_size: vocabulary sizes. kernel: `reference`, `fused` or `auto`, see `s2s_cli.model.kernels`.
+    """
+    embedding = _embedding(target_size, config.embedding)
+    source_embedding = embedding if config.tied == "all" else _embedding(source_size, config.embedding)
+    output = nn.Linear(readout_width(config), target_size)
+    nn.init.xavier_uniform_(output.weight)
+    nn.init.zeros_(output.bias)
+    if config.tied != "none":
+        output.weight = embedding.weight
+    return Seq2Seq(
+        encoder=build_encoder(config, source_embedding),
+        decoder=build_decoder(config),
+        embedding=embedding if config.decoder.feed_previous else NoEmbedding(),
+        embedding_dropout=Dropout(config.dropout.embedding, config.dropout.variational),
+        state_dropout=Dropout(config.dropout.state, config.dropout.variational),
+        readout=build_readout(config),
+        output=output,
+        kernel=choose_kernel(kernel),
+    )
+
+
+def memory_width(config: schema.Model) -> int:
+    """M."""
+    return config.encoder.hidden * (2 if config.encoder.bidirectional else 1)
+
+
+def readout_width(config: schema.Model) -> int:
+    """R: that of the embedding where both share one table."""
+    return config.decoder.hidden if config.tied == "none" else config.embedding
+
+
+def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
+    """Layers of one or two directions."""
+    layers = []
+    for depth in range(config.encoder.layers):
+        inputs = config.embedding if depth == 0 else memory_width(config)
+        sides = (False, True) if config.encoder.bidirectional else (False,)
+        layers.append(
+            EncoderLayer([Direction(inputs, _cell(config, config.encoder.hidden), backwards) for backwards in sides])
+        )
+    return Encoder(
+        embedding=embedding,
+        layers=layers,
+        summary=SUMMARIES[config.encoder.summary],
+        embedding_dropout=Dropout(config.dropout.embedding, config.dropout.variational),
+        state_dropout=Dropout(config.dropout.state, config.dropout.variational),
+        residual=config.encoder.residual,
+    )
+
+
+def build_decoder(config: schema.Model) -> Decoder:
+    """The decoder of the two switches `context` and `feed_previous`."""
+    settings, memory = config.decoder, memory_width(config)
+    cells = [_cell(config, settings.hidden) for _ in range(settings.layers)]
+    stack = Stack(cells, Dropout(config.dropout.state, False), settings.residual)
+    gates = stack.bottom.gate_width
+    previous = (PreviousOutput if settings.feed_previous else NoPreviousOutput)(config.embedding, gates)
+    bridge = BRIDGES["own" if settings.context == "every_step" else config.encoder.bridge]
+    bridges = [bridge(memory, cell.state_width) for cell in cells]
+    if settings.context == "initial":
+        return InitialContextDecoder(previous, stack, bridges)
+    if settings.context == "every_step":
+        return EveryStepDecoder(previous, stack, bridges, memory)
+    attention = build_attention(config)
+    if config.attention.query == "previous":
+        return AttentionDecoder(previous, stack, bridges, attention, memory)
+    attentional = nn.Linear(settings.hidden + memory, readout_width(config))
+    return AttentionalDecoder(previous, stack, bridges, attention, attentional, config.attention.input_feeding)
+
+
+def build_attention(config: schema.Model) -> Attention:
+    """As many scores as heads."""
+    settings = config.attention
+    score = CoverageScore if settings.coverage else SCORES[settings.score]
+    widths = (config.decoder.hidden, memory_width(config), settings.size)
+    state, memory, size = (width // settings.heads for width in widths)
+    return Attention([score(state, memory, size) for _ in range(settings.heads)])
+
+
+def build_readout(config: schema.Model) -> nn.Module:
+    """What the decoder has goes into the readout."""
+    settings = config.decoder
+    dropout = Dropout(config.dropout.readout, config.dropout.variational)
+    if settings.context == "attention" and config.attention.query == "current":
+        return AttentionalReadout(dropout)
+    context = 0 if settings.context == "initial" else memory_width(config)
+    embedding = config.embedding if settings.feed_previous else 0
+    return Readout(settings.hidden, context, embedding, readout_width(config), dropout)
+
+
+def _cell(config: schema.Model, hidden: int) -> Cell:
+    return CELLS[config.cell](hidden, config.layer_norm)
+
+
+def _embedding(size: int, width: int) -> nn.Embedding:
+    embedding = nn.Embedding(size, width, padding_idx=PADDING)
+    nn.init.normal_(embedding.weight, std=1 / math.sqrt(width))
+    nn.init.zeros_(embedding.weight.data[PADDING])
+    return embedding

@@ -1,0 +1,89 @@
+"""Recurrent cells: s_t = f(s_{t-1}, x_t), as pure maps from state to state.
+
+A cell owns the weights of its state only. Its input arrives already projected to the gates, so that a whole sequence
+can be projected by one product before the recurrence begins. The state is one tensor [..., W]: the LSTM keeps [h; c]
+side by side, and `output` takes the h of it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Cell(nn.Module):
+    """hidden: H. layer_norm: normalise both pre-activations, as in Ba et al. 2016, section 3.1."""
+
+    gates: ClassVar[int]
+    state_parts: ClassVar[int] = 1
+
+    def __init__(self, hidden: int, layer_norm: bool = False) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.gate_width = self.gates * hidden
+        self.state_width = self.state_parts * hidden
+        self.recurrent = nn.Linear(hidden, self.gate_width)
+        self.input_norm = nn.LayerNorm(self.gate_width) if layer_norm else nn.Identity()
+        self.state_norm = nn.LayerNorm(self.gate_width) if layer_norm else nn.Identity()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Orthogonal recurrent weights, gate by gate; zero biases."""
+        for gate in self.recurrent.weight.data.split(self.hidden):
+            nn.init.orthogonal_(gate)
+        nn.init.zeros_(self.recurrent.bias)
+
+    def output(self, state: Tensor) -> Tensor:
+        """The part of the state [..., W] that others see, [..., H]."""
+        return state[..., : self.hidden]
+
+    @abstractmethod
+    def forward(self, projected: Tensor, state: Tensor) -> Tensor:
+        """projected [..., G] (the input's share of the gates, with biases), state [..., W] -> next state [..., W]."""
+
+
+class GRU(Cell):
+    """Gated recurrent unit (Cho et al. 2014), in the form of cuDNN: the reset gate follows the product."""
+
+    gates = 3
+
+    def forward(self, projected: Tensor, state: Tensor) -> Tensor:
+        x_reset, x_update, x_new = self.input_norm(projected).chunk(3, dim=-1)
+        s_reset, s_update, s_new = self.state_norm(self.recurrent(state)).chunk(3, dim=-1)
+        reset = torch.sigmoid(x_reset + s_reset)
+        update = torch.sigmoid(x_update + s_update)
+        new = torch.tanh(x_new + reset * s_new)
+        return new + update * (state - new)
+
+
+class LSTM(Cell):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gate (Gers et al. 2000)."""
+
+    gates = 4
+    state_parts = 2
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.ones_(self.recurrent.bias.data[self.hidden : 2 * self.hidden])  # remember at first (Jozefowicz 2015)
+
+    def forward(self, projected: Tensor, state: Tensor) -> Tensor:
+        h, c = state.chunk(2, dim=-1)
+        gates = self.input_norm(projected) + self.state_norm(self.recurrent(h))
+        enter, forget, new, leave = gates.chunk(4, dim=-1)
+        c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new)
+        return torch.cat([torch.sigmoid(leave) * torch.tanh(c), c], dim=-1)
+
+
+class RNN(Cell):
+    """Simple recurrent network (Elman 1990)."""
+
+    gates = 1
+
+    def forward(self, projected: Tensor, state: Tensor) -> Tensor:
+        return torch.tanh(self.input_norm(projected) + self.state_norm(self.recurrent(state)))
+
+
+CELLS: dict[str, type[Cell]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}

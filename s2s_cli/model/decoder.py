@@ -1,0 +1,204 @@
+"""Decoders: s_t = f(s_{t-1}, y_{t-1}, context), one class for each way in which the context enters.
+
+Every decoder works in two halves. `hoist` projects all that does not depend on the state, for any number of positions
+at once; `advance` makes one step of the recurrence. Training hoists the whole target and then advances through it
+(`s2s_cli.model.kernels`), decoding hoists and advances one position: both compute the same function.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from s2s_cli.model.attention import Attention
+from s2s_cli.model.features import Features
+from s2s_cli.model.memory import Memory
+from s2s_cli.model.stack import Stack
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """All that a step hands to the next one. Only `memory` is shared by the hypotheses of a sentence.
+
+    layers: the state [B, K, W] of each layer. feed_BKR: the attentional vector, with input feeding. past_BKS:
+    attention paid so far, with coverage.
+    """
+
+    memory: Memory
+    layers: tuple[Tensor, ...]
+    feed_BKR: Tensor | None = None
+    past_BKS: Tensor | None = None
+
+    def reorder(self, origin_BK: Tensor) -> DecoderState:
+        """Hypothesis k of sentence b goes on from the old hypothesis origin[b, k]; K may change."""
+        rows_B1 = torch.arange(len(origin_BK), device=origin_BK.device)[:, None]
+        return self._each_hypothesis(lambda tensor: tensor[rows_B1, origin_BK])
+
+    def select(self, sentences_b: Tensor) -> DecoderState:
+        """Keep these sentences, in this order."""
+        chosen = self._each_hypothesis(lambda tensor: tensor[sentences_b])
+        return replace(chosen, memory=self.memory.select(sentences_b))
+
+    def _each_hypothesis(self, change: Callable[[Tensor], Tensor]) -> DecoderState:
+        return replace(
+            self,
+            layers=tuple(change(layer) for layer in self.layers),
+            feed_BKR=None if self.feed_BKR is None else change(self.feed_BKR),
+            past_BKS=None if self.past_BKS is None else change(self.past_BKS),
+        )
+
+
+class PreviousOutput(nn.Module):
+    """The input from y_{t-1}: its embedding, projected to the gates."""
+
+    def __init__(self, embedding: int, gates: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(embedding, gates)
+
+    def forward(self, embedded_BXE: Tensor) -> Tensor:
+        return self.dense(embedded_BXE)
+
+
+class NoPreviousOutput(nn.Module):
+    """For decoders that never see their own output: a bias alone."""
+
+    def __init__(self, embedding: int, gates: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(gates))
+
+    def forward(self, embedded_BXE: Tensor) -> Tensor:
+        return self.bias.expand(*embedded_BXE.shape[:-1], -1)
+
+
+class NoEmbedding(nn.Module):
+    """The target embedding of the same decoders: of width 0, so that there is no table that nothing reads."""
+
+    def forward(self, previous_BX: Tensor) -> Tensor:
+        return torch.empty(*previous_BX.shape, 0, device=previous_BX.device)
+
+
+class Decoder(nn.Module):
+    """The base of all: C as first state only. s_0 = q(C), s_t = f(s_{t-1} [, y_{t-1}]).
+
+    With the previous output: Sutskever et al. 2014; without it: the simplest classic form.
+    """
+
+    def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module]) -> None:
+        super().__init__()
+        self.previous = previous
+        self.stack = stack
+        self.bridges = nn.ModuleList(bridges)
+
+    def start(self, memory: Memory) -> DecoderState:
+        """The state before the first step: one hypothesis a sentence."""
+        return DecoderState(memory, tuple(bridge(memory.summary_BM)[:, None] for bridge in self.bridges))
+
+    def hoist(self, embedded_BXE: Tensor, memory: Memory) -> Tensor:
+        """Gate inputs [B, X, G] from all that is known before the recurrence runs."""
+        return self.previous(embedded_BXE)
+
+    @abstractmethod
+    def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
+        """One step of the recurrence."""
+
+
+class InitialContextDecoder(Decoder):
+    """C as first state only."""
+
+    def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
+        output, layers = self.stack(inputs_BKG, state.layers)
+        return Features(output), replace(state, layers=layers)
+
+
+class EveryStepDecoder(Decoder):
+    """C at every step: s_t = f(s_{t-1}, C [, y_{t-1}]), s_0 its own (Cho et al. 2014, section 2.2)."""
+
+    def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], memory: int) -> None:
+        super().__init__(previous, stack, bridges)
+        self.context = nn.Linear(memory, stack.bottom.gate_width, bias=False)
+
+    def hoist(self, embedded_BXE: Tensor, memory: Memory) -> Tensor:
+        return super().hoist(embedded_BXE, memory) + self.context(memory.summary_BM)[:, None]
+
+    def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
+        output, layers = self.stack(inputs_BKG, state.layers)
+        context = state.memory.summary_BM[:, None].expand(-1, output.shape[1], -1)
+        return Features(output, context), replace(state, layers=layers)
+
+
+class AttentiveStart(Decoder):
+    """What both attention decoders share: keys made once, coverage if the score wants it."""
+
+    def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], attention: Attention) -> None:
+        super().__init__(previous, stack, bridges)
+        self.attention = attention
+
+    def start(self, memory: Memory) -> DecoderState:
+        memory = replace(memory, keys=self.attention.keys(memory.states_BSM))
+        past = torch.zeros_like(memory.valid_BS[:, None], dtype=memory.states_BSM.dtype)
+        return replace(super().start(memory), past_BKS=past if self.attention.covers else None)
+
+
+class AttentionDecoder(AttentiveStart):
+    """c_t = attention(s_{t-1}), s_t = f(s_{t-1}, y_{t-1}, c_t) (Bahdanau et al. 2015, section 3.1).
+
+    In a deep decoder the bottom layer asks and receives (Wu et al. 2016, section 3).
+    """
+
+    def __init__(
+        self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], attention: Attention, memory: int
+    ) -> None:
+        super().__init__(previous, stack, bridges, attention)
+        self.context = nn.Linear(memory, stack.bottom.gate_width, bias=False)
+
+    def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
+        query_BKH = self.stack.bottom.output(state.layers[0])
+        context, attention = self.attention(query_BKH, state.memory, state.past_BKS)
+        output, layers = self.stack(inputs_BKG + self.context(context), state.layers)
+        past = None if state.past_BKS is None else state.past_BKS + attention
+        return Features(output, context, attention), replace(state, layers=layers, past_BKS=past)
+
+
+class AttentionalDecoder(AttentiveStart):
+    """c_t = attention(s_t), and the attentional vector tanh(W [s_t; c_t]) in place of s_t (Luong et al. 2015).
+
+    feeding: the attentional vector also enters the next step (input feeding, section 3.3).
+    """
+
+    def __init__(
+        self,
+        previous: nn.Module,
+        stack: Stack,
+        bridges: list[nn.Module],
+        attention: Attention,
+        attentional: nn.Linear,
+        feeding: bool,
+    ) -> None:
+        super().__init__(previous, stack, bridges, attention)
+        self.attentional = attentional
+        width = attentional.out_features
+        self.feed = nn.Linear(width, stack.bottom.gate_width, bias=False) if feeding else None
+
+    def start(self, memory: Memory) -> DecoderState:
+        state = super().start(memory)
+        if self.feed is None:
+            return state
+        return replace(state, feed_BKR=memory.summary_BM.new_zeros(len(memory.summary_BM), 1, self.feed.in_features))
+
+    def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
+        if self.feed is not None:
+            inputs_BKG = inputs_BKG + self.feed(state.feed_BKR)
+        output, layers = self.stack(inputs_BKG, state.layers)
+        context, attention = self.attention(output, state.memory, state.past_BKS)
+        attentional = torch.tanh(self.attentional(torch.cat([output, context], dim=-1)))
+        following = replace(
+            state,
+            layers=layers,
+            feed_BKR=None if self.feed is None else attentional,
+            past_BKS=None if state.past_BKS is None else state.past_BKS + attention,
+        )
+        return Features(attentional, attention_BXS=attention), following

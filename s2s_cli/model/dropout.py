@@ -1,0 +1,37 @@
+"""Dropout (Srivastava et al. 2014), its masks drawn a byte an element."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Dropout(nn.Module):
+    """Zero elements with `probability` and scale the others up.
+
+    The probability is kept to the nearest 1/256 (below 1), and the scale with it: a random byte costs an eighth of a
+    draw, where `torch.nn.Dropout` spent one draw on each element and 7 % of a training step on CPU.
+    variational: one mask for all positions of a sentence, tensors [B, X, ...] (Gal and Ghahramani 2016).
+    """
+
+    def __init__(self, probability: float, variational: bool = False) -> None:
+        super().__init__()
+        self.threshold = min(round(probability * 256), 255)
+        self.variational = variational
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or self.threshold == 0:
+            return values
+        shape = (values.shape[0], 1, *values.shape[2:]) if self.variational else values.shape
+        mask = random_bytes(shape, values.device) >= self.threshold
+        return values * mask.to(values.dtype).mul_(256 / (256 - self.threshold))
+
+    def extra_repr(self) -> str:
+        return f"probability={self.threshold / 256:.3f}, variational={self.variational}"
+
+
+def random_bytes(shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
+    """Uniform uint8 of this shape, from the default generator of the device, eight to a draw."""
+    count = torch.Size(shape).numel()
+    words = torch.empty((count + 7) // 8, dtype=torch.int64, device=device)
+    return words.random_(-(2**63), None).view(torch.uint8)[:count].view(shape)

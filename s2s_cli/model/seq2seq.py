@@ -1,0 +1,78 @@
+"""The whole model: encoder, decoder, readout, output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from s2s_cli.model.decoder import Decoder, DecoderState
+from s2s_cli.model.dropout import Dropout
+from s2s_cli.model.encoder import Encoder
+from s2s_cli.model.kernels import Kernel
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of decoding yields: log p(y_t | y_<t, x), float32, and α_t for decoders with attention."""
+
+    log_probs_BKV: Tensor
+    attention_BKS: Tensor | None
+
+
+class Seq2Seq(nn.Module):
+    """p(y | x) = Π_t p(y_t | y_<t, x).
+
+    `forward` reads a whole target (training), `start` and `step` write one symbol at a time (decoding).
+    output: projects the readout to the vocabulary, [.., R] -> [.., V].
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        embedding: nn.Module,
+        embedding_dropout: Dropout,
+        state_dropout: Dropout,
+        readout: nn.Module,
+        output: nn.Linear,
+        kernel: Kernel,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.embedding = embedding
+        self.embedding_dropout = embedding_dropout
+        self.state_dropout = state_dropout
+        self.readout = readout
+        self.output = output
+        self.kernel = kernel
+
+    @property
+    def vocabulary(self) -> int:
+        """Target size V."""
+        return self.output.out_features
+
+    def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Tensor:
+        """Readouts [B, T, R] for the target whose symbols y_0..y_{T-1}, begin of sentence first, are `previous_BT`."""
+        state = self.start(source_BS, source_lengths_B)
+        embedded_BTE = self.embedding_dropout(self.embedding(previous_BT))
+        inputs_BTG = self.decoder.hoist(embedded_BTE, state.memory)
+        features = self.kernel.unroll(self.decoder, inputs_BTG, state)
+        features = replace(features, output_BXH=self.state_dropout(features.output_BXH))
+        return self.readout(features, embedded_BTE)
+
+    def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> DecoderState:
+        """Encode; the state before the first word, one hypothesis a sentence."""
+        return self.decoder.start(self.encoder(source_BS, source_lengths_B, self.kernel))
+
+    def step(self, previous_BK: Tensor, state: DecoderState) -> tuple[Step, DecoderState]:
+        """Append one symbol to each hypothesis."""
+        embedded_BKE = self.embedding(previous_BK)
+        inputs_BKG = self.decoder.hoist(embedded_BKE, state.memory)
+        features, state = self.decoder.advance(inputs_BKG, state)
+        logits_BKV = self.output(self.readout(features, embedded_BKE))
+        at_least_float32 = torch.promote_types(logits_BKV.dtype, torch.float32)
+        log_probs_BKV = torch.log_softmax(logits_BKV, dim=-1, dtype=at_least_float32)
+        return Step(log_probs_BKV, features.attention_BXS), state

@@ -1,0 +1,40 @@
+"""The decoder's cells, one above the other."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from s2s_cli.model.cells import Cell
+from s2s_cli.model.dropout import Dropout
+
+
+class Stack(nn.Module):
+    """Deep recurrence: the bottom cell takes a projected input, each further cell the output of the one below.
+
+    residual: add a layer's input to its output, from the second layer on (Wu et al. 2016, section 3.1).
+    """
+
+    def __init__(self, cells: list[Cell], dropout: Dropout, residual: bool = False) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList(cells)
+        self.inputs = nn.ModuleList(nn.Linear(cell.hidden, cell.gate_width) for cell in cells[1:])
+        self.dropout = dropout
+        self.residual = residual
+
+    @property
+    def bottom(self) -> Cell:
+        return cast(Cell, self.cells[0])
+
+    def forward(self, projected: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """projected [..., G], one state [..., W] a layer -> output [..., H] of the top, next states."""
+        state = self.bottom(projected, states[0])
+        output, following = self.bottom.output(state), [state]
+        upper = cast(list[Cell], self.cells[1:])
+        for cell, inputs, state in zip(upper, self.inputs, states[1:], strict=True):
+            below = self.dropout(output)
+            state = cell(inputs(below), state)
+            output = cell.output(state) + below if self.residual else cell.output(state)
+            following.append(state)
+        return output, tuple(following)
