@@ -1,0 +1,69 @@
+"""The forms in which translations are written, one line of output (or n, for n-best lists) for each line of input.
+
+text                        `translation`
+text, alignments            `translation ||| 0-0 1-2`
+text, n-best                `line ||| translation ||| score`, n lines in a row, as Moses writes them
+text, n-best, alignments    `line ||| translation ||| score ||| 0-0 1-2`
+json                        one object a line, see `Translation.to_json`
+
+Lines are counted from 0. Alignments are pairs source-target over words ("Pharaoh" format). A translation that contains
+` ||| ` itself is still told apart: line number, score and alignment never contain it. A blank line has an empty
+translation of score 0, and is one line in an n-best list as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from s2s_cli.errors import UsageError
+from s2s_cli.inference.translation import Candidate, Translation, pharaoh
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How a stream of lines is translated and written."""
+
+    format: str = "text"
+    """`text` or `json`."""
+    n_best: int = 1
+    """Candidates written for each line."""
+    alignments: bool = False
+    """Write word alignments in text output; JSON always has them."""
+    strict: bool = False
+    """Stop at invalid UTF-8 instead of replacing it by U+FFFD."""
+    batch_tokens: int | None = None
+    """Most source tokens of a batch, padding included. None: what the model's recipe says."""
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UsageError(f"unknown output format `{self.format}`", hint=f"one of {', '.join(FORMATS)}")
+        if self.n_best < 1:
+            raise UsageError(f"the n-best list must have at least 1 entry, not {self.n_best}")
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise UsageError(f"a batch must have at least 1 token, not {self.batch_tokens}")
+
+
+def render(line: int, translation: Translation, options: OutputOptions) -> str:
+    """The output for one line of input, ended by a newline."""
+    return FORMATS[options.format](line, translation, options)
+
+
+def _text(line: int, translation: Translation, options: OutputOptions) -> str:
+    if options.n_best == 1:
+        alignment = f" ||| {pharaoh(translation.alignment)}" if options.alignments else ""
+        return f"{translation.text}{alignment}\n"
+    candidates = translation.n_best or [Candidate(text="", score=0.0, tokens=[])]
+    return "".join(_moses(line, candidate, options) for candidate in candidates)
+
+
+def _moses(line: int, candidate: Candidate, options: OutputOptions) -> str:
+    alignment = f" ||| {pharaoh(candidate.alignment)}" if options.alignments else ""
+    return f"{line} ||| {candidate.text} ||| {candidate.score:.4f}{alignment}\n"
+
+
+def _json(line: int, translation: Translation, options: OutputOptions) -> str:
+    return f"{translation.to_json(line)}\n"
+
+
+FORMATS: dict[str, Callable[[int, Translation, OutputOptions], str]] = {"text": _text, "json": _json}

@@ -1,0 +1,147 @@
+"""Translation of a stream: bytes in, bytes out, one line (or n-best list) for each line, in order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Any
+
+from s2s_cli import console
+from s2s_cli.errors import DataError
+from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
+from s2s_cli.inference.output import OutputOptions, render
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.translation import Translation
+    from s2s_cli.inference.translator import Translator
+    from s2s_cli.search.options import SearchOptions
+
+FIRST_WINDOW, LARGEST_WINDOW = 64, 2048  # lines
+
+
+def translate_stream(
+    translator: Translator, source: IO[bytes], sink: IO[bytes], search: SearchOptions, output: OutputOptions
+) -> int:
+    """Translate `source` into `sink` until its end; the number of lines.
+
+    Lines end with LF; other characters that break lines stay inside them. They are translated in windows, each written
+    as soon as it is done: what there is where the source must be waited for, so that a line typed at a pipe is answered
+    at once, and growing numbers of lines where there is plenty. Memory does not grow with the input.
+
+    Nothing stays in a buffer: whatever is raised, KeyboardInterrupt included, the windows that were finished have been
+    written. `search.n_best` gives way to `output.n_best`.
+
+    Raises
+        DataError: invalid UTF-8, where `output.strict` asks for it; the lines before it have been written.
+        BrokenPipeError: the reader of `sink` has gone.
+        MachineError: `source` cannot be read or `sink` not be written.
+    """
+    search = replace(search, n_best=output.n_best)
+    reader, writer = LineReader(source), LineWriter(sink)
+    stream = _Stream(translator, search, output, reader.name)
+    try:
+        with _progress(source, sink) as bar:
+            for window in _windows(reader):
+                stream.translate(window, writer)
+                if bar is not None:
+                    bar.update(sum(len(line) + 1 for line in window))
+    finally:
+        stream.report()
+    return stream.lines
+
+
+class _Stream:
+    """The state of a stream: how many lines were written, and what was wrong with some of them."""
+
+    def __init__(self, translator: Translator, search: SearchOptions, output: OutputOptions, name: str) -> None:
+        self.lines = 0
+        self._translator, self._search, self._output, self._name = translator, search, output, name
+        self._invalid = _Tally()
+        self._truncated = _Tally()
+
+    def translate(self, window: list[bytes], writer: LineWriter) -> None:
+        """Translate and write one window; with `strict`, up to its first line of invalid UTF-8."""
+        texts, fault = self._decode(window)
+        translations = self._translator.translate(texts, self._search, batch_tokens=self._output.batch_tokens)
+        text = "".join(
+            render(line, translation, self._output) for line, translation in enumerate(translations, start=self.lines)
+        )
+        writer.write(text.encode("utf-8", errors="replace"))
+        self._note_truncated(translations)
+        self.lines += len(translations)
+        if fault is not None:
+            raise fault
+
+    def report(self) -> None:
+        """One warning for each kind of fault, with the count."""
+        self._invalid.warn(self._name, "invalid UTF-8, replaced by U+FFFD")
+        limit = self._translator.max_pieces
+        self._truncated.warn(
+            self._name, f"a line of more than {limit} pieces, of which only the beginning was translated"
+        )
+
+    def _decode(self, window: list[bytes]) -> tuple[list[str], DataError | None]:
+        texts: list[str] = []
+        for number, line in enumerate(window, start=self.lines + 1):
+            try:
+                texts.append(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                if self._output.strict:
+                    return texts, _invalid_line(self._name, number, error)
+                self._invalid.add(number)
+                texts.append(line.decode("utf-8", errors="replace"))
+        return texts, None
+
+    def _note_truncated(self, translations: list[Translation]) -> None:
+        for number, translation in enumerate(translations, start=self.lines + 1):
+            if translation.truncated:
+                self._truncated.add(number)
+
+
+@dataclass
+class _Tally:
+    """How many lines have a fault, and which was the first (counted from 1)."""
+
+    count: int = 0
+    first: int = 0
+
+    def add(self, number: int) -> None:
+        self.first = self.first or number
+        self.count += 1
+
+    def warn(self, name: str, fault: str) -> None:
+        if self.count:
+            more = f" (the first of {self.count} such lines)" if self.count > 1 else ""
+            console.warn(f"{name}:{self.first}: {fault}{more}")
+
+
+def _windows(reader: LineReader) -> Iterator[list[bytes]]:
+    """Windows of lines, the first one small, so that something is to be seen soon, the next ones larger and faster."""
+    most = FIRST_WINDOW
+    while window := reader.window(most):
+        yield window
+        if len(window) == most:
+            most = min(2 * most, LARGEST_WINDOW)
+
+
+def _invalid_line(name: str, number: int, error: UnicodeDecodeError) -> DataError:
+    byte = error.object[error.start]
+    return DataError(
+        f"invalid UTF-8: byte 0x{byte:02x} at column {error.start + 1}",
+        where=f"{name}:{number}",
+        hint="convert the input with `iconv`, or leave --strict out to have U+FFFD in its place",
+    )
+
+
+def _progress(source: IO[bytes], sink: IO[bytes]) -> AbstractContextManager[Any]:
+    """A bar over the bytes of a regular file, unless the translations themselves go to the terminal."""
+    descriptor = descriptor_of(source)
+    if descriptor is None or sink.isatty():
+        return nullcontext()
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return nullcontext()
+    return console.progress("translating", total=status.st_size, unit="B")

@@ -1,0 +1,109 @@
+"""What a translator hands back for one line, and its JSON form."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+Alignment = list[tuple[int, int]]
+"""Pairs (source word, target word), both counted from 0, in the order of the target words."""
+
+# Some readers take these for the end of a line, and `json` leaves them as they are.
+_JSON_LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the translations of a line."""
+
+    text: str
+    score: float  # what ranks: the normalised log-probability
+    tokens: list[str]  # target pieces
+    alignment: Alignment = field(default_factory=list)  # empty for models without attention
+    finished: bool = True  # whether the model ended the sentence itself, before the length limit
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A line and its translation.
+
+    The fields that it shares with `Candidate` are those of the best one; `n_best` holds all that were asked for, best
+    first. A blank line has an empty text, no score and no candidates: the model never sees it.
+    """
+
+    source: str
+    text: str = ""
+    score: float | None = None
+    tokens: list[str] = field(default_factory=list)
+    source_tokens: list[str] = field(default_factory=list)
+    alignment: Alignment = field(default_factory=list)
+    finished: bool = True
+    truncated: bool = False  # whether the source was too long, and only its beginning translated
+    n_best: list[Candidate] = field(default_factory=list)
+
+    @classmethod
+    def from_candidates(
+        cls, source: str, source_tokens: list[str], candidates: list[Candidate], *, truncated: bool
+    ) -> Translation:
+        """The translation of a line for which the search found `candidates` (at least one, best first)."""
+        best = candidates[0]
+        return cls(
+            source=source,
+            text=best.text,
+            score=best.score,
+            tokens=best.tokens,
+            source_tokens=source_tokens,
+            alignment=best.alignment,
+            finished=best.finished,
+            truncated=truncated,
+            n_best=candidates,
+        )
+
+    def to_json(self, line: int) -> str:
+        """One line of JSON, without its newline. `n_best` stands in it where there is more than one candidate."""
+        record: dict[str, Any] = {
+            "line": line,
+            "source": self.source,
+            "translation": self.text,
+            "score": _finite(self.score),
+            "tokens": self.tokens,
+            "source_tokens": self.source_tokens,
+            "alignment": self.alignment,
+            "finished": self.finished,
+            "truncated": self.truncated,
+        }
+        if len(self.n_best) > 1:
+            record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
+        return json.dumps(record, ensure_ascii=False, allow_nan=False).translate(_JSON_LINE_BREAKS)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says of a translation that was given to it. A pair with a blank source has no probability."""
+
+    log_prob: float | None = None  # log p(target | source) in nats, the end of the sentence included
+    tokens: int = 0  # target pieces that it is the sum of, the end of the sentence included
+    truncated: bool = False  # whether a side was too long, and only its beginning read
+
+
+def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:
+    """The alignment as "0-0 1-2": source word, hyphen, target word, as fast_align and the Moses tools write it."""
+    return " ".join(f"{source}-{target}" for source, target in alignment)
+
+
+def _candidate_record(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "translation": candidate.text,
+        "score": _finite(candidate.score),
+        "tokens": candidate.tokens,
+        "alignment": candidate.alignment,
+        "finished": candidate.finished,
+    }
+
+
+def _finite(score: float | None) -> float | None:
+    """JSON has no number for infinity or NaN."""
+    return score if score is not None and math.isfinite(score) else None

@@ -1,0 +1,72 @@
+"""A model that copies its input, symbol by symbol, with the case of letters swapped: what comes out can be foretold."""
+
+from __future__ import annotations
+
+import string
+import time
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from s2s_cli.inference.translator import Translator
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.step_model import Step
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import EOS, PAD, UNK, WORD_START, TokenizerPair
+
+ALPHABET = WORD_START + string.ascii_letters + string.digits + ".,?!"
+QUESTION_MARK = 4 + ALPHABET.index("?")  # what an unknown character becomes, since search never writes UNK
+
+TOKENIZERS = TokenizerPair(CharacterTokenizer(ALPHABET), CharacterTokenizer(ALPHABET.swapcase()))
+GREEDY = SearchOptions(beam=1)
+
+
+@dataclass(frozen=True)
+class CopyState:
+    source_BS: Tensor
+    position: int = 0
+
+    def reorder(self, origin_BK: Tensor) -> CopyState:
+        return self  # all hypotheses of a sentence are at the same place
+
+    def select(self, sentences_b: Tensor) -> CopyState:
+        return replace(self, source_BS=self.source_BS[sentences_b])
+
+
+@dataclass
+class CopyModel:
+    """ends: whether it writes EOS at the end of the source. delay: seconds that a batch takes."""
+
+    vocabulary: int = TOKENIZERS.target.size
+    ends: bool = True
+    delay: float = 0.0
+    batches: list[Tensor] = field(default_factory=list)  # all that it was given
+
+    def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> CopyState:
+        time.sleep(self.delay)
+        self.batches.append(source_BS)
+        return CopyState(source_BS.masked_fill(source_BS == UNK, QUESTION_MARK))
+
+    def step(self, previous_BK: Tensor, state: CopyState) -> tuple[Step, CopyState]:
+        B, K = previous_BK.shape
+        S = state.source_BS.size(1)
+        place = min(state.position, S - 1)
+        symbol_B = state.source_BS[:, place]
+        symbol_B = symbol_B.masked_fill(symbol_B == PAD, EOS)
+        if not self.ends:
+            symbol_B = symbol_B.masked_fill(symbol_B == EOS, QUESTION_MARK)
+        logits_BV = torch.linspace(0, 1, self.vocabulary).expand(B, -1).clone()
+        logits_BV.scatter_(1, symbol_B.unsqueeze(1), 9.0)
+        log_probs_BKV = logits_BV.log_softmax(1).unsqueeze(1).expand(B, K, -1).contiguous()
+        attention_BKS = torch.zeros(B, K, S)
+        attention_BKS[:, :, place] = 1.0
+        return Step(log_probs_BKV, attention_BKS), replace(state, position=state.position + 1)
+
+
+def copy_translator(
+    *, ends: bool = True, delay: float = 0.0, max_pieces: int = 50, batch_tokens: int = 4000
+) -> Translator:
+    """A translator over a `CopyModel`, greedy unless a call says otherwise."""
+    model = CopyModel(ends=ends, delay=delay)
+    return Translator(model, TOKENIZERS, options=GREEDY, max_pieces=max_pieces, batch_tokens=batch_tokens)
