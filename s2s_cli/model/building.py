@@ -27,8 +27,7 @@ from s2s_cli.model.readout import AttentionalReadout, Readout
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.model.stack import Stack
 from s2s_cli.recipe import schema
-
-PADDING = 0
+from s2s_cli.text.tokenizer import PAD
 
 
 def build_model(config: schema.Model, source_size: int, target_size: int, kernel: str = "auto") -> Seq2Seq:
@@ -116,11 +115,11 @@ def build_attention(config: schema.Model) -> Attention:
 def build_readout(config: schema.Model) -> nn.Module:
     """What the decoder has goes into the readout."""
     settings = config.decoder
-    dropout = Dropout(config.dropout.readout, config.dropout.variational)
     if settings.context == "attention" and config.attention.query == "current":
-        return AttentionalReadout(dropout)
+        return AttentionalReadout()
     context = 0 if settings.context == "initial" else memory_width(config)
     embedding = config.embedding if settings.feed_previous else 0
+    dropout = Dropout(config.dropout.readout, config.dropout.variational)
     return Readout(settings.hidden, context, embedding, readout_width(config), dropout)
 
 
@@ -129,7 +128,7 @@ def _cell(config: schema.Model, hidden: int) -> Cell:
 
 
 def _embedding(size: int, width: int) -> nn.Embedding:
-    embedding = nn.Embedding(size, width, padding_idx=PADDING)
+    embedding = nn.Embedding(size, width, padding_idx=PAD)
     nn.init.normal_(embedding.weight, std=1 / math.sqrt(width))
-    nn.init.zeros_(embedding.weight.data[PADDING])
+    nn.init.zeros_(embedding.weight.data[PAD])
     return embedding

@@ -32,11 +32,7 @@ class Readout(nn.Module):
 
 
 class AttentionalReadout(nn.Module):
-    """For decoders whose output already is the attentional vector: dropout alone."""
-
-    def __init__(self, dropout: Dropout) -> None:
-        super().__init__()
-        self.dropout = dropout
+    """For decoders whose output already is the attentional vector, and has had its dropout as such."""
 
     def forward(self, features: Features, embedded_BXE: Tensor) -> Tensor:
-        return self.dropout(features.output_BXH)
+        return features.output_BXH

@@ -31,7 +31,7 @@ class Stack(nn.Module):
         """projected [..., G], one state [..., W] a layer -> output [..., H] of the top, next states."""
         state = self.bottom(projected, states[0])
         output, following = self.bottom.output(state), [state]
-        upper = cast(list[Cell], self.cells[1:])
+        upper = cast(list[Cell], list(self.cells))[1:]
         for cell, inputs, state in zip(upper, self.inputs, states[1:], strict=True):
             below = self.dropout(output)
             state = cell(inputs(below), state)

@@ -160,10 +160,11 @@ class Attention(Section):
 class Dropout(Section):
     embedding: Probability = 0.2
     state: Probability = 0.2
-    """On the states that leave the recurrence (and between layers)."""
+    """On the states that leave the recurrence, and between layers."""
     readout: Probability = 0.2
+    """On the readout; with `attention.query: current` the states that leave are the readout, and have had theirs."""
     variational: bool = False
-    """One mask for all positions of a sentence (Gal and Ghahramani 2016)."""
+    """One mask for all positions of a sentence (Gal and Ghahramani 2016), except between the decoder's layers."""
 
 
 class Model(Section):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.errors import DataError
-from s2s_cli.search.step_model import State, Step, StepModel
+from s2s_cli.search.step_model import Prediction, State, StepModel
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ class Ensemble:
     def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> EnsembleState:
         return EnsembleState(tuple(model.start(source_BS, source_lengths_B) for model in self.models))
 
-    def step(self, previous_BK: Tensor, state: EnsembleState) -> tuple[Step, EnsembleState]:
+    def step(self, previous_BK: Tensor, state: EnsembleState) -> tuple[Prediction, EnsembleState]:
         pairs = zip(self.models, state.members, strict=True)
         steps, states = zip(*(model.step(previous_BK, member) for model, member in pairs), strict=True)
         attentions = [step.attention_BKS for step in steps if step.attention_BKS is not None]
         attention_BKS = torch.stack(attentions).mean(dim=0) if attentions else None
-        return Step(_mean_probability([step.log_probs_BKV for step in steps]), attention_BKS), EnsembleState(states)
+        log_probs_BKV = _mean_probability([step.log_probs_BKV for step in steps])
+        return Prediction(log_probs_BKV, attention_BKS), EnsembleState(states)
 
 
 def _mean_probability(log_probs: list[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ followed back from their end. A step with J hypotheses of each sentence before i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,72 +45,91 @@ class _Tip(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """One sentence's share of a turn, as arrays."""
+    """A turn as arrays, b sentences."""
 
-    ended_J: np.ndarray
-    log_probs_K: np.ndarray
-    origins_K: np.ndarray
-    symbols_K: np.ndarray
-    attention_JS: np.ndarray | None
+    sentences_b: np.ndarray
+    ended_bJ: np.ndarray
+    log_probs_bK: np.ndarray
+    origins_bK: np.ndarray
+    symbols_bK: np.ndarray
+    attention_bJS: np.ndarray | None
 
 
 def hypotheses(
     turns: list[Turn], source_lengths_B: Tensor, penalty: Callable[[float], float], count: int
 ) -> list[list[Hypothesis]]:
     """The `count` best hypotheses of each sentence, best first: those that the model finished, then those cut short."""
-    rows = _rows_by_sentence(turns, len(source_lengths_B))
-    return [
-        [_follow_back(sentence, tip, length) for tip in _best_tips(sentence, penalty, count)]
-        for sentence, length in zip(rows, source_lengths_B.tolist(), strict=True)
-    ]
+    rows = [_as_arrays(turn) for turn in turns]
+    tips = _best_tips(rows, len(source_lengths_B), penalty, count)
+    flat = [(sentence, tip) for sentence, found in enumerate(tips) for tip in found]
+    symbols_NT, attention_NTS = _follow_back(rows, flat)
+    lengths = source_lengths_B.tolist()
+    result: list[list[Hypothesis]] = [[] for _ in lengths]
+    for number, (sentence, tip) in enumerate(flat):
+        attention = None
+        if attention_NTS is not None:
+            attention = attention_NTS[number, : tip.pieces, : lengths[sentence]].copy()
+        ids = symbols_NT[number, : tip.pieces].tolist()
+        result[sentence].append(Hypothesis(ids, tip.score, tip.log_prob, tip.finished, attention))
+    return result
 
 
-def _rows_by_sentence(turns: list[Turn], sentences: int) -> list[list[_Row]]:
-    rows: list[list[_Row]] = [[] for _ in range(sentences)]
-    for turn in turns:
-        ended, log_probs, origins, symbols = (
-            tensor.cpu().numpy() for tensor in (turn.ended_bJ, turn.log_probs_bK, turn.origins_bK, turn.symbols_bK)
-        )
-        attention = None if turn.attention_bJS is None else turn.attention_bJS.float().cpu().numpy()
-        for i, sentence in enumerate(turn.sentences_b.tolist()):
-            weights = None if attention is None else attention[i]
-            rows[sentence].append(_Row(ended[i], log_probs[i], origins[i], symbols[i], weights))
-    return rows
+def _as_arrays(turn: Turn) -> _Row:
+    tensors = (turn.sentences_b, turn.ended_bJ, turn.log_probs_bK, turn.origins_bK, turn.symbols_bK)
+    attention = None if turn.attention_bJS is None else turn.attention_bJS.float().cpu().numpy()
+    return _Row(*(tensor.cpu().numpy() for tensor in tensors), attention)
 
 
-def _best_tips(rows: list[_Row], penalty: Callable[[float], float], count: int) -> list[_Tip]:
-    finished = sorted(_finished_tips(rows, penalty), key=lambda tip: -tip.score)[:count]
-    if len(finished) == count:
-        return finished
-    length, last = len(rows), rows[-1].log_probs_K
-    cut = [_Tip(False, p / penalty(length), p, length, slot) for slot, p in enumerate(last.tolist())]
-    cut.sort(key=lambda tip: -tip.score)
-    possible = [tip for tip in cut if tip.log_prob > -np.inf]
-    return (finished + possible)[:count] or cut[:1]
-
-
-def _finished_tips(rows: list[_Row], penalty: Callable[[float], float]) -> Iterator[_Tip]:
+def _best_tips(rows: list[_Row], sentences: int, penalty: Callable[[float], float], count: int) -> list[list[_Tip]]:
+    """For each sentence the ends of its hypotheses, best first."""
+    tips: list[list[_Tip]] = [[] for _ in range(sentences)]
     for pieces, row in enumerate(rows):
-        for slot in np.flatnonzero(row.ended_J > -np.inf).tolist():
-            log_prob = float(row.ended_J[slot])
-            yield _Tip(True, log_prob / penalty(pieces + 1), log_prob, pieces, slot)
+        divisor = penalty(pieces + 1)
+        for place, slot in np.argwhere(row.ended_bJ > -np.inf).tolist():
+            log_prob = float(row.ended_bJ[place, slot])
+            tips[row.sentences_b[place]].append(_Tip(True, log_prob / divisor, log_prob, pieces, slot))
+    for found in tips:
+        found.sort(key=lambda tip: -tip.score)
+        del found[count:]
+    for sentence, (pieces, log_probs_K) in _last_beams(rows).items():
+        if len(tips[sentence]) < count:
+            cut = _cut_tips(log_probs_K, pieces, penalty(pieces))
+            possible = [tip for tip in cut if tip.log_prob > -np.inf]
+            tips[sentence] = (tips[sentence] + possible)[:count] or cut[:1]
+    return tips
 
 
-def _follow_back(rows: list[_Row], tip: _Tip, source_length: int) -> Hypothesis:
-    ids, attention, slot = [], [], tip.slot
-    for row in reversed(rows[: tip.pieces]):
-        ids.append(int(row.symbols_K[slot]))
-        slot = int(row.origins_K[slot])
-        if row.attention_JS is not None:
-            attention.append(row.attention_JS[slot, :source_length])
-    return Hypothesis(
-        ids=ids[::-1],
-        score=tip.score,
-        log_prob=tip.log_prob,
-        finished=tip.finished,
-        attention=_matrix(attention[::-1], source_length) if rows[0].attention_JS is not None else None,
-    )
+def _last_beams(rows: list[_Row]) -> dict[int, tuple[int, np.ndarray]]:
+    """For each sentence the number of its steps, and log p of what was open after the last of them."""
+    last = {}
+    for pieces, row in enumerate(rows, start=1):
+        for place, sentence in enumerate(row.sentences_b.tolist()):
+            last[sentence] = pieces, row.log_probs_bK[place]
+    return last
 
 
-def _matrix(rows: list[np.ndarray], width: int) -> np.ndarray:
-    return np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)
+def _cut_tips(log_probs_K: np.ndarray, pieces: int, divisor: float) -> list[_Tip]:
+    cut = [_Tip(False, p / divisor, p, pieces, slot) for slot, p in enumerate(log_probs_K.tolist())]
+    return sorted(cut, key=lambda tip: -tip.score)
+
+
+def _follow_back(rows: list[_Row], tips: list[tuple[int, _Tip]]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Symbols [N, T] and attention [N, T, S] that lead to N tips, from the left; meaningless beyond a tip's end.
+
+    All tips go back together, turn by turn.
+    """
+    sentences_N = np.array([sentence for sentence, _ in tips])
+    pieces_N = np.array([tip.pieces for _, tip in tips])
+    slots_N = np.array([tip.slot for _, tip in tips])
+    symbols_NT = np.zeros((len(tips), len(rows)), dtype=np.int64)
+    attention_NTS = None
+    if (first := rows[0].attention_bJS) is not None:
+        attention_NTS = np.zeros((len(tips), len(rows), first.shape[2]), dtype=np.float32)
+    for turn in range(int(pieces_N.max()) - 1, -1, -1):
+        row, on = rows[turn], np.flatnonzero(pieces_N > turn)
+        places = np.searchsorted(row.sentences_b, sentences_N[on])  # sentences rise
+        symbols_NT[on, turn] = row.symbols_bK[places, slots_N[on]]
+        slots_N[on] = row.origins_bK[places, slots_N[on]]
+        if attention_NTS is not None and row.attention_bJS is not None:
+            attention_NTS[on, turn] = row.attention_bJS[places, slots_N[on]]
+    return symbols_NT, attention_NTS

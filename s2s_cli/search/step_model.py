@@ -15,14 +15,26 @@ from torch import Tensor
 AnyState = TypeVar("AnyState", bound="State")
 
 
-@dataclass
-class Step:
+class Step(Protocol):
     """What a model says of the next symbol. The search keeps the tensors: a model must not write to them again."""
 
+    @property
+    def log_probs_BKV(self) -> Tensor:
+        """log p(next symbol | hypothesis, source), float32."""
+        ...
+
+    @property
+    def attention_BKS(self) -> Tensor | None:
+        """Weights over the source with which the symbol is predicted; `None` for a model without attention."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A plain `Step`, for models that are no network."""
+
     log_probs_BKV: Tensor
-    """log p(next symbol | hypothesis, source), float32."""
     attention_BKS: Tensor | None
-    """Weights over the source positions with which the symbol is predicted; `None` for a model without attention."""
 
 
 class State(Protocol):

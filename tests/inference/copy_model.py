@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.search.step_model import Step
+from s2s_cli.search.step_model import Prediction
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import EOS, PAD, UNK, WORD_START, TokenizerPair
 
@@ -48,7 +48,7 @@ class CopyModel:
         self.batches.append(source_BS)
         return CopyState(source_BS.masked_fill(source_BS == UNK, QUESTION_MARK))
 
-    def step(self, previous_BK: Tensor, state: CopyState) -> tuple[Step, CopyState]:
+    def step(self, previous_BK: Tensor, state: CopyState) -> tuple[Prediction, CopyState]:
         B, K = previous_BK.shape
         S = state.source_BS.size(1)
         place = min(state.position, S - 1)
@@ -61,7 +61,7 @@ class CopyModel:
         log_probs_BKV = logits_BV.log_softmax(1).unsqueeze(1).expand(B, K, -1).contiguous()
         attention_BKS = torch.zeros(B, K, S)
         attention_BKS[:, :, place] = 1.0
-        return Step(log_probs_BKV, attention_BKS), replace(state, position=state.position + 1)
+        return Prediction(log_probs_BKV, attention_BKS), replace(state, position=state.position + 1)
 
 
 def copy_translator(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from s2s_cli.search.step_model import Step
+from s2s_cli.search.step_model import Prediction
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
 ROWS = 997
@@ -52,7 +52,7 @@ class TableModel:
         prefix_B1 = torch.ones(len(source_BS), 1, dtype=torch.int64)
         return TableState(source_B, source_lengths_B, source_BS.size(1), prefix_B1)
 
-    def step(self, previous_BK: Tensor, state: TableState) -> tuple[Step, TableState]:
+    def step(self, previous_BK: Tensor, state: TableState) -> tuple[Prediction, TableState]:
         assert previous_BK.shape == state.prefix_BK.shape
         self.rows_computed += previous_BK.numel()
         prefix_BK = (state.prefix_BK * 31 + previous_BK * 17 + 5) % 1_000_003
@@ -61,7 +61,7 @@ class TableModel:
         energies_BKS = self.scores[(key_BK.unsqueeze(2) + 13 * positions_S) % ROWS]
         padding_B1S = (positions_S >= state.lengths_B.unsqueeze(1)).unsqueeze(1)
         attention_BKS = energies_BKS.masked_fill(padding_B1S, -torch.inf).softmax(2)
-        step = Step(self.table[key_BK % ROWS], attention_BKS)
+        step = Prediction(self.table[key_BK % ROWS], attention_BKS)
         return step, TableState(state.source_B, state.lengths_B, state.width, prefix_BK)
 
 

@@ -1,0 +1,1 @@
+"""From corpora to batches: reading, cleaning, token shards, and the order in which training sees them."""

@@ -1,0 +1,141 @@
+"""Cleaning of training pairs: pure rules, each with the name under which it is counted.
+
+A rule says whether a pair is to be dropped. Pairs are dropped whole, so the sides never shift against each other.
+Rules on text see clean lines before there is a tokenizer, rules on lengths see numbers of pieces. Repetitions are
+found in `s2s_cli.data.repetitions`, since they depend on other pairs.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from s2s_cli.recipe import schema
+from s2s_cli.text.scripts import script_of, script_share
+
+TextRule = Callable[[str, str], bool]
+LengthRule = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+SHORT = 10
+"""Pairs whose longest side has fewer pieces are exempt from the rule on the ratio of lengths."""
+
+
+def text_rules(config: schema.Cleaning, languages: schema.Languages, held_out: HeldOut) -> dict[str, TextRule]:
+    """Rules on clean lines by name, in the order of their trial."""
+    rules: dict[str, TextRule] = {"empty": is_empty}
+    if config.drop_identical:
+        rules["identical"] = is_identical
+    if config.min_script_share is not None:
+        rules["script"] = WrongScript(script_of(languages.source), script_of(languages.target), config.min_script_share)
+    if config.drop_overlap:
+        rules["overlap"] = Overlap(held_out)
+    return rules
+
+
+def length_rules(config: schema.Cleaning) -> dict[str, LengthRule]:
+    """Rules on numbers of pieces by name, in the order of their trial."""
+    rules: dict[str, LengthRule] = {"empty": is_without_pieces, "length": TooLong(config.max_pieces)}
+    if config.max_length_ratio is not None:
+        rules["length_ratio"] = Unbalanced(config.max_length_ratio)
+    return rules
+
+
+def is_empty(source: str, target: str) -> bool:
+    return not source or not target
+
+
+def is_identical(source: str, target: str) -> bool:
+    return source == target
+
+
+@dataclass(frozen=True)
+class WrongScript:
+    """A side with too few of its letters in its language's script. A script that is None is not looked at."""
+
+    source: str | None
+    target: str | None
+    least_share: float
+
+    def __call__(self, source: str, target: str) -> bool:
+        return self._is_wrong(source, self.source) or self._is_wrong(target, self.target)
+
+    def _is_wrong(self, text: str, script: str | None) -> bool:
+        return script is not None and script_share(text, script) < self.least_share
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The sentences that training must not see: keys of the sources and of the targets of dev and test."""
+
+    sources: frozenset[bytes] = frozenset()
+    targets: frozenset[bytes] = frozenset()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> HeldOut:
+        """From clean lines."""
+        keys = [(sentence_key(source), sentence_key(target)) for source, target in pairs]
+        return cls(frozenset(key for key, _ in keys if key), frozenset(key for _, key in keys if key))
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A side that stands in dev or test on the same side, case and punctuation aside."""
+
+    held_out: HeldOut
+
+    def __call__(self, source: str, target: str) -> bool:
+        if self.held_out.sources and sentence_key(source) in self.held_out.sources:
+            return True
+        return bool(self.held_out.targets) and sentence_key(target) in self.held_out.targets
+
+
+def is_without_pieces(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return np.minimum(source, target) == 0
+
+
+@dataclass(frozen=True)
+class TooLong:
+    """A side of more pieces than allowed."""
+
+    most: int
+
+    def __call__(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.maximum(source, target) > self.most
+
+
+@dataclass(frozen=True)
+class Unbalanced:
+    """A side much longer than the other, unless both are short."""
+
+    most: float
+
+    def __call__(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        longest, shortest = np.maximum(source, target), np.minimum(source, target)
+        return (longest >= SHORT) & (longest > self.most * shortest)
+
+
+class _Folding(dict[int, str]):
+    """Translation table of `str.translate`: punctuation, symbols and controls become spaces."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = " " if unicodedata.category(character)[0] in "PSZC" else character
+        return self[code]
+
+
+_FOLDING = _Folding()
+
+
+def sentence_key(text: str) -> bytes:
+    """64 bits that are equal for sentences equal but for case and punctuation; empty if there is nothing else."""
+    folded = " ".join(text.casefold().translate(_FOLDING).split())
+    return blake2b(folded.encode(), digest_size=8).digest() if folded else b""
+
+
+def pair_key(source: str, target: str) -> bytes:
+    """64 bits that are equal for equal pairs of clean lines."""
+    return blake2b(f"{source}\n{target}".encode(), digest_size=8).digest()

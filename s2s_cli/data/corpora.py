@@ -1,0 +1,152 @@
+"""Parallel corpora: where their files are, and their pairs of lines one after the other.
+
+Files are read as streams, plain or compressed. A line ends at LF (or CR LF) and nowhere else.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from s2s_cli.data.download import download, is_address
+from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.recipe import schema
+from s2s_cli.text.hygiene import BYTE_ORDER_MARK
+
+_Role = Literal["source", "target", "tsv"]
+_OPENERS: dict[str, Callable[[Path, Literal["rb"]], Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_DAMAGE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file of a corpus."""
+
+    given: str
+    """As the recipe names it."""
+    path: Path
+    sha256: str | None
+    """What its SHA-256 should be, if the recipe says so."""
+
+
+@dataclass(frozen=True)
+class ParallelCorpus:
+    """A corpus whose files were found: two line-aligned files, or one file with columns."""
+
+    name: str
+    files: dict[str, CorpusFile]
+    """By role: `source` and `target`, or `tsv`."""
+    columns: tuple[int, int]
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Source and target line of each pair, as they stand in the files.
+
+        Raises DataError if the sides differ in length, a line is not UTF-8, a column is missing, or an archive is
+        damaged; each with its file and line.
+        """
+        if "tsv" in self.files:
+            return _columns(self.files["tsv"].path, self.columns)
+        return _aligned(self.files["source"].path, self.files["target"].path)
+
+
+def locate(corpus: schema.Corpus, recipe_dir: Path) -> ParallelCorpus:
+    """Find the files of a corpus, beside the recipe or in the folder `S2S_DATA`, or download them.
+
+    Raises DataError if one is not there.
+    """
+    files: dict[str, CorpusFile] = {}
+    roles: tuple[_Role, ...] = ("source", "target", "tsv")
+    for role in roles:
+        given = getattr(corpus, role)
+        if given is not None:
+            sha256 = _expected_sha256(corpus, role)
+            files[role] = CorpusFile(given, _find(given, recipe_dir, sha256), sha256)
+    stem = next(iter(files.values())).path.name.partition(".")[0]
+    return ParallelCorpus(corpus.name or stem, files, corpus.columns)
+
+
+def _expected_sha256(corpus: schema.Corpus, role: _Role) -> str | None:
+    if not isinstance(corpus.sha256, str):
+        return (corpus.sha256 or {}).get(role)
+    if role != "tsv":
+        raise UsageError("one `sha256` for two files", where=corpus.source, hint="give {source: ..., target: ...}")
+    return corpus.sha256
+
+
+def _find(given: str, recipe_dir: Path, sha256: str | None) -> Path:
+    if is_address(given):
+        if sha256 is None:
+            raise UsageError("an address needs the `sha256` of its file", where=given)
+        return download(given, sha256)
+    data = Path(os.environ.get("S2S_DATA") or "data")
+    for folder in (recipe_dir, data):
+        if (folder / given).is_file():
+            return folder / given
+    places = f"neither in {recipe_dir} nor in {data}" if not Path(given).is_absolute() else "no such file"
+    hint = "set S2S_DATA to the folder of the corpora, or correct the path in the recipe"
+    raise DataError(f"corpus file not found: {places}", where=given, hint=hint)
+
+
+def _aligned(source: Path, target: Path) -> Iterator[tuple[str, str]]:
+    """Pairs of two files with equally many lines."""
+    lines = zip_longest(read_lines(source), read_lines(target))
+    for count, (source_line, target_line) in enumerate(lines):
+        if source_line is None or target_line is None:
+            longer = count + 1 + sum(1 for _ in lines)
+            counts = (count, longer) if source_line is None else (longer, count)
+            raise DataError(
+                f"the two sides differ in length: {counts[0]:,} and {counts[1]:,} lines",
+                where=f"{source}, {target}",
+                hint="line n of one file must be the translation of line n of the other",
+            )
+        yield source_line, target_line
+
+
+def _columns(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
+    """Pairs of two columns (counted from 1) of one file. A blank line is a pair of blanks."""
+    source, target = columns[0] - 1, columns[1] - 1
+    for number, line in enumerate(read_lines(path), 1):
+        cells = line.split("\t")
+        if len(cells) > max(source, target):
+            yield cells[source], cells[target]
+        elif not line.strip():
+            yield "", ""
+        else:
+            found = f"{len(cells)} column{'s' * (len(cells) != 1)}"
+            raise DataError(f"there is no column {max(columns)}, only {found}", where=f"{path}:{number}")
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Lines of a plain, `.gz` or `.xz` file without their ends, and without a byte-order mark.
+
+    Raises DataError if a line is not UTF-8 or the archive is damaged, MachineError if the file cannot be read.
+    """
+    number = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                text = line.decode()
+                if number == 1:
+                    text = text.removeprefix(BYTE_ORDER_MARK)
+                yield text.removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        hint = "convert the file, for example with `iconv -f ISO-8859-1 -t UTF-8`"
+        raise DataError(f"byte 0x{byte:02x} is not UTF-8", where=f"{path}:{number}", hint=hint) from error
+    except _DAMAGE as error:
+        raise DataError(f"damaged archive after line {number:,}: {error}", where=path) from error
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    opener = _OPENERS.get(path.suffix)
+    return path.open("rb") if opener is None else io.BufferedReader(opener(path, "rb"), 1 << 16)

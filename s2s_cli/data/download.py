@@ -1,0 +1,113 @@
+"""Downloads: once, resumable, checked by SHA-256, into a cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+from s2s_cli import console
+from s2s_cli.errors import DataError, MachineError
+
+_BLOCK = 1 << 20
+_TIMEOUT = 30.0
+_WAITS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each new attempt."""
+
+
+def is_address(path: str) -> bool:
+    return path.startswith(("https://", "http://"))
+
+
+def cache_directory() -> Path:
+    """`$S2S_CACHE`, by default `~/.cache/s2s`."""
+    return Path(os.environ.get("S2S_CACHE") or Path.home() / ".cache" / "s2s")
+
+
+def download(url: str, sha256: str) -> Path:
+    """The file at `url`, from the cache if it was downloaded before.
+
+    An interrupted download goes on where it stopped, in this call or in a later one. Raises DataError if the content
+    has another SHA-256 or the address does not exist, MachineError if the server cannot be reached.
+    """
+    name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name or "download"
+    path = cache_directory() / sha256[:16].lower() / name
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{name}.part").open("ab") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)  # one process downloads, others wait for it
+        if path.exists():
+            Path(part.name).unlink(missing_ok=True)
+            return path
+        resumed = part.tell() > 0
+        _fetch(url, part)
+        if resumed and file_sha256(Path(part.name)) != sha256.lower():
+            part.truncate(0)  # the file on the server is not the one whose beginning we had
+            _fetch(url, part)
+        found = file_sha256(Path(part.name))
+        if found != sha256.lower():
+            Path(part.name).unlink()
+            raise DataError(
+                f"the download has the SHA-256 {found}, the recipe says {sha256.lower()}",
+                where=url,
+                hint="if the file was changed on purpose, put its new SHA-256 into the recipe",
+            )
+        os.fsync(part.fileno())
+        os.replace(part.name, path)
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetch(url: str, part: IO[bytes]) -> None:
+    """Append to `part` what is missing; several attempts, each of which goes on where the last one stopped."""
+    for wait in (*_WAITS, None):
+        try:
+            _request(url, part)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                raise DataError(f"the server answers {error.code} {error.reason}", where=url) from error
+            reason = f"the server answers {error.code}"
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        if wait is not None:
+            time.sleep(wait)
+    raise MachineError(f"download failed: {reason}", where=url, hint="run the command again to go on with it")
+
+
+def _request(url: str, part: IO[bytes]) -> None:
+    """One attempt. Raises OSError or HTTPException if the connection breaks."""
+    begin = part.seek(0, os.SEEK_END)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={begin}-"} if begin else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and begin:
+            return  # nothing is missing; the checksum decides whether this is true
+        raise
+    with response:
+        if begin and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            part.truncate(0)  # a server without ranges begins anew
+            begin = 0
+        length = response.headers["Content-Length"]
+        total = None if length is None else begin + int(length)
+        name = Path(part.name).stem
+        with console.progress(f"download {name}", total=total, unit="B", start=begin) as bar:
+            while block := response.read(_BLOCK):
+                part.write(block)
+                bar.update(len(block))
+        part.flush()
+        if total is not None and part.tell() < total:
+            raise ConnectionError(f"the connection broke after {part.tell():,} of {total:,} bytes")

@@ -1,0 +1,57 @@
+"""Dev and test splits: texts kept for scoring just as they are, and ids for the loss.
+
+No pair is ever dropped from the texts, so a score is that of the whole original file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2s_cli.data.corpora import ParallelCorpus
+from s2s_cli.data.training_split import encode_pairs
+from s2s_cli.recipe import schema
+from s2s_cli.text.hygiene import clean_line
+from s2s_cli.text.tokenizer import TokenizerPair
+
+
+@dataclass(frozen=True)
+class HeldOutText:
+    """The lines of a dev or test split."""
+
+    sources: list[str]
+    """Clean lines."""
+    references: list[str]
+    """Lines as they stand in the file."""
+
+    @classmethod
+    def read(cls, corpora: Iterable[ParallelCorpus]) -> HeldOutText:
+        pairs = [pair for corpus in corpora for pair in corpus.pairs()]
+        return cls([clean_line(source) for source, _ in pairs], [target for _, target in pairs])
+
+    @classmethod
+    def open(cls, directory: Path) -> HeldOutText:
+        return cls(*(_lines(directory / name) for name in ("source.txt", "target.txt")))
+
+    def clean_pairs(self) -> list[tuple[str, str]]:
+        return [(s, clean_line(t)) for s, t in zip(self.sources, self.references, strict=True)]
+
+    def write(self, directory: Path, tokenizers: TokenizerPair, max_pieces: int) -> dict[str, Any]:
+        """Write texts and shards into `directory`. The shards lack pairs that have no loss: empty or too long ones.
+
+        Returns the counts.
+        """
+        directory.mkdir()
+        for name, lines in (("source.txt", self.sources), ("target.txt", self.references)):
+            (directory / name).write_bytes("".join(f"{line}\n" for line in lines).encode())
+        limits = schema.Cleaning(max_pieces=max_pieces, max_length_ratio=None)
+        counts = encode_pairs(self.clean_pairs(), len(self.sources), tokenizers, limits, directory)
+        without_loss = {"pairs_with_loss": counts.pop("pairs"), "without_loss": counts.pop("rejected")}
+        return {"pairs": len(self.sources), **without_loss, **counts}
+
+
+def _lines(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        return [line.removesuffix("\n") for line in file]

@@ -1,0 +1,198 @@
+"""`prepare`: everything between the corpora of a recipe and the batches of its training.
+
+What comes of it lies in `<run>/data`: the tokenizers, the shards of `train`, the shards and texts of `dev` and of
+each `test-<name>`, and `manifest.json`. It appears there as a whole or not at all, and the same inputs give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from s2s_cli import console
+from s2s_cli.data.cleaning import HeldOut
+from s2s_cli.data.corpora import ParallelCorpus, locate
+from s2s_cli.data.held_out import HeldOutText
+from s2s_cli.data.manifest import (
+    FORMAT,
+    differences,
+    file_record,
+    fingerprints,
+    read_manifest,
+    relevant_keys,
+    write_manifest,
+)
+from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.replacement import replaced_directory, sweep
+from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
+from s2s_cli.errors import DataError
+from s2s_cli.recipe.schema import Recipe
+from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
+from s2s_cli.text.training import train_tokenizers
+
+# SentencePiece takes up to 20 times the size of its text in memory (of words that are all different, or not separated).
+_SAMPLE_BYTES = 24 << 20
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Prepared data on disk."""
+
+    directory: Path
+    manifest: dict[str, Any]
+    tokenizers: TokenizerPair
+    train: ParallelData
+    dev: ParallelData
+    """Pairs of dev with a loss: neither empty nor too long."""
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Raises DataError if there is nothing, or something damaged."""
+        manifest = read_manifest(directory)
+        if manifest is None:
+            raise DataError("there is no prepared data", where=directory, hint="run `s2s prep` with the recipe")
+        train, dev = ParallelData.open(directory / "train"), ParallelData.open(directory / "dev")
+        return cls(directory, manifest, load_tokenizers(directory), train, dev)
+
+    @property
+    def test_names(self) -> list[str]:
+        return list(self.manifest["tests"])
+
+    def dev_texts(self) -> tuple[list[str], list[str]]:
+        """Clean sources and original references of all dev pairs."""
+        return self._texts("dev")
+
+    def test_texts(self, name: str) -> tuple[list[str], list[str]]:
+        """Clean sources and original references of all pairs of a test set."""
+        return self._texts(f"test-{name}")
+
+    def _texts(self, split: str) -> tuple[list[str], list[str]]:
+        text = HeldOutText.open(self.directory / split)
+        return text.sources, text.references
+
+
+def open_prepared(run: Path) -> PreparedData:
+    """The prepared data of a run. Raises DataError if there is none."""
+    return PreparedData.open(run / "data")
+
+
+def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False) -> PreparedData:
+    """Prepare the data of a recipe in `<run>/data`, unless it is there already and nothing it depends on has changed.
+
+    Raises DataError for faults of the corpora, MachineError for those of disk and network.
+    """
+    sweep(run / "data")
+    splits = _locate(recipe, recipe_dir)
+    keys = relevant_keys(recipe, [name.removeprefix("test-") for name in splits if name.startswith("test-")])
+    before, reasons = _state(run / "data")
+    inputs = fingerprints(splits, before["inputs"] if before else {})
+    if before:
+        reasons = differences(before, keys, inputs)
+        if not reasons and not force:
+            return open_prepared(run)
+    for reason in reasons:
+        console.say(f"data is prepared anew: {reason}")
+    begin = time.monotonic()
+    with replaced_directory(run / "data") as directory:
+        manifest = {"format": FORMAT, "tests": keys["data.test"], "keys": keys, "inputs": inputs}
+        manifest |= _build(recipe, splits, directory)
+        manifest["files"] = {
+            path.relative_to(directory).as_posix(): file_record(path)
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+        write_manifest(directory, manifest)
+    for line in _report(manifest):
+        console.say(line)
+    console.say(f"prepared in {time.monotonic() - begin:.1f} s: {run / 'data'}")
+    return open_prepared(run)
+
+
+def _state(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The manifest of what was prepared before; or None, and what is wrong with it if there is something."""
+    try:
+        return read_manifest(directory), []
+    except DataError as error:
+        return None, [str(error)]
+
+
+def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]:
+    """Corpora by split: `train`, `dev`, and a split `test-<name>` for each test corpus."""
+    splits = {
+        "train": [locate(corpus, recipe_dir) for corpus in recipe.data.train],
+        "dev": [locate(corpus, recipe_dir) for corpus in recipe.data.dev],
+    }
+    for corpus in recipe.data.test:
+        located = locate(corpus, recipe_dir)
+        name = "test-" + re.sub(r"[^\w.-]", "-", located.name)
+        if name in splits:
+            hint = "give each corpus of data.test its own `name`"
+            raise DataError(f"two test sets are called {located.name!r}", where=recipe_dir, hint=hint)
+        splits[name] = [located]
+    return splits
+
+
+def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], directory: Path) -> dict[str, Any]:
+    """Fill `directory`; returns the counts of all splits."""
+    held_out = {name: HeldOutText.read(corpora) for name, corpora in splits.items() if name != "train"}
+    keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
+    cleaning = recipe.data.cleaning
+
+    work = directory / "work"
+    work.mkdir()
+    text = clean_corpora(splits["train"], cleaning, recipe.languages, keys, work)
+    if not len(text):
+        raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
+    tokenizers = train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe))
+    save_tokenizers(tokenizers, directory)
+    train = encode_pairs(text.pairs(), len(text), tokenizers, cleaning, directory / "train")
+    shutil.rmtree(work)
+
+    train["rejected"] = dict(Counter(text.rejected) + Counter(train["rejected"]))
+    if not train["pairs"]:
+        raise DataError(f"no training pair is left: {_dropped(train['rejected'])}", hint="look at data.cleaning")
+    counts = {"train": {"pairs_read": text.pairs_read, **train}}
+    for name, lines in held_out.items():
+        counts[name] = lines.write(directory / name, tokenizers, cleaning.max_pieces)
+        if not counts[name]["pairs_with_loss"]:
+            raise DataError(f"no pair of {name} can be used: {_dropped(counts[name]['without_loss'])}")
+    sizes = {"joint": tokenizers.joint, "source": tokenizers.source.size, "target": tokenizers.target.size}
+    return {"tokenizers": sizes, "splits": counts}
+
+
+def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Iterator[str]]:
+    """Lines of both sides to train the tokenizers on. A joint one gets its lines from both sides."""
+    most = -(-recipe.tokenizer.sample // 2) if recipe.tokenizer.is_joint else recipe.tokenizer.sample
+    most = min(most, int(_SAMPLE_BYTES / text.mean_bytes) + 1)
+    return (source for source, _ in sample(text, most)), (target for _, target in sample(text, most))
+
+
+def _report(manifest: dict[str, Any]) -> Iterator[str]:
+    """The figures of a preparation, for the user."""
+    splits, sizes = manifest["splits"], manifest["tokenizers"]
+    train = splits["train"]
+    yield f"train: {train['pairs_read']:,} pairs read, {train['pairs']:,} kept; {_dropped(train['rejected'])}"
+    for name, counts in splits.items():
+        if name != "train":
+            without = counts["without_loss"]
+            yield f"{name}: {counts['pairs']:,} pairs" + (f"; without a loss: {_named(without)}" if without else "")
+    vocabulary = f"{sizes['source']:,} shared" if sizes["joint"] else f"{sizes['source']:,} + {sizes['target']:,}"
+    yield f"symbols: {vocabulary}"
+    for side in ("source", "target"):
+        tokens, unknown = train[side]["tokens"], train[side]["unknown"]
+        yield f"{side} tokens: {tokens:,}, {unknown / tokens:.3%} unknown, {tokens / train['pairs']:.1f} a sentence"
+
+
+def _dropped(rejected: dict[str, int]) -> str:
+    return f"dropped: {_named(rejected)}" if rejected else "none dropped"
+
+
+def _named(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())

@@ -1,0 +1,219 @@
+"""The training split: corpora to clean text, clean text to shards. Every step streams."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, compress, islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from s2s_cli import console
+from s2s_cli.data.cleaning import HeldOut, length_rules, pair_key, text_rules
+from s2s_cli.data.corpora import ParallelCorpus
+from s2s_cli.data.repetitions import repeated
+from s2s_cli.data.shards import ShardWriter
+from s2s_cli.data.workers import map_in_order
+from s2s_cli.recipe import schema
+from s2s_cli.text.hygiene import clean_line
+from s2s_cli.text.tokenizer import UNK, TokenizerPair
+
+CHUNK = 4096
+"""Pairs that a worker gets at a time."""
+
+Item = TypeVar("Item")
+Pair = tuple[str, str]
+
+
+# ------------------------------------------------------------------------------------------------------ corpora to text
+
+
+@dataclass(frozen=True)
+class CleanText:
+    """The pairs that the rules on text let through: two line-aligned files, and which of their lines to use."""
+
+    source: Path
+    target: Path
+    kept: np.ndarray
+    """For each line whether it is no repetition, [lines] bool."""
+    pairs_read: int
+    rejected: dict[str, int]
+
+    def __len__(self) -> int:
+        """Number of pairs to use."""
+        return int(self.kept.sum())
+
+    @property
+    def mean_bytes(self) -> float:
+        """Size of a pair on average."""
+        return (self.source.stat().st_size + self.target.stat().st_size) / len(self.kept)
+
+    def pairs(self) -> Iterator[Pair]:
+        with (
+            self.source.open(encoding="utf-8", newline="\n") as source,
+            self.target.open(encoding="utf-8", newline="\n") as target,
+        ):
+            lines = compress(zip(source, target, strict=True), self.kept)
+            yield from ((s.removesuffix("\n"), t.removesuffix("\n")) for s, t in lines)
+
+
+@dataclass(frozen=True)
+class _CleanChunk:
+    """Lines as bytes, ready to be written, and the key of each pair."""
+
+    source: bytes
+    target: bytes
+    keys: bytes
+    pairs_read: int
+    rejected: Counter[str]
+
+
+def clean_corpora(
+    corpora: list[ParallelCorpus],
+    config: schema.Cleaning,
+    languages: schema.Languages,
+    held_out: HeldOut,
+    directory: Path,
+) -> CleanText:
+    """Clean lines of all corpora, written below `directory`."""
+    source, target, keys = (directory / name for name in ("source.txt", "target.txt", "keys"))
+    chunks = _chunks(chain.from_iterable(corpus.pairs() for corpus in corpora), CHUNK)
+    pairs_read, kept, rejected = 0, 0, Counter[str]()
+    with (
+        source.open("wb") as source_file,
+        target.open("wb") as target_file,
+        keys.open("wb") as keys_file,
+        console.progress("clean", unit=" pairs") as bar,
+        closing(map_in_order(partial(_make_cleaner, config, languages, held_out), chunks)) as results,
+    ):
+        for chunk in results:
+            source_file.write(chunk.source)
+            target_file.write(chunk.target)
+            keys_file.write(chunk.keys)
+            pairs_read += chunk.pairs_read
+            kept += chunk.pairs_read - chunk.rejected.total()
+            rejected += chunk.rejected
+            bar.update(chunk.pairs_read)
+    repetition = repeated(keys) if config.deduplicate else np.zeros(kept, bool)
+    if repetition.any():
+        rejected["duplicate"] = int(repetition.sum())
+    return CleanText(source, target, ~repetition, pairs_read, dict(rejected))
+
+
+def _make_cleaner(
+    config: schema.Cleaning, languages: schema.Languages, held_out: HeldOut
+) -> Callable[[list[Pair]], _CleanChunk]:
+    rules = text_rules(config, languages, held_out)
+
+    def clean(pairs: list[Pair]) -> _CleanChunk:
+        kept, rejected = [], Counter[str]()
+        for raw_source, raw_target in pairs:
+            source, target = clean_line(raw_source), clean_line(raw_target)
+            broken = next((name for name, rule in rules.items() if rule(source, target)), None)
+            if broken is None:
+                kept.append((source, target))
+            else:
+                rejected[broken] += 1
+        keys = b"".join(pair_key(source, target) for source, target in kept) if config.deduplicate else b""
+        source_text, target_text = ("".join(f"{pair[side]}\n" for pair in kept).encode() for side in (0, 1))
+        return _CleanChunk(source_text, target_text, keys, len(pairs), rejected)
+
+    return clean
+
+
+# ------------------------------------------------------------------------------------------------------ text to sample
+
+
+def sample(text: CleanText, most: int) -> Iterator[Pair]:
+    """A uniform sample of the kept pairs, all of them if there are no more; the same one every time.
+
+    Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2 S).
+    """
+    left = len(text)
+    wanted = min(most, left)
+    random = np.random.Generator(np.random.PCG64(0))
+    for pairs in _chunks(text.pairs(), CHUNK):
+        for pair, chance in zip(pairs, random.random(len(pairs)).tolist(), strict=True):
+            if chance * left < wanted:
+                wanted -= 1
+                yield pair
+            left -= 1
+
+
+# ------------------------------------------------------------------------------------------------------ text to shards
+
+
+@dataclass(frozen=True)
+class _EncodedSide:
+    ids: np.ndarray
+    lengths: np.ndarray
+    unknown: int
+
+
+@dataclass(frozen=True)
+class _EncodedChunk:
+    source: _EncodedSide
+    target: _EncodedSide
+    rejected: Counter[str]
+
+
+def encode_pairs(
+    pairs: Iterable[Pair], total: int, tokenizers: TokenizerPair, config: schema.Cleaning, directory: Path
+) -> dict[str, Any]:
+    """Write the shards of clean pairs into `directory`, without those that break a rule on lengths.
+
+    Returns the counts: pairs kept, rejections by rule, and the tokens of both sides.
+    """
+    directory.mkdir(exist_ok=True)
+    kept, rejected = 0, Counter[str]()
+    counts = {side: {"tokens": 0, "unknown": 0} for side in ("source", "target")}
+    with (
+        ShardWriter(directory / "source", tokenizers.source.size) as source,
+        ShardWriter(directory / "target", tokenizers.target.size) as target,
+        console.progress("encode", total=total, unit=" pairs") as bar,
+        closing(map_in_order(partial(_make_encoder, tokenizers, config), _chunks(pairs, CHUNK))) as results,
+    ):
+        for chunk in results:
+            for side, writer, encoded in (("source", source, chunk.source), ("target", target, chunk.target)):
+                writer.write(encoded.ids, encoded.lengths)
+                counts[side]["tokens"] += len(encoded.ids)
+                counts[side]["unknown"] += encoded.unknown
+            kept += len(chunk.source.lengths)
+            rejected += chunk.rejected
+            bar.update(len(chunk.source.lengths) + chunk.rejected.total())
+    return {"pairs": kept, "rejected": dict(rejected), **counts}
+
+
+def _make_encoder(tokenizers: TokenizerPair, config: schema.Cleaning) -> Callable[[list[Pair]], _EncodedChunk]:
+    rules = length_rules(config)
+
+    def encode(pairs: list[Pair]) -> _EncodedChunk:
+        source = tokenizers.source.encode([source for source, _ in pairs])
+        target = tokenizers.target.encode([target for _, target in pairs])
+        source_lengths, target_lengths = (np.array([len(ids) for ids in side], np.int64) for side in (source, target))
+        kept, rejected = np.ones(len(pairs), bool), Counter[str]()
+        for name, rule in rules.items():
+            broken = kept & rule(source_lengths, target_lengths)
+            kept &= ~broken
+            if broken.any():
+                rejected[name] = int(broken.sum())
+        return _EncodedChunk(_side(source, source_lengths, kept), _side(target, target_lengths, kept), rejected)
+
+    return encode
+
+
+def _side(sequences: list[list[int]], lengths: np.ndarray, kept: np.ndarray) -> _EncodedSide:
+    lengths = lengths[kept]
+    ids = np.fromiter(chain.from_iterable(compress(sequences, kept)), np.uint32, int(lengths.sum()))
+    return _EncodedSide(ids, lengths, int((ids == UNK).sum()))
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,109 @@
+"""Work on chunks by several processes, results in the order of the chunks.
+
+Each worker is a process with one pipe. A worker whose parent dies, in whatever way, reads the end of its pipe and
+ends, so nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from s2s_cli.errors import MachineError
+
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    make_work: Callable[[], Callable[[Chunk], Result]], chunks: Iterable[Chunk], *, processes: int | None = None
+) -> Generator[Result]:
+    """The result of the work on each chunk, in order; at most two chunks for each process are in memory.
+
+    make_work: called once in each process; it makes what does the work. What few chunks there are is done here,
+    without any process. processes: one for each core by default.
+    """
+    chunks = iter(chunks)
+    processes = processes or usable_cores()
+    first = list(islice(chunks, 2))
+    if processes == 1 or len(first) < 2:
+        work = make_work()
+        yield from (work(chunk) for chunk in chain(first, chunks))
+        return
+    with _workers(make_work, processes) as connections:
+        yield from _exchange(connections, chain(first, chunks))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _exchange(connections: list[Connection], chunks: Iterator[Chunk]) -> Iterator[Result]:
+    """Deal chunks out in turn and collect the results in the same turn."""
+    busy = []
+    for connection, chunk in zip(connections, chunks, strict=False):  # the connections end before a chunk is taken
+        connection.send(chunk)
+        busy.append(connection)
+    while busy:
+        connection = busy.pop(0)
+        try:
+            result, error = connection.recv()
+        except (EOFError, ConnectionError) as lost:
+            raise MachineError("a worker process ended unexpectedly", hint="is there enough memory?") from lost
+        if error is not None:
+            raise error
+        for chunk in islice(chunks, 1):
+            connection.send(chunk)
+            busy.append(connection)
+        yield result
+
+
+@contextmanager
+def _workers(make_work: Callable[[], Callable[[Chunk], Result]], processes: int) -> Iterator[list[Connection]]:
+    """Start the workers and end them."""
+    # A forked worker starts at once and has no need of an importable main module.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
+    connections: list[Connection] = []
+    workers: list[BaseProcess] = []
+    try:
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            worker = context.Process(target=_serve, args=(make_work, theirs, [*connections, ours]), daemon=True)
+            worker.start()
+            theirs.close()
+            connections.append(ours)
+            workers.append(worker)
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _serve(make_work: Callable[[], Callable[[Chunk], Result]], pipe: Connection, others: list[Connection]) -> None:
+    """A worker's life: answer each chunk with (result, None) or (None, error) until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for connection in others:
+        connection.close()  # the parent's ends: held here, they would keep pipes open that the parent left
+    work = make_work()
+    while True:
+        try:
+            chunk = pipe.recv()
+        except (EOFError, ConnectionError):
+            return
+        try:
+            pipe.send((work(chunk), None))
+        except Exception as error:
+            pipe.send((None, error))

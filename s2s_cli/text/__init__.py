@@ -1,0 +1,1 @@
+"""Text hygiene, scripts of languages, and tokenizers."""

@@ -1,0 +1,28 @@
+"""Hygiene: what every line goes through before a tokenizer sees it, in preparation as in translation."""
+
+from __future__ import annotations
+
+import unicodedata
+
+BYTE_ORDER_MARK = "\ufeff"
+
+# Deleted: the C0 and C1 controls that are not white space, and the byte-order mark. White space of any kind (tab,
+# vertical tab, form feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
+_DELETED = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace()} | {0xFEFF: None}
+
+# Deleting a terminator would join two words and keeping it would end the line: a space does neither.
+_TERMINATORS = dict.fromkeys(map(ord, "\n\r\0"), " ")
+
+
+def clean_line(text: str) -> str:
+    """One line in NFC, without control characters, its words separated by single spaces. Idempotent."""
+    if not text.isprintable():
+        text = text.translate(_DELETED)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.split())
+
+
+def one_line(text: str) -> str:
+    """`text` without anything that a reader of lines could take for their end."""
+    return text.translate(_TERMINATORS)

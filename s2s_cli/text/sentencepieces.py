@@ -1,0 +1,101 @@
+"""Subword tokenizers by SentencePiece (Kudo and Richardson 2018), unigram or BPE."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+from s2s_cli.errors import DataError
+from s2s_cli.text.tokenizer import BOS, EOS, PAD, SYMBOLS, UNK, UNKNOWN_TEXT, Tokenizer, not_text
+
+# The trainer adds floats in an order that depends on the number of its threads, and so does the vocabulary. A fixed
+# number makes it the same on every machine, at no cost in time.
+_THREADS = 16
+
+# The trainer skips longer lines, which have little to say about words.
+_MAX_LINE_BYTES = 16_384
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A trained SentencePiece model."""
+
+    kind = "sentencepiece"
+
+    def __init__(self, model: bytes) -> None:
+        self._model = model
+        self._processor = SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise DataError("not a SentencePiece model, or a damaged one") from error
+        self.size = self._processor.get_piece_size()
+        found = tuple(self._processor.piece_to_id(symbol) for symbol in SYMBOLS)
+        if found != (PAD, UNK, BOS, EOS):
+            symbols = ", ".join(SYMBOLS)
+            raise DataError(f"a foreign SentencePiece model: {symbols} have the ids {found}, not 0, 1, 2, 3")
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        try:
+            return self._processor.encode(list(lines), num_threads=1)
+        except (TypeError, UnicodeError) as error:
+            raise not_text(lines) from error
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [self._processor.id_to_piece(int(index)) for index in ids]
+
+    def to_bytes(self) -> bytes:
+        return self._model
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(data)
+
+    def _join(self, ids: Sequence[int]) -> str:
+        return self._processor.decode([int(index) for index in ids])
+
+
+def train_sentencepiece(
+    lines: Iterable[str], *, model: str, vocabulary: int, character_coverage: float
+) -> SentencePieceTokenizer:
+    """Train on clean lines: at most `vocabulary` pieces, fewer if the lines do not yield as many.
+
+    The same lines give the same bytes. Raises DataError if there is no text or the vocabulary is too small for it.
+    """
+    written = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=written,
+            model_type=model,
+            vocab_size=vocabulary,
+            hard_vocab_limit=False,
+            character_coverage=character_coverage,
+            normalization_rule_name="identity",  # the lines are clean: keep case and characters as they are
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BOS,
+            eos_id=EOS,
+            unk_surface=UNKNOWN_TEXT,
+            max_sentence_length=_MAX_LINE_BYTES,
+            num_threads=_THREADS,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _reason(str(error), vocabulary) from error
+    return SentencePieceTokenizer(written.getvalue())
+
+
+def _reason(message: str, vocabulary: int) -> DataError:
+    """SentencePiece's two ways to fail, in words."""
+    if "sentences_.empty()" in message:
+        return DataError("there is no text to train a tokenizer on")
+    if "smaller than required_chars" in message:
+        needed = message.partition(f"{vocabulary} vs ")[2].partition(".")[0]
+        return DataError(
+            f"a vocabulary of {vocabulary} has no room for the {needed} characters of the text",
+            hint="raise tokenizer.vocabulary or lower tokenizer.character_coverage",
+        )
+    return DataError(f"SentencePiece cannot be trained: {message}")

@@ -1,0 +1,97 @@
+"""Tokenizers with a plain list of symbols: one for each character, or one for each word."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Self
+
+from s2s_cli.errors import DataError
+from s2s_cli.text.tokenizer import SYMBOLS, UNK, UNKNOWN_TEXT, WORD_START, Tokenizer, not_text
+
+
+class SymbolTokenizer(Tokenizer):
+    """A tokenizer that looks each symbol of a line up in a list."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        """symbols: all but the four special ones, which come first."""
+        self._pieces = [*SYMBOLS, *symbols]
+        self._ids = {symbol: index for index, symbol in enumerate(symbols, len(SYMBOLS))}
+        self.size = len(self._pieces)
+
+    @classmethod
+    def train(cls, lines: Iterable[str], *, vocabulary: int) -> Self:
+        """The most frequent symbols of clean lines, at most `vocabulary` with the special ones."""
+        counts = Counter(chain.from_iterable(cls.split(line) for line in lines))
+        if not counts:
+            raise DataError("there is no text to train a tokenizer on")
+        ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
+        return cls(ranked[: vocabulary - len(SYMBOLS)])
+
+    @staticmethod
+    @abstractmethod
+    def split(line: str) -> Sequence[str]:
+        """The symbols of a line."""
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        try:
+            "".join(lines).encode()
+        except (TypeError, UnicodeError) as error:
+            raise not_text(lines) from error
+        return [[self._ids.get(symbol, UNK) for symbol in self.split(line)] for line in lines]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [self._pieces[index] for index in ids]
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"kind": self.kind, "symbols": self._pieces[len(SYMBOLS) :]}, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        try:
+            content = json.loads(data)
+            kind, symbols = content["kind"], content["symbols"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"not a {cls.kind} tokenizer, or a damaged one") from error
+        if kind != cls.kind:
+            raise DataError(f"a {kind} tokenizer where a {cls.kind} tokenizer should be")
+        if not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
+            raise DataError(f"a {cls.kind} tokenizer without a list of symbols")
+        if len(set(symbols)) != len(symbols):
+            raise DataError(f"a {cls.kind} tokenizer with a symbol that stands there twice")
+        return cls(symbols)
+
+    def _readable(self, ids: Sequence[int]) -> list[str]:
+        return [UNKNOWN_TEXT if index == UNK else self._pieces[index] for index in ids]
+
+
+class CharacterTokenizer(SymbolTokenizer):
+    """A symbol for each character; a space is written as WORD_START."""
+
+    kind = "character"
+
+    @staticmethod
+    def split(line: str) -> str:
+        return line.replace(" ", WORD_START)
+
+    def _join(self, ids: Sequence[int]) -> str:
+        return "".join(self._readable(ids)).replace(WORD_START, " ")
+
+
+class WordTokenizer(SymbolTokenizer):
+    """A symbol for each word between white space."""
+
+    kind = "word"
+
+    @staticmethod
+    def split(line: str) -> list[str]:
+        return line.split()
+
+    def word_indices(self, ids: Sequence[int]) -> list[int]:
+        return list(range(len(ids)))
+
+    def _join(self, ids: Sequence[int]) -> str:
+        return " ".join(self._readable(ids))

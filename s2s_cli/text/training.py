@@ -1,0 +1,60 @@
+"""Training of tokenizers as a recipe asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+from s2s_cli import console
+from s2s_cli.recipe import schema
+from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
+
+
+def train_tokenizers(
+    config: schema.Tokenizer, source_lines: Iterable[str], target_lines: Iterable[str]
+) -> TokenizerPair:
+    """One tokenizer for both sides or one for each, from samples of clean lines. Deterministic.
+
+    Raises DataError if there is no text, or more characters than the vocabulary has room for.
+    """
+    if config.is_joint:
+        tokenizer = _train(config, chain(source_lines, target_lines), "joint")
+        return TokenizerPair(tokenizer, tokenizer)
+    return TokenizerPair(
+        _train(_with_overrides(config, config.source), source_lines, "source"),
+        _train(_with_overrides(config, config.target), target_lines, "target"),
+    )
+
+
+def _with_overrides(config: schema.Tokenizer, side: schema.SideTokenizer | None) -> schema.Tokenizer:
+    return config.model_copy(update=side.model_dump(exclude_none=True)) if side else config
+
+
+def _train(config: schema.Tokenizer, lines: Iterable[str], name: str) -> Tokenizer:
+    tokenizer = _TRAINERS[config.kind](config, lines)
+    if tokenizer.size < config.vocabulary and config.kind == "sentencepiece":
+        console.say(f"{name} vocabulary: {tokenizer.size:,} pieces, all that the text yields, of {config.vocabulary:,}")
+    return tokenizer
+
+
+def _sentencepiece(config: schema.Tokenizer, lines: Iterable[str]) -> Tokenizer:
+    from s2s_cli.text.sentencepieces import train_sentencepiece
+
+    return train_sentencepiece(
+        lines, model=config.model, vocabulary=config.vocabulary, character_coverage=config.character_coverage
+    )
+
+
+def _character(config: schema.Tokenizer, lines: Iterable[str]) -> Tokenizer:
+    from s2s_cli.text.symbols import CharacterTokenizer
+
+    return CharacterTokenizer.train(lines, vocabulary=config.vocabulary)
+
+
+def _word(config: schema.Tokenizer, lines: Iterable[str]) -> Tokenizer:
+    from s2s_cli.text.symbols import WordTokenizer
+
+    return WordTokenizer.train(lines, vocabulary=config.vocabulary)
+
+
+_TRAINERS = {"sentencepiece": _sentencepiece, "character": _character, "word": _word}

@@ -1,0 +1,94 @@
+"""The rules of cleaning, one by one, and the search for repetitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s_cli.data.cleaning import HeldOut, Overlap, WrongScript, length_rules, pair_key, sentence_key, text_rules
+from s2s_cli.data.repetitions import repeated
+from s2s_cli.recipe import schema
+
+LANGUAGES = schema.Languages(source="zh", target="en")
+
+
+def _first_broken(config: schema.Cleaning, source: str, target: str) -> str | None:
+    held_out = HeldOut.of([("你好。", "Hello, World!")])
+    rules = text_rules(config, LANGUAGES, held_out)
+    return next((name for name, rule in rules.items() if rule(source, target)), None)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "broken"),
+    [
+        ("再见", "Bye", None),
+        ("", "Bye", "empty"),
+        ("再见", "", "empty"),
+        ("OK", "OK", "identical"),
+        ("再见", "再见了", "script"),
+        ("good", "Bye", "script"),
+        ("123", "4 5", None),
+        ("你好", "Hi", "overlap"),
+        ("喂", "hello world", "overlap"),
+    ],
+)
+def test_rules_on_text(source: str, target: str, broken: str | None) -> None:
+    assert _first_broken(schema.Cleaning(), source, target) == broken
+
+
+def test_rules_can_be_left_out() -> None:
+    off = schema.Cleaning(
+        drop_identical=False, min_script_share=None, drop_overlap=False, deduplicate=False, max_length_ratio=None
+    )
+    assert set(text_rules(off, LANGUAGES, HeldOut())) == {"empty"}
+    assert set(length_rules(off)) == {"empty", "length"}
+
+
+def test_unknown_languages_have_no_rule_on_script() -> None:
+    assert not WrongScript(None, "Latn", 0.5)("что угодно", "anything")
+
+
+def test_overlap_is_looked_for_on_the_same_side() -> None:
+    rule = Overlap(HeldOut.of([("Un chat.", "A cat.")]))
+    assert rule("UN CHAT", "A dog") and rule("Un chien", "a cat!")
+    assert not rule("A cat.", "Un chat.")
+
+
+def test_sentences_without_letters_overlap_with_nothing() -> None:
+    assert sentence_key("?!") == b""
+    assert not Overlap(HeldOut.of([("?!", "...")]))("!", "?")
+
+
+def test_marks_of_vowels_tell_sentences_apart() -> None:
+    assert sentence_key("की") != sentence_key("का")
+
+
+def test_pair_keys_see_where_a_side_ends() -> None:
+    assert pair_key("a b", "c") != pair_key("a", "b c")
+    assert len(pair_key("a", "b")) == 8
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "broken"),
+    [(0, 3, "empty"), (101, 90, "length"), (100, 100, None), (9, 1, None), (10, 2, "length_ratio"), (40, 10, None)],
+)
+def test_rules_on_lengths(source: int, target: int, broken: str | None) -> None:
+    rules = length_rules(schema.Cleaning(max_pieces=100, max_length_ratio=4.0))
+    for one, other in ((source, target), (target, source)):
+        found = (name for name, rule in rules.items() if rule(np.array([one]), np.array([other]))[0])
+        assert next(found, None) == broken
+
+
+@settings(max_examples=100, deadline=None)
+@given(keys=st.lists(st.integers(0, 20)), at_a_time=st.integers(1, 30), shift=st.sampled_from([0, 40, 59]))
+def test_repetitions(tmp_path_factory: pytest.TempPathFactory, keys: list[int], at_a_time: int, shift: int) -> None:
+    """The same as a plain set would find, in however many parts."""
+    path: Path = tmp_path_factory.mktemp("keys") / "keys"
+    (np.array(keys, np.uint64) << np.uint64(shift)).tofile(path)
+    seen: set[int] = set()
+    expected = [key in seen or seen.add(key) is not None for key in keys]
+    assert repeated(path, at_a_time).tolist() == expected

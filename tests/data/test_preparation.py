@@ -1,0 +1,388 @@
+"""Preparation: what comes out, when it is done again, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import json
+import lzma
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from s2s_cli.data import preparation, training_split, workers
+from s2s_cli.data.preparation import open_prepared, prepare
+from s2s_cli.data.replacement import replaced_directory
+from s2s_cli.errors import DataError, MachineError
+from s2s_cli.recipe.schema import Recipe
+
+WORDS_FR = "le chat la maison rouge bleue mange dort petit grand vite bien hier demain".split()
+WORDS_EN = "the cat a house red blue eats sleeps small big fast well yesterday tomorrow".split()
+
+
+def _sentences(count: int, seed: int) -> list[tuple[str, str]]:
+    random = np.random.default_rng(seed)
+    rows = [random.integers(0, len(WORDS_FR), random.integers(4, 12)) for _ in range(count)]
+    return [(" ".join(WORDS_FR[i] for i in row) + ".", " ".join(WORDS_EN[i] for i in row) + ".") for row in rows]
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    content = "".join(f"{line}\n" for line in lines).encode()
+    path.write_bytes({".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)(content))
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Path:
+    """A folder with the corpora of `_recipe`."""
+    folder = tmp_path / "corpora"
+    folder.mkdir()
+    for name, count, seed in (("train", 300, 1), ("more", 50, 2), ("dev", 20, 3), ("test", 20, 4)):
+        sources, targets = zip(*_sentences(count, seed), strict=True)
+        _write(folder / f"{name}.fr.xz", list(sources))
+        _write(folder / f"{name}.en.gz", list(targets))
+    return folder
+
+
+def _files(name: str) -> dict[str, Any]:
+    return {"source": f"{name}.fr.xz", "target": f"{name}.en.gz"}
+
+
+def _recipe(**sections: Any) -> Recipe:
+    data = {"train": [_files("train"), _files("more")], "dev": [_files("dev")], "test": [_files("test")]}
+    values = {
+        "name": "tiny",
+        "languages": {"source": "fr", "target": "en"},
+        "tokenizer": {"vocabulary": 80},
+        **sections,
+        "data": data | sections.get("data", {}),
+    }
+    return Recipe.model_validate(values)
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {str(p.relative_to(directory)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+# -------------------------------------------------------------------------------------------------------------- content
+
+
+def test_pairs_come_out_whole_and_in_order(corpora: Path, tmp_path: Path) -> None:
+    data = prepare(_recipe(), corpora, tmp_path / "run")
+    kept = []
+    seen: set[tuple[str, str]] = set()
+    for pair in (*_sentences(300, 1), *_sentences(50, 2)):
+        if pair not in seen:
+            kept.append(pair)
+            seen.add(pair)
+    decoded = [
+        tuple(tok.decode(ids.tolist()) for tok, ids in zip(
+            (data.tokenizers.source, data.tokenizers.target), data.train.pair(index), strict=True
+        ))
+        for index in range(len(data.train))
+    ]  # fmt: skip
+    assert decoded == kept
+    assert data.test_names == ["test"] and len(data.dev) == 20
+    assert data.dev_texts() == tuple(map(list, zip(*_sentences(20, 3), strict=True)))
+
+
+def test_each_rule_is_counted_and_no_side_ever_shifts(corpora: Path, tmp_path: Path) -> None:
+    dev_source, test_target = _sentences(20, 3)[0][0], _sentences(20, 4)[0][1]
+    pairs = [
+        ("le chat", "the cat"),
+        ("", "nothing on the left"),
+        ("rien à droite", "\u3000"),
+        ("le  chat\r", "\ufeffthe cat"),
+        ("hotel", "hotel"),
+        ("Где дом?", "the house"),
+        (dev_source.upper() + "!", "whatever"),
+        ("n'importe quoi", test_target),
+        ("mot " * 40, "word " * 40),
+        ("la maison rouge mange la maison", "the"),
+        ("un chien", "a dog"),
+    ]
+    _write(corpora / "train.fr.xz", [source for source, _ in pairs])
+    _write(corpora / "train.en.gz", [target for _, target in pairs])
+    recipe = _recipe(
+        tokenizer={"kind": "word", "vocabulary": 60},
+        data={"train": [_files("train")], "cleaning": {"max_pieces": 30, "max_length_ratio": 2.0}},
+    )
+    data = prepare(recipe, corpora, tmp_path / "run")
+    counts = data.manifest["splits"]["train"]
+    assert counts["pairs_read"] == len(pairs) == counts["pairs"] + sum(counts["rejected"].values())
+    expected = {"empty": 2, "identical": 1, "script": 1, "overlap": 2, "duplicate": 1, "length": 1}
+    assert counts["rejected"] == expected
+    tokenizers = data.tokenizers
+    last = data.train.pair(len(data.train) - 1)
+    assert (tokenizers.source.decode(last[0]), tokenizers.target.decode(last[1])) == ("un chien", "a dog")
+    unknown = sum(int((data.train.pair(i)[0] == 1).sum()) for i in range(len(data.train)))
+    assert counts["source"]["unknown"] == unknown
+
+
+def test_held_out_texts_score_like_the_original_file(corpora: Path, tmp_path: Path) -> None:
+    """Whatever is in a reference, the score is that of sacrebleu on the file."""
+    references = ["Caf\u0065\u0301  au lait", "a\u2028b\u0085c\x0b", " spaces  kept ", "", "tab\tand nul\0", "ﬁn…"]
+    sources = ["un", "", "trois\u00a0mots", "quatre", "five", "six"]
+    _write(corpora / "test.fr.xz", sources)
+    _write(corpora / "test.en.gz", references)
+    data = prepare(_recipe(), corpora, tmp_path / "run")
+    kept_sources, kept = data.test_texts("test")
+    assert kept == references
+    assert kept_sources == ["un", "", "trois mots", "quatre", "five", "six"]
+    hypotheses = ["Café au lait", "a b c", "spaces", "x", "tab and", "fin"]
+    with sacrebleu.utils.smart_open(str(corpora / "test.en.gz")) as file:
+        original = [line.rstrip("\n") for line in file]
+    for metric in (sacrebleu.corpus_bleu, sacrebleu.corpus_chrf, sacrebleu.corpus_ter):
+        assert metric(hypotheses, [kept]).score == metric(hypotheses, [original]).score
+    counts = data.manifest["splits"]["test-test"]
+    assert counts["pairs"] == 6 and counts["without_loss"] == {"empty": 2}
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "character", "word"])
+@pytest.mark.parametrize("joint", [True, False])
+def test_tokenizers_of_all_kinds(corpora: Path, tmp_path: Path, kind: str, joint: bool) -> None:
+    data = prepare(_recipe(tokenizer={"kind": kind, "vocabulary": 60, "joint": joint}), corpora, tmp_path / "run")
+    assert data.tokenizers.joint == joint and data.tokenizers.source.kind == kind
+    assert data.manifest["tokenizers"]["source"] == data.tokenizers.source.size <= 60
+
+
+def test_columns_and_several_tests(corpora: Path, tmp_path: Path) -> None:
+    _write(corpora / "all.tsv", [f"{i}\t{en}\t{fr}" for i, (fr, en) in enumerate(_sentences(60, 9))])
+    tsv = {"tsv": "all.tsv", "columns": [3, 2]}
+    tests = [_files("test"), {"tsv": "all.tsv", "columns": [3, 2], "name": "in domain/x"}]
+    recipe = _recipe(data={"train": [tsv], "test": tests, "cleaning": {"drop_overlap": False}})
+    data = prepare(recipe, corpora, tmp_path / "run")
+    assert data.test_names == ["test", "in-domain-x"]
+    assert data.test_texts("in-domain-x")[0][0] == _sentences(60, 9)[0][0]
+
+
+def test_number_of_processes_and_size_of_chunks_change_nothing(
+    corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(_recipe(), corpora, tmp_path / "one")
+    monkeypatch.setattr(training_split, "CHUNK", 7)
+    for cores in (1, 3):
+        monkeypatch.setattr(workers, "usable_cores", lambda cores=cores: cores)
+        prepare(_recipe(), corpora, tmp_path / str(cores))
+        assert _hashes(tmp_path / str(cores)) == _hashes(tmp_path / "one")
+
+
+def test_the_sample_is_bounded_and_uniform(corpora: Path, tmp_path: Path) -> None:
+    lines = [str(number) for number in range(1000)]
+    for name in ("s", "t"):
+        _write(tmp_path / name, lines)
+    kept = np.arange(1000) % 2 == 0
+    text = training_split.CleanText(tmp_path / "s", tmp_path / "t", kept, 1000, {})
+    numbers = [int(source) for source, _ in training_split.sample(text, 100)]
+    assert len(numbers) == 100 and len(set(numbers)) == 100
+    assert all(number % 2 == 0 for number in numbers) and 400 < np.mean(numbers) < 600
+    assert len(list(training_split.sample(text, 5000))) == 500
+    assert list(training_split.sample(text, 100)) == [(str(number), str(number)) for number in numbers]
+
+
+# --------------------------------------------------------------------------------------------------------- when it runs
+
+
+def test_a_second_run_does_nothing_unless_something_relevant_changed(
+    corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+
+    def said(recipe: Recipe, **options: bool) -> str:
+        prepare(recipe, corpora, run, **options)
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return captured.err
+
+    report = said(_recipe())
+    assert "350 pairs read" in report and "unknown" in report and "prepared in" in report
+    first = _hashes(run)
+    assert said(_recipe()) == ""
+    assert said(_recipe(training={"epochs": 3}, seed=9)) == ""
+    os.utime(corpora / "dev.fr.xz", (1, 1))
+    assert said(_recipe()) == ""
+    assert _hashes(run) == first
+    assert "data.cleaning.max_pieces: 100 -> 12" in said(_recipe(data={"cleaning": {"max_pieces": 12}}))
+    assert "tokenizer.vocabulary: 80 -> 70" in said(
+        _recipe(tokenizer={"vocabulary": 70}, data={"cleaning": {"max_pieces": 12}})
+    )
+    said(_recipe())
+    _write(corpora / "dev.en.gz", [target for _, target in _sentences(20, 33)])
+    assert "dev.en.gz (dev.0.target): another content" in said(_recipe())
+    assert "more.fr.xz (train.1.source): removed" in said(_recipe(data={"train": [_files("train")]}))
+    assert "prepared in" in said(_recipe(data={"train": [_files("train")]}), force=True)
+
+
+def test_moved_corpora_are_the_same_corpora(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(_recipe(), corpora, tmp_path / "run")
+    capsys.readouterr()
+    corpora.rename(tmp_path / "elsewhere")
+    prepare(_recipe(), tmp_path / "elsewhere", tmp_path / "run")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["train/source.bin", "manifest.json", "dev/target.txt"])
+def test_damaged_data_is_noticed_and_made_anew(
+    corpora: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(_recipe(), corpora, tmp_path / "run")
+    first = _hashes(tmp_path / "run")
+    (tmp_path / "run" / "data" / name).write_bytes(b"{")
+    with pytest.raises(DataError):
+        open_prepared(tmp_path / "run")
+    prepare(_recipe(), corpora, tmp_path / "run")
+    assert "damaged" in capsys.readouterr().err
+    assert _hashes(tmp_path / "run") == first
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname"])
+def test_files_outside_the_directory_are_refused(corpora: Path, tmp_path: Path, name: str) -> None:
+    manifest = prepare(_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["files"][name] = {"bytes": 1, "sha256": "0" * 64}
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="outside its directory"):
+        open_prepared(tmp_path / "run")
+
+
+def test_nothing_prepared(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no prepared data"):
+        open_prepared(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------------- faults
+
+
+def test_sides_of_unlike_length_leave_nothing(corpora: Path, tmp_path: Path) -> None:
+    _write(corpora / "train.en.gz", ["one line"] * 299)
+    with pytest.raises(DataError, match="300 and 299 lines") as caught:
+        prepare(_recipe(), corpora, tmp_path / "run")
+    assert caught.value.exit_code == 3
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".data.lock"]
+
+
+def test_wrong_checksum(corpora: Path, tmp_path: Path) -> None:
+    train = {**_files("train"), "sha256": {"source": "0" * 64}}
+    with pytest.raises(DataError, match="SHA-256"):
+        prepare(_recipe(data={"train": [train]}), corpora, tmp_path / "run")
+
+
+def test_nothing_left_says_why(corpora: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no training pair is left.* script"):
+        prepare(_recipe(languages={"source": "ru", "target": "en"}), corpora, tmp_path / "run")
+    with pytest.raises(DataError, match=r"no training pair is left.* length"):
+        prepare(_recipe(data={"cleaning": {"max_pieces": 1}}), corpora, tmp_path / "run")
+
+
+def test_two_tests_of_one_name(corpora: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two test sets"):
+        prepare(_recipe(data={"test": [_files("test"), _files("test")]}), corpora, tmp_path / "run")
+
+
+def test_a_full_disk_leaves_the_old_data(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(_recipe(), corpora, tmp_path / "run")
+    first = _hashes(tmp_path / "run")
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(preparation, "write_manifest", full)
+    with pytest.raises(MachineError, match="No space left"):
+        prepare(_recipe(), corpora, tmp_path / "run", force=True)
+    assert _hashes(tmp_path / "run") == first
+
+
+def _hold(run: Path, held: Event) -> None:
+    with replaced_directory(run / "data") as partial:
+        (partial / "mine").touch()
+        held.set()
+        time.sleep(60)
+
+
+def test_two_preparations_at_once(corpora: Path, tmp_path: Path) -> None:
+    """The second fails, and the lock of the first dies with it."""
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    other = context.Process(target=_hold, args=(tmp_path / "run", held))
+    other.start()
+    assert held.wait(10)
+    with pytest.raises(MachineError, match="another process"):
+        prepare(_recipe(), corpora, tmp_path / "run")
+    assert (tmp_path / "run" / ".data.partial" / "mine").exists()
+    other.kill()
+    other.join()
+    prepare(_recipe(), corpora, tmp_path / "run")
+
+
+# ---------------------------------------------------------------------------------------------------------------- kills
+
+
+def _killed_at(stage: str, corpora: Path, run: Path) -> None:
+    """In a process of its own: prepare, and be killed where `stage` is called, before it does anything."""
+
+    def kill(*arguments: object, **options: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(os if stage == "rename" else preparation, stage, kill)
+    prepare(_recipe(), corpora, run, force=True)
+
+
+STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs", "write_manifest", "rename"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("prepared_before", [False, True])
+def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepared_before: bool) -> None:
+    prepare(_recipe(), corpora, tmp_path / "whole")
+    run = tmp_path / "run"
+    if prepared_before:
+        prepare(_recipe(), corpora, run)
+    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(stage, corpora, run))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    if prepared_before:
+        open_prepared(run)
+    else:
+        assert not (run / "data").exists()
+    prepare(_recipe(), corpora, run)
+    assert _hashes(run) == _hashes(tmp_path / "whole")
+
+
+def _prepare_in_chunks(corpora: Path, run: Path) -> None:
+    training_split.CHUNK = 16
+    prepare(_recipe(), corpora, run)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(corpora: Path, tmp_path: Path) -> None:
+    prepare(_recipe(), corpora, tmp_path / "whole")
+    expected = _hashes(tmp_path / "whole")
+    random = np.random.default_rng(0)
+    for trial in range(100):
+        run = tmp_path / f"run{trial}"
+        process = multiprocessing.get_context("fork").Process(target=_prepare_in_chunks, args=(corpora, run))
+        process.start()
+        time.sleep(float(random.uniform(0, 0.3)))
+        process.kill()
+        process.join()
+        if (run / "data").exists():
+            assert _hashes(run / "data") == _hashes(tmp_path / "whole" / "data")
+        prepare(_recipe(), corpora, run)
+        assert _hashes(run) == expected
+
+
+def test_the_manifest_is_json_a_program_may_read(corpora: Path, tmp_path: Path) -> None:
+    data = prepare(_recipe(), corpora, tmp_path / "run")
+    assert json.loads((data.directory / "manifest.json").read_text()) == data.manifest
+    assert set(data.manifest["splits"]) == {"train", "dev", "test-test"}
+    assert all(len(record["sha256"]) == 64 for record in data.manifest["files"].values())

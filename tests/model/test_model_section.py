@@ -1,0 +1,63 @@
+"""The recipe's `model` section: what does not go together is refused, in words that say what to change."""
+
+from __future__ import annotations
+
+import pytest
+from family import section
+from pydantic import ValidationError
+
+from s2s_cli.recipe import schema
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"decoder.feed_previous": False}, ["decoder.feed_previous: true", "`attention`"]),
+        ({"encoder.bridge": "copy", "decoder.hidden": 6}, ["encoder.bridge `copy`", "decoder.hidden = 8", "not 6"]),
+        (
+            {"encoder.bridge": "copy", "decoder.hidden": 6, "decoder.context": "initial"},
+            ["encoder.bridge `copy`", "decoder.hidden = 8", "not 6"],
+        ),
+        ({"attention.score": "dot", "encoder.bidirectional": False}, ["`dot`", "decoder.hidden = 4", "not 8"]),
+        ({"attention.score": "scaled_dot", "decoder.hidden": 6}, ["`scaled_dot`", "decoder.hidden = 8", "not 6"]),
+        ({"attention.score": "dot", "attention.coverage": True}, ["attention.coverage", "`additive`", "`dot`"]),
+        ({"attention.heads": 4, "attention.size": 10}, ["attention.heads = 4", "attention.size = 10"]),
+        ({"attention.heads": 5, "encoder.hidden": 5}, ["attention.heads = 5", "decoder.hidden = 8"]),
+        ({"attention.heads": 5, "decoder.hidden": 5}, ["attention.heads = 5", "width of the encoder = 8"]),
+        ({"cell": "tanh"}, ["gru", "lstm", "rnn"]),
+        ({"attention.score": "concat"}, ["additive", "dot", "scaled_dot", "general"]),
+        ({"attention.heads": 0}, ["greater than or equal to 1"]),
+        ({"dropout.state": 1.0}, ["less than 1"]),
+        ({"attention.hidden": 4}, ["hidden", "not permitted"]),
+    ],
+)
+def test_wrong_combinations_are_refused_with_the_keys_named(choices: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        section(**choices)
+    assert [word for word in words if word not in str(raised.value)] == []
+
+
+def test_all_that_does_not_go_together_is_told_at_once() -> None:
+    with pytest.raises(ValidationError) as raised:
+        section(**{"encoder.bridge": "copy", "decoder.hidden": 7, "attention.score": "dot", "attention.heads": 2})
+    for part in ("encoder.bridge", "attention.score", "attention.heads = 2 must divide decoder.hidden = 7"):
+        assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"encoder.bridge": "copy", "decoder.hidden": 6, "decoder.context": "every_step"},  # which has no bridge
+        {"attention.score": "dot", "decoder.hidden": 6, "decoder.context": "initial"},  # which has no attention
+        {"attention.heads": 3, "decoder.context": "every_step"},
+        {"attention.heads": 4, "attention.size": 10, "attention.score": "general"},  # which has no size
+        {"encoder.residual": True, "decoder.residual": True},  # of one layer: nothing to add
+        {"attention.input_feeding": True},  # with `query: previous`: nothing to feed
+    ],
+)
+def test_keys_that_a_member_does_not_use_do_no_harm(choices: dict[str, object]) -> None:
+    section(**choices)
+
+
+def test_the_defaults_go_together() -> None:
+    assert schema.Model() == schema.Model.model_validate(schema.Model().model_dump())

@@ -1,0 +1,234 @@
+"""Tokenizers of all kinds: the same symbols, round trips, words, and their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s_cli.errors import DataError
+from s2s_cli.recipe import schema
+from s2s_cli.text.hygiene import clean_line
+from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
+from s2s_cli.text.symbols import CharacterTokenizer, WordTokenizer
+from s2s_cli.text.tokenizer import (
+    BOS,
+    EOS,
+    PAD,
+    SYMBOLS,
+    UNK,
+    UNKNOWN_TEXT,
+    Tokenizer,
+    TokenizerPair,
+    load_tokenizers,
+    save_tokenizers,
+    word_indices,
+)
+from s2s_cli.text.training import train_tokenizers
+
+LINES = [
+    "Two young, White males are outside near many bushes.",
+    "Several men in hard hats are operating a giant pulley system.",
+    "A little girl climbing into a wooden playhouse.",
+    "Ein kleines Mädchen klettert in ein Spielhaus aus Holz.",
+    "Zwei Männer stehen am Herd und bereiten Essen zu.",
+] * 5
+
+
+def _trained(kind: str, **values: object) -> Tokenizer:
+    config = schema.Tokenizer.model_validate({"kind": kind, "vocabulary": 200, **values})
+    return train_tokenizers(config, LINES, []).source
+
+
+TOKENIZERS = [
+    _trained("sentencepiece", model="unigram"),
+    _trained("sentencepiece", model="bpe"),
+    _trained("character"),
+    _trained("word"),
+]
+every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["unigram", "bpe", "character", "word"])
+
+
+@every_tokenizer
+def test_the_four_symbols_and_the_size(tokenizer: Tokenizer) -> None:
+    assert tuple(tokenizer.pieces([PAD, UNK, BOS, EOS])) == SYMBOLS
+    assert len(set(tokenizer.pieces(range(tokenizer.size)))) == tokenizer.size <= 200
+
+
+@every_tokenizer
+def test_known_text_comes_back(tokenizer: Tokenizer) -> None:
+    for line, ids in zip(LINES, tokenizer.encode(LINES), strict=True):
+        assert tokenizer.decode(ids) == line
+        assert not {PAD, UNK, BOS, EOS} & set(ids)
+
+
+@every_tokenizer
+def test_blank_lines_have_no_ids_and_special_symbols_no_text(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode(["", "A"])[0] == [] and tokenizer.encode([]) == []
+    ids = tokenizer.encode(LINES[:1])[0]
+    assert tokenizer.decode([BOS, *ids, EOS, PAD, PAD]) == LINES[0]
+    assert tokenizer.decode([]) == tokenizer.decode([PAD]) == ""
+
+
+@every_tokenizer
+def test_a_symbol_of_the_text_is_no_special_symbol(tokenizer: Tokenizer) -> None:
+    assert not {PAD, BOS, EOS} & set(tokenizer.encode(["<pad> a </s> <s> <unk>"])[0])
+
+
+@every_tokenizer
+def test_unknown_characters_are_shown(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode(["Zwei 漢 Essen"])[0]
+    assert UNK in ids
+    assert tokenizer.decode(ids) == f"Zwei {UNKNOWN_TEXT} Essen"
+
+
+@every_tokenizer
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_word_indices_agree_with_the_decoded_text(tokenizer: Tokenizer, data: st.DataObject) -> None:
+    """Any ids a model may emit: the words of the indices are the words of the text."""
+    ids = data.draw(st.lists(st.integers(len(SYMBOLS), tokenizer.size - 1), max_size=12))
+    words, indices = tokenizer.decode(ids).split(), tokenizer.word_indices(ids)
+    assert len(indices) == len(ids)
+    assert indices == sorted(indices)
+    if words:
+        assert set(indices) == set(range(len(words)))
+
+
+@every_tokenizer
+@settings(max_examples=50, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_makes_one_line(tokenizer: Tokenizer, text: str) -> None:
+    decoded = tokenizer.decode(tokenizer.encode([clean_line(text)])[0])
+    assert not set(decoded) & set("\n\r\0")
+
+
+def test_a_vocabulary_with_line_ends_still_decodes_to_one_line() -> None:
+    tokenizer = CharacterTokenizer(["a", "\n", "\r", "\0", "b"])
+    assert tokenizer.decode([4, 5, 6, 7, 8]) == "a b"
+
+
+@every_tokenizer
+def test_a_lone_surrogate_is_an_error_with_its_line(tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError, match="line 2 .* lone surrogate"):
+        tokenizer.encode(["fine", "not \ud800 fine"])
+
+
+@every_tokenizer
+def test_bytes_come_back(tokenizer: Tokenizer) -> None:
+    again = type(tokenizer).from_bytes(tokenizer.to_bytes())
+    assert again.size == tokenizer.size and again.to_bytes() == tokenizer.to_bytes()
+    assert again.encode(LINES) == tokenizer.encode(LINES)
+
+
+@pytest.mark.parametrize("model", ["unigram", "bpe"])
+def test_training_is_deterministic(model: str) -> None:
+    first, second = (_trained("sentencepiece", model=model).to_bytes() for _ in range(2))
+    assert first == second
+
+
+def test_words_of_pieces() -> None:
+    assert word_indices(["▁Zwei", "▁M", "änner", "▁", "ste", "hen"]) == [0, 1, 1, 2, 2, 2]
+    assert word_indices(["▁", "▁", "a", "▁"]) == [0, 0, 0, 0]
+    assert word_indices(["b", "▁"]) == [0, 0]
+
+
+def test_a_vocabulary_larger_than_the_text_yields_is_cut_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = _trained("sentencepiece", vocabulary=8000)
+    assert len(SYMBOLS) < tokenizer.size < 8000
+    captured = capsys.readouterr()
+    assert f"{tokenizer.size:,} pieces, all that the text yields, of 8,000" in captured.err
+    assert captured.out == ""
+
+
+def test_sides_can_differ() -> None:
+    config = schema.Tokenizer(
+        kind="word", vocabulary=12, source=schema.SideTokenizer(kind="character", vocabulary=40), target=None
+    )
+    pair = train_tokenizers(config, ["abc abd"], ["x y z z"])
+    assert not pair.joint
+    assert (pair.source.kind, pair.target.kind) == ("character", "word")
+    assert pair.target.pieces([4]) == ["z"]
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "character", "word"])
+def test_no_text_is_an_error(kind: str) -> None:
+    with pytest.raises(DataError, match="no text"):
+        train_tokenizers(schema.Tokenizer(kind=kind), [""], [])
+
+
+def test_too_small_a_vocabulary_names_what_is_needed() -> None:
+    with pytest.raises(DataError, match=r"8 has no room for the \d+ characters"):
+        train_sentencepiece(LINES, model="unigram", vocabulary=8, character_coverage=1.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.fixture(params=["joint", "two"])
+def saved(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[TokenizerPair, Path]:
+    pair = TokenizerPair(TOKENIZERS[0], TOKENIZERS[0] if request.param == "joint" else TOKENIZERS[3])
+    save_tokenizers(pair, tmp_path)
+    return pair, tmp_path
+
+
+def test_files_come_back(saved: tuple[TokenizerPair, Path]) -> None:
+    pair, directory = saved
+    again = load_tokenizers(directory)
+    assert again.joint == pair.joint
+    assert again.source.to_bytes() == pair.source.to_bytes()
+    assert again.target.to_bytes() == pair.target.to_bytes()
+
+
+def test_any_damage_of_any_file_is_found_and_named(saved: tuple[TokenizerPair, Path]) -> None:
+    _, directory = saved
+    for path in sorted(directory.iterdir()):
+        whole = path.read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 64
+        damages = [b"", b"[]", b"null", b"\xff", whole[: len(whole) // 2]]
+        if path.suffix == ".model":
+            damages += [whole[:-1], whole + b"x", bytes(flipped)]
+        for damage in damages:
+            path.write_bytes(damage)
+            with pytest.raises(DataError) as caught:
+                load_tokenizers(directory)
+            assert caught.value.where == str(path)
+        path.unlink()
+        with pytest.raises(DataError, match="missing"):
+            load_tokenizers(directory)
+        path.write_bytes(whole)
+    load_tokenizers(directory)
+
+
+def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:
+    save_tokenizers(TokenizerPair(TOKENIZERS[0], TOKENIZERS[0]), tmp_path)
+    index = json.loads((tmp_path / "tokenizers.json").read_text())
+    index["tokenizer.model"]["size"] += 1
+    (tmp_path / "tokenizers.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match="symbols instead of"):
+        load_tokenizers(tmp_path)
+
+
+def test_foreign_content_is_refused() -> None:
+    foreign = (b"", b"no model" * 99, b"\x80\x04N.", b"[]", b'{"kind": "word", "symbols": [1]}')
+    for kind in (SentencePieceTokenizer, CharacterTokenizer, WordTokenizer):
+        for data in foreign:
+            with pytest.raises(DataError):
+                kind.from_bytes(data)
+    with pytest.raises(DataError, match="character tokenizer where a word tokenizer"):
+        WordTokenizer.from_bytes(TOKENIZERS[2].to_bytes())
+
+
+def test_a_sentencepiece_model_with_other_ids_is_refused() -> None:
+    import io
+
+    from sentencepiece import SentencePieceTrainer
+
+    written = io.BytesIO()
+    SentencePieceTrainer.train(sentence_iterator=iter(LINES), model_writer=written, vocab_size=60, minloglevel=2)
+    with pytest.raises(DataError, match="foreign"):
+        SentencePieceTokenizer.from_bytes(written.getvalue())
