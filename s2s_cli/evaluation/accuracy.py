@@ -15,12 +15,12 @@ from s2s_cli import __version__
 
 
 class AccuracySignature(Signature):
-    """Of this program, not of sacreBLEU: `nrefs:1|case:mixed|unit:line|version:s2s-0.1.0`."""
+    """With the version of this program, not of sacreBLEU: `nrefs:1|case:mixed|unit:line|version:s2s-0.1.0`."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        super().__init__(arguments)
+    def __init__(self, args: dict[str, Any]) -> None:
+        super().__init__(args)
         self._abbr |= {"case": "c", "unit": "u"}
-        self.info |= {"case": "mixed", "unit": arguments["unit"], "version": f"s2s-{__version__}"}
+        self.info |= {"case": "mixed", "unit": args["unit"], "version": f"s2s-{__version__}"}
 
 
 class Accuracy(Metric):
@@ -47,12 +47,13 @@ class Accuracy(Metric):
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[int]:
         counts = [self.count(hypothesis, reference) for reference in ref_kwargs["references"]]
-        return list(max(counts, key=lambda count: count[0] / max(count[1], 1)))
+        right, total = max(counts, key=lambda count: count[0] / max(count[1], 1))
+        return [right, total]
 
-    def _aggregate_and_compute(self, stats: Sequence[Sequence[int]]) -> Score:
+    def _aggregate_and_compute(self, stats: list[list[int]]) -> Score:
         return self._compute_score_from_stats([sum(column) for column in zip(*stats, strict=True)])
 
-    def _compute_score_from_stats(self, stats: Sequence[int]) -> Score:
+    def _compute_score_from_stats(self, stats: list[int]) -> Score:
         right, total = stats
         return Score(self.name, 100.0 * right / total if total else 0.0)
 
@@ -74,4 +75,4 @@ class CharacterAccuracy(Accuracy):
 
     @staticmethod
     def count(hypothesis: str, reference: str) -> tuple[int, int]:
-        return sum(map(str.__eq__, hypothesis, reference)), len(reference)
+        return sum(ours == theirs for ours, theirs in zip(hypothesis, reference, strict=False)), len(reference)

@@ -1,0 +1,134 @@
+"""The command `s2s`: its sub-commands, and the one place that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from s2s_cli import __version__, console
+from s2s_cli.cli.evaluate import evaluate
+from s2s_cli.cli.help import GroupedCommand
+from s2s_cli.cli.prep import prep
+from s2s_cli.cli.train import train
+from s2s_cli.cli.translate import translate
+from s2s_cli.errors import ExitCode, Stopped, UserError
+
+
+def main() -> None:
+    """Run one command and exit with its code. Whatever it raises ends here, in a line on stderr."""
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        try:
+            app(prog_name="s2s")
+        finally:
+            sys.stdout.flush()  # a full disk or a closed pipe shows here at the latest
+    except SystemExit:  # done, or wrong options, which Typer explains together with the usage
+        raise
+    except BaseException as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        message, code = told(error)
+        if message:
+            console.say(message)
+        _forget_stdout()
+        sys.exit(code)
+
+
+class _Commands(TyperGroup):
+    """Keeps Ctrl-C from Typer, whose exit code for it depends on its version."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped("interrupted", exit_code=ExitCode.INTERRUPTED) from None
+
+
+class _Terminated(BaseException):
+    """SIGTERM; no `Exception`, so that nothing on its way takes it for a fault."""
+
+
+def told(error: BaseException) -> tuple[str, int]:
+    """The message for the user (empty: none) and the exit code."""
+    match error:
+        case Stopped():
+            return str(error), error.exit_code
+        case UserError():
+            return f"error: {error}", error.exit_code
+        case KeyboardInterrupt():  # before Typer took over
+            return "interrupted", ExitCode.INTERRUPTED
+        case _Terminated():
+            return "terminated", ExitCode.TERMINATED
+        case BrokenPipeError():
+            return "", ExitCode.MACHINE  # the reader has gone, and knows it
+        case OSError():
+            place = f"{error.filename}: " if error.filename else ""
+            return f"error: {place}{error.strerror or error}", ExitCode.MACHINE
+        case _ if _is_lack_of_memory(error):
+            return "error: not enough memory (a smaller batch needs less: batch_tokens)", ExitCode.MACHINE
+        case _:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            return f"error: the program is at fault: {what} (`s2s --debug ...` shows where)", ExitCode.MACHINE
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Python's own error, or one of PyTorch, which must not be imported to tell."""
+    if isinstance(error, RuntimeError):
+        return any(sign in str(error) for sign in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, MemoryError)
+
+
+def _raise_terminated(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def _forget_stdout() -> None:
+    """Keep Python from writing what is left in the buffer of stdout when it ends: that would fail with a traceback."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"s2s {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Commands,
+    rich_markup_mode=None,  # importing rich takes longer than all the rest of `--help`
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for _command in (prep, train, translate, evaluate):
+    app.command(cls=GroupedCommand)(_command)
+
+
+@app.callback()
+def _global_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Machine translation: prepare parallel text, train a model, translate, evaluate.
+
+    \b
+    s2s train recipes/quickstart.yaml      train a model, in five minutes
+    echo "Bonjour !" | s2s translate       use it
+    s2s evaluate --bleu --chrf             score it on its test set
+
+    Results go to stdout, messages and progress to stderr. Exit codes: 0 done, 1 a fault of the machine,
+    2 wrong options or recipe, 3 bad data, 130 and 143 interrupted or terminated.
+    """

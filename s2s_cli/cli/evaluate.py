@@ -1,0 +1,191 @@
+"""`s2s evaluate`: score a model on a test set, or hypotheses against references."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from s2s_cli import console
+from s2s_cli.cli import options as shared
+from s2s_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2s_cli.evaluation.report import TestResult
+    from s2s_cli.inference.translator import Translator
+    from s2s_cli.search.options import SearchOptions
+
+_METRICS, _FILES = "Metrics (by default BLEU and chrF)", "Without a model"
+
+
+def evaluate(
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            metavar="DIR",
+            show_default=False,
+            help="A run, or the model in it; repeated, an ensemble. By default $S2S_MODEL, else the newest of ./runs.",
+        ),
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option("--test", metavar="NAME", show_default=False, help="A test set of the recipe; by default all."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    bleu: Annotated[
+        bool, typer.Option("--bleu", rich_help_panel=_METRICS, help="BLEU (Papineni et al. 2002).")
+    ] = False,
+    chrf: Annotated[bool, typer.Option("--chrf", rich_help_panel=_METRICS, help="chrF (Popović 2015).")] = False,
+    chrf_words: Annotated[
+        bool, typer.Option("--chrf++", rich_help_panel=_METRICS, help="chrF++, with words (Popović 2017).")
+    ] = False,
+    ter: Annotated[
+        bool, typer.Option("--ter", rich_help_panel=_METRICS, help="TER (Snover et al. 2006); less is better.")
+    ] = False,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", rich_help_panel=_METRICS, help="Share of lines that equal the reference.")
+    ] = False,
+    character_accuracy: Annotated[
+        bool,
+        typer.Option(
+            "--character-accuracy",
+            rich_help_panel=_METRICS,
+            help="Share of the reference's characters that stand at the same place.",
+        ),
+    ] = False,
+    references: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reference",
+            metavar="FILE",
+            show_default=False,
+            rich_help_panel=_FILES,
+            help="References, one a line, also .gz or .xz; repeated for several a sentence.",
+        ),
+    ] = None,
+    hypothesis: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", rich_help_panel=_FILES, help="Translations to score; by default stdin."),
+    ] = None,
+    language: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE",
+            rich_help_panel=_FILES,
+            help="Language of both, which selects BLEU's tokenizer (zh, ja, ...).",
+        ),
+    ] = "en",
+    beam: shared.Beam = None,
+    greedy: shared.Greedy = False,
+    normalization: shared.Normalization = None,
+    length_penalty: shared.LengthPenalty = None,
+    min_length: shared.MinLength = None,
+    max_length_ratio: shared.MaxLengthRatio = None,
+    max_length_offset: shared.MaxLengthOffset = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    precision: shared.Precision = "fp32",
+) -> None:
+    """Score a model, or given translations.
+
+    The scores are those of the `sacrebleu` command, with its signatures; the accuracies are this program's own.
+
+    \b
+    s2s evaluate
+    s2s evaluate --model runs/quickstart --test test --bleu --beam 10
+    s2s evaluate --hypothesis output.txt --reference a.txt --reference b.txt --ter
+    s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
+    """
+    asked = {
+        "bleu": bleu,
+        "chrf": chrf,
+        "chrf++": chrf_words,
+        "ter": ter,
+        "accuracy": accuracy,
+        "character_accuracy": character_accuracy,
+    }
+    metrics = [name for name, wanted in asked.items() if wanted] or ["bleu", "chrf"]
+    if references:
+        if model or test:
+            raise UsageError("--reference scores files, --model and --test a model", hint="use one or the other")
+        results = [_score_files(hypothesis, references, metrics, language)]
+    elif hypothesis:
+        raise UsageError("there is nothing to compare with", where="--hypothesis", hint="add --reference FILE")
+    else:
+        directories = shared.chosen_models(model)
+        from s2s_cli.inference.translator import Translator
+
+        translator = Translator.load(directories, device=device, threads=threads, precision=precision)
+        search = shared.adapted(
+            translator.options,
+            greedy=greedy,
+            beam=beam,
+            normalization=normalization,
+            length_penalty=length_penalty,
+            min_length=min_length,
+            max_length_ratio=max_length_ratio,
+            max_length_offset=max_length_offset,
+        )
+        results = _score_model(translator, search, directories[0].parent, test, metrics)
+    from s2s_cli.evaluation.report import as_json as to_json
+    from s2s_cli.evaluation.report import as_text
+
+    print((to_json if as_json else as_text)(results))
+
+
+def _score_files(hypothesis: Path | None, references: list[Path], metrics: list[str], language: str) -> TestResult:
+    from s2s_cli.evaluation.lines import decode_lines, read_lines
+    from s2s_cli.evaluation.metrics import score
+    from s2s_cli.evaluation.report import TestResult
+
+    lines = read_lines(hypothesis) if hypothesis else decode_lines(sys.stdin.buffer, "<stdin>")
+    _warn_of_tokenizer(metrics, language)
+    scores = score(lines, [read_lines(path) for path in references], metrics, language)
+    return TestResult(str(hypothesis or "stdin"), len(lines), scores)
+
+
+def _score_model(
+    translator: Translator, search: SearchOptions, run: Path, tests: list[str] | None, metrics: list[str]
+) -> list[TestResult]:
+    """Translate and score the prepared test sets of the run."""
+    from s2s_cli.checkpoint.run_directory import RunDirectory
+    from s2s_cli.data.preparation import open_prepared
+    from s2s_cli.evaluation.model import evaluate_model
+    from s2s_cli.evaluation.report import TestResult
+
+    directory = RunDirectory(run)
+    if not directory.recipe.is_file():
+        raise UsageError(
+            "this model lies outside its run, so its test sets are unknown",
+            where=run,
+            hint="score files: s2s translate < source | s2s evaluate --reference FILE",
+        )
+    language = shared.load(directory.recipe, None).languages.target
+    prepared = open_prepared(run)
+    _warn_of_tokenizer(metrics, language)
+    results = []
+    for name in _known(tests, list(prepared.test_names), run):
+        sources, references = prepared.test_texts(name)
+        scores = evaluate_model(translator, sources, [references], metrics, language, search)
+        results.append(TestResult(name, len(sources), scores))
+    return results
+
+
+def _known(tests: list[str] | None, names: list[str], run: Path) -> list[str]:
+    """The test sets that were asked for, if they exist."""
+    if not names:
+        raise UsageError("the recipe of this run has no test set", where=run, hint="add one below `data.test`")
+    for name in tests or ():
+        if name not in names:
+            raise UsageError(f"there is no test set `{name}`", where="--test", hint=f"choose from {', '.join(names)}")
+    return tests or names
+
+
+def _warn_of_tokenizer(metrics: list[str], language: str) -> None:
+    from s2s_cli.evaluation.metrics import tokenizer_notice
+
+    if "bleu" in metrics and (notice := tokenizer_notice(language)):
+        console.warn(notice)

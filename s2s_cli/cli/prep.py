@@ -1,0 +1,35 @@
+"""`s2s prep`: clean, tokenise and store the data of a recipe."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from s2s_cli.cli.options import Overrides, RecipePath, RunPath, load, run_of
+
+
+def prep(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    run: RunPath = None,
+    force: Annotated[bool, typer.Option("--force", help="Prepare anew even if nothing has changed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Clean, tokenise and store the data of a recipe.
+
+    `s2s train` does it by itself; this command is for a look at the data first. Run again, it does nothing unless
+    a file or a key that matters has changed, and says which.
+
+    \b
+    s2s prep recipes/quickstart.yaml
+    s2s prep recipes/quickstart.yaml --set tokenizer.vocabulary=8000
+    s2s prep recipes/quickstart.yaml --json | jq .
+    """
+    from s2s_cli.data.preparation import prepare
+
+    values = load(recipe, overrides)
+    prepared = prepare(values, recipe.parent, run_of(values, run), force=force)
+    if as_json:
+        print(json.dumps(prepared.manifest, ensure_ascii=False, indent=2))

@@ -1,0 +1,114 @@
+"""`s2s translate`: lines in, translations out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from s2s_cli.cli import options as shared
+
+_OUTPUT = "Output"
+
+
+def translate(
+    inputs: Annotated[
+        list[typer.FileBinaryRead] | None,
+        typer.Argument(metavar="INPUT", help="Files to translate; stdin if there are none.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            metavar="DIR",
+            show_default=False,
+            help="A model, or the run that made it; repeated, an ensemble. By default $S2S_MODEL, else the newest"
+            " model below ./runs.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", rich_help_panel=_OUTPUT, help="An object a line: translation, score, pieces, alignment."
+        ),
+    ] = False,
+    n_best: Annotated[
+        int,
+        typer.Option(metavar="N", rich_help_panel=_OUTPUT, help="Write so many: LINE ||| TRANSLATION ||| SCORE."),
+    ] = 1,
+    alignments: Annotated[
+        bool,
+        typer.Option(
+            "--alignments", rich_help_panel=_OUTPUT, help="Add ||| 0-0 1-2, source and target word of each link."
+        ),
+    ] = False,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            "--attention",
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            help="Draw which source pieces each piece was written from: all sentences into one .html, or one .png each"
+            " (FILE-LINE.png from the second on).",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", rich_help_panel=_OUTPUT, help="Stop at a line that is not valid UTF-8.")
+    ] = False,
+    beam: shared.Beam = None,
+    greedy: shared.Greedy = False,
+    normalization: shared.Normalization = None,
+    length_penalty: shared.LengthPenalty = None,
+    min_length: shared.MinLength = None,
+    max_length_ratio: shared.MaxLengthRatio = None,
+    max_length_offset: shared.MaxLengthOffset = None,
+    batch_tokens: shared.BatchTokens = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    precision: shared.Precision = "fp32",
+) -> None:
+    """Translate lines: one out for each one in, in order.
+
+    A line typed at a pipe that stays open is answered at once; input of any size needs the same memory.
+
+    \b
+    echo "Bonjour !" | s2s translate
+    s2s translate --model runs/quickstart < input.txt > output.txt
+    s2s translate --model runs/a --model runs/b --beam 8 input.txt
+    s2s translate --json input.txt | jq -r .score
+    s2s translate --attention heat-maps.html < input.txt
+    """
+    models = shared.chosen_models(model)
+    from s2s_cli.inference.attention_view.view import AttentionView
+    from s2s_cli.inference.output import OutputOptions
+    from s2s_cli.inference.stream import translate_stream
+    from s2s_cli.inference.translator import Translator
+
+    view = AttentionView(attention) if attention else None
+    translator = Translator.load(models, device=device, threads=threads, precision=precision)
+    search = shared.adapted(
+        translator.options,
+        greedy=greedy,
+        n_best=n_best,
+        beam=beam,
+        normalization=normalization,
+        length_penalty=length_penalty,
+        min_length=min_length,
+        max_length_ratio=max_length_ratio,
+        max_length_offset=max_length_offset,
+    )
+    output = OutputOptions(
+        format="json" if as_json else "text",
+        n_best=n_best,
+        alignments=alignments,
+        strict=strict,
+        batch_tokens=batch_tokens,
+    )
+    sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
+    with view or nullcontext():
+        for source in sources:
+            translate_stream(translator, source, sys.stdout.buffer, search, output, view)

@@ -1,0 +1,212 @@
+"""Each command hands over what was asked for, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from s2s_cli.cli.app import app
+from s2s_cli.cli.options import adapted, run_of
+from s2s_cli.errors import DataError, UsageError
+from s2s_cli.recipe import load_recipe
+from s2s_cli.search.options import SearchOptions
+
+EMBEDDED = Path(__file__).parents[2] / "recipes" / "data" / "tatoeba-fr-en" / "train.tsv.xz"
+RECIPE = """\
+name: small
+languages: {source: fr, target: en}
+data:
+  train: [{tsv: train.tsv}]
+  dev: [{tsv: dev.tsv}]
+  test: [{name: seen, tsv: dev.tsv}]
+tokenizer: {kind: character, vocabulary: 200}
+"""
+
+
+def invoke(*arguments: str, stdin: bytes | None = None) -> str:
+    """Run a command in this process; its stdout. Errors are raised as they are."""
+    result = CliRunner().invoke(app, arguments, input=stdin, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a recipe and its data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("S2S_MODEL", raising=False)
+    with lzma.open(EMBEDDED, "rt", encoding="utf-8", newline="\n") as file:
+        pairs = [next(file) for _ in range(220)]
+    (tmp_path / "train.tsv").write_text("".join(pairs[:200]), encoding="utf-8")
+    (tmp_path / "dev.tsv").write_text("".join(pairs[200:]), encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+def test_prep_reports_json_and_does_nothing_twice(folder: Path):
+    report = json.loads(invoke("prep", "recipe.yaml", "--json", "--set", "data.cleaning.max_pieces=60"))
+    counts = report["splits"]["train"]
+    assert counts["pairs_read"] == 200
+    assert counts["pairs"] + sum(counts["rejected"].values()) == 200
+    manifest = folder / "runs" / "small" / "data" / "manifest.json"
+    first = manifest.stat().st_mtime_ns
+    assert invoke("prep", "recipe.yaml", "--set", "data.cleaning.max_pieces=60") == ""
+    assert manifest.stat().st_mtime_ns == first
+    assert invoke("prep", "recipe.yaml", "--set", "data.cleaning.max_pieces=60", "--force") == ""
+    assert manifest.stat().st_mtime_ns > first
+
+
+def test_train_gets_the_recipe_its_folder_and_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    fake = SimpleNamespace(train=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "s2s_cli.training.run", fake)
+    invoke("train", str(folder / "recipe.yaml"), "--set", "training.epochs=3", "--set", "name=other")
+    invoke("train", "recipe.yaml", "--run", "elsewhere")
+    (recipe, recipe_dir, run), (_, _, named) = calls
+    assert (recipe.training.epochs, recipe_dir, run.root) == (3, folder, Path("runs/other"))
+    assert named.root == Path("elsewhere")
+
+
+def test_the_run_is_named_by_the_recipe(folder: Path):
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert run_of(recipe, None) == Path("runs/small")
+    assert run_of(recipe, Path("x")) == Path("x")
+
+
+class FakeTranslator:
+    """Remembers how it was asked, and translates by shouting."""
+
+    options = SearchOptions(beam=4, length_penalty=0.6)
+
+    def __init__(self) -> None:
+        self.loaded: tuple = ()
+        self.searches: list[SearchOptions] = []
+
+    def load(self, models, **settings):
+        self.loaded = (models, settings)
+        return self
+
+    def translate(self, lines, options=None, *, batch_tokens=None):
+        self.searches.append(options)
+        return [SimpleNamespace(text=line.upper()) for line in lines]
+
+
+@pytest.fixture
+def translator(monkeypatch: pytest.MonkeyPatch) -> FakeTranslator:
+    fake = FakeTranslator()
+    monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", fake.load)
+    return fake
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """What `translate_stream` was called with: input, search, output."""
+    calls: list[tuple] = []
+
+    def record(translator, source, sink, search, output, view):
+        calls.append((source.read(), search, output))
+
+    monkeypatch.setattr("s2s_cli.inference.stream.translate_stream", record)
+    return calls
+
+
+def make_model(run: Path) -> Path:
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "config.json").write_text("{}")
+    return run / "model"
+
+
+def test_translate_takes_the_newest_run_and_the_models_own_search(folder, translator, streams):
+    model = make_model(Path("runs/small"))
+    invoke("translate", stdin=b"a\nb\n")
+    assert translator.loaded == ([model], {"device": "auto", "threads": None, "precision": "fp32"})
+    ((text, search, output),) = streams
+    assert text == b"a\nb\n"
+    assert search == translator.options
+    assert (output.format, output.n_best, output.alignments, output.strict) == ("text", 1, False, False)
+
+
+def test_translate_hands_over_every_option(folder, translator, streams):
+    models = [make_model(Path(name)) for name in ("one", "two")]
+    options = "--beam 7 --n-best 3 --length-penalty 0 --normalization average --min-length 1 --max-length-ratio 1.5"
+    options += " --max-length-offset 2 --batch-tokens 99 --json --alignments --strict --device cpu --threads 1"
+    arguments = ["--model", "one", "--model", "two", *options.split(), "--precision", "bf16", "dev.tsv", "train.tsv"]
+    invoke("translate", *arguments)
+    assert translator.loaded == (models, {"device": "cpu", "threads": 1, "precision": "bf16"})
+    assert [text for text, _, _ in streams] == [Path(name).read_bytes() for name in ("dev.tsv", "train.tsv")]
+    _, search, output = streams[0]
+    assert search == SearchOptions(7, 3, "average", 0.0, 1, 1.5, 2)
+    assert (output.format, output.n_best, output.alignments, output.strict) == ("json", 3, True, True)
+    assert output.batch_tokens == 99
+
+
+def test_greedy_is_a_beam_of_one_and_n_best_widens_the_beam():
+    search = SearchOptions(beam=4, length_penalty=0.6)
+    assert adapted(search, greedy=True, beam=None) == SearchOptions(beam=1, length_penalty=0.6)
+    assert adapted(search, greedy=False, n_best=9, beam=None).beam == 9
+    assert adapted(search, greedy=False, n_best=2, beam=None).beam == 4
+    for wrong in ({"greedy": True, "beam": 3}, {"greedy": True, "n_best": 2, "beam": None}):
+        with pytest.raises(UsageError, match="greedy"):
+            adapted(search, **wrong)
+    with pytest.raises(UsageError):
+        adapted(search, greedy=False, n_best=3, beam=2)
+
+
+def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
+    invoke("prep", "recipe.yaml", "--set", "data.test=[{name: a, tsv: dev.tsv}, {name: b, tsv: dev.tsv}]")
+    Path("runs/small/recipe.yaml").write_text(RECIPE)
+    make_model(Path("runs/small"))
+    lines = invoke("evaluate", "--chrf++", "--beam", "2").splitlines()
+    assert [line.split()[:2] for line in lines] == [["a", "chrF2++"], ["b", "chrF2++"]]
+    assert translator.searches[0].beam == 2
+    (record,) = json.loads(invoke("evaluate", "--model", "runs/small/model", "--test", "b", "--bleu", "--json"))
+    assert (record["test"], record["sentences"], record["name"]) == ("b", 20, "BLEU")
+    with pytest.raises(UsageError, match="no test set `c`"):
+        invoke("evaluate", "--test", "c")
+
+
+def test_evaluate_of_a_model_without_its_run_says_what_to_do(folder, translator):
+    make_model(Path("copied"))
+    with pytest.raises(UsageError, match="outside its run"):
+        invoke("evaluate", "--model", "copied")
+    with pytest.raises(UsageError, match="no model"):
+        invoke("evaluate")
+
+
+def test_evaluate_of_files_and_stdin(folder):
+    Path("hyp").write_text("the cat sat on the mat\nhello there\n")
+    Path("ref1").write_text("the cat is on the mat\nhello there\n")
+    Path("ref2").write_text("a cat sat on the mat\nhello\n")
+    arguments = ["--reference", "ref1", "--reference", "ref2", "--bleu", "--chrf", "--ter", "--json"]
+    from_file = json.loads(invoke("evaluate", "--hypothesis", "hyp", *arguments))
+    from_stdin = json.loads(invoke("evaluate", *arguments, stdin=Path("hyp").read_bytes()))
+    assert [record | {"test": ""} for record in from_file] == [record | {"test": ""} for record in from_stdin]
+    assert [record["name"] for record in from_file] == ["BLEU", "chrF2", "TER"]
+    assert from_file[0]["signature"].startswith("nrefs:2|case:mixed|eff:no|tok:13a|")
+    chinese = json.loads(invoke("evaluate", "--hypothesis", "hyp", *arguments, "--language", "zh"))
+    assert "|tok:zh|" in chinese[0]["signature"]
+
+
+def test_evaluate_says_what_is_missing_or_too_much(folder):
+    Path("two").write_text("a\nb\n")
+    Path("three").write_text("a\nb\nc\n")
+    with pytest.raises(DataError, match="2 and 3"):
+        invoke("evaluate", "--hypothesis", "two", "--reference", "three")
+    with pytest.raises(UsageError, match="nothing to compare"):
+        invoke("evaluate", "--hypothesis", "two")
+    with pytest.raises(UsageError, match="--reference scores files"):
+        invoke("evaluate", "--reference", "two", "--model", "x")
+
+
+def test_evaluate_knows_tasks_with_one_right_answer(folder):
+    Path("hyp").write_text("Genesis\nActs\n")
+    Path("ref").write_text("Genesis\nJob\n")
+    arguments = ["--hypothesis", "hyp", "--reference", "ref", "--accuracy", "--character-accuracy", "--json"]
+    records = json.loads(invoke("evaluate", *arguments))
+    assert {record["name"]: record["value"] for record in records} == {"accuracy": 50.0, "character accuracy": 70.0}
