@@ -15,6 +15,7 @@ from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
 
 if TYPE_CHECKING:
+    from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.translation import Translation
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
@@ -23,7 +24,12 @@ FIRST_WINDOW, LARGEST_WINDOW = 64, 2048  # lines
 
 
 def translate_stream(
-    translator: Translator, source: IO[bytes], sink: IO[bytes], search: SearchOptions, output: OutputOptions
+    translator: Translator,
+    source: IO[bytes],
+    sink: IO[bytes],
+    search: SearchOptions,
+    output: OutputOptions,
+    view: AttentionView | None = None,
 ) -> int:
     """Translate `source` into `sink` until its end; the number of lines.
 
@@ -32,7 +38,7 @@ def translate_stream(
     at once, and growing numbers of lines where there is plenty. Memory does not grow with the input.
 
     Nothing stays in a buffer: whatever is raised, KeyboardInterrupt included, the windows that were finished have been
-    written. `search.n_best` gives way to `output.n_best`.
+    written. `search.n_best` gives way to `output.n_best`. `view` is shown each window after it was written.
 
     Raises
         DataError: invalid UTF-8, where `output.strict` asks for it; the lines before it have been written.
@@ -41,7 +47,7 @@ def translate_stream(
     """
     search = replace(search, n_best=output.n_best)
     reader, writer = LineReader(source), LineWriter(sink)
-    stream = _Stream(translator, search, output, reader.name)
+    stream = _Stream(translator, search, output, view, reader.name)
     try:
         with _progress(source, sink) as bar:
             for window in _windows(reader):
@@ -56,22 +62,34 @@ def translate_stream(
 class _Stream:
     """The state of a stream: how many lines were written, and what was wrong with some of them."""
 
-    def __init__(self, translator: Translator, search: SearchOptions, output: OutputOptions, name: str) -> None:
+    def __init__(
+        self,
+        translator: Translator,
+        search: SearchOptions,
+        output: OutputOptions,
+        view: AttentionView | None,
+        name: str,
+    ) -> None:
         self.lines = 0
-        self._translator, self._search, self._output, self._name = translator, search, output, name
+        self._translator, self._search, self._output = translator, search, output
+        self._view, self._name = view, name
         self._invalid = _Tally()
         self._truncated = _Tally()
 
     def translate(self, window: list[bytes], writer: LineWriter) -> None:
         """Translate and write one window; with `strict`, up to its first line of invalid UTF-8."""
         texts, fault = self._decode(window)
-        translations = self._translator.translate(texts, self._search, batch_tokens=self._output.batch_tokens)
+        translations = self._translator.translate(
+            texts, self._search, batch_tokens=self._output.batch_tokens, keep_attention=self._view is not None
+        )
         text = "".join(
             render(line, translation, self._output) for line, translation in enumerate(translations, start=self.lines)
         )
         writer.write(text.encode("utf-8", errors="replace"))
         self._note_truncated(translations)
         self.lines += len(translations)
+        if self._view is not None:
+            self._view.show(translations)
         if fault is not None:
             raise fault
 

@@ -6,7 +6,10 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Alignment = list[tuple[int, int]]
 """Pairs (source word, target word), both counted from 0, in the order of the target words."""
@@ -24,6 +27,7 @@ class Candidate:
     tokens: list[str]  # target pieces
     alignment: Alignment = field(default_factory=list)  # empty for models without attention
     finished: bool = True  # whether the model ended the sentence itself, before the length limit
+    attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # kept where it is asked for
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Translation:
 
     The fields that it shares with `Candidate` are those of the best one; `n_best` holds all that were asked for, best
     first. A blank line has an empty text, no score and no candidates: the model never sees it.
+
+    attention: [T, S] float32, for each of the T `tokens` its weights on the `source_tokens` and, last, on the end of
+    the source; None unless asked for, and for models without attention.
     """
 
     source: str
@@ -43,6 +50,7 @@ class Translation:
     finished: bool = True
     truncated: bool = False  # whether the source was too long, and only its beginning translated
     n_best: list[Candidate] = field(default_factory=list)
+    attention: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_candidates(
@@ -60,6 +68,7 @@ class Translation:
             finished=best.finished,
             truncated=truncated,
             n_best=candidates,
+            attention=best.attention,
         )
 
     def to_json(self, line: int) -> str:

@@ -88,12 +88,18 @@ class Translator:
         )
 
     def translate(
-        self, lines: Sequence[str], options: SearchOptions | None = None, *, batch_tokens: int | None = None
+        self,
+        lines: Sequence[str],
+        options: SearchOptions | None = None,
+        *,
+        batch_tokens: int | None = None,
+        keep_attention: bool = False,
     ) -> list[Translation]:
         """One translation for each line, in the same order.
 
         A blank line never reaches the model. A line of more than `max_pieces` pieces is cut there, and its translation
-        says so (`truncated`). Raises DataError for a line with a lone surrogate, which is no text.
+        says so (`truncated`). keep_attention: hand back the attention of each candidate, which takes memory. Raises
+        DataError for a line with a lone surrogate, which is no text.
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
@@ -106,15 +112,15 @@ class Translator:
         for batch in token_batches(lengths, tokens, sentences):
             found = self._search([sources[index].ids for index in batch], options)
             for index, hypotheses in zip(batch, found, strict=True):
-                translations[index] = self._write(sources[index], hypotheses)
+                translations[index] = self._write(sources[index], hypotheses, keep_attention)
         return translations
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
-        """How probable the model finds each target, as the translation of the source in its place; nothing is searched.
+        """How probable the model finds each target, as the translation of the source in its place.
 
-        A pair with a blank source never reaches the model. A side of more than `max_pieces` pieces is cut there, and the
-        result says so (`truncated`). batch_tokens: most tokens of a batch (pairs × longest side). Raises DataError for
-        a line with a lone surrogate, and if there are not as many targets as sources.
+        A pair with a blank source never reaches the model. A side of more than `max_pieces` pieces is cut there, and
+        the result says so (`truncated`). batch_tokens: most tokens of a batch, pairs × longest side. Raises DataError
+        for a line with a lone surrogate, and if there are not as many targets as sources.
 
         >>> right, wrong = translator.score(["Merci !"] * 2, ["Thank you!", "Good night!"])
         >>> right.log_prob / right.tokens > wrong.log_prob / wrong.tokens
@@ -160,14 +166,14 @@ class Translator:
         with self._turn, torch.inference_mode():
             return forced_log_probs(self.model, source_BS, source_lengths_B, target_BT).tolist()
 
-    def _write(self, source: _Line, hypotheses: list[Hypothesis]) -> Translation:
+    def _write(self, source: _Line, hypotheses: list[Hypothesis], keep_attention: bool) -> Translation:
         tokenizer = self.tokenizers.source
         words = tokenizer.word_indices(source.ids)
-        candidates = [self._candidate(hypothesis, words) for hypothesis in hypotheses]
+        candidates = [self._candidate(hypothesis, words, keep_attention) for hypothesis in hypotheses]
         pieces = tokenizer.pieces(source.ids)
         return Translation.from_candidates(source.line, pieces, candidates, truncated=source.truncated)
 
-    def _candidate(self, hypothesis: Hypothesis, source_words: list[int]) -> Candidate:
+    def _candidate(self, hypothesis: Hypothesis, source_words: list[int], keep_attention: bool) -> Candidate:
         tokenizer, ids = self.tokenizers.target, hypothesis.ids
         attention_TS, words = hypothesis.attention, tokenizer.word_indices(ids)
         return Candidate(
@@ -176,6 +182,7 @@ class Translator:
             tokens=tokenizer.pieces(ids),
             alignment=[] if attention_TS is None else align_words(attention_TS, source_words, words),
             finished=hypothesis.finished,
+            attention=attention_TS if keep_attention else None,
         )
 
 

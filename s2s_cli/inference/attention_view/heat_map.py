@@ -1,0 +1,59 @@
+"""What is drawn of one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from s2s_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from s2s_cli.inference.translation import Translation
+
+SENTENCE_END = "</s>"
+
+# Control characters would be swallowed by a browser or stop a parser: their pictures stand for them (U+2400 ff.).
+_PICTURES = (
+    {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421} | {code: 0xFFFD for code in range(0x80, 0xA0)}
+)
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A sentence with its attention. T target pieces, S source positions, the end of the sentence included."""
+
+    line: int
+    """Of the input, counted from 1."""
+    source: str
+    translation: str
+    columns: list[str]
+    """The S source pieces."""
+    rows: list[str]
+    """The T target pieces."""
+    weights_TS: np.ndarray
+    """Row t has the weights with which target piece t was written; they add up to 1."""
+
+    @classmethod
+    def of(cls, line: int, translation: Translation) -> HeatMap:
+        """The map of a translation with pieces. Raises UsageError for a model without attention."""
+        if translation.attention is None:
+            raise UsageError(
+                "this model has no attention to show",
+                where="--attention",
+                hint="leave the option out, or train with decoder.context: attention",
+            )
+        return cls(
+            line,
+            visible(translation.source),
+            visible(translation.text),
+            [visible(piece) for piece in [*translation.source_tokens, SENTENCE_END]],
+            [visible(piece) for piece in translation.tokens],
+            translation.attention,
+        )
+
+
+def visible(text: str) -> str:
+    """The text with a sign in place of each control character."""
+    return text.translate(_PICTURES)
