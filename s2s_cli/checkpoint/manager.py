@@ -14,8 +14,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from s2s_cli import console
-from s2s_cli.checkpoint import atomic
+from s2s_cli import atomic, console
 from s2s_cli.checkpoint.documents import Document, parse_json, to_json
 from s2s_cli.checkpoint.snapshot import Snapshot, SnapshotState, read_snapshot, read_state, read_weights, write_snapshot
 from s2s_cli.errors import CheckpointError

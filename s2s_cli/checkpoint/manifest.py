@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from s2s_cli.checkpoint import atomic
+from s2s_cli import atomic
 from s2s_cli.checkpoint.documents import Document, parse_json, to_json
 from s2s_cli.errors import CheckpointError
 

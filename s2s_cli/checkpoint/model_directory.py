@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
-from s2s_cli.checkpoint import atomic
+from s2s_cli import atomic
 from s2s_cli.checkpoint.documents import Document, describe_fault, parse_json, to_json
 from s2s_cli.checkpoint.manifest import ManifestWriter, SealedDirectory
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors

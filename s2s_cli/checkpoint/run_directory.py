@@ -1,4 +1,4 @@
-"""The directory of a run: what lies where, and the lock that keeps a second trainer out."""
+"""The directory of a run: what lies where, and the lock that keeps others out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from s2s_cli import console
+from s2s_cli.atomic import unshared
 from s2s_cli.errors import MachineError, UsageError
 
 
@@ -54,15 +55,11 @@ class RunDirectory:
         path = self.root / "lock"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            held = [_acquire(path)]
+            descriptor = _acquire(path)
         except OSError as error:
             raise MachineError(f"cannot be written: {error.strerror}", where=path) from error
-        _close_in_children(held)
-        try:
+        with unshared(descriptor):
             yield
-        finally:
-            while held:  # nothing in a forked child, which must not release what its parent holds
-                os.close(held.pop())
 
 
 def _acquire(path: Path) -> int:
@@ -88,16 +85,6 @@ def _lock(descriptor: int, root: Path) -> None:
         raise UsageError(f"is in use by {holder}", where=root, hint=hint) from error
     except OSError as error:
         console.warn(f"{root}: this file system has no locks ({error.strerror}); do not start a second training here")
-
-
-def _close_in_children(held: list[int]) -> None:
-    """A `flock` lives as long as any copy of its descriptor: a forked worker must not keep it beyond its parent."""
-
-    def close() -> None:
-        while held:
-            os.close(held.pop())
-
-    os.register_at_fork(after_in_child=close)
 
 
 def _printable(data: bytes) -> str:

@@ -27,9 +27,12 @@ def prep(
     s2s prep recipes/quickstart.yaml --set tokenizer.vocabulary=8000
     s2s prep recipes/quickstart.yaml --json | jq .
     """
+    from s2s_cli.checkpoint.run_directory import RunDirectory
     from s2s_cli.data.preparation import prepare
 
     values = load(recipe, overrides)
-    prepared = prepare(values, recipe.parent, run_of(values, run), force=force)
+    directory = RunDirectory(run_of(values, run))
+    with directory.lock():
+        prepared = prepare(values, recipe.parent, directory.root, force=force)
     if as_json:
         print(json.dumps(prepared.manifest, ensure_ascii=False, indent=2))

@@ -10,7 +10,8 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -23,7 +24,6 @@ from s2s_cli.text.hygiene import BYTE_ORDER_MARK
 
 _Role = Literal["source", "target", "tsv"]
 _OPENERS: dict[str, Callable[[Path, Literal["rb"]], Any]] = {".gz": gzip.open, ".xz": lzma.open}
-_DAMAGE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -129,24 +129,34 @@ def read_lines(path: Path) -> Iterator[str]:
 
     Raises DataError if a line is not UTF-8 or the archive is damaged, MachineError if the file cannot be read.
     """
-    number = 0
+    with open_corpus(path) as file:
+        for number, line in enumerate(decoded(file, path)):
+            text = line if number else line.removeprefix(BYTE_ORDER_MARK)
+            yield text.removesuffix("\n").removesuffix("\r")
+
+
+@contextmanager
+def open_corpus(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a plain, `.gz` or `.xz` file.
+
+    While inside, raises DataError if the archive is damaged, MachineError if the file cannot be read.
+    """
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode()
-                if number == 1:
-                    text = text.removeprefix(BYTE_ORDER_MARK)
-                yield text.removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        hint = "convert the file, for example with `iconv -f ISO-8859-1 -t UTF-8`"
-        raise DataError(f"byte 0x{byte:02x} is not UTF-8", where=f"{path}:{number}", hint=hint) from error
-    except _DAMAGE as error:
-        raise DataError(f"damaged archive after line {number:,}: {error}", where=path) from error
+        opener = _OPENERS.get(path.suffix)
+        with path.open("rb") if opener is None else io.BufferedReader(opener(path, "rb"), 1 << 16) as file:
+            yield file
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"damaged archive: {error}", where=path) from error
     except OSError as error:
         raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    opener = _OPENERS.get(path.suffix)
-    return path.open("rb") if opener is None else io.BufferedReader(opener(path, "rb"), 1 << 16)
+def decoded(lines: Iterable[bytes], name: object) -> Iterator[str]:
+    """Lines as text, with their ends. Raises DataError with `name:line` where they are not UTF-8."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            hint = "convert the file, for example with `iconv -f ISO-8859-1 -t UTF-8`"
+            byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
+            raise DataError(byte, where=f"{name}:{number}", hint=hint) from error

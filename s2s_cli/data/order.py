@@ -41,9 +41,13 @@ class BatchOrder:
         batch_tokens: int,
         batch_sentences: int | None = None,
         seed: int = 1,
-        window: int = 131_072,
+        window: int = 32_768,
     ) -> None:
-        """Lengths are in pieces without EOS. window: most pairs that are sorted together."""
+        """Lengths are in pieces without EOS.
+
+        window: most pairs that are sorted together. A larger one wastes less on padding, a smaller one gives a pair
+        more new batch mates in the next epoch. Batches of 2000 tokens of everyday sentences waste 4 %, in half of it 6.
+        """
         self._source_lengths, self._target_lengths = source_lengths, target_lengths
         self._batch_tokens, self._batch_sentences = batch_tokens, batch_sentences
         self._seed = seed

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from s2s_cli import console
+from s2s_cli import atomic, console
 from s2s_cli.data.cleaning import HeldOut
 from s2s_cli.data.corpora import ParallelCorpus, locate
 from s2s_cli.data.held_out import HeldOutText
@@ -30,8 +30,8 @@ from s2s_cli.data.manifest import (
     write_manifest,
 )
 from s2s_cli.data.parallel import ParallelData
-from s2s_cli.data.replacement import replaced_directory, sweep
 from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
+from s2s_cli.data.workers import apart
 from s2s_cli.errors import DataError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
@@ -86,9 +86,10 @@ def open_prepared(run: Path) -> PreparedData:
 def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False) -> PreparedData:
     """Prepare the data of a recipe in `<run>/data`, unless it is there already and nothing it depends on has changed.
 
+    The caller holds the lock of the run: without it, two at once do the work twice, and one of them is kept.
     Raises DataError for faults of the corpora, MachineError for those of disk and network.
     """
-    sweep(run / "data")
+    atomic.sweep(run)
     splits = _locate(recipe, recipe_dir)
     keys = relevant_keys(recipe, [name.removeprefix("test-") for name in splits if name.startswith("test-")])
     before, reasons = _state(run / "data")
@@ -96,11 +97,12 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
     if before:
         reasons = differences(before, keys, inputs)
         if not reasons and not force:
+            console.say(f"data is up to date: {run / 'data'}")
             return open_prepared(run)
     for reason in reasons:
         console.say(f"data is prepared anew: {reason}")
     begin = time.monotonic()
-    with replaced_directory(run / "data") as directory:
+    with atomic.new_directory(run / "data") as directory:
         manifest = {"format": FORMAT, "tests": keys["data.test"], "keys": keys, "inputs": inputs}
         manifest |= _build(recipe, splits, directory)
         manifest["files"] = {
@@ -150,7 +152,7 @@ def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], directory: P
     text = clean_corpora(splits["train"], cleaning, recipe.languages, keys, work)
     if not len(text):
         raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
-    tokenizers = train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe))
+    tokenizers = apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
     save_tokenizers(tokenizers, directory)
     train = encode_pairs(text.pairs(), len(text), tokenizers, cleaning, directory / "train")
     shutil.rmtree(work)

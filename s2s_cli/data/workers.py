@@ -1,4 +1,4 @@
-"""Work on chunks by several processes, results in the order of the chunks.
+"""Work done by other processes: on chunks, with the results in the order of the chunks, or a single piece of work.
 
 Each worker is a process with one pipe. A worker whose parent dies, in whatever way, reads the end of its pipe and
 ends, so nothing is left behind.
@@ -39,6 +39,19 @@ def map_in_order(
         return
     with _workers(make_work, processes) as connections:
         yield from _exchange(connections, chain(first, chunks))
+
+
+def apart(work: Callable[[], Result]) -> Result:
+    """The result of the work, done by a process of its own.
+
+    So a signal to this process takes effect at once, even if the work is deep in a library that looks for none.
+    """
+
+    def make_work() -> Callable[[None], Result]:
+        return lambda _: work()
+
+    with _workers(make_work, 1) as connections:
+        return next(_exchange(connections, iter([None])))
 
 
 def usable_cores() -> int:

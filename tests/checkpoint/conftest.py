@@ -1,18 +1,10 @@
-"""Snapshots to save, faults of the operating system to meet, and children to kill."""
+"""Snapshots to save and compare."""
 
 from __future__ import annotations
-
-import errno
-import os
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
 
-from s2s_cli.checkpoint import atomic
 from s2s_cli.checkpoint.snapshot import Snapshot
 
 
@@ -44,91 +36,12 @@ def assert_same(found: Snapshot | None, expected: Snapshot) -> None:
             assert torch.equal(ours[name], theirs[name])
 
 
-def fail() -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
-class Faults:
-    """Counts the calls that change the disk, and does something else instead of one of them."""
-
-    functions = ("write", "fsync", "rename", "replace")
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    @contextmanager
-    def at(self, index: int | None, action: Callable[[], None] = fail) -> Iterator[None]:
-        """`action` happens before the call of this index (None: never)."""
-        self.calls = []
-        with pytest.MonkeyPatch.context() as patch:
-            for name in self.functions:
-                patch.setattr(os, name, self._counted(name, getattr(os, name), index, action))
-            patch.setattr(atomic, "_exchange", self._counted("exchange", atomic._exchange, index, action))
-            yield
-
-    def _counted(self, name: str, function: Callable, index: int | None, action: Callable[[], None]) -> Callable:
-        def counted(*arguments, **options):
-            self.calls.append(name)
-            if len(self.calls) - 1 == index:
-                action()
-            return function(*arguments, **options)
-
-        return counted
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-def in_child(function: Callable[[], str]) -> tuple[int, str]:
-    """Run in a forked process. Returns how it ended (negative: the signal) and what it returned, or its traceback."""
-    reading, writing = os.pipe()
-    child = start_child(lambda: os.write(writing, function().encode()), report=writing)
-    os.close(writing)
-    with open(reading) as pipe:
-        text = pipe.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
-
-
-def start_child(function: Callable[[], object], report: int = 2) -> int:
-    """Fork a process that calls the function and ends. Returns its id."""
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        function()
-        status = 0
-    except BaseException:
-        os.write(report, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
-
-
-def leftovers(directory: Path) -> list[str]:
-    """Temporaries and other hidden things in a directory."""
-    return [name for name in os.listdir(directory) if name.startswith(".")]
-
-
-class Tools:
-    """What the tests of this directory share, as one fixture: test directories are not packages."""
-
-    make_snapshot = staticmethod(make_snapshot)
-    assert_same = staticmethod(assert_same)
-    in_child = staticmethod(in_child)
-    start_child = staticmethod(start_child)
-    leftovers = staticmethod(leftovers)
-
-
 @pytest.fixture(scope="session")
-def tools() -> type[Tools]:
-    return Tools
+def tools(tools: type) -> type:
+    """The tools of all tests, and what those of this directory share."""
 
+    class SnapshotTools(tools):
+        make_snapshot = staticmethod(make_snapshot)
+        assert_same = staticmethod(assert_same)
 
-@pytest.fixture(params=["exchange", "two renames"])
-def replacing(request, monkeypatch) -> str:
-    """Both ways of replacing a directory: where two names can be exchanged, and where they cannot."""
-    if request.param == "two renames":
-        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
-    return request.param
+    return SnapshotTools

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.cli.app import app
 from s2s_cli.cli.options import adapted, run_of
 from s2s_cli.errors import DataError, UsageError
@@ -54,7 +55,10 @@ def test_prep_reports_json_and_does_nothing_twice(folder: Path):
     counts = report["splits"]["train"]
     assert counts["pairs_read"] == 200
     assert counts["pairs"] + sum(counts["rejected"].values()) == 200
-    manifest = folder / "runs" / "small" / "data" / "manifest.json"
+    run = folder / "runs" / "small"
+    with RunDirectory(run).lock(), pytest.raises(UsageError, match="is in use by process"):
+        invoke("prep", "recipe.yaml")
+    manifest = run / "data" / "manifest.json"
     first = manifest.stat().st_mtime_ns
     assert invoke("prep", "recipe.yaml", "--set", "data.cleaning.max_pieces=60") == ""
     assert manifest.stat().st_mtime_ns == first

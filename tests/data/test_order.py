@@ -94,10 +94,10 @@ def test_permutations_look_random() -> None:
 
 
 def test_little_padding_and_ties_in_new_company() -> None:
-    """Lengths like those of captions: sides of 15 ± 5 pieces that go together."""
+    """Lengths like those of captions, sides of 15 ± 5 pieces that go together; more pairs than are sorted at once."""
     random = np.random.default_rng(0)
-    source = np.clip(random.gamma(9.0, 1.7, 29_000), 2, 80).astype(np.int64)
-    target = np.clip(source * random.normal(0.96, 0.2, 29_000), 1, 80).astype(np.int64)
+    source = np.clip(random.gamma(9.0, 1.7, 58_000), 2, 80).astype(np.int64)
+    target = np.clip(source * random.normal(0.96, 0.2, 58_000), 1, 80).astype(np.int64)
     order = BatchOrder(source, target, batch_tokens=2000, seed=1)
     padded = real = 0
     neighbours = []
@@ -109,4 +109,4 @@ def test_little_padding_and_ties_in_new_company() -> None:
     assert 1 - real / padded < 0.05
     again = {pair: batch for batch in order.epoch(1) for pair in batch.tolist()}
     shared = [len(batch & set(again[next(iter(batch))].tolist())) / len(batch) for batch in neighbours]
-    assert np.mean(shared) < 0.7
+    assert np.mean(shared) < 0.27

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import repeat
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ import numpy as np
 import pytest
 import sacrebleu
 
+from s2s_cli import atomic
 from s2s_cli.data import preparation, training_split, workers
 from s2s_cli.data.preparation import open_prepared, prepare
-from s2s_cli.data.replacement import replaced_directory
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
 
@@ -206,10 +207,11 @@ def test_a_second_run_does_nothing_unless_something_relevant_changed(
     report = said(_recipe())
     assert "350 pairs read" in report and "unknown" in report and "prepared in" in report
     first = _hashes(run)
-    assert said(_recipe()) == ""
-    assert said(_recipe(training={"epochs": 3}, seed=9)) == ""
+    nothing_done = f"data is up to date: {run / 'data'}\n"
+    assert said(_recipe()) == nothing_done
+    assert said(_recipe(training={"epochs": 3}, seed=9)) == nothing_done
     os.utime(corpora / "dev.fr.xz", (1, 1))
-    assert said(_recipe()) == ""
+    assert said(_recipe()) == nothing_done
     assert _hashes(run) == first
     assert "data.cleaning.max_pieces: 100 -> 12" in said(_recipe(data={"cleaning": {"max_pieces": 12}}))
     assert "tokenizer.vocabulary: 80 -> 70" in said(
@@ -227,7 +229,7 @@ def test_moved_corpora_are_the_same_corpora(corpora: Path, tmp_path: Path, capsy
     capsys.readouterr()
     corpora.rename(tmp_path / "elsewhere")
     prepare(_recipe(), tmp_path / "elsewhere", tmp_path / "run")
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == f"data is up to date: {tmp_path / 'run' / 'data'}\n"
 
 
 @pytest.mark.parametrize("name", ["train/source.bin", "manifest.json", "dev/target.txt"])
@@ -267,7 +269,7 @@ def test_sides_of_unlike_length_leave_nothing(corpora: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match="300 and 299 lines") as caught:
         prepare(_recipe(), corpora, tmp_path / "run")
     assert caught.value.exit_code == 3
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [".data.lock"]
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_wrong_checksum(corpora: Path, tmp_path: Path) -> None:
@@ -301,26 +303,32 @@ def test_a_full_disk_leaves_the_old_data(corpora: Path, tmp_path: Path, monkeypa
     assert _hashes(tmp_path / "run") == first
 
 
-def _hold(run: Path, held: Event) -> None:
-    with replaced_directory(run / "data") as partial:
-        (partial / "mine").touch()
-        held.set()
-        time.sleep(60)
+def _wait_within(corpora: Path, run: Path, waiting: Event, go_on: Event) -> None:
+    """In a process of its own: prepare, and wait in the midst of it."""
+    write = preparation.write_manifest
+
+    def wait(directory: Path, manifest: dict[str, Any]) -> None:
+        write(directory, manifest)
+        waiting.set()
+        assert go_on.wait(60)
+
+    preparation.write_manifest = wait
+    prepare(_recipe(), corpora, run)
 
 
-def test_two_preparations_at_once(corpora: Path, tmp_path: Path) -> None:
-    """The second fails, and the lock of the first dies with it."""
-    context = multiprocessing.get_context("fork")
-    held = context.Event()
-    other = context.Process(target=_hold, args=(tmp_path / "run", held))
+def test_two_preparations_at_once_leave_each_other_alone(corpora: Path, tmp_path: Path) -> None:
+    run, context = tmp_path / "run", multiprocessing.get_context("fork")
+    waiting, go_on = context.Event(), context.Event()
+    other = context.Process(target=_wait_within, args=(corpora, run, waiting, go_on))
     other.start()
-    assert held.wait(10)
-    with pytest.raises(MachineError, match="another process"):
-        prepare(_recipe(), corpora, tmp_path / "run")
-    assert (tmp_path / "run" / ".data.partial" / "mine").exists()
-    other.kill()
+    assert waiting.wait(30)
+    prepare(_recipe(), corpora, run)
+    whole = _hashes(run / "data")
+    assert len(list(run.iterdir())) == 2  # the temporary of the other is untouched
+    go_on.set()
     other.join()
-    prepare(_recipe(), corpora, tmp_path / "run")
+    assert other.exitcode == 0
+    assert _hashes(run) == {f"data/{name}": digest for name, digest in whole.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------- kills
@@ -329,14 +337,16 @@ def test_two_preparations_at_once(corpora: Path, tmp_path: Path) -> None:
 def _killed_at(stage: str, corpora: Path, run: Path) -> None:
     """In a process of its own: prepare, and be killed where `stage` is called, before it does anything."""
 
-    def kill(*arguments: object, **options: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+    process = os.getpid()
 
-    setattr(os if stage == "rename" else preparation, stage, kill)
+    def kill(*arguments: object, **options: object) -> None:
+        os.kill(process, signal.SIGKILL)  # also from a worker
+
+    setattr(atomic if stage == "_publish" else preparation, stage, kill)
     prepare(_recipe(), corpora, run, force=True)
 
 
-STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs", "write_manifest", "rename"]
+STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs", "write_manifest", "_publish"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -356,6 +366,31 @@ def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepare
         assert not (run / "data").exists()
     prepare(_recipe(), corpora, run)
     assert _hashes(run) == _hashes(tmp_path / "whole")
+
+
+def _interrupted_at(corpora: Path, run: Path, training: Event) -> None:
+    """In a process of its own: prepare, with a training of tokenizers that takes an hour and looks for no signal."""
+
+    def train(*arguments: object) -> None:
+        training.set()
+        sum(repeat(1, 10**12))
+
+    preparation.train_tokenizers = train
+    with pytest.raises(KeyboardInterrupt):
+        prepare(_recipe(), corpora, run)
+
+
+def test_an_interrupt_takes_effect_even_while_tokenizers_are_trained(corpora: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    training = context.Event()
+    process = context.Process(target=_interrupted_at, args=(corpora, tmp_path / "run", training))
+    process.start()
+    assert training.wait(30) and process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(10)
+    process.kill()  # if it is deaf
+    assert process.exitcode == 0
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def _prepare_in_chunks(corpora: Path, run: Path) -> None:

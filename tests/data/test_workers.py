@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.data.workers import map_in_order
+from s2s_cli.data.workers import apart, map_in_order
 from s2s_cli.errors import DataError, MachineError
 
 
@@ -65,6 +65,15 @@ def test_an_error_of_the_chunks_ends_the_workers() -> None:
 def test_a_killed_worker_is_an_error() -> None:
     with pytest.raises(MachineError, match="ended unexpectedly"):
         list(map_in_order(_squares, [1, 2, 99, 4], processes=2))
+
+
+def test_work_done_apart() -> None:
+    assert apart(os.getpid) != os.getpid()
+    with pytest.raises(DataError, match="thirteen"):
+        apart(lambda: _squares()(13))
+    with pytest.raises(MachineError, match="ended unexpectedly"):
+        apart(lambda: _squares()(99))
+    assert not multiprocessing.active_children()
 
 
 def _slow(directory: Path) -> Callable[[int], int]:

@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from s2s_cli.model import attention
 from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
@@ -54,13 +55,8 @@ FIXED_CONTEXT: Axes = ANY_DECODER | {
         for feeds in (False, True)
     }
 }
-SCORES: dict[str, Choice] = {
-    "additive": {},
-    "coverage": {"attention.coverage": True},
-    "dot": {"attention.score": "dot"},
-    "scaled_dot": {"attention.score": "scaled_dot"},
-    "general": {"attention.score": "general"},
-}
+SCORES: dict[str, Choice] = {name: {"attention.score": name} for name in attention.SCORES}
+SCORES["coverage"] = {"attention.coverage": True}
 QUERIES: dict[str, Choice] = {
     "previous": {},
     "current": {"attention.query": "current", "attention.input_feeding": False},

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from s2s_cli.model.attention import SCORES
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 
@@ -209,7 +210,7 @@ ANY_SECTION = st.fixed_dictionaries(
         "decoder.residual": st.booleans(),
         "decoder.context": st.sampled_from(["initial", "every_step", "attention", "attention"]),
         "decoder.feed_previous": st.sampled_from([True, True, False]),
-        "attention.score": st.sampled_from(["additive", "dot", "scaled_dot", "general"]),
+        "attention.score": st.sampled_from(sorted(SCORES)),
         "attention.size": WIDTH,
         "attention.query": st.sampled_from(["previous", "current"]),
         "attention.input_feeding": st.booleans(),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from family import section
 from pydantic import ValidationError
 
+from s2s_cli.model.attention import SCORES
 from s2s_cli.recipe import schema
+
+
+def test_the_recipe_knows_every_score() -> None:
+    assert get_args(schema.Attention.model_fields["score"].annotation) == tuple(SCORES)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Written(NamedTuple):
 
 @contextmanager
 def new_directory(target: Path) -> Iterator[Path]:
-    """Fill the directory that is yielded (with files only); on leaving, it becomes `target` and replaces an older one.
+    """Fill the directory that is yielded; on leaving, it becomes `target` and replaces an older one.
 
     If anything fails, the temporary is removed and an older `target` stands untouched. An `OSError`, also one of the
     body, becomes a `MachineError`.
@@ -47,16 +47,14 @@ def new_directory(target: Path) -> Iterator[Path]:
         target = target.resolve()
         _make_directories(target.parent)
         temporary, lock = _claim(target, os.mkdir)
-        try:
-            yield temporary
-            for entry in sorted(os.listdir(temporary)):
-                _flush(temporary / entry)
-            _flush(temporary)
-            _publish(temporary, target)
-            _flush(target.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)  # what could not be finished, or what was replaced
-            os.close(lock)
+        with unshared(lock):
+            try:
+                yield temporary
+                _flush_tree(temporary)
+                _publish(temporary, target)
+                _flush(target.parent)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)  # what could not be finished, or what was replaced
 
 
 def replace_file(target: Path, data: bytes) -> None:
@@ -113,6 +111,26 @@ def previous_of(target: Path) -> Path:
     """Where the old `target` is for a moment while it is replaced on a file system that cannot exchange two names."""
     target = target.resolve()
     return target.with_name(f".{target.name}.previous")
+
+
+@contextmanager
+def unshared(lock: int) -> Iterator[None]:
+    """Close a descriptor that holds a `flock` at the end of the block, and in a child that is forked meanwhile at once.
+
+    Such a lock lives as long as any copy of its descriptor: a worker must not keep it beyond its parent. Nor does a
+    child that leaves the block release what its parent holds.
+    """
+    held = [lock]
+
+    def close() -> None:
+        while held:
+            os.close(held.pop())
+
+    os.register_at_fork(after_in_child=close)
+    try:
+        yield
+    finally:
+        close()
 
 
 # ---------------------------------------------------------------------------------------------------- names and locks
@@ -180,6 +198,14 @@ def _flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _flush_tree(path: Path) -> None:
+    """Flush a file, or all that lies in a directory and then the directory."""
+    if path.is_dir():
+        for name in sorted(os.listdir(path)):
+            _flush_tree(path / name)
+    _flush(path)
 
 
 def _make_directories(path: Path) -> None:

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from s2s_cli.checkpoint import atomic
+from s2s_cli import atomic
 from s2s_cli.errors import MachineError
+
+NAMES = ("one", "inner/two")
 
 
 def write_directory(target: Path, text: str) -> None:
     with atomic.new_directory(target) as directory:
-        for name in ("one", "two"):
+        (directory / "inner").mkdir()
+        for name in NAMES:
             atomic.write_file(directory / name, [text.encode(), name.encode()])
 
 
@@ -19,8 +24,8 @@ def read_directory(target: Path) -> str | None:
     """The text of a directory that is whole; None if there is none. A half one fails."""
     if not target.exists():
         return None
-    one, two = ((target / name).read_text().removesuffix(name) for name in ("one", "two"))
-    assert one == two and len(os.listdir(target)) == 2
+    one, two = ((target / name).read_text().removesuffix(name) for name in NAMES)
+    assert one == two and len(list(target.rglob("*"))) == 3
     return one
 
 
@@ -38,7 +43,7 @@ def test_every_fault_leaves_the_old_directory_and_no_temporary(tmp_path, replaci
     with faults.at(None):
         write_directory(target, "old")
     committed = max(i for i, call in enumerate(faults.calls) if call in ("rename", "exchange"))
-    assert faults.calls[:committed].count("fsync") == 3  # both files and the directory
+    assert faults.calls[:committed].count("fsync") == 4  # both files and both directories
     for index in range(len(faults.calls)):
         with faults.at(index), pytest.raises(MachineError, match="cannot be written") as caught:
             write_directory(target, "new")
@@ -84,7 +89,9 @@ def test_everything_is_flushed_before_the_name_is_given(tmp_path, monkeypatch):
     write_directory(tmp_path / "target", "text")
     [(_, temporary, target)] = [event for event in events if isinstance(event, tuple)]
     assert target == str(tmp_path / "target")
-    assert events == [f"{temporary}/one", f"{temporary}/two", temporary, ("rename", temporary, target), str(tmp_path)]
+    inner = f"{temporary}/inner"
+    flushed = [f"{inner}/two", inner, f"{temporary}/one", temporary]
+    assert events == [*flushed, ("rename", temporary, target), str(tmp_path)]
 
 
 def test_short_writes_are_continued(tmp_path, monkeypatch):
@@ -119,6 +126,27 @@ def test_a_sweep_spares_living_writers_and_foreign_files(tmp_path, tools):
         assert (living / "file").exists()
     assert (tmp_path / "target" / "file").exists()
     assert sorted(os.listdir(tmp_path)) == sorted([*foreign, "target"])
+
+
+def test_what_a_killed_writer_left_is_swept_although_its_worker_lives_on(tmp_path, tools):
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with atomic.new_directory(tmp_path / "target") as directory:
+            (directory / "file").touch()
+            worker = tools.start_child(lambda: time.sleep(60))
+            os.write(writing, worker.to_bytes(8, "little"))
+            time.sleep(60)
+
+    writer = tools.start_child(write)
+    worker = int.from_bytes(os.read(reading, 8), "little")
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
+    assert len(tools.leftovers(tmp_path)) == 1
+    atomic.sweep(tmp_path)
+    os.kill(worker, signal.SIGKILL)  # it was still there
+    assert os.listdir(tmp_path) == []
+    os.close(reading), os.close(writing)
 
 
 def test_an_interrupt_removes_the_temporary(tmp_path, tools):

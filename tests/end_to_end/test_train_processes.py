@@ -1,0 +1,154 @@
+"""`s2s train` as a process that is stopped, killed and started again: it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+from digits import assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
+
+from s2s_cli import atomic
+from s2s_cli.checkpoint.manager import CheckpointManager
+from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.errors import ExitCode
+
+KILLS = int(os.environ.get("S2S_KILLS", "100"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_task(tmp_path_factory.mktemp("task"), pairs=200)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    code, messages = finish(start_training(recipe, run))
+    assert code == ExitCode.DONE, messages
+    assert f"the model is in {run / 'model'}" in messages
+    assert "held-out: BLEU" in messages
+    return run
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "run", copy_function=shutil.copy2))
+
+
+def test_started_again_it_says_that_it_is_finished_and_changes_nothing(recipe: Path, copy: Path):
+    def state() -> dict[str, tuple[int, bytes]]:
+        files = [path for path in copy.rglob("*") if path.is_file() and not path.name.endswith("lock")]
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files if path.name != "recipe.yaml"}
+
+    before = state()
+    code, messages = finish(start_training(recipe, copy))
+    assert code == ExitCode.DONE
+    assert "training is finished" in messages
+    assert state() == before
+
+
+def test_sigterm_and_sigint_save_and_the_same_command_goes_on(
+    recipe: Path, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    run, last = tmp_path / "run", 0
+    for number, update, expected in ((signal.SIGTERM, 21, 143), (signal.SIGINT, 56, 130)):
+        process = start_training(recipe, run)
+        signal_at(process, run, update, number)
+        code, messages = finish(process)
+        assert code == expected, messages
+        assert "Traceback" not in messages
+        assert "the same command goes on from there" in messages
+        stopped = int(re.search(r"stopped after update (\d+)", messages)[1])
+        assert steps(run)[-1] == stopped > last
+        last = stopped
+    train_here(recipe, run)
+    assert f"resuming at update {last}," in capfd.readouterr().err
+    assert_same_outcome(run, whole)
+
+
+def test_killed_three_times_it_ends_as_if_nothing_had_happened(recipe: Path, whole: Path, tmp_path: Path):
+    run, moments = tmp_path / "run", random.Random()
+    for update in (moments.randint(0, 20), moments.randint(21, 42), moments.randint(43, 63)):
+        process = start_training(recipe, run)
+        signal_at(process, run, update, signal.SIGKILL, delay=moments.uniform(0, 0.1))
+        assert finish(process)[0] == -signal.SIGKILL
+        assert CheckpointManager(run / "checkpoints", keep=1).load_latest() is not None
+    train_here(recipe, run)
+    assert_same_outcome(run, whole)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_many_times_a_checkpoint_always_loads(recipe: Path, whole: Path, tmp_path: Path):
+    """S2S_KILLS says how often. The processes are forked: starting Python would take most of the time."""
+    moments, kills, number = random.Random(), 0, 0
+    while kills < KILLS:
+        run, number, code, patience = tmp_path / f"run-{number}", number + 1, -signal.SIGKILL, 0.2
+        while code == -signal.SIGKILL:
+            child = fork(lambda run=run: train_here(recipe, run))
+            time.sleep(moments.uniform(0, patience))
+            os.kill(child, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            kills += code == -signal.SIGKILL
+            patience *= 1.05  # so that even a busy machine gets to the end
+            began = (run / "checkpoints" / "latest.json").exists()
+            assert (CheckpointManager(run / "checkpoints", keep=1).load_latest() is not None) or not began
+        assert code == 0
+        assert_same_outcome(run, whole)
+        shutil.rmtree(run)
+
+
+def fork(function) -> int:
+    """A child that runs the function. Its exit code is 0 if that returns."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            function()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return child
+
+
+def test_a_second_signal_while_saving_leaves_at_once_and_the_old_checkpoint_is_whole(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, flush = tmp_path / "run", atomic._flush
+
+    def slow_flush(path: Path) -> None:
+        if path.parent.name.startswith(".step-14.") and path.name == "manifest.json":
+            (tmp_path / "saving").touch()
+            time.sleep(60)
+        flush(path)
+
+    monkeypatch.setattr(atomic, "_flush", slow_flush)
+    child = fork(lambda: train_here(recipe, run))
+    while not (tmp_path / "saving").exists():
+        time.sleep(0.01)
+    for _ in range(2):
+        os.kill(child, signal.SIGINT)
+        time.sleep(0.05)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == ExitCode.INTERRUPTED
+    assert steps(run) == [7]
+    snapshot = CheckpointManager(run / "checkpoints", keep=1).load_latest()
+    assert snapshot is not None
+    assert snapshot.step == 7
+
+
+def test_a_second_trainer_fails_at_once_and_names_the_first(recipe: Path, copy: Path):
+    before = (copy / "recipe.yaml").read_bytes()
+    with RunDirectory(copy).lock():
+        code, messages = finish(start_training(recipe, copy, "training.epochs=9"))
+    assert code == ExitCode.USAGE
+    assert f"process {os.getpid()}" in messages
+    assert (copy / "recipe.yaml").read_bytes() == before

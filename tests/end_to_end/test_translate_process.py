@@ -1,0 +1,202 @@
+"""`s2s translate` as a process of its own, with pipes and signals, over a tiny model with random weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from s2s_cli import Translator, __version__
+from s2s_cli.checkpoint.model_directory import save_model
+from s2s_cli.errors import CheckpointError
+from s2s_cli.model.building import build_model
+from s2s_cli.recipe import schema
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
+
+LETTERS = CharacterTokenizer("▁abcdefghijklmnopqrstuvwxyz")
+TINY = {
+    "embedding": 8,
+    "encoder": {"hidden": 8},
+    "decoder": {"hidden": 16},
+    "attention": {"size": 8},
+}
+PROMPTLY = 30.0  # seconds: starting a process takes two, and far more on a busy machine
+
+
+def export(directory: Path, *, seed: int = 1, target: Tokenizer = LETTERS) -> Path:
+    """A run with an exported model, which translates into gibberish."""
+    torch.manual_seed(seed)
+    model = schema.Model.model_validate(TINY)
+    config = {
+        "s2s_version": __version__,
+        "name": "tiny",
+        "languages": {"source": "fr", "target": "en"},
+        "model": model.model_dump(),
+        "source_vocabulary": LETTERS.size,
+        "target_vocabulary": target.size,
+        "decoding": schema.Decoding(beam=2).model_dump(),
+        "max_pieces": 30,
+    }
+    weights = build_model(model, LETTERS.size, target.size).state_dict()
+    directory.mkdir()
+    save_model(directory / "model", weights, config, TokenizerPair(LETTERS, target), "# Tiny\n")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("translate") / "tiny")
+
+
+def command(run: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "s2s_cli", "translate", "--model", str(run), "--threads", "1", *options]
+
+
+def translate(run: Path, data: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(run, *options), input=data, capture_output=True, timeout=60, check=False)
+
+
+@contextmanager
+def process(run: Path, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A translating process with pipes; it does not outlive the test."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    with subprocess.Popen(command(run), bufsize=0, **pipes) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def is_one_sentence(message: bytes) -> bool:
+    return message.count(b"\n") == 1 and b"Traceback" not in message
+
+
+def test_lines_in_and_lines_out(run: Path) -> None:
+    data = b"\xef\xbb\xbfun\r\n\ndeux \xe2\x80\xa8 trois\n\xff\n\0\nquatre"
+    done = translate(run, data, "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [record["source"] for record in records] == ["un", "", "deux \u2028 trois", "\ufffd", "\0", "quatre"]
+    assert [record["line"] for record in records] == list(range(6))
+    assert b"<stdin>:4: invalid UTF-8" in done.stderr and is_one_sentence(done.stderr)
+
+
+def test_empty_input(run: Path) -> None:
+    with process(run, stdin=subprocess.DEVNULL) as running:
+        assert running.communicate(timeout=PROMPTLY) == (b"", b"")
+        assert running.returncode == 0
+
+
+def test_strict_input(run: Path) -> None:
+    done = translate(run, b"un\ndeux \xff\n", "--strict")
+    assert done.returncode == 3
+    assert done.stdout.count(b"\n") == 1
+    assert b"<stdin>:2" in done.stderr and is_one_sentence(done.stderr)
+
+
+def test_a_file_gives_the_same_as_python(run: Path, tmp_path: Path) -> None:
+    lines = [f"{'abc ' * (i % 6)}{chr(97 + i % 26)}" for i in range(150)]
+    path = tmp_path / "input"
+    path.write_text("\n".join(lines) + "\n")
+    with path.open("rb") as source:
+        done = subprocess.run(command(run), stdin=source, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    translations = Translator.load(run).translate(lines)
+    assert [translation.text for translation in translations] == done.stdout.decode().split("\n")[:-1]
+
+
+def test_a_slow_producer_is_answered_line_by_line(run: Path) -> None:
+    with process(run) as running:
+        assert running.stdin is not None and running.stdout is not None
+        for line in (b"un\n", b"deux\n", b"\n"):
+            running.stdin.write(line)
+            assert running.stdout.readline().endswith(b"\n")  # though the input has not ended
+        assert running.poll() is None
+        running.send_signal(signal.SIGINT)  # while it waits
+        assert running.wait(timeout=PROMPTLY) == 130
+
+
+def test_a_reader_that_leaves_ends_it(run: Path) -> None:
+    """`yes | s2s translate | head -1`."""
+    with (
+        subprocess.Popen(["yes", "oui"], stdout=subprocess.PIPE) as producer,
+        process(run, stdin=producer.stdout) as running,
+    ):
+        assert producer.stdout is not None and running.stdout is not None and running.stderr is not None
+        producer.stdout.close()
+        assert running.stdout.readline().endswith(b"\n")
+        running.stdout.close()
+        running.wait(timeout=PROMPTLY)
+        assert running.stderr.read() == b""
+        assert running.returncode != 0
+        producer.wait(timeout=5)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told_in_one_sentence(run: Path) -> None:
+    with open("/dev/full", "wb") as full, process(run, stdout=full) as running:
+        _, message = running.communicate(b"un\ndeux\n", timeout=PROMPTLY)
+    assert running.returncode == 1
+    assert b"No space left" in message and is_one_sentence(message)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_finished_lines_are_out_when_a_signal_ends_it(run: Path, number: signal.Signals, code: int) -> None:
+    with (
+        subprocess.Popen(["yes", "oui"], stdout=subprocess.PIPE) as producer,
+        process(run, stdin=producer.stdout) as running,
+    ):
+        assert producer.stdout is not None and running.stdout is not None and running.stderr is not None
+        producer.stdout.close()
+        first = running.stdout.readline()
+        running.send_signal(number)
+        output, message = running.communicate(timeout=PROMPTLY)
+        producer.wait(timeout=5)
+    assert running.returncode == code
+    assert output.endswith(b"\n") and set(output.splitlines(keepends=True)) == {first}
+    assert is_one_sentence(message)
+
+
+def test_attention_is_drawn_beside_the_translations(run: Path, tmp_path: Path) -> None:
+    data, path = b"un\n\ndeux trois\n", tmp_path / "attention.html"
+    plain, drawn = translate(run, data), translate(run, data, "--attention", str(path))
+    assert (drawn.returncode, drawn.stdout, drawn.stderr) == (0, plain.stdout, b"")
+    page = path.read_text(encoding="utf-8")
+    assert "Line 1<" in page and "Line 2<" not in page and "Line 3<" in page
+    assert page.endswith("</html>\n")
+
+
+def test_attention_in_an_unknown_form_is_refused_before_anything_else(run: Path, tmp_path: Path) -> None:
+    done = translate(run, b"un\n", "--attention", str(tmp_path / "attention.pdf"))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b".html or .htm or .png" in done.stderr and is_one_sentence(done.stderr)
+
+
+def test_an_ensemble_of_one_model_twice_is_that_model(run: Path) -> None:
+    lines = ["un", "deux trois", ""]
+    single, double = Translator.load(run), Translator.load([run, run / "model"])
+    for one, two in zip(single.translate(lines), double.translate(lines), strict=True):
+        assert one.text == two.text
+        assert one.score == pytest.approx(two.score, abs=1e-5)
+        assert one.alignment == two.alignment
+
+
+def test_an_ensemble_of_unlike_models_differs_from_each(run: Path, tmp_path: Path) -> None:
+    other = export(tmp_path / "other", seed=2)
+    scores = [Translator.load(models).translate(["un deux"])[0].score for models in (run, other, [run, other])]
+    assert len({round(score or 0.0, 6) for score in scores}) == 3
+
+
+def test_an_ensemble_needs_one_vocabulary(run: Path, tmp_path: Path) -> None:
+    other = export(tmp_path / "other", target=CharacterTokenizer("▁abc"))
+    with pytest.raises(CheckpointError, match="target vocabulary differs"):
+        Translator.load([run, other])

@@ -1,0 +1,82 @@
+"""Averages of weights against their plain formulas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from s2s_cli.training.averaging import EVERY, MovingAverage, mean_weights
+
+
+def walk(model: nn.Linear, average: MovingAverage, updates: int) -> list[Tensor]:
+    """Random weights at each update; what they were."""
+    weights = []
+    for update in range(1, updates + 1):
+        with torch.no_grad():
+            model.weight.normal_()
+        average.refresh(model, update)
+        weights.append(model.weight.detach().clone())
+    return weights
+
+
+def test_the_moving_average_follows_its_formula():
+    torch.manual_seed(1)
+    model = nn.Linear(3, 4).double()
+    average = MovingAverage(model, decay=0.95)
+    expected = model.weight.detach().clone()
+    updates = 30 * EVERY
+    for update, weight in enumerate(walk(model, average, updates), start=1):
+        if update % EVERY == 0:
+            kept = min(0.95, (1 + update) / (10 + update)) ** EVERY
+            expected = kept * expected + (1 - kept) * weight
+    torch.testing.assert_close(average.weights["weight"], expected, rtol=0, atol=1e-12)
+
+
+def test_a_refresh_now_and_then_is_the_average_of_every_update_when_weights_stand_still():
+    torch.manual_seed(1)
+    model = nn.Linear(3, 4).double()
+    average = MovingAverage(model, decay=0.95)
+    start = model.weight.detach().clone()
+    with torch.no_grad():
+        model.weight.normal_()
+    for update in range(1000 * EVERY, 1001 * EVERY):
+        average.refresh(model, update + 1)
+    expected = 0.95**EVERY * start + (1 - 0.95**EVERY) * model.weight
+    torch.testing.assert_close(average.weights["weight"], expected, rtol=0, atol=1e-12)
+
+
+def test_the_random_weights_of_the_start_are_soon_forgotten():
+    model = nn.Linear(3, 4)
+    nn.init.constant_(model.weight, 1e6)
+    average = MovingAverage(model, decay=0.999)
+    nn.init.zeros_(model.weight)
+    for update in range(1, 201):
+        average.refresh(model, update)
+    assert average.weights["weight"].max() < 1e-2
+
+
+def test_the_average_shares_no_memory_with_the_model_or_with_what_it_is_restored_from():
+    model = nn.Linear(3, 4)
+    average = MovingAverage(model, decay=0.9)
+    given = {name: tensor + 1 for name, tensor in average.weights.items()}
+    before = {name: tensor.clone() for name, tensor in given.items()}
+    average.restore(given)
+    walk(model, average, 2 * EVERY)
+    assert all(torch.equal(given[name], before[name]) for name in given)
+    assert not torch.equal(average.weights["weight"], before["weight"])
+
+
+def test_the_mean_of_weights_is_the_mean():
+    torch.manual_seed(2)
+    checkpoints = [{"a": torch.randn(3, 4), "b": torch.randn(5).bfloat16()} for _ in range(5)]
+    mean = mean_weights(iter(checkpoints))
+    for name, tensor in mean.items():
+        exact = torch.stack([weights[name].double() for weights in checkpoints]).mean(0)
+        assert tensor.dtype == checkpoints[0][name].dtype
+        assert torch.equal(tensor, exact.to(tensor.dtype))
+
+
+def test_the_mean_of_one_is_itself_to_the_last_bit():
+    weights = {"a": torch.randn(7), "d": torch.randn(7, dtype=torch.float64)}
+    mean = mean_weights([weights])
+    assert all(torch.equal(mean[name], weights[name]) for name in weights)
