@@ -1,0 +1,103 @@
+"""Steps as plain torch operations: for any device and any floating type. See `s2s_cli.model.kernels.steps`.
+
+tanh(x) is computed as 2σ(2x) − 1: on CPU, torch's sigmoid is ten times as fast as its tanh. In the attention the
+constants fall away, for softmax does not see them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun, Step
+
+
+def gru_forward(run: GRURun) -> Step:
+    """s_t = n + z (s_{t-1} − n), see `s2s_cli.model.cells.GRU`."""
+
+    def step(t: int) -> None:
+        _, update, new, _ = _gates(run, t)
+        state = torch.lerp(new, run.carry_BH, update)
+        run.carry_BH.copy_(state if run.valid_TB is None else state * run.valid_TB[t, :, None])
+        run.following_TBH[t] = run.carry_BH
+
+    return step
+
+
+def gru_backward(run: GRURun, gradients: GRUGradients) -> Step:
+    """From the gradient in s_t to those in x_t, U s_{t-1} and s_{t-1}; the gates are computed anew."""
+    hidden = run.carry_BH.shape[-1]
+
+    def step(t: int) -> None:
+        reset, update, new, product_new = _gates(run, t)
+        d_state = gradients.carry_BH + gradients.feedback_BH + gradients.states_TBH[t]
+        if run.valid_TB is not None:
+            d_state = d_state * run.valid_TB[t, :, None]
+        d_new = d_state * (1 - update) * (1 - new * new)
+        d_reset = d_new * product_new * reset * (1 - reset)
+        d_update = d_state * (run.previous_TBH[t] - new) * update * (1 - update)
+        torch.mul(d_state, update, out=gradients.carry_BH)
+        gradients.inputs_TBG[t] = torch.cat([d_reset, d_update, d_new], dim=-1)
+        gradients.products_TBG[t] = gradients.inputs_TBG[t]
+        gradients.products_TBG[t, :, 2 * hidden :] = d_new * reset
+
+    return step
+
+
+def _gates(run: GRURun, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """r, z, n, and the share of the products in n."""
+    hidden = run.carry_BH.shape[-1]
+    inputs = run.inputs_TBG[t].to(run.carry_BH.dtype)
+    products = run.products_TBG[t] + run.bias_G
+    reset, update = torch.sigmoid(inputs[:, : 2 * hidden] + products[:, : 2 * hidden]).chunk(2, dim=-1)
+    product_new = products[:, 2 * hidden :]
+    new = 2 * torch.sigmoid(2 * (inputs[:, 2 * hidden :] + reset * product_new)) - 1
+    return reset, update, new, product_new
+
+
+def attention_forward(run: AttentionRun) -> Step:
+    """α_t = softmax(v · tanh(q_t + k)) = softmax(2v · σ(2 q_t + 2k)), c_t = α_t · h."""
+    keys_BSA, energy_A = 2 * run.keys_BSA.to(run.attention_TBS.dtype), 2 * run.energy_A
+    invalid_BS = ~run.valid_BS
+
+    def step(t: int) -> None:
+        energies_BS = torch.add(keys_BSA, run.queries_TBA[t, :, None], alpha=2).sigmoid_() @ energy_A
+        attention_BS = torch.softmax(energies_BS.masked_fill_(invalid_BS, -torch.inf), dim=-1)
+        run.attention_TBS[t] = attention_BS
+        run.contexts_TBM[t] = torch.bmm(attention_BS[:, None].to(run.memory_BSM.dtype), run.memory_BSM)[:, 0]
+
+    return step
+
+
+def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Step:
+    """From the gradient in c_t to those in q_t, k and v; σ is computed anew, with 4σ(1 − σ) the derivative of tanh."""
+    keys_BSA, energy_A = 2 * run.keys_BSA.to(run.attention_TBS.dtype), run.energy_A
+
+    def step(t: int) -> None:
+        sigma_BSA = torch.add(keys_BSA, run.queries_TBA[t, :, None], alpha=2).sigmoid_()
+        attention_BS = run.attention_TBS[t]
+        d_attention_BS = torch.bmm(run.memory_BSM, gradients.contexts_TBM[t, :, :, None])[:, :, 0]
+        mean_B1 = torch.linalg.vecdot(attention_BS, d_attention_BS.to(attention_BS.dtype))[:, None]
+        d_energies_BS = attention_BS * (d_attention_BS - mean_B1)
+        gradients.energy_BA.add_(torch.bmm(d_energies_BS[:, None], sigma_BSA)[:, 0], alpha=2)  # Σ_j de_j = 0
+        d_keys_BSA = torch.addcmul(sigma_BSA, sigma_BSA, sigma_BSA, value=-1)
+        d_keys_BSA.mul_(4 * energy_A).mul_(d_energies_BS[:, :, None])
+        gradients.keys_BSA.add_(d_keys_BSA)
+        gradients.queries_TBA[t] = d_keys_BSA.sum(dim=1)
+
+    return step
+
+
+def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The label-smoothed loss and −log p(target) of each row; the gradient of the loss takes the place of the logits.
+
+    logits_NV: still without the bias, which is of at least float32. The target distribution has 1 − ε on the target and ε/V on every symbol (Szegedy et al. 2016, section 7).
+    """
+    rows_N, symbols = torch.arange(len(logits_NV), device=logits_NV.device), logits_NV.shape[1]
+    log_probs_NV = torch.log_softmax(logits_NV + bias_V, dim=-1)
+    likelihood_N = -log_probs_NV[rows_N, targets_N]
+    loss_N = (1 - smoothing) * likelihood_N - smoothing * log_probs_NV.mean(dim=-1)
+    gradient_NV = log_probs_NV.exp_().sub_(smoothing / symbols)
+    gradient_NV[rows_N, targets_N] -= 1 - smoothing
+    logits_NV.copy_(gradient_NV)
+    return loss_N, likelihood_N

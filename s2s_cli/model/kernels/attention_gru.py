@@ -1,0 +1,106 @@
+"""A GRU with additive attention along a whole target, as one autograd function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from s2s_cli.model.kernels.gru import batch_first
+from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun, Steps
+
+
+class AttentionGRU(torch.autograd.Function):
+    """c_t = attention(s_{t-1}), s_t = f(s_{t-1}, x_t + W_c c_t); see `s2s_cli.model.decoder.AttentionDecoder`.
+
+    Query and gates come of one product, [q_t; u_t] = [W_q; U] s_{t-1}, of width P = A + G. The loops hold only what truly
+    waits for the step before; each gradient of a weight is one product after the loop.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs_BTG: Tensor,
+        initial_BH: Tensor,
+        keys_BSA: Tensor,
+        memory_BSM: Tensor,
+        valid_BS: Tensor,
+        state_weight_PH: Tensor,
+        context_weight_GM: Tensor,
+        bias_G: Tensor,
+        energy_A: Tensor,
+        steps: Steps,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """-> s [B, T, H], c [B, T, M], α [B, T, S] (not differentiable).
+
+        state_weight_PH: [W_q; U]. context_weight_GM: W_c. bias_G (that of U) and energy_A (v): at least float32; the
+        others are of one type.
+        """
+        batch, length, gates = inputs_BTG.shape
+        size = len(energy_A)
+        states_XBH = inputs_BTG.new_empty(length + 1, batch, gates // 3)
+        states_XBH[0] = initial_BH
+        products_TBP = inputs_BTG.new_empty(length, batch, size + gates)
+        attention = AttentionRun(
+            queries_TBA=products_TBP[..., :size],
+            keys_BSA=keys_BSA,
+            energy_A=energy_A,
+            memory_BSM=memory_BSM,
+            valid_BS=valid_BS,
+            attention_TBS=energy_A.new_empty(length, *valid_BS.shape),
+            contexts_TBM=inputs_BTG.new_empty(length, batch, memory_BSM.shape[2]),
+        )
+        gru = GRURun(
+            inputs_TBG=inputs_BTG.new_empty(length, batch, gates),
+            products_TBG=products_TBP[..., size:],
+            bias_G=bias_G,
+            valid_TB=None,
+            previous_TBH=states_XBH[:-1],
+            following_TBH=states_XBH[1:],
+            carry_BH=initial_BH.to(bias_G.dtype, copy=True),
+        )
+        attend, advance = steps.attention_forward(attention), steps.gru_forward(gru)
+        for t in range(length):
+            torch.mm(states_XBH[t], state_weight_PH.t(), out=products_TBP[t])
+            attend(t)
+            torch.addmm(inputs_BTG[:, t], attention.contexts_TBM[t], context_weight_GM.t(), out=gru.inputs_TBG[t])
+            advance(t)
+        ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
+        ctx.steps = steps
+        attention_BTS = batch_first(attention.attention_TBS)
+        ctx.mark_non_differentiable(attention_BTS)
+        return batch_first(gru.following_TBH), batch_first(attention.contexts_TBM), attention_BTS
+
+    @staticmethod
+    def backward(ctx: Any, d_states_BTH: Tensor, d_contexts_BTM: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        *saved, products_TBP, state_weight_PH, context_weight_GM = ctx.saved_tensors
+        attention, gru = AttentionRun(*saved[: len(AttentionRun._fields)]), GRURun(*saved[len(AttentionRun._fields) :])
+        size = len(attention.energy_A)
+        d_products_TBP = torch.empty_like(products_TBP)
+        d_gru = GRUGradients.of(gru, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
+        d_attention = AttentionGradients(
+            contexts_TBM=torch.empty_like(attention.contexts_TBM),
+            queries_TBA=d_products_TBP[..., :size],
+            keys_BSA=torch.zeros_like(attention.keys_BSA, dtype=attention.energy_A.dtype),
+            energy_BA=attention.energy_A.new_zeros(len(d_states_BTH), size),
+        )
+        attend, retreat = ctx.steps.attention_backward(attention, d_attention), ctx.steps.gru_backward(gru, d_gru)
+        for t in reversed(range(len(products_TBP))):
+            retreat(t)
+            torch.addmm(d_contexts_BTM[:, t], d_gru.inputs_TBG[t], context_weight_GM, out=d_attention.contexts_TBM[t])
+            attend(t)
+            torch.mm(d_products_TBP[t], state_weight_PH, out=d_gru.feedback_BH)
+        attention_BST = attention.attention_TBS.permute(1, 2, 0).to(d_states_BTH.dtype)
+        return (
+            d_gru.inputs_TBG.transpose(0, 1),
+            (d_gru.carry_BH + d_gru.feedback_BH).to(d_states_BTH.dtype),
+            d_attention.keys_BSA.to(d_states_BTH.dtype),
+            torch.bmm(attention_BST, d_attention.contexts_TBM.transpose(0, 1)),
+            None,
+            d_products_TBP.flatten(0, 1).t() @ gru.previous_TBH.flatten(0, 1),
+            d_gru.inputs_TBG.flatten(0, 1).t() @ attention.contexts_TBM.flatten(0, 1),
+            d_gru.products_TBG.sum(dim=(0, 1), dtype=gru.bias_G.dtype),
+            d_attention.energy_BA.sum(dim=0),
+            None,
+        )

@@ -1,0 +1,80 @@
+"""A GRU along a whole sequence, as one autograd function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from s2s_cli.model.kernels.steps import GRUGradients, GRURun, Steps
+
+
+class GRUSequence(torch.autograd.Function):
+    """s_t = f(s_{t-1}, x_t) for t = 1..T, or for t = T..1 if `backwards`; see `s2s_cli.model.cells.GRU`.
+
+    The loops hold only what truly waits for the step before; the gradient of the weights is one product after the loop.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs_BTG: Tensor,
+        initial_BH: Tensor,
+        valid_BT: Tensor | None,
+        weight_GH: Tensor,
+        bias_G: Tensor,
+        backwards: bool,
+        steps: Steps,
+    ) -> Tensor:
+        """-> s_1..s_T [B, T, H]. valid_BT: the state is zero where False. bias_G: at least float32; the others alike."""
+        batch, length, gates = inputs_BTG.shape
+        states_XBH = inputs_BTG.new_empty(length + 1, batch, gates // 3)
+        states_XBH[-1 if backwards else 0] = initial_BH
+        earlier_TBH, later_TBH = states_XBH[:-1], states_XBH[1:]
+        run = GRURun(
+            inputs_TBG=inputs_BTG.transpose(0, 1),
+            products_TBG=inputs_BTG.new_empty(length, batch, gates),
+            bias_G=bias_G,
+            valid_TB=None if valid_BT is None else valid_BT.t(),
+            previous_TBH=later_TBH if backwards else earlier_TBH,
+            following_TBH=earlier_TBH if backwards else later_TBH,
+            carry_BH=initial_BH.to(bias_G.dtype, copy=True),
+        )
+        advance = steps.gru_forward(run)
+        for t in positions(length, backwards):
+            torch.mm(run.previous_TBH[t], weight_GH.t(), out=run.products_TBG[t])
+            advance(t)
+        ctx.save_for_backward(*run, weight_GH)
+        ctx.backwards, ctx.steps = backwards, steps
+        return batch_first(run.following_TBH)
+
+    @staticmethod
+    def backward(ctx: Any, d_states_BTH: Tensor) -> tuple[Tensor | None, ...]:
+        *saved, weight_GH = ctx.saved_tensors
+        run = GRURun(*saved)
+        gradients = GRUGradients.of(run, d_states_BTH)
+        retreat = ctx.steps.gru_backward(run, gradients)
+        for t in positions(len(run.products_TBG), not ctx.backwards):
+            retreat(t)
+            torch.mm(gradients.products_TBG[t], weight_GH, out=gradients.feedback_BH)
+        d_products_NG = gradients.products_TBG.flatten(0, 1)
+        return (
+            gradients.inputs_TBG.transpose(0, 1),
+            (gradients.carry_BH + gradients.feedback_BH).to(d_states_BTH.dtype),
+            None,
+            d_products_NG.t() @ run.previous_TBH.flatten(0, 1),
+            d_products_NG.sum(dim=0, dtype=run.bias_G.dtype),
+            None,
+            None,
+        )
+
+
+def positions(length: int, backwards: bool) -> range:
+    """0..length-1, or the reverse."""
+    return range(length - 1, -1, -1) if backwards else range(length)
+
+
+def batch_first(values_TBH: Tensor) -> Tensor:
+    """[T, B, ...] -> a contiguous copy [B, T, ...]."""
+    return values_TBH.transpose(0, 1).clone(memory_format=torch.contiguous_format)

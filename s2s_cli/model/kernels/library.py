@@ -1,0 +1,96 @@
+"""The C library of `native.c`: compiled at first use, for this processor, into a folder of the user's.
+
+Nothing depends on it. Without a compiler, a place to write, or the right to run what was written there, `load` hands
+back nothing and the program goes on with torch's operations.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("native.c")
+COMPILER_TIMEOUT = 120.0  # seconds
+
+
+@functools.cache
+def load() -> ctypes.CDLL | None:
+    """The library, or None. `S2S_KERNEL_NATIVE=0` switches it off, `CC` names another compiler, `S2S_CACHE` a folder."""
+    if os.environ.get("S2S_KERNEL_NATIVE") == "0":
+        return None
+    for flags in (compiler_flags(), [flag for flag in compiler_flags() if flag != "-fopenmp"]):
+        try:
+            return ctypes.CDLL(str(compiled(flags)))
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return None
+
+
+def compiler_flags() -> list[str]:
+    """All the vectors of this processor; but infinities and not-a-numbers keep their meaning.
+
+    Threaded jumps would turn the two ends of a clamp into masked paths, a sixth slower.
+    """
+    flags = ["-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps"]
+    wide = ["-mprefer-vector-width=512"] if platform.machine() in ("x86_64", "AMD64") else []
+    return [*flags, *wide, "-fPIC", "-fopenmp-simd", "-fopenmp"]
+
+
+def compiled(flags: list[str]) -> Path:
+    """The path of the library, made if it is not there yet.
+
+    Errors: OSError, subprocess.SubprocessError.
+    """
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    key = "\0".join([SOURCE.read_text(encoding="utf-8"), *compiler, *flags, processor()])
+    path = cache_folder() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            compile_library([*compiler, *flags], Path(folder, "kernels.so"))
+            os.replace(Path(folder, "kernels.so"), path)
+    return path
+
+
+def compile_library(compiler: list[str], path: Path) -> None:
+    """Compile, then link as an extra step without OpenMP: its functions must be those that torch has loaded already.
+
+    A second runtime would bring threads of its own, and two busy pools on the same cores are many times slower than one.
+    """
+    objects = path.with_suffix(".o")
+    linker = [compiler[0], "-shared", *(["-undefined", "dynamic_lookup"] if platform.system() == "Darwin" else [])]
+    for command in (
+        [*compiler, "-c", str(SOURCE), "-o", str(objects)],
+        [*linker, str(objects), "-o", str(path), "-lm"],
+    ):
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=COMPILER_TIMEOUT)
+
+
+def cache_folder() -> Path:
+    """`$S2S_CACHE`, or `s2s` in the user's cache folder.
+
+    Errors: OSError if the user has no home.
+    """
+    if "S2S_CACHE" in os.environ:
+        return Path(os.environ["S2S_CACHE"])
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "s2s")
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+
+
+def processor() -> str:
+    """What the code was made for: a home may be shared by machines with unlike processors."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    features = [line for line in lines if line.startswith(("flags", "Features", "model name", "CPU part"))]
+    return "\n".join([platform.machine(), platform.processor(), *sorted(set(features))])

@@ -1,0 +1,283 @@
+/* Steps of the fused recurrences, and softmax cross-entropy: the loops between two matrix products, each one pass.
+ *
+ * What each step computes stands in aten.py; here only how. Memory is laid out by torch and arrives as views; numbers
+ * are stored as float32 or bfloat16 and computed as float32. Sentences (or rows) are shared among the threads, and no
+ * sum crosses a sentence: results do not depend on the number of threads.
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* A tensor and its two outermost strides, in elements. The innermost stride is 1. */
+typedef struct {
+    void *data;
+    int64_t outer, inner;
+} view;
+
+/* The named tuples of steps.py, field by field, after the sizes of their tensors. */
+typedef struct {
+    int64_t batch, hidden;
+    view inputs_TBG, products_TBG, bias_G, valid_TB, previous_TBH, following_TBH, carry_BH;
+} gru_run;
+
+typedef struct {
+    view states_TBH, feedback_BH, inputs_TBG, products_TBG, carry_BH;
+} gru_gradients;
+
+typedef struct {
+    int64_t batch, source, size, width;
+    view queries_TBA, keys_BSA, energy_A, memory_BSM, valid_BS, attention_TBS, contexts_TBM;
+} attention_run;
+
+typedef struct {
+    view contexts_TBM, queries_TBA, keys_BSA, energy_BA;
+} attention_gradients;
+
+typedef struct {
+    int64_t rows, symbols;
+    view logits_NV, bias_V, targets_N, loss_N, likelihood_N;
+} softmax_run;
+
+/* ---- memory ---- */
+
+/* How the numbers of a tensor are stored: a constant, once all is inlined. */
+typedef enum { FLOAT32, BFLOAT16 } storage;
+
+INLINE void *row(view tensor, int64_t outer, int64_t inner, storage kind) {
+    return (char *)tensor.data + (outer * tensor.outer + inner * tensor.inner) * (kind == BFLOAT16 ? 2 : 4);
+}
+
+INLINE int is_set(view flags, int64_t outer, int64_t inner) {
+    return ((const uint8_t *)flags.data)[outer * flags.outer + inner * flags.inner];
+}
+
+INLINE float from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+INLINE uint32_t to_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+INLINE float get(const void *numbers, int64_t i, storage kind) {
+    return kind == BFLOAT16 ? from_bits((uint32_t)((const uint16_t *)numbers)[i] << 16) : ((const float *)numbers)[i];
+}
+
+/* Stores to the nearest number, ties to even. */
+INLINE void put(void *numbers, int64_t i, float value, storage kind) {
+    uint32_t bits = to_bits(value);
+    if (kind == BFLOAT16)
+        ((uint16_t *)numbers)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    else
+        ((float *)numbers)[i] = value;
+}
+
+/* ---- functions ---- */
+
+/* 2^(x * scale), for a constant scale: a whole power by the exponent's bits, the rest, within +-1/2, by a minimax
+ * polynomial. Relative error below 2e-7 where nothing overflows; not-a-number stays so. */
+INLINE float power(float x, float scale) {
+    const float bound = 126.0f / (scale < 0.0f ? -scale : scale);
+    x = x < -bound ? -bound : x;
+    x = x > bound ? bound : x;
+    float shifted = x * scale + 12582912.0f; /* adding 1.5 * 2^23 leaves the whole number in the lowest bits */
+    float rest = x * scale - (shifted - 12582912.0f);
+    float sum = 1.3276470741e-3f;
+    sum = sum * rest + 9.6755419067e-3f;
+    sum = sum * rest + 5.5507132824e-2f;
+    sum = sum * rest + 2.4022119713e-1f;
+    sum = sum * rest + 6.9314696706e-1f;
+    sum = sum * rest + 1.0000000717f;
+    return from_bits(to_bits(sum) + (to_bits(shifted) << 23));
+}
+
+#define LOG2_E 1.44269504f
+
+INLINE float exponential(float x) { return power(x, LOG2_E); }
+
+INLINE float sigmoid(float x) { return 1.0f / (1.0f + power(x, -LOG2_E)); }
+
+INLINE float hyperbolic_tangent(float x) { return 1.0f - 2.0f / (1.0f + power(x, 2.0f * LOG2_E)); }
+
+INLINE float dot(const void *a, const void *b, int64_t size, storage kind) {
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < size; i++) sum += get(a, i, kind) * get(b, i, kind);
+    return sum;
+}
+
+/* ---- the gated recurrent unit ---- */
+
+INLINE void gru_forward(const gru_run *run, int64_t t, int64_t b, storage kind) {
+    const void *x = row(run->inputs_TBG, t, b, kind), *u = row(run->products_TBG, t, b, kind);
+    const float *bias = run->bias_G.data;
+    float *carry = row(run->carry_BH, b, 0, FLOAT32);
+    void *following = row(run->following_TBH, t, b, kind);
+    float keep = !run->valid_TB.data || is_set(run->valid_TB, t, b);
+#pragma omp simd
+    for (int64_t i = 0; i < run->hidden; i++) {
+        int64_t j = i + run->hidden, k = j + run->hidden;
+        float reset = sigmoid(get(x, i, kind) + get(u, i, kind) + bias[i]);
+        float update = sigmoid(get(x, j, kind) + get(u, j, kind) + bias[j]);
+        float new = hyperbolic_tangent(get(x, k, kind) + reset * (get(u, k, kind) + bias[k]));
+        carry[i] = keep * (new + update * (carry[i] - new));
+        put(following, i, carry[i], kind);
+    }
+}
+
+INLINE void gru_backward(const gru_run *run, const gru_gradients *gradients, int64_t t, int64_t b, storage kind) {
+    const void *x = row(run->inputs_TBG, t, b, kind), *u = row(run->products_TBG, t, b, kind);
+    const void *previous = row(run->previous_TBH, t, b, kind);
+    const void *outside = row(gradients->states_TBH, t, b, kind);
+    const void *feedback = row(gradients->feedback_BH, b, 0, kind);
+    const float *bias = run->bias_G.data;
+    float *carry = row(gradients->carry_BH, b, 0, FLOAT32);
+    void *dx = row(gradients->inputs_TBG, t, b, kind), *du = row(gradients->products_TBG, t, b, kind);
+    float keep = !run->valid_TB.data || is_set(run->valid_TB, t, b);
+#pragma omp simd
+    for (int64_t i = 0; i < run->hidden; i++) {
+        int64_t j = i + run->hidden, k = j + run->hidden;
+        float product_new = get(u, k, kind) + bias[k];
+        float reset = sigmoid(get(x, i, kind) + get(u, i, kind) + bias[i]);
+        float update = sigmoid(get(x, j, kind) + get(u, j, kind) + bias[j]);
+        float new = hyperbolic_tangent(get(x, k, kind) + reset * product_new);
+        float d_state = keep * (carry[i] + get(feedback, i, kind) + get(outside, i, kind));
+        float d_new = d_state * (1.0f - update) * (1.0f - new * new);
+        float d_reset = d_new * product_new * reset * (1.0f - reset);
+        float d_update = d_state * (get(previous, i, kind) - new) * update * (1.0f - update);
+        carry[i] = d_state * update;
+        put(dx, i, d_reset, kind);
+        put(dx, j, d_update, kind);
+        put(dx, k, d_new, kind);
+        put(du, i, d_reset, kind);
+        put(du, j, d_update, kind);
+        put(du, k, d_new * reset, kind);
+    }
+}
+
+/* ---- additive attention ---- */
+
+enum { BLOCK = 64 }; /* sums over the source are made for so many columns at a time, and stay near the processor */
+
+INLINE int64_t block(int64_t start, int64_t size) { return size - start < BLOCK ? size - start : BLOCK; }
+
+INLINE void attention_forward(const attention_run *run, int64_t t, int64_t b, storage kind) {
+    const void *query = row(run->queries_TBA, t, b, kind);
+    const float *energy = run->energy_A.data;
+    float *attention = row(run->attention_TBS, t, b, FLOAT32);
+    float greatest = -__builtin_inff(), total = 0.0f;
+    for (int64_t s = 0; s < run->source; s++) {
+        if (!is_set(run->valid_BS, b, s)) continue;
+        const void *key = row(run->keys_BSA, b, s, kind);
+        float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t a = 0; a < run->size; a++)
+            sum += energy[a] * hyperbolic_tangent(get(query, a, kind) + get(key, a, kind));
+        attention[s] = sum;
+        greatest = sum > greatest ? sum : greatest;
+    }
+    for (int64_t s = 0; s < run->source; s++) {
+        attention[s] = is_set(run->valid_BS, b, s) ? exponential(attention[s] - greatest) : 0.0f;
+        total += attention[s];
+    }
+    for (int64_t s = 0; s < run->source; s++) attention[s] /= total;
+    void *context = row(run->contexts_TBM, t, b, kind);
+    for (int64_t start = 0; start < run->width; start += BLOCK) {
+        int64_t columns = block(start, run->width);
+        float sums[BLOCK] = {0};
+        for (int64_t s = 0; s < run->source; s++) {
+            const void *memory = row(run->memory_BSM, b, s, kind);
+#pragma omp simd
+            for (int64_t i = 0; i < columns; i++) sums[i] += attention[s] * get(memory, start + i, kind);
+        }
+        for (int64_t i = 0; i < columns; i++) put(context, start + i, sums[i], kind);
+    }
+}
+
+INLINE void attention_backward(const attention_run *run, const attention_gradients *gradients, int64_t t, int64_t b, storage kind) {
+    const void *query = row(run->queries_TBA, t, b, kind);
+    const void *d_context = row(gradients->contexts_TBM, t, b, kind);
+    const float *energy = run->energy_A.data, *attention = row(run->attention_TBS, t, b, FLOAT32);
+    float d_energies[run->source], mean = 0.0f;
+    for (int64_t s = 0; s < run->source; s++) {
+        d_energies[s] = attention[s] == 0.0f ? 0.0f : dot(row(run->memory_BSM, b, s, kind), d_context, run->width, kind);
+        mean += attention[s] * d_energies[s];
+    }
+    for (int64_t s = 0; s < run->source; s++) d_energies[s] = attention[s] * (d_energies[s] - mean);
+    void *d_query = row(gradients->queries_TBA, t, b, kind);
+    float *d_energy = row(gradients->energy_BA, b, 0, FLOAT32);
+    for (int64_t start = 0; start < run->size; start += BLOCK) {
+        int64_t columns = block(start, run->size);
+        float query_sums[BLOCK] = {0}, energy_sums[BLOCK] = {0};
+        for (int64_t s = 0; s < run->source; s++) {
+            if (d_energies[s] == 0.0f) continue; /* padding */
+            const void *key = row(run->keys_BSA, b, s, kind);
+            float *d_key = (float *)row(gradients->keys_BSA, b, s, FLOAT32) + start;
+#pragma omp simd
+            for (int64_t i = 0; i < columns; i++) {
+                float value = hyperbolic_tangent(get(query, start + i, kind) + get(key, start + i, kind));
+                float d_sum = d_energies[s] * energy[start + i] * (1.0f - value * value);
+                d_key[i] += d_sum;
+                query_sums[i] += d_sum;
+                energy_sums[i] += d_energies[s] * value;
+            }
+        }
+        for (int64_t i = 0; i < columns; i++) {
+            put(d_query, start + i, query_sums[i], kind);
+            d_energy[start + i] += energy_sums[i];
+        }
+    }
+}
+
+/* ---- softmax and cross-entropy ---- */
+
+INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, storage kind) {
+    void *logits = row(run->logits_NV, n, 0, kind);
+    const float *bias = run->bias_V.data;
+    int64_t symbols = run->symbols, target = ((const int64_t *)run->targets_N.data)[n];
+    float expected = get(logits, target, kind) + bias[target], greatest = expected, sum = 0.0f, total = 0.0f;
+#pragma omp simd reduction(max : greatest) reduction(+ : sum)
+    for (int64_t v = 0; v < symbols; v++) {
+        float logit = get(logits, v, kind) + bias[v];
+        greatest = logit > greatest ? logit : greatest;
+        sum += logit;
+    }
+#pragma omp simd reduction(+ : total)
+    for (int64_t v = 0; v < symbols; v++) {
+        float value = exponential(get(logits, v, kind) + bias[v] - greatest);
+        total += value;
+        put(logits, v, value, kind);
+    }
+    float normaliser = greatest + __builtin_logf(total), share = smoothing / symbols, scale = 1.0f / total;
+    ((float *)run->likelihood_N.data)[n] = normaliser - expected;
+    ((float *)run->loss_N.data)[n] = normaliser - (1.0f - smoothing) * expected - share * sum;
+#pragma omp simd
+    for (int64_t v = 0; v < symbols; v++) put(logits, v, get(logits, v, kind) * scale - share, kind);
+    put(logits, target, exponential(expected - greatest) * scale - share - (1.0f - smoothing), kind);
+}
+
+/* ---- each step for each storage, its sentences or rows shared among the threads ---- */
+
+#define STEP(name, count, parameters, ...)                                \
+    void name##_float32 parameters {                                      \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
+        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, FLOAT32);   \
+    }                                                                     \
+    void name##_bfloat16 parameters {                                     \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
+        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, BFLOAT16);  \
+    }
+
+STEP(gru_forward, run->batch, (const gru_run *run, int64_t t, int threads), run, t)
+STEP(gru_backward, run->batch, (const gru_run *run, const gru_gradients *gradients, int64_t t, int threads),
+     run, gradients, t)
+STEP(attention_forward, run->batch, (const attention_run *run, int64_t t, int threads), run, t)
+STEP(attention_backward, run->batch,
+     (const attention_run *run, const attention_gradients *gradients, int64_t t, int threads), run, gradients, t)
+STEP(cross_entropy, run->rows, (const softmax_run *run, float smoothing, int threads), run, smoothing)

@@ -1,0 +1,99 @@
+"""What the steps of a fused recurrence read and write, and who carries them out.
+
+A recurrence runs on buffers that hold every position, time first (X: one position more than T). Its matrix products
+stand in `gru.py` and `attention_gru.py`; all that is between two products is a *step*, made once for a run and then
+called with a position. `aten` makes steps of torch operations, `native` of a small C library: same names, same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Step = Callable[[int], None]
+
+
+class GRURun(NamedTuple):
+    """A GRU along a sequence: s_t = f(s_{t-1}, x_t).
+
+    inputs_TBG (x_t, projected), products_TBG (U s_{t-1}), bias_G (that of U), previous_TBH (s_{t-1}) and valid_TB (the
+    state becomes zero where False) are read; following_TBH (s_t) is written; carry_BH holds the state unrounded, in at
+    least float32, from step to step.
+    """
+
+    inputs_TBG: Tensor
+    products_TBG: Tensor
+    bias_G: Tensor
+    valid_TB: Tensor | None
+    previous_TBH: Tensor
+    following_TBH: Tensor
+    carry_BH: Tensor
+
+
+class GRUGradients(NamedTuple):
+    """Gradients of the loss in the tensors of a `GRURun`.
+
+    Three parts make the gradient in s_t: states_TBH, from outside; feedback_BH, by way of U s_t; carry_BH, by way of the
+    blend in s_{t+1}, which the step replaces by that in s_{t-1}. inputs_TBG and products_TBG are written.
+    """
+
+    states_TBH: Tensor
+    feedback_BH: Tensor
+    inputs_TBG: Tensor
+    products_TBG: Tensor
+    carry_BH: Tensor
+
+    @staticmethod
+    def of(run: GRURun, d_states_BTH: Tensor) -> GRUGradients:
+        """Room for the gradients of a run, before its last step."""
+        return GRUGradients(
+            states_TBH=d_states_BTH.transpose(0, 1),
+            feedback_BH=torch.zeros_like(run.following_TBH[0]),
+            inputs_TBG=torch.empty_like(run.inputs_TBG),
+            products_TBG=torch.empty_like(run.products_TBG),
+            carry_BH=torch.zeros_like(run.carry_BH),
+        )
+
+
+class AttentionRun(NamedTuple):
+    """Additive attention, position by position: α_t = softmax_j(v · tanh(q_t + k_j)), c_t = Σ_j α_{t,j} h_j.
+
+    queries_TBA, keys_BSA, energy_A (v), memory_BSM (h), valid_BS are read; attention_TBS (α, at least float32) and
+    contexts_TBM (c) are written.
+    """
+
+    queries_TBA: Tensor
+    keys_BSA: Tensor
+    energy_A: Tensor
+    memory_BSM: Tensor
+    valid_BS: Tensor
+    attention_TBS: Tensor
+    contexts_TBM: Tensor
+
+
+class AttentionGradients(NamedTuple):
+    """Gradients of the loss in the tensors of an `AttentionRun`.
+
+    contexts_TBM are read; queries_TBA are written; keys_BSA and energy_BA (a row a sentence), at least float32, are
+    added to. That in the memory is one product over all positions, made after the run.
+    """
+
+    contexts_TBM: Tensor
+    queries_TBA: Tensor
+    keys_BSA: Tensor
+    energy_BA: Tensor
+
+
+class Steps(Protocol):
+    """The names that `aten` and `native` have in common."""
+
+    def gru_forward(self, run: GRURun) -> Step: ...
+    def gru_backward(self, run: GRURun, gradients: GRUGradients) -> Step: ...
+    def attention_forward(self, run: AttentionRun) -> Step: ...
+    def attention_backward(self, run: AttentionRun, gradients: AttentionGradients) -> Step: ...
+    def cross_entropy(
+        self, logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]: ...

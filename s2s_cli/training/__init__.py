@@ -1,0 +1,1 @@
+"""Training: loss, optimiser, schedule, validation, averaging, and the loop that ties them together."""

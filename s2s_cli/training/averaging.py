@@ -1,0 +1,52 @@
+"""Averages of weights, which generalise better than the weights of any single update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+EVERY = 8
+"""Updates between two refreshes of the moving average: one reads and writes all weights, some 5 % of an update."""
+
+
+class MovingAverage:
+    """Exponential moving average of the parameters.
+
+    (Polyak and Juditsky 1992; for translation Junczys-Dowmunt et al. 2018.)
+
+    decay: share kept at each update. It rises from zero with the number of updates n as (1 + n) / (10 + n), so that
+    the random weights of the start are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def refresh(self, model: nn.Module, update: int) -> None:
+        """Take the weights after this update into account."""
+        if update % EVERY:
+            return
+        decay = min(self.decay, (1 + update) / (10 + update)) ** EVERY
+        live = model.state_dict()
+        torch._foreach_lerp_(list(self.weights.values()), [live[name] for name in self.weights], 1 - decay)
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on from these weights."""
+        for name, tensor in self.weights.items():
+            tensor.copy_(weights[name])
+
+
+def mean_weights(checkpoints: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The plain mean of several sets of weights (summed in float64, one set in memory at a time)."""
+    sums: dict[str, Tensor] = {}
+    count = 0
+    dtypes = {}
+    for weights in checkpoints:
+        count += 1
+        for name, tensor in weights.items():
+            dtypes[name] = tensor.dtype
+            sums[name] = sums[name] + tensor.double() if name in sums else tensor.double()
+    return {name: (total / count).to(dtypes[name]) for name, total in sums.items()}

@@ -1,0 +1,79 @@
+"""What may change between two starts of the same run, and what its checkpoints cannot follow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from s2s_cli import console
+from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.data.preparation import PreparedData
+from s2s_cli.errors import DataError, UsageError
+from s2s_cli.recipe.difference import recipe_differences
+from s2s_cli.recipe.loading import load_recipe
+from s2s_cli.recipe.schema import Recipe
+
+FIXED = (
+    "languages.",
+    "data.train.",
+    "data.dev.",
+    "data.cleaning.",
+    "tokenizer.",
+    "model.",
+    "validation.metric:",  # scores must compare with those of the checkpoints
+)
+
+
+def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
+    """Say what changed in the recipe since the last start. Raises `UsageError` if checkpoints cannot follow."""
+    if not run.recipe.exists():
+        return
+    differences = recipe_differences(load_recipe(run.recipe), recipe)
+    for difference in differences:
+        console.say(f"changed recipe: {difference}")
+    refused = [difference for difference in differences if difference.startswith(FIXED)]
+    if refused and any(run.checkpoints.glob("step-*")):
+        raise UsageError(
+            f"this cannot change once the run has checkpoints: {refused[0].partition(': ')[0]}",
+            where=run.root,
+            hint="train under another name (`name:` or --run), or remove the run",
+        )
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a checkpoint was trained on."""
+
+    data: str
+    """SHA-256 over the tokenizers and the shards of train and dev."""
+    order: dict[str, Any]
+    """What the order of batches depends on besides."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
+        files = prepared.manifest["files"]
+        hashes = sorted((name, files[name]["sha256"]) for name in files if not name.startswith("test-"))
+        settings = recipe.training
+        return cls(
+            hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
+            {
+                "seed": recipe.seed,
+                "batch_tokens": settings.batch_tokens,
+                "batch_sentences": settings.batch_sentences,
+            },
+        )
+
+    def carries(self, older: Basis, run: RunDirectory) -> bool:
+        """Whether a checkpoint on the `older` basis can go on at its very batch; else its epoch must begin anew.
+
+        Raises `DataError` if it cannot go on at all.
+        """
+        if self.data != older.data:
+            raise DataError(
+                "the prepared data is not that of the checkpoints",
+                where=run.root,
+                hint="restore the corpora as they were, or train under another name (`name:` or --run)",
+            )
+        return self.order == older.order

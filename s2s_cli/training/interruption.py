@@ -1,0 +1,63 @@
+"""SIGINT and SIGTERM while training: finish the step, save, leave. A second signal leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from s2s_cli.errors import ExitCode
+
+EXIT_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+NOTICE = b"stopping after this step; once more to leave at once\n"
+
+
+class Abandoned(Exception):
+    """A stop was requested in the middle of something that can be done anew."""
+
+
+class StopRequest:
+    """Whether, and by which exit code, the program was asked to stop."""
+
+    def __init__(self) -> None:
+        self.exit_code: ExitCode | None = None
+        self._abandons = False
+
+    def __bool__(self) -> bool:
+        return self.exit_code is not None
+
+    @contextmanager
+    def abandoning(self) -> Iterator[None]:
+        """While inside, a request raises `Abandoned` instead of waiting for the end of the block."""
+        self._abandons = True
+        try:
+            if self:
+                raise Abandoned
+            yield
+        finally:
+            self._abandons = False
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        code = EXIT_CODES[signal.Signals(number)]
+        if self:
+            os._exit(code)  # the checkpoint on disk is whole; nothing else needs care
+        self.exit_code = code
+        with suppress(OSError):
+            os.write(2, NOTICE)  # a plain write: the signal may have come in the middle of a print
+        if self._abandons:
+            raise Abandoned
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """While inside, the first signal only sets the request."""
+    request = StopRequest()
+    previous = {number: signal.signal(number, request.receive) for number in EXIT_CODES}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

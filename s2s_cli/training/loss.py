@@ -1,0 +1,45 @@
+"""The training loss: label-smoothed cross-entropy of the target given the source."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s_cli.data.batches import Batch
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.text.tokenizer import BOS
+from s2s_cli.training.cross_entropy import fused_cross_entropy
+
+
+class Loss(NamedTuple):
+    """Sums over the tokens of a batch, in nats."""
+
+    smoothed: Tensor
+    """What training minimises."""
+    nll: Tensor
+    """-log p of the target itself, detached."""
+    tokens: int
+    """Target tokens, ends of sentences included."""
+
+
+def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
+    """The loss of a batch under teacher forcing.
+
+    Padding is left out before the output projection, not masked after it.
+    """
+    readout_BTR = model(batch.source_BS, batch.source_lengths_B, shift_right(batch.target_BT))
+    positions_T = torch.arange(batch.target_BT.shape[1], device=batch.target_BT.device)
+    valid_BT = positions_T < batch.target_lengths_B[:, None]
+    targets_N = batch.target_BT[valid_BT]
+    smoothed, nll = fused_cross_entropy(
+        readout_BTR[valid_BT], model.output.weight, model.output.bias, targets_N, smoothing
+    )
+    return Loss(smoothed, nll, len(targets_N))
+
+
+def shift_right(target_BT: Tensor) -> Tensor:
+    """y_1..y_T -> y_0..y_{T-1}, where y_0 is the begin of sentence."""
+    first_B1 = target_BT.new_full((len(target_BT), 1), BOS)
+    return torch.cat([first_B1, target_BT[:, :-1]], dim=1)

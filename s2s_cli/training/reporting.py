@@ -1,0 +1,107 @@
+"""What training tells its user and its log."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+
+from s2s_cli import console
+from s2s_cli.training.metrics_log import MetricsLog
+from s2s_cli.training.trainer import Position, Update
+from s2s_cli.training.validation import Figures
+
+LOG_EVERY = 50
+"""Updates between two lines of the log."""
+
+
+@dataclass
+class Window:
+    """Sums over the updates since the last line of the log. Snapshots carry them, for a line must be the same whether
+    or not training was interrupted since the one before."""
+
+    nll: float = 0.0
+    tokens: int = 0
+    skipped: int = 0
+
+    def add(self, update: Update) -> None:
+        if update.skipped:
+            self.skipped += 1
+        else:
+            self.nll += update.nll
+            self.tokens += update.tokens
+
+    @property
+    def loss(self) -> float:
+        """Nats per target token."""
+        return self.nll / self.tokens if self.tokens else float("nan")
+
+
+class TrainingReport:
+    """A progress bar over all pairs of all epochs, a line for each validation, and metrics.jsonl.
+
+    The figures of a training line belong to the updates since the line before; only speed is that of this process.
+    """
+
+    def __init__(self, name: str, done: int, total: int, log: MetricsLog, window: Window) -> None:
+        """name: of the run. done, total: pairs that were seen, and those that will be seen at most."""
+        self.log, self.window = log, window
+        self.bar = console.progress(f"train {name}", total=total, unit="pair", start=done)
+        self.dev = ""
+        self.tokens, self.began = 0, time.perf_counter()
+
+    def __enter__(self) -> TrainingReport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+
+    def update(self, position: Position, update: Update, pairs: int, *, last: bool) -> None:
+        """One update was made from so many pairs. last: whether it is the last of training."""
+        self.window.add(update)
+        self.tokens += update.tokens
+        self.bar.update(pairs)
+        if position.update % LOG_EVERY == 0 or last:
+            self._write(position, update)
+
+    def _write(self, position: Position, update: Update) -> None:
+        window, seconds = self.window, time.perf_counter() - self.began
+        speed = round(self.tokens / seconds)
+        self.log.write(
+            "train",
+            position.update,
+            epoch=position.epochs_begun,
+            loss=window.loss,
+            learning_rate=update.learning_rate,
+            gradient_norm=update.gradient_norm,
+            tokens=window.tokens,
+            skipped=window.skipped,
+            seconds=round(seconds, 3),
+            tokens_per_second=speed,
+        )
+        self.bar.set_postfix_str(f"loss {window.loss:.3f}, {speed:,} tokens/s{self.dev}")
+        window.nll, window.tokens, window.skipped = 0.0, 0, 0
+        self.tokens, self.began = 0, time.perf_counter()
+
+    def validation(self, position: Position, figures: Figures, improved: bool, seconds: float) -> None:
+        """A validation was made, which took so long."""
+        self.dev = f", dev BLEU {figures.bleu:.1f}"
+        self.log.write(
+            "validation",
+            position.update,
+            epoch=position.epochs_begun,
+            loss=figures.loss,
+            perplexity=figures.perplexity,
+            bleu=figures.bleu,
+            chrf=figures.chrf,
+            best=improved,
+            seconds=round(seconds, 2),
+        )
+        console.say(
+            f"update {position.update:,} (epoch {position.epochs_begun}): dev loss {figures.loss:.3f},"
+            f" perplexity {figures.perplexity:.2f}, BLEU {figures.bleu:.2f}, chrF {figures.chrf:.2f}"
+            + (", the best so far" if improved else "")
+        )
+        self.began += seconds

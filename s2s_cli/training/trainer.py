@@ -1,0 +1,182 @@
+"""The trainer: all that changes while training, one update at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s_cli.checkpoint.snapshot import Snapshot
+from s2s_cli.data.batches import Batch
+from s2s_cli.errors import DataError
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.loss import sequence_loss
+from s2s_cli.training.patience import Patience
+from s2s_cli.training.schedule import Schedule
+
+MOST_SKIPPED = 20
+"""Updates in a row with a gradient that is not finite, before training stops."""
+
+
+@dataclass
+class Position:
+    """Where training stands."""
+
+    update: int = 0
+    """Updates that are done."""
+    epoch: int = 0
+    """Epochs that are complete."""
+    batch: int = 0
+    """Batches that are done of the next epoch; 0 at the edge between two epochs."""
+    validated: int = 0
+    """The update after which the last validation was."""
+    skipped: int = 0
+    """Updates in a row whose gradient was not finite."""
+
+    @property
+    def epochs_begun(self) -> int:
+        return self.epoch + (self.batch > 0)
+
+    def end_epoch(self) -> None:
+        """The epoch has no more batches."""
+        self.epoch, self.batch = self.epoch + 1, 0
+
+
+class Update(NamedTuple):
+    """What one update found, as sums over its target tokens."""
+
+    nll: float
+    tokens: int
+    gradient_norm: float
+    learning_rate: float
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the weights were left as they are, because the gradient was broken."""
+        return not math.isfinite(self.gradient_norm)
+
+
+class Trainer:
+    """Model, optimiser, schedule, average and position; `snapshot` and `restore` carry all of it."""
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        patience: Patience,
+        average: MovingAverage | None,
+        *,
+        dtype: torch.dtype,
+        smoothing: float,
+        clip_norm: float | None,
+    ) -> None:
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.patience, self.average = patience, average
+        self.dtype, self.smoothing, self.clip_norm = dtype, smoothing, clip_norm
+        self.position = Position()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def update(self, batches: Sequence[Batch]) -> Update:
+        """One update from the summed gradients of some batches."""
+        self.model.train()
+        nll, tokens = 0.0, 0
+        for batch in batches:
+            with self.autocast():
+                loss = sequence_loss(self.model, batch.to(self.device), self.smoothing)
+            loss.smoothed.backward()
+            nll += loss.nll.item()
+            tokens += loss.tokens
+        gradient_norm = self._mean_gradient(tokens)
+        rate = self._apply(gradient_norm)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.position.batch += len(batches)
+        return Update(nll, tokens, gradient_norm, rate)
+
+    def autocast(self) -> torch.autocast:
+        """Matrix products in the chosen number type."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def _mean_gradient(self, tokens: int) -> float:
+        """Turn summed gradients into those of the mean loss per token, clipped; their norm before clipping."""
+        parameters = list(self.model.parameters())
+        torch._foreach_div_([parameter.grad for parameter in parameters if parameter.grad is not None], tokens)
+        most = float("inf") if self.clip_norm is None else self.clip_norm
+        return torch.nn.utils.clip_grad_norm_(parameters, most).item()
+
+    def _apply(self, gradient_norm: float) -> float:
+        """Let the optimiser make its step, unless the gradient is broken; the learning rate used."""
+        position = self.position
+        position.update += 1
+        rate = self.schedule.rate(position.update)
+        if not math.isfinite(gradient_norm):
+            position.skipped += 1
+            if position.skipped >= MOST_SKIPPED:
+                raise DataError(
+                    f"the loss was not a finite number in {MOST_SKIPPED} updates in a row, the last being update"
+                    f" {position.update}; the last good checkpoint stands",
+                    hint="lower training.learning_rate, or train with --set training.precision=fp32",
+                )
+            return rate
+        position.skipped = 0
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.refresh(self.model, position.update)
+        return rate
+
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """The weights to validate and export: the moving average where there is one."""
+        return self.model.state_dict() if self.average is None else self.average.weights
+
+    def snapshot(self, score: float | None = None) -> Snapshot:
+        """Everything needed to go on bit for bit. The tensors are those of the trainer: save them before it goes on."""
+        generators = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state()
+        return Snapshot(
+            step=self.position.update,
+            weights=dict(self.model.state_dict()),
+            optimizer=self._optimizer_tensors(),
+            random=generators,
+            scalars={
+                "position": asdict(self.position),
+                "schedule": self.schedule.state(),
+                "patience": self.patience.state(),
+            },
+            extra={} if self.average is None else {"average": self.average.weights},
+            score=score,
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of a trainer that was built alike."""
+        self.model.load_state_dict(snapshot.weights)
+        parameters = dict(self.model.named_parameters())
+        self.optimizer.state.clear()
+        for name, tensor in snapshot.optimizer.items():
+            key, _, parameter = name.partition("/")
+            self.optimizer.state[parameters[parameter]][key] = tensor.to(self.device, copy=True)
+        torch.set_rng_state(snapshot.random["cpu"])
+        if "cuda" in snapshot.random and self.device.type == "cuda":
+            torch.cuda.set_rng_state(snapshot.random["cuda"])
+        self.position = Position(**snapshot.scalars["position"])
+        self.schedule.restore(snapshot.scalars["schedule"])
+        self.patience.restore(snapshot.scalars["patience"])
+        if self.average is not None:
+            self.average.restore(snapshot.extra.get("average", snapshot.weights))
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{key}/{name}": value
+            for name, parameter in self.model.named_parameters()
+            for key, value in self.optimizer.state.get(parameter, {}).items()
+        }

@@ -1,0 +1,88 @@
+"""Validation: the loss on dev, and BLEU and chrF of really decoding it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from s2s_cli.data.batches import collate
+from s2s_cli.data.order import BatchOrder
+from s2s_cli.data.parallel import ParallelData
+from s2s_cli.evaluation.metrics import score
+from s2s_cli.inference.translator import Translator
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.loss import sequence_loss
+
+
+class Figures(NamedTuple):
+    """What a validation finds. loss: nats per target token, ends of sentences included."""
+
+    loss: float
+    bleu: float
+    chrf: float
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+
+MERITS: dict[str, Callable[[Figures], float]] = {
+    "loss": lambda figures: -figures.loss,
+    "bleu": lambda figures: figures.bleu,
+    "chrf": lambda figures: figures.chrf,
+}
+"""How good figures are, higher being better, by `validation.metric`."""
+
+
+@dataclass(frozen=True)
+class Validator:
+    """The dev set and how to measure a model on it.
+
+    batches: indices of dev pairs. sources, references: texts of the pairs to decode. language: that of the target.
+    """
+
+    data: ParallelData
+    batches: list[np.ndarray]
+    sources: list[str]
+    references: list[str]
+    translator: Translator
+    language: str
+
+    def measure(self, model: Seq2Seq, autocast: torch.autocast) -> Figures:
+        """All figures of the model as it is; it is left in evaluation mode."""
+        model.eval()
+        with autocast:
+            loss = self._loss(model)
+            translations = self.translator.translate(self.sources)
+        texts = [translation.text for translation in translations]
+        bleu, chrf = score(texts, [self.references], ["bleu", "chrf"], self.language)
+        return Figures(loss, bleu.value, chrf.value)
+
+    @torch.inference_mode()
+    def _loss(self, model: Seq2Seq) -> float:
+        device = next(model.parameters()).device
+        losses = [sequence_loss(model, collate(self.data, pairs).to(device), 0.0) for pairs in self.batches]
+        return sum(loss.nll.item() for loss in losses) / max(1, sum(loss.tokens for loss in losses))
+
+
+def dev_batches(data: ParallelData, batch_tokens: int) -> list[np.ndarray]:
+    """All of dev in batches of like lengths."""
+    return list(BatchOrder(data.source_lengths, data.target_lengths, batch_tokens=batch_tokens).epoch(0))
+
+
+@contextmanager
+def weights_of(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """While inside, the model has these weights instead of its own."""
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
