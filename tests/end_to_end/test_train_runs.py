@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,9 +28,13 @@ UPDATES = 24  # of three epochs of eight; a validation each ten, a checkpoint ea
 BASE = ("training.epochs=3", "validation.every=10")
 
 
-@pytest.fixture(autouse=True)
-def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "LOG_EVERY", 4)
+@pytest.fixture(autouse=True, scope="module")
+def hurry() -> Iterator[None]:
+    """Lines of the log come often, and nothing waits for the disk, since no test here pulls the plug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reporting, "LOG_EVERY", 4)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +46,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
     directory = tmp_path_factory.mktemp("whole") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reporting, "LOG_EVERY", 4)
-        train_here(recipe, directory, *BASE)
+    train_here(recipe, directory, *BASE)
     return directory
 
 
@@ -91,7 +93,9 @@ class Interruptions:
                 return stopped
             except Stopped as stop:
                 assert stop.exit_code == ExitCode.TERMINATED
-                stopped.append(steps(directory)[-1])
+                snapshot = CheckpointManager(directory / "checkpoints", keep=1).load_latest()
+                assert snapshot is not None
+                stopped.append(snapshot.step)
 
 
 @pytest.fixture
@@ -156,6 +160,10 @@ def test_every_pair_is_seen_once_an_epoch_also_when_stopped_within_or_between_ep
         assert sorted(np.concatenate(seen[8 * epoch : 8 * epoch + 8]).tolist()) == list(range(PAIRS))
 
 
+def updates_of(lines: Collection[dict], kind: str) -> list[int]:
+    return [line["update"] for line in lines if line["kind"] == kind]
+
+
 class Crash(BaseException):
     """The end of a process, as far as one can have it inside a process."""
 
@@ -186,6 +194,23 @@ def test_a_crash_before_or_after_anything_is_written_changes_nothing(
         left = calls
         with suppress(Crash):
             train_here(recipe, tmp_path / "run", *BASE)
+    assert_same_outcome(tmp_path / "run", whole)
+
+
+def test_a_validation_that_was_reported_but_not_saved_stands_in_the_log_once(
+    recipe: Path, whole: Path, tmp_path: Path, interruptions: Interruptions, monkeypatch: pytest.MonkeyPatch
+):
+    def crash(*arguments, **options):
+        raise Crash
+
+    interruptions.validations = {10}
+    with pytest.raises(Stopped):  # a checkpoint of update 10, of before its validation
+        train_here(recipe, tmp_path / "run", *BASE)
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(CheckpointManager, "save", crash)
+        train_here(recipe, tmp_path / "run", *BASE)
+    assert updates_of(log_of(tmp_path / "run"), "validation") == [10]
+    train_here(recipe, tmp_path / "run", *BASE)
     assert_same_outcome(tmp_path / "run", whole)
 
 
@@ -334,10 +359,6 @@ def test_a_loss_that_is_no_number_stops_training_and_the_last_good_checkpoint_st
     assert snapshot is not None
     assert snapshot.step == 7
     assert all(tensor.isfinite().all() for tensor in snapshot.weights.values())
-
-
-def updates_of(lines: Collection[dict], kind: str) -> list[int]:
-    return [line["update"] for line in lines if line["kind"] == kind]
 
 
 def test_the_log_has_a_line_for_every_window_and_every_validation(whole: Path):

@@ -1,6 +1,8 @@
-"""How the tests of this folder run: one thread, and no clock on the examples of hypothesis."""
+"""How the tests of this folder run: one thread, no waiting for the disk, no clock on the examples of hypothesis."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
@@ -10,6 +12,11 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
