@@ -75,9 +75,14 @@ def hypotheses(
 
 
 def _as_arrays(turn: Turn) -> _Row:
-    tensors = (turn.sentences_b, turn.ended_bJ, turn.log_probs_bK, turn.origins_bK, turn.symbols_bK)
-    attention = None if turn.attention_bJS is None else turn.attention_bJS.float().cpu().numpy()
-    return _Row(*(tensor.cpu().numpy() for tensor in tensors), attention)
+    return _Row(
+        turn.sentences_b.cpu().numpy(),
+        turn.ended_bJ.cpu().numpy(),
+        turn.log_probs_bK.cpu().numpy(),
+        turn.origins_bK.cpu().numpy(),
+        turn.symbols_bK.cpu().numpy(),
+        None if turn.attention_bJS is None else turn.attention_bJS.float().cpu().numpy(),
+    )
 
 
 def _best_tips(rows: list[_Row], sentences: int, penalty: Callable[[float], float], count: int) -> list[list[_Tip]]:

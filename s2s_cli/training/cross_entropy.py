@@ -23,12 +23,16 @@ def fused_cross_entropy(
     Equals `F.cross_entropy(F.linear(readout, weight, bias), targets, reduction="sum", label_smoothing=smoothing)`. Rows
     of padding are to be left out beforehand. Products run in the type of autocast where it is on, sums in at least
     float32. A loss whose gradient is exactly 1 spares a pass over the gradient of the weights.
+
+    Errors: IndexError for a target outside of the vocabulary (on CPU).
     """
-    kind = compute_type(readout_NR)
-    readout_NR = readout_NR.to(kind)
-    steps = steps_for(readout_NR)
-    with torch.autocast(readout_NR.device.type, enabled=False):
-        return _CrossEntropy.apply(readout_NR, weight_VR, bias_V, targets_N, smoothing, steps, torch.is_grad_enabled())
+    symbols = len(bias_V)
+    if len(targets_N) and targets_N.device.type == "cpu" and not 0 <= targets_N.min() <= targets_N.max() < symbols:
+        raise IndexError(f"targets must lie between 0 and {symbols - 1}")
+    kind, device = compute_type(readout_NR), readout_NR.device
+    tensors = (readout_NR.to(kind), weight_VR, bias_V, targets_N)
+    with torch.autocast(device.type, enabled=False):
+        return _CrossEntropy.apply(*tensors, smoothing, steps_for(kind, device), torch.is_grad_enabled())
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -48,11 +52,11 @@ class _CrossEntropy(torch.autograd.Function):
         kind, wide = readout_NR.dtype, wide_type(readout_NR.dtype)
         weight, bias = weight_VR.to(kind), bias_V.to(wide)
         d_readout_NR = torch.empty_like(readout_NR)
-        d_weight_VR, d_bias_V = None, torch.zeros_like(bias_V, dtype=wide)
+        d_weight_VR, d_bias_V = torch.empty_like(weight_VR, dtype=wide), torch.zeros_like(bias)
         loss, likelihood = torch.zeros(2, dtype=wide, device=readout_NR.device).unbind()
         chunks = max(1, math.ceil(len(readout_NR) / CHUNK))
         parts = (tensor.chunk(chunks) for tensor in (readout_NR, targets_N, d_readout_NR))
-        for readout_nR, targets_n, d_readout_nR in zip(*parts, strict=True):
+        for chunk, (readout_nR, targets_n, d_readout_nR) in enumerate(zip(*parts, strict=True)):
             logits_nV = readout_nR @ weight.t()
             loss_n, likelihood_n = steps.cross_entropy(logits_nV, bias, targets_n, smoothing)
             loss += loss_n.sum()
@@ -61,7 +65,7 @@ class _CrossEntropy(torch.autograd.Function):
                 d_logits_nV = logits_nV  # the step has put them there
                 torch.mm(d_logits_nV, weight, out=d_readout_nR)
                 d_part_VR = d_logits_nV.t() @ readout_nR
-                d_weight_VR = d_part_VR.to(wide) if d_weight_VR is None else d_weight_VR.add_(d_part_VR)
+                d_weight_VR.copy_(d_part_VR) if chunk == 0 else d_weight_VR.add_(d_part_VR)
                 d_bias_V += d_logits_nV.sum(dim=0, dtype=wide)
         if with_gradients:
             ctx.save_for_backward(d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-GIGABYTE = 2**30
+MEGABYTE = 2**20
 
 
 def keep_freed_memory() -> None:
@@ -18,5 +18,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    mallopt(M_MMAP_THRESHOLD, GIGABYTE)
-    mallopt(M_TRIM_THRESHOLD, GIGABYTE)
+    for threshold in (32 * MEGABYTE, 1024 * MEGABYTE):  # the most that older and newer releases of glibc accept
+        mallopt(M_MMAP_THRESHOLD, threshold)
+    mallopt(M_TRIM_THRESHOLD, 1024 * MEGABYTE)

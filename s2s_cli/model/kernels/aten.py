@@ -91,7 +91,8 @@ def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Step
 def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """The label-smoothed loss and −log p(target) of each row; the gradient of the loss takes the place of the logits.
 
-    logits_NV: still without the bias, which is of at least float32. The target distribution has 1 − ε on the target and ε/V on every symbol (Szegedy et al. 2016, section 7).
+    logits_NV: still without the bias, which is of at least float32. The wanted distribution has 1 − ε on the target and
+    ε/V on every symbol (Szegedy et al. 2016, section 7).
     """
     rows_N, symbols = torch.arange(len(logits_NV), device=logits_NV.device), logits_NV.shape[1]
     log_probs_NV = torch.log_softmax(logits_NV + bias_V, dim=-1)

@@ -14,8 +14,8 @@ from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGra
 class AttentionGRU(torch.autograd.Function):
     """c_t = attention(s_{t-1}), s_t = f(s_{t-1}, x_t + W_c c_t); see `s2s_cli.model.decoder.AttentionDecoder`.
 
-    Query and gates come of one product, [q_t; u_t] = [W_q; U] s_{t-1}, of width P = A + G. The loops hold only what truly
-    waits for the step before; each gradient of a weight is one product after the loop.
+    Query and gates come of one product, [q_t; u_t] = [W_q; U] s_{t-1}, of width P = A + G. The loops hold only what
+    truly waits for the step before; each gradient of a weight is one product after the loop.
     """
 
     @staticmethod

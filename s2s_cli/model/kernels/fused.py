@@ -55,18 +55,23 @@ class FusedKernel(ReferenceKernel):
         backwards: bool = False,
     ) -> Tensor:
         kind = compute_type(inputs_BTG)
-        inputs_BTG = inputs_BTG.to(kind)
-        weight_GH, bias_G = cell.recurrent.weight.to(kind), cell.recurrent.bias.to(wide_type(kind))
-        steps = steps_for(inputs_BTG, self.native)
-        with torch.autocast(inputs_BTG.device.type, enabled=False):
-            return GRUSequence.apply(inputs_BTG, initial_BH.to(kind), valid_BT, weight_GH, bias_G, backwards, steps)
+        tensors = (
+            inputs_BTG.to(kind),
+            initial_BH.to(kind),
+            valid_BT,
+            cell.recurrent.weight.to(kind),
+            cell.recurrent.bias.to(wide_type(kind)),
+        )
+        device = inputs_BTG.device
+        with torch.autocast(device.type, enabled=False):
+            return GRUSequence.apply(*tensors, backwards, steps_for(kind, device, self.native))
 
     def _run_attention_gru(self, decoder: AttentionDecoder, inputs_BTG: Tensor, state: DecoderState) -> Features:
         kind = compute_type(inputs_BTG)
         score, recurrent, memory = decoder.attention.heads[0], decoder.stack.bottom.recurrent, state.memory
-        inputs_BTG = inputs_BTG.to(kind)
+        assert isinstance(score, AdditiveScore)
         tensors = (
-            inputs_BTG,
+            inputs_BTG.to(kind),
             state.layers[0][:, 0].to(kind),
             memory.keys[0].to(kind),
             memory.states_BSM.to(kind),
@@ -76,19 +81,21 @@ class FusedKernel(ReferenceKernel):
             recurrent.bias.to(wide_type(kind)),
             score.energy.to(wide_type(kind)),
         )
-        with torch.autocast(inputs_BTG.device.type, enabled=False):
-            return Features(*AttentionGRU.apply(*tensors, steps_for(inputs_BTG, self.native)))
+        device = inputs_BTG.device
+        with torch.autocast(device.type, enabled=False):
+            return Features(*AttentionGRU.apply(*tensors, steps_for(kind, device, self.native)))
 
     def _run_upper(self, stack: Stack, output_BTH: Tensor, state: DecoderState) -> Tensor:
         """The layers above the bottom one, each along the whole sequence, for none feeds back to those below."""
         for cell, inputs, layer in zip(stack.cells[1:], stack.inputs, state.layers[1:], strict=True):
+            assert isinstance(cell, GRU)
             below_BTH = stack.dropout(output_BTH)
             output_BTH = self._run_gru(cell, inputs(below_BTH), layer[:, 0])
             output_BTH = output_BTH + below_BTH if stack.residual else output_BTH
         return output_BTH
 
 
-def fits_cell(cell: Cell) -> bool:
+def fits_cell(cell: nn.Module) -> bool:
     """Whether the fused kernel computes this cell."""
     return type(cell) is GRU and isinstance(cell.state_norm, nn.Identity)
 

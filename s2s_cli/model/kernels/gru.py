@@ -27,7 +27,7 @@ class GRUSequence(torch.autograd.Function):
         backwards: bool,
         steps: Steps,
     ) -> Tensor:
-        """-> s_1..s_T [B, T, H]. valid_BT: the state is zero where False. bias_G: at least float32; the others alike."""
+        """-> s_1..s_T [B, T, H]. valid_BT: the state is zero where False. bias_G: at least float32; the rest alike."""
         batch, length, gates = inputs_BTG.shape
         states_XBH = inputs_BTG.new_empty(length + 1, batch, gates // 3)
         states_XBH[-1 if backwards else 0] = initial_BH

@@ -22,13 +22,13 @@ COMPILER_TIMEOUT = 120.0  # seconds
 
 @functools.cache
 def load() -> ctypes.CDLL | None:
-    """The library, or None. `S2S_KERNEL_NATIVE=0` switches it off, `CC` names another compiler, `S2S_CACHE` a folder."""
+    """The library, or None. `S2S_KERNEL_NATIVE=0` switches it off, `CC` names a compiler, `S2S_CACHE` a folder."""
     if os.environ.get("S2S_KERNEL_NATIVE") == "0":
         return None
     for flags in (compiler_flags(), [flag for flag in compiler_flags() if flag != "-fopenmp"]):
         try:
             return ctypes.CDLL(str(compiled(flags)))
-        except (OSError, subprocess.SubprocessError):
+        except (OSError, ValueError, subprocess.SubprocessError):
             continue
     return None
 
@@ -46,29 +46,36 @@ def compiler_flags() -> list[str]:
 def compiled(flags: list[str]) -> Path:
     """The path of the library, made if it is not there yet.
 
-    Errors: OSError, subprocess.SubprocessError.
+    Errors: OSError, subprocess.SubprocessError; ValueError if `CC` is not well quoted.
     """
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    key = "\0".join([SOURCE.read_text(encoding="utf-8"), *compiler, *flags, processor()])
-    path = cache_folder() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            compile_library([*compiler, *flags], Path(folder, "kernels.so"))
-            os.replace(Path(folder, "kernels.so"), path)
-    return path
+    made_of = "\0".join([SOURCE.read_text(encoding="utf-8"), *compiler, *flags, processor()])
+    cache, key = cache_folder(), digest(made_of.encode())
+    for path in cache.glob(f"kernels-{key}-*.so"):
+        if path.stem.endswith(digest(path.read_bytes())):
+            return path
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        made = Path(folder, "kernels.so")
+        compile_library(compiler, flags, made)
+        return made.replace(cache / f"kernels-{key}-{digest(made.read_bytes())}.so")
 
 
-def compile_library(compiler: list[str], path: Path) -> None:
-    """Compile, then link as an extra step without OpenMP: its functions must be those that torch has loaded already.
+def digest(content: bytes) -> str:
+    """Names what a library was made of, and its own bytes: one that was cut short would end the process, not fail."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
-    A second runtime would bring threads of its own, and two busy pools on the same cores are many times slower than one.
+
+def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
+    """Compile, then link as a step of its own, without OpenMP: its functions are to be those that torch has loaded.
+
+    A second runtime would bring threads of its own, and two busy pools on the same cores are many times as slow as one.
     """
     objects = path.with_suffix(".o")
-    linker = [compiler[0], "-shared", *(["-undefined", "dynamic_lookup"] if platform.system() == "Darwin" else [])]
+    undefined = ["-undefined", "dynamic_lookup"] if platform.system() == "Darwin" else []
     for command in (
-        [*compiler, "-c", str(SOURCE), "-o", str(objects)],
-        [*linker, str(objects), "-o", str(path), "-lm"],
+        [*compiler, *flags, "-c", str(SOURCE), "-o", str(objects)],
+        [*compiler, "-shared", *undefined, str(objects), "-o", str(path), "-lm"],
     ):
         subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=COMPILER_TIMEOUT)
 

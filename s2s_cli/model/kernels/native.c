@@ -80,7 +80,7 @@ INLINE void put(void *numbers, int64_t i, float value, storage kind) {
 
 /* ---- functions ---- */
 
-/* 2^(x * scale), for a constant scale: a whole power by the exponent's bits, the rest, within +-1/2, by a minimax
+/* 2^(x * scale), for a constant scale: the whole power by the exponent's bits, the rest, within +-1/2, by a minimax
  * polynomial. Relative error below 2e-7 where nothing overflows; not-a-number stays so. */
 INLINE float power(float x, float scale) {
     const float bound = 126.0f / (scale < 0.0f ? -scale : scale);
@@ -200,7 +200,8 @@ INLINE void attention_forward(const attention_run *run, int64_t t, int64_t b, st
     }
 }
 
-INLINE void attention_backward(const attention_run *run, const attention_gradients *gradients, int64_t t, int64_t b, storage kind) {
+INLINE void attention_backward(const attention_run *run, const attention_gradients *gradients, int64_t t, int64_t b,
+                               storage kind) {
     const void *query = row(run->queries_TBA, t, b, kind);
     const void *d_context = row(gradients->contexts_TBM, t, b, kind);
     const float *energy = run->energy_A.data, *attention = row(run->attention_TBS, t, b, FLOAT32);
@@ -264,14 +265,15 @@ INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, st
 
 /* ---- each step for each storage, its sentences or rows shared among the threads ---- */
 
-#define STEP(name, count, parameters, ...)                                \
-    void name##_float32 parameters {                                      \
-        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
-        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, FLOAT32);   \
-    }                                                                     \
-    void name##_bfloat16 parameters {                                     \
-        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
-        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, BFLOAT16);  \
+/* The loops stand outside of the functions because OpenMP makes functions of them before anything is inlined. */
+#define STEP(name, count, parameters, ...)                                  \
+    void name##_float32 parameters {                                        \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)")   \
+        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, FLOAT32);  \
+    }                                                                       \
+    void name##_bfloat16 parameters {                                       \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)")   \
+        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, BFLOAT16); \
     }
 
 STEP(gru_forward, run->batch, (const gru_run *run, int64_t t, int threads), run, t)

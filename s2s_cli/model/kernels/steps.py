@@ -36,8 +36,8 @@ class GRURun(NamedTuple):
 class GRUGradients(NamedTuple):
     """Gradients of the loss in the tensors of a `GRURun`.
 
-    Three parts make the gradient in s_t: states_TBH, from outside; feedback_BH, by way of U s_t; carry_BH, by way of the
-    blend in s_{t+1}, which the step replaces by that in s_{t-1}. inputs_TBG and products_TBG are written.
+    Three parts make the gradient in s_t: states_TBH, from outside; feedback_BH, by way of U s_t; carry_BH, by way of
+    the blend in s_{t+1}, which the step replaces by that in s_{t-1}. inputs_TBG and products_TBG are written.
     """
 
     states_TBH: Tensor

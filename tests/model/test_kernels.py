@@ -1,0 +1,243 @@
+"""The fused kernel computes what the reference does: outputs and all gradients, in torch operations and in C."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from family import MEMBERS, Example, build, example, section
+from torch import Tensor, nn
+
+from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, library, native
+from s2s_cli.model.kernels.allocator import keep_freed_memory
+from s2s_cli.model.kernels.attention_gru import AttentionGRU
+from s2s_cli.model.kernels.backend import steps_name
+from s2s_cli.model.kernels.gru import GRUSequence
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.recipe import schema
+
+CPU = torch.device("cpu")
+FITTING = {  # odd widths, so that no vector register is ever full
+    "attention": section(**{"decoder.hidden": 37, "encoder.hidden": 19, "attention.size": 70, "embedding": 11}),
+    "deep attention": section(**{"decoder.layers": 3, "decoder.residual": True, "encoder.layers": 2}),
+    "initial": section(**{"decoder.context": "initial", "decoder.layers": 2}),
+    "every step": section(**{"decoder.context": "every_step", "decoder.feed_previous": False}),
+}
+BATCH = example(lengths=(9, 1, 4, 6, 2), target=7)
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+each_fitting = pytest.mark.parametrize("member", FITTING.values(), ids=FITTING.keys())
+each_backend = pytest.mark.parametrize(
+    "allowed", [pytest.param(False, id="aten"), pytest.param(True, id="native", marks=needs_compiler)]
+)
+
+
+def outcome(model: Seq2Seq, kernel: Kernel, batch: Example = BATCH) -> dict[str, Tensor]:
+    """Readouts, and the gradients of all parameters that have one, in float64."""
+    model.kernel = kernel
+    model.zero_grad()
+    readout_BTR = model(*batch)
+    weights = torch.linspace(-1, 1, readout_BTR.numel(), dtype=torch.float64).view_as(readout_BTR)
+    (readout_BTR.double() * weights).sum().backward()
+    gradients = {name: value.grad.double() for name, value in model.named_parameters() if value.grad is not None}
+    return {"readout": readout_BTR.detach().double()} | gradients
+
+
+def relative_error(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Of readout and gradient, each taken as one long vector; the greater of the two."""
+    assert actual.keys() == expected.keys()
+
+    def error(names: list[str]) -> float:
+        vectors = [torch.cat([outcome[name].flatten() for name in names]) for outcome in (actual, expected)]
+        return ((vectors[0] - vectors[1]).norm() / vectors[1].norm()).item()
+
+    return max(error(["readout"]), error([name for name in expected if name != "readout"]))
+
+
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS.keys())
+def test_every_member_has_the_same_gradients_under_both_kernels(member: schema.Model) -> None:
+    model, batch = build(member), example()
+    assert relative_error(outcome(model, FusedKernel(), batch), outcome(model, ReferenceKernel(), batch)) < 1e-10
+
+
+@each_fitting
+def test_float64_equals_the_reference(member: schema.Model) -> None:
+    model = build(member)
+    fused, reference = outcome(model, FusedKernel()), outcome(model, ReferenceKernel())
+    for name, expected in reference.items():
+        assert (fused[name] - expected).abs().max() < 1e-10 * max(1, expected.abs().max()), name
+
+
+@each_fitting
+@each_backend
+def test_float32_is_close_to_the_reference_in_float64(member: schema.Model, allowed: bool) -> None:
+    model = build(member)
+    reference = outcome(model, ReferenceKernel())
+    assert relative_error(outcome(model.float(), FusedKernel(allowed)), reference) < 1e-5
+
+
+@each_fitting
+@each_backend
+def test_bfloat16_is_as_close_to_float64_as_the_reference_in_bfloat16(member: schema.Model, allowed: bool) -> None:
+    model = build(member)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    expected = outcome(model, ReferenceKernel())
+    model.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        fused, reference = outcome(model, FusedKernel(allowed)), outcome(model, ReferenceKernel())
+    assert relative_error(fused, expected) < min(0.1, 1.5 * relative_error(reference, expected))
+
+
+@each_fitting
+@each_backend
+def test_the_same_twice(member: schema.Model, allowed: bool) -> None:
+    model = build(member).float()
+    first, second = (outcome(model, FusedKernel(allowed)) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64).requires_grad_()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_gradient_of_the_gru(backwards: bool) -> None:
+    torch.manual_seed(1)
+    valid_BT = torch.tensor([[True, True, True], [True, False, False]])
+    tensors = (numbers(2, 3, 12), numbers(2, 4), valid_BT, numbers(12, 4), numbers(12))
+    assert torch.autograd.gradcheck(lambda *inputs: GRUSequence.apply(*inputs, backwards, aten), tensors)
+
+
+def test_gradient_of_the_attention_gru() -> None:
+    torch.manual_seed(1)
+    valid_BS = torch.tensor([[True, True, True], [True, False, False]])
+    weights = (numbers(5 + 12, 4), numbers(12, 6), numbers(12), numbers(5))
+    tensors = (numbers(2, 3, 12), numbers(2, 4), numbers(2, 3, 5), numbers(2, 3, 6), valid_BS, *weights)
+    assert torch.autograd.gradcheck(lambda *inputs: AttentionGRU.apply(*inputs, aten)[:2], tensors)
+
+
+def test_attention_is_that_of_the_reference() -> None:
+    model = build(FITTING["attention"])
+    state = model.start(BATCH.source_BS, BATCH.lengths_B)
+    inputs_BTG = model.decoder.hoist(model.embedding(BATCH.previous_BT), state.memory)
+    fused = FusedKernel().unroll(model.decoder, inputs_BTG, state)
+    reference = ReferenceKernel().unroll(model.decoder, inputs_BTG, state)
+    torch.testing.assert_close(fused.attention_BXS, reference.attention_BXS, rtol=0, atol=1e-12)
+
+
+@each_backend
+def test_nothing_outlives_the_outputs(allowed: bool) -> None:
+    model = build(FITTING["attention"]).float()
+    state = model.start(BATCH.source_BS, BATCH.lengths_B)
+    inputs_BTG = model.decoder.hoist(model.embedding(BATCH.previous_BT), state.memory)
+    context_BTM = FusedKernel(allowed).unroll(model.decoder, inputs_BTG, state).context_BXM
+    assert context_BTM is not None
+    graph = weakref.ref(context_BTM.grad_fn)
+    assert graph() is not None
+    del context_BTM
+    assert graph() is None
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_not_a_number_is_seen(kind: torch.dtype) -> None:
+    logits_NV, bias_V = torch.randn(2, 40).to(kind), torch.zeros(40)
+    logits_NV[1, 7] = torch.nan
+    loss_N, _ = native.cross_entropy(logits_NV, bias_V, torch.tensor([1, 2]), 0.1)
+    assert loss_N.isnan().tolist() == [False, True]
+    model = build(FITTING["attention"]).to(kind)
+    model.kernel = FusedKernel()
+    nn.init.constant_(model.embedding.weight, torch.nan)
+    assert model(*BATCH).isnan().all()
+
+
+@needs_compiler
+def test_extreme_numbers_are_saturated_not_wrapped() -> None:
+    model = build(FITTING["attention"]).float()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=100)
+    fused, reference = outcome(model, FusedKernel()), outcome(model, ReferenceKernel())
+    torch.testing.assert_close(fused["readout"], reference["readout"], rtol=1e-4, atol=1e-4)
+
+
+def python(code: str, **environment: str) -> str:
+    """What a new interpreter prints; these variables replace those of the environment."""
+    here = str(Path(__file__).parents[2])
+    variables = os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "2"} | environment
+    result = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+NAME = """
+import torch
+from s2s_cli.model.kernels.backend import steps_name
+print(steps_name(torch.float32, torch.device("cpu")))
+"""
+
+
+def test_without_a_compiler_torch_does_it(tmp_path: Path) -> None:
+    assert python(NAME, S2S_CACHE=str(tmp_path), PATH="") == "aten"
+
+
+def test_with_a_failing_compiler_torch_does_it(tmp_path: Path) -> None:
+    assert python(NAME, S2S_CACHE=str(tmp_path), CC="false") == "aten"
+
+
+def test_with_nowhere_to_write_torch_does_it(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert python(NAME, S2S_CACHE=str(file / "cache")) == "aten"
+
+
+def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    assert python(NAME, S2S_CACHE=str(tmp_path), S2S_KERNEL_NATIVE="0") == "aten"
+    assert not list(tmp_path.iterdir())
+
+
+@needs_compiler
+def test_a_library_cut_short_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path))
+    made = library.compiled(library.compiler_flags())
+    content = made.read_bytes()
+    made.write_bytes(content[:1000])
+    again = library.compiled(library.compiler_flags())
+    assert len(again.read_bytes()) == len(content)
+    assert again == library.compiled(library.compiler_flags())
+
+
+@needs_compiler
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")
+def test_threads_are_those_of_torch() -> None:
+    code = """
+import os, sentencepiece, torch
+from s2s_cli.model.kernels import native
+torch.set_num_threads(2)
+torch.randn(1000, 1000) @ torch.randn(1000, 1000)
+torch.randn(10**7).exp_()
+before = len(os.listdir("/proc/self/task"))
+native.cross_entropy(torch.randn(1000, 1000), torch.zeros(1000), torch.zeros(1000, dtype=torch.int64), 0.1)
+print(before, len(os.listdir("/proc/self/task")))
+"""
+    before, after = python(code).split()
+    assert before == after
+
+
+def test_names_and_types() -> None:
+    assert steps_name(torch.float64, CPU) == "aten"
+    assert steps_name(torch.float32, torch.device("cuda")) == "aten"
+    assert steps_name(torch.float32, CPU) == ("native" if library.load() else "aten")
+
+
+def test_keeping_freed_memory_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_freed_memory()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    keep_freed_memory()
