@@ -18,7 +18,6 @@ from torch import nn
 
 from s2s_cli.model.building import build_model
 from s2s_cli.model.kernels import FusedKernel, ReferenceKernel
-from s2s_cli.model.kernels.allocator import keep_freed_memory
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 from s2s_cli.training.cross_entropy import fused_cross_entropy
@@ -40,7 +39,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
-    keep_freed_memory()
     kind = torch.bfloat16 if options.precision == "bf16" else torch.float32
     step = training_step(options, kind)
     for _ in range(3):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -16,7 +15,6 @@ from family import MEMBERS, Example, build, example, section
 from torch import Tensor, nn
 
 from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, library, native
-from s2s_cli.model.kernels.allocator import keep_freed_memory
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import steps_name
 from s2s_cli.model.kernels.gru import GRUSequence
@@ -235,9 +233,3 @@ def test_names_and_types() -> None:
     assert steps_name(torch.float64, CPU) == "aten"
     assert steps_name(torch.float32, torch.device("cuda")) == "aten"
     assert steps_name(torch.float32, CPU) == ("native" if library.load() else "aten")
-
-
-def test_keeping_freed_memory_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_freed_memory()
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    keep_freed_memory()
