@@ -46,6 +46,8 @@ class ModelConfig(Document):
     decoding: schema.Decoding
     max_pieces: Annotated[int, Field(ge=1, le=1_000_000)]
     """Longest source sentence that the model was trained on, in pieces."""
+    int8_bleu_loss: Annotated[float, Field(ge=-100, le=100)] | None = None
+    """BLEU lost on dev by products of 8 bits; `None` where that was not measured."""
 
     @model_validator(mode="after")
     def _bounded(self) -> ModelConfig:

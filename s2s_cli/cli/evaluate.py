@@ -87,7 +87,9 @@ def evaluate(
     max_length_offset: shared.MaxLengthOffset = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
-    precision: shared.Precision = "fp32",
+    workers: shared.Workers = None,
+    precision: shared.Precision = "auto",
+    engine: shared.Engine = "auto",
 ) -> None:
     """Score a model, or given translations.
 
@@ -118,7 +120,14 @@ def evaluate(
         directories = shared.chosen_models(model)
         from s2s_cli.inference.translator import Translator
 
-        translator = Translator.load(directories, device=device, threads=threads, precision=precision)
+        translator = Translator.load(
+            directories,
+            device=device,
+            threads=threads,
+            precision=precision,
+            engine=engine,
+            workers=shared.workers_of(workers, threads),
+        )
         search = shared.adapted(
             translator.options,
             greedy=greedy,
@@ -129,7 +138,8 @@ def evaluate(
             max_length_ratio=max_length_ratio,
             max_length_offset=max_length_offset,
         )
-        results = _score_model(translator, search, directories[0].parent, test, metrics)
+        with translator:
+            results = _score_model(translator, search, directories[0].parent, test, metrics)
     from s2s_cli.evaluation.report import as_json as to_json
     from s2s_cli.evaluation.report import as_text
 

@@ -39,8 +39,32 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", rich_help_panel=_MACHINE, help="Processor threads, by default one per core."),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        rich_help_panel=_MACHINE,
+        show_default=False,
+        help="Processes for input of many lines, one thread each; by default one per core. Few lines have all threads.",
+    ),
+]
 Precision = Annotated[
-    str, typer.Option(metavar="fp32|bf16", rich_help_panel=_MACHINE, help="Number type of the matrix products.")
+    str,
+    typer.Option(
+        metavar="auto|fp32|bf16",
+        rich_help_panel=_MACHINE,
+        help="Number type of the matrix products; `auto` is bf16 where the processor computes it natively.",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|reference|fast|int8",
+        rich_help_panel=_MACHINE,
+        help="What decodes: PyTorch operations, the same fused, or that in 8 bits. `auto` is int8 where the model lost"
+        " nothing by it on its dev set, else fast.",
+    ),
 ]
 
 Beam = Annotated[
@@ -88,6 +112,13 @@ def load(recipe: Path, overrides: list[str] | None) -> Recipe:
 def run_of(recipe: Recipe, run: Path | None) -> Path:
     """The run directory that was named, or the one that the recipe's name stands for."""
     return run or RUNS / recipe.name
+
+
+def workers_of(workers: int | None, threads: int | None) -> int:
+    """The number that was named, or one for each thread or core that may be used."""
+    from s2s_cli.data.workers import usable_cores
+
+    return workers or threads or usable_cores()
 
 
 def chosen_models(models: list[Path] | None) -> list[Path]:

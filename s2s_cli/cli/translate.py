@@ -69,7 +69,9 @@ def translate(
     batch_tokens: shared.BatchTokens = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
-    precision: shared.Precision = "fp32",
+    workers: shared.Workers = None,
+    precision: shared.Precision = "auto",
+    engine: shared.Engine = "auto",
 ) -> None:
     """Translate lines: one out for each one in, in order.
 
@@ -89,7 +91,14 @@ def translate(
     from s2s_cli.inference.translator import Translator
 
     view = AttentionView(attention) if attention else None
-    translator = Translator.load(models, device=device, threads=threads, precision=precision)
+    translator = Translator.load(
+        models,
+        device=device,
+        threads=threads,
+        precision=precision,
+        engine=engine,
+        workers=shared.workers_of(workers, threads),
+    )
     search = shared.adapted(
         translator.options,
         greedy=greedy,
@@ -109,6 +118,6 @@ def translate(
         batch_tokens=batch_tokens,
     )
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
-    with view or nullcontext():
+    with translator, view or nullcontext():
         for source in sources:
             translate_stream(translator, source, sys.stdout.buffer, search, output, view)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from s2s_cli.errors import MachineError
 
@@ -82,26 +82,44 @@ def _exchange(connections: list[Connection], chunks: Iterator[Chunk]) -> Iterato
 @contextmanager
 def _workers(make_work: Callable[[], Callable[[Chunk], Result]], processes: int) -> Iterator[list[Connection]]:
     """Start the workers and end them."""
-    # A forked worker starts at once and has no need of an importable main module.
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
-    connections: list[Connection] = []
-    workers: list[BaseProcess] = []
+    workers: list[Worker] = []
     try:
         for _ in range(processes):
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_serve, args=(make_work, theirs, [*connections, ours]), daemon=True)
-            worker.start()
-            theirs.close()
-            connections.append(ours)
-            workers.append(worker)
-        yield connections
+            workers.append(Worker.start(make_work, workers))
+        yield [worker.connection for worker in workers]
     finally:
-        for connection in connections:
-            connection.close()
-        for worker in workers:
-            worker.terminate()
-            worker.join()
+        stop(workers)
+
+
+class Worker(NamedTuple):
+    """A process, and the pipe by which it is sent chunks and answers each with (result, None) or (None, error)."""
+
+    process: BaseProcess
+    connection: Connection
+
+    @staticmethod
+    def start(make_work: Callable[[], Callable[[Chunk], Result]], others: Sequence[Worker]) -> Worker:
+        """A new process, forked where the system can: it begins at once, and shares the memory that is there.
+
+        others: all workers that this process has; their pipes must not stay open in the new one.
+        """
+        method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+        context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
+        ours, theirs = context.Pipe()
+        connections = [ours, *(worker.connection for worker in others)]
+        process = context.Process(target=_serve, args=(make_work, theirs, connections), daemon=True)
+        process.start()
+        theirs.close()
+        return Worker(process, ours)
+
+
+def stop(workers: Sequence[Worker]) -> None:
+    """End these processes, whatever they are doing."""
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
+        worker.process.terminate()
+        worker.process.join()
 
 
 def _serve(make_work: Callable[[], Callable[[Chunk], Result]], pipe: Connection, others: list[Connection]) -> None:

@@ -13,6 +13,7 @@ from s2s_cli import console
 from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
+from s2s_cli.inference.workers import LinesLost
 
 if TYPE_CHECKING:
     from s2s_cli.inference.attention_view.view import AttentionView
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
 
-FIRST_WINDOW, LARGEST_WINDOW = 64, 2048  # lines
+FIRST_WINDOW, LARGEST_WINDOW, GROWTH = 256, 4096, 4  # lines
 
 
 def translate_stream(
@@ -79,9 +80,12 @@ class _Stream:
     def translate(self, window: list[bytes], writer: LineWriter) -> None:
         """Translate and write one window; with `strict`, up to its first line of invalid UTF-8."""
         texts, fault = self._decode(window)
-        translations = self._translator.translate(
-            texts, self._search, batch_tokens=self._output.batch_tokens, keep_attention=self._view is not None
-        )
+        try:
+            translations = self._translator.translate(
+                texts, self._search, batch_tokens=self._output.batch_tokens, keep_attention=self._view is not None
+            )
+        except LinesLost as lost:
+            raise LinesLost([self.lines + number for number in lost.numbers], self._name) from None
         text = "".join(
             render(line, translation, self._output) for line, translation in enumerate(translations, start=self.lines)
         )
@@ -142,7 +146,7 @@ def _windows(reader: LineReader) -> Iterator[list[bytes]]:
     while window := reader.window(most):
         yield window
         if len(window) == most:
-            most = min(2 * most, LARGEST_WINDOW)
+            most = min(GROWTH * most, LARGEST_WINDOW)
 
 
 def _invalid_line(name: str, number: int, error: UnicodeDecodeError) -> DataError:

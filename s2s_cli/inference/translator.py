@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +16,7 @@ from s2s_cli.inference.alignment import align_words
 from s2s_cli.inference.batching import token_batches
 from s2s_cli.inference.loading import load_ensemble
 from s2s_cli.inference.translation import Candidate, Scored, Translation
+from s2s_cli.inference.workers import JobLost, LinesLost, WorkerPool
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.hypothesis import Hypothesis
@@ -25,6 +27,7 @@ from s2s_cli.text.hygiene import clean_line, one_line
 from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
 CHARACTERS_PER_PIECE = 32  # no tokenizer comes near it on real text, so a line is cut there before anything costly
+LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
 STEP_SCORES = 1 << 24  # most log-probabilities of one step (sentences × beam × vocabulary): 64 MiB
 
 
@@ -35,7 +38,7 @@ class Translator:
     >>> translator.translate(["Où est la gare ?"])[0].text
     'Where is the station?'
 
-    Threads may share a translator: their batches take turns.
+    Threads may share a translator: their calls take turns. Used as a context, or closed, it leaves no worker behind.
     """
 
     def __init__(
@@ -47,17 +50,31 @@ class Translator:
         max_pieces: int = 100,
         batch_tokens: int = 4000,
         device: torch.device | str = "cpu",
+        workers: int = 1,
     ) -> None:
         """Usually made by `load`.
 
         options: the search where a call names none. max_pieces: a longer source is cut there. batch_tokens: most source
-        tokens of a batch, padding included, where a call does not say.
+        tokens of a batch, padding included, where a call does not say. workers: processes that share out the batches of
+        a call that has enough of them, one thread each.
         """
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
         self.max_pieces, self.batch_tokens = max_pieces, batch_tokens
         self.device = torch.device(device)
         self._turn = threading.Lock()
+        self._pool = WorkerPool(self._make_work, workers) if workers > 1 else None
+
+    def __enter__(self) -> Translator:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if self._pool is not None:
+            self._pool.close()
 
     @classmethod
     def load(
@@ -66,18 +83,22 @@ class Translator:
         *,
         device: str = "auto",
         threads: int | None = None,
-        precision: str = "fp32",
+        precision: str = "auto",
+        engine: str = "auto",
+        workers: int = 1,
     ) -> Translator:
         """From a model directory (or a run directory with a model); several make an ensemble.
 
         device: `cpu`, `cuda` or `auto`. threads: processor threads of this process, None for one per core.
-        precision: `fp32` or `bf16`. Raises CheckpointError for a damaged model and for members of an ensemble whose
-        vocabularies differ, UsageError for wrong arguments.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the processor computes it natively. engine: `reference`,
+        `fast`, `int8` or `auto`, see `s2s_cli.model.engine`. workers: processes for long lists of lines, on the CPU.
+        Raises CheckpointError for a damaged model and for members of an ensemble whose vocabularies differ, UsageError
+        for wrong arguments.
         """
         paths = [models] if isinstance(models, str | Path) else list(models)
         if threads is not None:
             torch.set_num_threads(threads)
-        loaded = load_ensemble([Path(path) for path in paths], device=device, precision=precision)
+        loaded = load_ensemble([Path(path) for path in paths], device=device, precision=precision, engine=engine)
         return cls(
             loaded.model,
             loaded.tokenizers,
@@ -85,6 +106,7 @@ class Translator:
             max_pieces=loaded.max_pieces,
             batch_tokens=loaded.batch_tokens,
             device=loaded.device,
+            workers=workers if loaded.device.type == "cpu" else 1,
         )
 
     def translate(
@@ -107,10 +129,9 @@ class Translator:
         sources = self._read(lines, self.tokenizers.source)
         translations = [Translation(source.line, truncated=source.truncated) for source in sources]
         lengths = [len(source.ids) + 1 if source.ids else 0 for source in sources]  # EOS counted
-        tokens = self.batch_tokens if batch_tokens is None else batch_tokens
-        sentences = max(1, STEP_SCORES // (options.beam * self.model.vocabulary))
-        for batch in token_batches(lengths, tokens, sentences):
-            found = self._search([sources[index].ids for index in batch], options)
+        batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
+        jobs = [_Job([sources[index].ids for index in batch], options) for batch in batches]
+        for batch, found in self._search_all(batches, jobs):
             for index, hypotheses in zip(batch, found, strict=True):
                 translations[index] = self._write(sources[index], hypotheses, keep_attention)
         return translations
@@ -150,11 +171,36 @@ class Translator:
             for line, ids, (_, truncated) in zip(lines, encoded, cut, strict=True)
         ]
 
-    def _search(self, sources: list[list[int]], options: SearchOptions) -> list[list[Hypothesis]]:
-        source_BS, source_lengths_B = padded(sources)
-        search = greedy_search if options.beam == 1 else beam_search
-        with self._turn, torch.inference_mode():
-            return search(self.model, source_BS.to(self.device), source_lengths_B.to(self.device), options)
+    def _batches(self, lengths: Sequence[int], options: SearchOptions, tokens: int) -> list[list[int]]:
+        """Indices of lines; with workers, in batches small enough that there are several for each of them."""
+        if self._pool is not None:
+            tokens = min(tokens, max(LEAST_SHARE, sum(lengths) // (4 * self._pool.size)))
+        return list(token_batches(lengths, tokens, max(1, STEP_SCORES // (options.beam * self.model.vocabulary))))
+
+    def _search_all(
+        self, batches: Sequence[list[int]], jobs: Sequence[_Job]
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """Each batch with the hypotheses that its job finds."""
+        with self._turn:
+            if self._pool is None or len(jobs) < self._pool.size:
+                yield from ((batch, self._search(job)) for batch, job in zip(batches, jobs, strict=True))
+                return
+            try:
+                for index, found in self._pool.map(jobs):
+                    yield batches[index], found
+            except JobLost as lost:
+                raise LinesLost([index + 1 for index in batches[lost.index]]) from None
+
+    def _search(self, job: _Job) -> list[list[Hypothesis]]:
+        source_BS, source_lengths_B = padded(job.sources)
+        search = greedy_search if job.options.beam == 1 else beam_search
+        with torch.inference_mode():
+            return search(self.model, source_BS.to(self.device), source_lengths_B.to(self.device), job.options)
+
+    def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
+        """What a worker does. It has one thread: pools of threads would stand in each other's way."""
+        torch.set_num_threads(1)
+        return self._search
 
     def _force(self, pairs: Sequence[tuple[_Line, _Line]]) -> list[float]:
         """log p(target | source) of each pair."""
@@ -184,6 +230,13 @@ class Translator:
             finished=hypothesis.finished,
             attention=attention_TS if keep_attention else None,
         )
+
+
+class _Job(NamedTuple):
+    """Source sentences and what to look for."""
+
+    sources: list[list[int]]
+    options: SearchOptions
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s_cli.search.candidates import Candidates, best_candidates
+from s2s_cli.search.candidates import Candidates, best_continuations
 from s2s_cli.search.history import Turn, hypotheses
 from s2s_cli.search.hypothesis import Hypothesis
 from s2s_cli.search.limits import length_limits
@@ -65,10 +65,9 @@ def beam_search(
         step, state = model.step(beam.symbols_BK, state)
 
         # 2. Extend: the best pieces to go on with.
-        pieces = best_candidates(beam.log_probs_BK, step.log_probs_BKV, first=EOS + 1, count=options.beam)
+        pieces, ended_BJ = best_continuations(beam.log_probs_BK, step, EOS + 1, options.beam, EOS)
 
         # 3. End the hypotheses for which EOS is as good as the pieces kept.
-        ended_BJ = beam.log_probs_BK + step.log_probs_BKV[:, :, EOS]
         ended_BJ = _within_beam(ended_BJ, pieces, options.beam) if length > options.min_length else _nothing(ended_BJ)
 
         # 4. Remember.

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from s2s_cli.search.step_model import Ranks, Step
+
 GROUP = 64  # symbols; of 16 to 256 the fastest on [64, 5, 8000] with a thread of a processor with 512-bit vectors
 
 
@@ -22,6 +24,19 @@ class Candidates(NamedTuple):
     """The hypothesis that is continued."""
     symbols_BC: Tensor
     """The symbol that continues it."""
+
+
+def best_continuations(log_probs_BK: Tensor, step: Step, first: int, count: int, end: int) -> tuple[Candidates, Tensor]:
+    """The `count` best candidates among the symbols from `first` on; and log p of each hypothesis followed by `end`."""
+    if isinstance(step, Ranks):
+        next_log_probs_BKC, symbols_BKC, ends_BK = step.best(first, count, end)
+        sums_BKC = log_probs_BK.unsqueeze(2) + next_log_probs_BKC
+        origins_K1 = torch.arange(log_probs_BK.size(1), device=log_probs_BK.device).unsqueeze(1)
+        every = (sums_BKC, origins_K1.expand_as(sums_BKC), symbols_BKC)
+        candidates = Candidates(*(each.flatten(1) for each in every))
+        return _best(candidates, min(count, candidates.log_probs_BC.size(1))), log_probs_BK + ends_BK
+    log_probs_BKV = step.log_probs_BKV
+    return best_candidates(log_probs_BK, log_probs_BKV, first, count), log_probs_BK + log_probs_BKV[:, :, end]
 
 
 def best_candidates(log_probs_BK: Tensor, next_log_probs_BKV: Tensor, first: int, count: int) -> Candidates:

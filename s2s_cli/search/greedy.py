@@ -9,7 +9,8 @@ from s2s_cli.search.candidates import best_candidates
 from s2s_cli.search.hypothesis import Hypothesis
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.paths import follow_paths
-from s2s_cli.search.step_model import StepModel
+from s2s_cli.search.step_model import Ranks, Step, StepModel
+from s2s_cli.text.tokenizer import EOS
 
 
 def greedy_search(
@@ -19,7 +20,11 @@ def greedy_search(
     return follow_paths(model, source_BS, source_lengths_B, options, _most_probable)
 
 
-def _most_probable(log_probs_BKV: Tensor) -> Tensor:
-    rows_R1V = log_probs_BKV.flatten(0, 1).unsqueeze(1)
-    best = best_candidates(torch.zeros_like(rows_R1V[:, :, 0]), rows_R1V, first=0, count=1)
-    return best.symbols_BC.view(log_probs_BKV.shape[:2])
+def _most_probable(step: Step, first: int) -> tuple[Tensor, Tensor]:
+    if isinstance(step, Ranks):
+        log_probs_BK1, symbols_BK1, _ = step.best(first, count=1, end=EOS)
+        return symbols_BK1.squeeze(2), log_probs_BK1.squeeze(2)
+    rows_R1V = step.log_probs_BKV.flatten(0, 1).unsqueeze(1)
+    best = best_candidates(torch.zeros_like(rows_R1V[:, :, 0]), rows_R1V, first, count=1)
+    shape = step.log_probs_BKV.shape[:2]
+    return best.symbols_BC.view(shape), best.log_probs_BC.view(shape)

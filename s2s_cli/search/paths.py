@@ -15,11 +15,11 @@ from s2s_cli.search.history import Turn, hypotheses
 from s2s_cli.search.hypothesis import Hypothesis
 from s2s_cli.search.limits import length_limits
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.search.step_model import State, StepModel
+from s2s_cli.search.step_model import State, Step, StepModel
 from s2s_cli.text.tokenizer import BOS, EOS
 
-Choose = Callable[[Tensor], Tensor]
-"""From log-probabilities [B, K, V], any part of a vocabulary, to one index into the last dimension for each [B, K]."""
+Choose = Callable[[Step, int], tuple[Tensor, Tensor]]
+"""From a step, and the first symbol that may be chosen, to one symbol [B, K] for each path and its log p [B, K]."""
 
 
 class _Paths(NamedTuple):
@@ -59,8 +59,8 @@ def follow_paths(
 
         # 2. Choose it. The special symbols come first in every vocabulary, and EOS is the last of them.
         first = EOS if length > options.min_length else EOS + 1
-        symbols_BK = first + choose(step.log_probs_BKV[:, :, first:])
-        log_probs_BK = paths.log_probs_BK + step.log_probs_BKV.gather(2, symbols_BK.unsqueeze(2)).squeeze(2)
+        symbols_BK, chosen_BK = choose(step, first)
+        log_probs_BK = paths.log_probs_BK + chosen_BK
 
         # 3. End the paths that chose EOS.
         is_end_BK = symbols_BK == EOS

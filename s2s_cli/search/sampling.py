@@ -10,7 +10,7 @@ from torch import Tensor
 from s2s_cli.search.hypothesis import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.paths import follow_paths
-from s2s_cli.search.step_model import StepModel
+from s2s_cli.search.step_model import Step, StepModel
 
 
 def sample(
@@ -30,12 +30,16 @@ def sample(
     return follow_paths(model, source_BS, source_lengths_B, options, draw, sampling.count)
 
 
-def _draw(log_probs_BKV: Tensor, sampling: SamplingOptions, generator: torch.Generator) -> Tensor:
-    logits_RV = log_probs_BKV.flatten(0, 1) / sampling.temperature
+def _draw(step: Step, first: int, sampling: SamplingOptions, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    log_probs_BKV = step.log_probs_BKV
+    logits_RV = log_probs_BKV[:, :, first:].flatten(0, 1) / sampling.temperature
     if sampling.top_k is None:
-        return _draw_index(logits_RV, generator).view(log_probs_BKV.shape[:2])
-    best_RC, symbols_RC = logits_RV.topk(min(sampling.top_k, logits_RV.size(1)))
-    return symbols_RC.gather(1, _draw_index(best_RC, generator)).view(log_probs_BKV.shape[:2])
+        indices_R1 = _draw_index(logits_RV, generator)
+    else:
+        best_RC, best_indices_RC = logits_RV.topk(min(sampling.top_k, logits_RV.size(1)))
+        indices_R1 = best_indices_RC.gather(1, _draw_index(best_RC, generator))
+    symbols_BK = first + indices_R1.view(log_probs_BKV.shape[:2])
+    return symbols_BK, log_probs_BKV.gather(2, symbols_BK.unsqueeze(2)).squeeze(2)
 
 
 def _draw_index(logits_RV: Tensor, generator: torch.Generator) -> Tensor:

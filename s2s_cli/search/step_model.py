@@ -8,7 +8,7 @@ Shapes: B sentences, S source positions, K open hypotheses of each sentence, V t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -26,6 +26,19 @@ class Step(Protocol):
     @property
     def attention_BKS(self) -> Tensor | None:
         """Weights over the source with which the symbol is predicted; `None` for a model without attention."""
+        ...
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A `Step` that finds the best symbols itself, without writing the others out."""
+
+    def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The C best symbols from `first` on after each hypothesis, best first: log p [B, K, C] and symbol [B, K, C];
+        and log p of the symbol `end`, [B, K].
+
+        C is `count`, or less if there are not so many symbols. To be asked before the next step is made.
+        """
         ...
 
 

@@ -11,11 +11,11 @@ from s2s_cli.data.workers import usable_cores
 from s2s_cli.inference.loading import search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
+from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.patience import Patience
-from s2s_cli.training.precision import choose_device, choose_dtype
 from s2s_cli.training.schedule import Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches
@@ -26,7 +26,7 @@ def build_trainer(recipe: Recipe, prepared: PreparedData) -> Trainer:
     settings = recipe.training
     torch.set_num_threads(settings.threads or usable_cores())
     torch.manual_seed(recipe.seed)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, "training.device")
     tokenizers = prepared.tokenizers
     model = build_model(recipe.model, tokenizers.source.size, tokenizers.target.size, settings.kernel).to(device)
     optimizer = torch.optim.AdamW(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError, ExitCode, MachineError, UsageError
 from s2s_cli.inference import stream
-from s2s_cli.inference.stream import OutputOptions, translate_stream
+from s2s_cli.inference.stream import FIRST_WINDOW, OutputOptions, translate_stream
 from s2s_cli.search.options import SearchOptions
 
 BEAM = SearchOptions(beam=4)
@@ -231,7 +231,7 @@ def test_a_full_disk_is_an_error_of_one_line() -> None:
 
 def test_finished_windows_are_out_at_an_interrupt() -> None:
     def source() -> Iterator[bytes]:
-        yield b"a\n" * 64
+        yield b"a\n" * FIRST_WINDOW
         yield b"b\n"
         raise KeyboardInterrupt
 
@@ -244,7 +244,7 @@ def test_finished_windows_are_out_at_an_interrupt() -> None:
     sink = io.BytesIO()
     with pytest.raises(KeyboardInterrupt):
         translate_stream(copy_translator(), Interrupted(), sink, GREEDY, OutputOptions())  # type: ignore[arg-type]
-    assert sink.getvalue() == b"A\n" * 64
+    assert sink.getvalue() == b"A\n" * FIRST_WINDOW
 
 
 def test_progress_counts_the_bytes_of_a_regular_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

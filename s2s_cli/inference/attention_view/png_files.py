@@ -6,6 +6,7 @@ import io
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from s2s_cli import console
 from s2s_cli.errors import UsageError
@@ -65,7 +66,7 @@ def _picture(heat_map: HeatMap, fonts: list[str]) -> bytes:
     from matplotlib.figure import Figure
 
     T, S = heat_map.weights_TS.shape
-    labels = {"fontfamily": fonts, "parse_math": False}  # "$" is no formula
+    labels: dict[str, Any] = {"fontfamily": fonts, "parse_math": False}  # "$" is no formula
     sides = [min(LONGEST_SIDE, 1.5 + INCHES_A_PIECE * pieces) for pieces in (S, T)]
     figure = Figure(figsize=(sides[0], sides[1]), dpi=DOTS_AN_INCH)
     axes = figure.subplots()

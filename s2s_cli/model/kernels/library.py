@@ -1,4 +1,4 @@
-"""The C library of `native.c`: compiled at first use, for this processor, into a folder of the user's.
+"""The C library of the folder `c`: compiled at first use, for this processor, into a folder of the user's.
 
 Nothing depends on it. Without a compiler, a place to write, or the right to run what was written there, `load` hands
 back nothing and the program goes on with torch's operations.
@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("native.c")
+SOURCES = Path(__file__).with_name("c")
 COMPILER_TIMEOUT = 120.0  # seconds
 
 
@@ -49,7 +49,8 @@ def compiled(flags: list[str]) -> Path:
     Errors: OSError, subprocess.SubprocessError; ValueError if `CC` is not well quoted.
     """
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    made_of = "\0".join([SOURCE.read_text(encoding="utf-8"), *compiler, *flags, processor()])
+    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]"))]
+    made_of = "\0".join([*sources, *compiler, *flags, processor()])
     cache, key = cache_folder(), digest(made_of.encode())
     for path in cache.glob(f"kernels-{key}-*.so"):
         if path.stem.endswith(digest(path.read_bytes())):
@@ -71,11 +72,11 @@ def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
 
     A second runtime would bring threads of its own, and two busy pools on the same cores are many times as slow as one.
     """
-    objects = path.with_suffix(".o")
     undefined = ["-undefined", "dynamic_lookup"] if platform.system() == "Darwin" else []
+    objects = {str(source): str(path.with_suffix(f".{source.stem}.o")) for source in sorted(SOURCES.glob("*.c"))}
     for command in (
-        [*compiler, *flags, "-c", str(SOURCE), "-o", str(objects)],
-        [*compiler, "-shared", *undefined, str(objects), "-o", str(path), "-lm"],
+        *([*compiler, *flags, "-c", source, "-o", made] for source, made in objects.items()),
+        [*compiler, "-shared", *undefined, *objects.values(), "-o", str(path), "-lm"],
     ):
         subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=COMPILER_TIMEOUT)
 

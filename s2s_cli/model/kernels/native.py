@@ -1,4 +1,4 @@
-"""Steps as loops in C, each one pass over its tensors: on CPU, in float32 and bfloat16. See `native.c`."""
+"""Steps as loops in C, each one pass over its tensors: on CPU, in float32 and bfloat16. See `c/training.c`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothin
     rows, symbols = logits_NV.shape
     tensors = (logits_NV, bias_V, targets_N.contiguous(), torch.empty(rows), torch.empty(rows))
     function = getattr(library.load(), f"cross_entropy_{STORAGES[logits_NV.dtype]}")
-    function(_record((rows, symbols), tensors), c_float(smoothing), c_int(torch.get_num_threads()))
+    function(record((rows, symbols), tensors), c_float(smoothing), c_int(torch.get_num_threads()))
     return tensors[3], tensors[4]
 
 
@@ -48,7 +48,7 @@ def _step(name: str, sizes: Sequence[int], run: GRURun | AttentionRun, *gradient
     function = getattr(library.load(), f"{name}_{STORAGES[run[0].dtype]}")
     function.argtypes = [c_void_p] * (1 + len(gradients)) + [c_int64, c_int]
     tensors = [[_rows(tensor) for tensor in group] for group in (run, *gradients)]
-    records = [_record(sizes if group is tensors[0] else (), group) for group in tensors]
+    records = [record(sizes if group is tensors[0] else (), group) for group in tensors]
     threads = torch.get_num_threads()
 
     def step(t: int, _alive: object = tensors) -> None:
@@ -64,7 +64,7 @@ def _rows(tensor: Tensor | None) -> Tensor | None:
     return tensor.contiguous()
 
 
-def _record(sizes: Sequence[int], tensors: Sequence[Tensor | None]) -> Array[c_int64]:
+def record(sizes: Sequence[int], tensors: Sequence[Tensor | None]) -> Array[c_int64]:
     """A struct of the library: the sizes, then a `view` of each tensor."""
     numbers = list(sizes)
     for tensor in tensors:

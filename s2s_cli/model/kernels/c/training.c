@@ -1,20 +1,10 @@
 /* Steps of the fused recurrences, and softmax cross-entropy: the loops between two matrix products, each one pass.
  *
- * What each step computes stands in aten.py; here only how. Memory is laid out by torch and arrives as views; numbers
- * are stored as float32 or bfloat16 and computed as float32. Sentences (or rows) are shared among the threads, and no
- * sum crosses a sentence: results do not depend on the number of threads.
+ * What each step computes stands in aten.py; here only how. Sentences (or rows) are shared among the threads, and no sum
+ * crosses a sentence: results do not depend on the number of threads.
  */
 
-#include <stdint.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* A tensor and its two outermost strides, in elements. The innermost stride is 1. */
-typedef struct {
-    void *data;
-    int64_t outer, inner;
-} view;
+#include "numbers.h"
 
 /* The named tuples of steps.py, field by field, after the sizes of their tensors. */
 typedef struct {
@@ -39,78 +29,6 @@ typedef struct {
     int64_t rows, symbols;
     view logits_NV, bias_V, targets_N, loss_N, likelihood_N;
 } softmax_run;
-
-/* ---- memory ---- */
-
-/* How the numbers of a tensor are stored: a constant, once all is inlined. */
-typedef enum { FLOAT32, BFLOAT16 } storage;
-
-INLINE void *row(view tensor, int64_t outer, int64_t inner, storage kind) {
-    return (char *)tensor.data + (outer * tensor.outer + inner * tensor.inner) * (kind == BFLOAT16 ? 2 : 4);
-}
-
-INLINE int is_set(view flags, int64_t outer, int64_t inner) {
-    return ((const uint8_t *)flags.data)[outer * flags.outer + inner * flags.inner];
-}
-
-INLINE float from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-INLINE uint32_t to_bits(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-INLINE float get(const void *numbers, int64_t i, storage kind) {
-    return kind == BFLOAT16 ? from_bits((uint32_t)((const uint16_t *)numbers)[i] << 16) : ((const float *)numbers)[i];
-}
-
-/* Stores to the nearest number, ties to even. */
-INLINE void put(void *numbers, int64_t i, float value, storage kind) {
-    uint32_t bits = to_bits(value);
-    if (kind == BFLOAT16)
-        ((uint16_t *)numbers)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-    else
-        ((float *)numbers)[i] = value;
-}
-
-/* ---- functions ---- */
-
-/* 2^(x * scale), for a constant scale: the whole power by the exponent's bits, the rest, within +-1/2, by a minimax
- * polynomial. Relative error below 2e-7 where nothing overflows; not-a-number stays so. */
-INLINE float power(float x, float scale) {
-    const float bound = 126.0f / (scale < 0.0f ? -scale : scale);
-    x = x < -bound ? -bound : x;
-    x = x > bound ? bound : x;
-    float shifted = x * scale + 12582912.0f; /* adding 1.5 * 2^23 leaves the whole number in the lowest bits */
-    float rest = x * scale - (shifted - 12582912.0f);
-    float sum = 1.3276470741e-3f;
-    sum = sum * rest + 9.6755419067e-3f;
-    sum = sum * rest + 5.5507132824e-2f;
-    sum = sum * rest + 2.4022119713e-1f;
-    sum = sum * rest + 6.9314696706e-1f;
-    sum = sum * rest + 1.0000000717f;
-    return from_bits(to_bits(sum) + (to_bits(shifted) << 23));
-}
-
-#define LOG2_E 1.44269504f
-
-INLINE float exponential(float x) { return power(x, LOG2_E); }
-
-INLINE float sigmoid(float x) { return 1.0f / (1.0f + power(x, -LOG2_E)); }
-
-INLINE float hyperbolic_tangent(float x) { return 1.0f - 2.0f / (1.0f + power(x, 2.0f * LOG2_E)); }
-
-INLINE float dot(const void *a, const void *b, int64_t size, storage kind) {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < size; i++) sum += get(a, i, kind) * get(b, i, kind);
-    return sum;
-}
 
 /* ---- the gated recurrent unit ---- */
 

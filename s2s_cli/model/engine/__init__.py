@@ -1,0 +1,45 @@
+"""What decodes: the model itself, or an engine that computes the same function faster."""
+
+from __future__ import annotations
+
+import torch
+
+from s2s_cli.errors import UsageError
+from s2s_cli.model.engine.arithmetic import ARITHMETICS
+from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, fits
+from s2s_cli.model.engine.steps import available
+from s2s_cli.model.seq2seq import Seq2Seq
+
+ENGINES = ("auto", "reference", "fast", "int8")
+
+
+def build_engine(
+    name: str, model: Seq2Seq, device: torch.device, dtype: torch.dtype, *, int8_is_harmless: bool = False
+) -> Seq2Seq | AttentionGRUEngine:
+    """What decodes by this model, which is moved, converted and used up.
+
+    name: `reference`, the model itself by torch operations in `dtype`; `fast`, the engine in `dtype`; `int8`, the
+    engine with products of 8 bits (the encoder still in `dtype`); `auto`, the engine where it can be had, in 8 bits if
+    `int8_is_harmless`, else the reference. Raises UsageError for an engine that cannot be had.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"unknown engine `{name}`", hint=f"one of {', '.join(ENGINES)}")
+    obstacle = _obstacle(model, device)
+    if name == "auto":
+        name = "reference" if obstacle else "int8" if int8_is_harmless else "fast"
+    if name == "reference":
+        return model.to(device=device, dtype=dtype)
+    if obstacle:
+        raise UsageError(f"--engine {name} {obstacle}", hint="--engine reference or auto")
+    arithmetic = "int8" if name == "int8" else "bf16" if dtype == torch.bfloat16 else "fp32"
+    with torch.inference_mode():
+        return AttentionGRUEngine(model, ARITHMETICS[arithmetic], encoding=dtype)
+
+
+def _obstacle(model: Seq2Seq, device: torch.device) -> str | None:
+    """Why there is no engine for the model here."""
+    if not fits(model):
+        return "decodes by attention GRUs of one layer with additive attention of one head only; this model is another"
+    if device.type != "cpu":
+        return "runs on the CPU only"
+    return None if available() else "needs a C compiler at its first use, and none was found"

@@ -1,0 +1,120 @@
+"""The number types in which the engine multiplies matrices.
+
+Rows go in as an `Operand` and come out as a `Product`. In int8 every row has a scale of its own, so that no row changes
+the rounding of another, and every output of a weight matrix has one too; sums are exact.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Operand(NamedTuple):
+    """Rows that a product reads, [R, N]. In int8 row r stands for values[r] × scales[r]; else there are no scales."""
+
+    values_RN: Tensor
+    scales_R: Tensor | None
+
+
+class Product(NamedTuple):
+    """Rows times weights, [R, N]. In int8 it stands for values[r, n] × row_scales[r] × column_scales[n]."""
+
+    values_RN: Tensor
+    row_scales_R: Tensor | None = None
+    column_scales_N: Tensor | None = None
+
+    def columns(self, start: int, stop: int) -> Product:
+        scales = self.column_scales_N
+        return Product(self.values_RN[:, start:stop], self.row_scales_R, None if scales is None else scales[start:stop])
+
+    def numbers(self) -> Tensor:
+        """float32 [R, N]."""
+        numbers_RN = self.values_RN.float()
+        if self.row_scales_R is None or self.column_scales_N is None:
+            return numbers_RN
+        return numbers_RN * self.row_scales_R[:, None] * self.column_scales_N
+
+
+Dense = Callable[[Operand], Product]
+
+
+class Arithmetic(ABC):
+    """A number type of matrix products.
+
+    name: that of the functions in `decoding.c`. operands: type of what products read. tables: that of embeddings, keys
+    and encoder states, which no product reads.
+    """
+
+    name: str
+    operands: torch.dtype
+    tables: torch.dtype
+
+    @abstractmethod
+    def room(self, *shape: int) -> Operand:
+        """For rows still to be written; the shape without and with the width of a row."""
+
+    @abstractmethod
+    def dense(self, weight_NK: Tensor) -> Dense:
+        """The product with these weights. Its result is overwritten by the next one."""
+
+
+class Floats(Arithmetic):
+    """Floating-point products, of the same type all through."""
+
+    def __init__(self, name: str, dtype: torch.dtype) -> None:
+        self.name, self.operands, self.tables = name, dtype, dtype
+
+    def room(self, *shape: int) -> Operand:
+        return Operand(torch.empty(shape, dtype=self.operands), None)
+
+    def dense(self, weight_NK: Tensor) -> Dense:
+        weight_KN, buffer = weight_NK.to(self.operands).contiguous().t(), Buffer(len(weight_NK), self.operands)
+
+        def multiply(rows: Operand) -> Product:
+            return Product(torch.mm(rows.values_RN, weight_KN, out=buffer.rows(len(rows.values_RN))))
+
+        return multiply
+
+
+class Int8(Arithmetic):
+    """Whole numbers within ±127 and exact sums of 32 bits, scaled by the row and by the column."""
+
+    name, operands, tables = "int8", torch.int8, torch.bfloat16
+
+    def room(self, *shape: int) -> Operand:
+        return Operand(torch.empty(shape, dtype=self.operands), torch.empty(shape[:-1]))
+
+    def dense(self, weight_NK: Tensor) -> Dense:
+        scales_N = (weight_NK.float().abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+        weight_KN = (weight_NK.float() / scales_N[:, None]).round().to(self.operands).t()
+        buffer = Buffer(len(weight_NK), torch.int32)
+
+        def multiply(rows: Operand) -> Product:
+            sums_RN = torch._int_mm(rows.values_RN, weight_KN, out=buffer.rows(len(rows.values_RN)))
+            return Product(sums_RN, rows.scales_R, scales_N)
+
+        return multiply
+
+
+class Buffer:
+    """Room for a result, used again and again: fresh memory would cost a page fault for every 4 KiB."""
+
+    def __init__(self, width: int, dtype: torch.dtype) -> None:
+        self._room = torch.empty(0, width, dtype=dtype)
+
+    def rows(self, count: int) -> Tensor:
+        if count > len(self._room):
+            self._room = self._room.new_empty(count, self._room.size(1))
+        return self._room[:count]
+
+
+ARITHMETICS: dict[str, Arithmetic] = {
+    "fp32": Floats("float32", torch.float32),
+    "bf16": Floats("bfloat16", torch.bfloat16),
+    "int8": Int8(),
+}

@@ -1,0 +1,139 @@
+"""The decoding engine computes what the model computes, in every number type, whoever else is in the batch."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from family import MEMBERS, build
+
+from s2s_cli.errors import UsageError
+from s2s_cli.model.building import build_model
+from s2s_cli.model.engine import ENGINES, build_engine
+from s2s_cli.model.engine.arithmetic import ARITHMETICS
+from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, EngineState
+from s2s_cli.model.engine.steps import available
+from s2s_cli.recipe import schema
+from s2s_cli.text.tokenizer import BOS, EOS
+
+CPU = torch.device("cpu")
+VOCABULARY = 333  # no multiple of a vector, nor of a group of symbols
+TOLERANCE = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.15}  # of a log-probability
+
+pytestmark = pytest.mark.skipif(not available(), reason="there is no C compiler")
+
+
+def model(**choices: object):
+    """A model of odd widths, with weights as large as trained ones."""
+    torch.manual_seed(3)
+    sizes = {"embedding": 13, "encoder": {"hidden": 11}, "decoder": {"hidden": 37}, "attention": {"size": 19}}
+    return build_model(schema.Model.model_validate(sizes | choices), 50, VOCABULARY).eval()
+
+
+def engine(name: str) -> AttentionGRUEngine:
+    with torch.inference_mode():
+        return AttentionGRUEngine(model(), ARITHMETICS[name], torch.float32)
+
+
+def sources(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(4)
+    rows = [torch.cat([torch.randint(4, 50, (length - 1,)), torch.tensor([EOS])]) for length in lengths]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor(lengths)
+
+
+def follow(decoder, source_BS, lengths_B):
+    """Log-probabilities and attention along a search that splits, reorders, and lets a sentence leave."""
+    B = len(source_BS)
+    state, steps = decoder.start(source_BS, lengths_B), []
+    for previous_BK, origin_BK, kept_b in (
+        (torch.full((B, 1), BOS), torch.zeros(B, 3, dtype=torch.int64), torch.arange(B)),
+        (torch.tensor([[7, 8, 9]] * B), torch.tensor([[2, 0, 0]] * B), torch.arange(B)[B > 1 :]),
+        (torch.tensor([[5, 5, 330]] * (B - (B > 1))), None, None),
+    ):
+        step, state = decoder.step(previous_BK, state)
+        steps.append((step.log_probs_BKV.clone(), step.attention_BKS))
+        if origin_BK is not None:
+            state = state.select(kept_b).reorder(origin_BK[kept_b])
+    return steps
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@torch.inference_mode()
+def test_it_computes_what_the_model_computes(name: str) -> None:
+    batch = sources(9, 4, 6)
+    for expected, found in zip(follow(model(), *batch), follow(engine(name), *batch), strict=True):
+        torch.testing.assert_close(found[0], expected[0], atol=TOLERANCE[name], rtol=0)
+        torch.testing.assert_close(found[1], expected[1], atol=TOLERANCE[name] / 5, rtol=0)
+
+
+@torch.inference_mode()
+def test_in_8_bits_a_row_is_the_same_bit_for_bit_alone_and_in_a_batch() -> None:
+    source_BS, lengths_B = sources(9, 4, 6)
+    decoder = engine("int8")
+    together = follow(decoder, source_BS, lengths_B)
+    alone = follow(decoder, source_BS[1:2, :4], lengths_B[1:2])
+    for step, (log_probs_BKV, attention_BKS) in enumerate(alone):
+        row = 1 if step < 2 else 0  # the first sentence has left
+        assert torch.equal(together[step][0][row], log_probs_BKV[0])
+        assert torch.equal(together[step][1][row][:, :4], attention_BKS[0])
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@pytest.mark.parametrize("count", [1, 5, 70, VOCABULARY])
+@torch.inference_mode()
+def test_the_best_symbols_are_those_of_a_sort(name: str, count: int) -> None:
+    decoder = engine(name)
+    step, _ = decoder.step(torch.full((3, 1), BOS), decoder.start(*sources(9, 4, 6)))
+    log_probs_BKC, symbols_BKC, ends_BK = step.best(EOS + 1, count, EOS)
+    expected = step.log_probs_BKV[:, :, EOS + 1 :].sort(dim=2, descending=True)
+    torch.testing.assert_close(log_probs_BKC, expected.values[:, :, :count], atol=1e-5, rtol=0)
+    torch.testing.assert_close(ends_BK, step.log_probs_BKV[:, :, EOS], atol=1e-5, rtol=0)
+    torch.testing.assert_close(step.log_probs_BKV.gather(2, symbols_BKC), log_probs_BKC, atol=1e-5, rtol=0)
+    assert all(len(set(row)) == len(row) for row in symbols_BKC.flatten(0, 1).tolist())
+
+
+@torch.inference_mode()
+def test_a_state_is_never_changed() -> None:
+    decoder = engine("int8")
+    state = decoder.start(*sources(5, 3))
+    before: EngineState = copy.deepcopy(state)
+    decoder.step(torch.full((2, 1), BOS), state)
+    assert torch.equal(state.state_BKH, before.state_BKH)
+    assert torch.equal(state.operand_BKH, before.operand_BKH)
+
+
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS.keys())
+def test_the_engine_takes_the_members_that_it_knows_and_no_others(member: schema.Model) -> None:
+    known = (
+        member.decoder.context == "attention"
+        and (member.cell, member.layer_norm, member.decoder.layers) == ("gru", False, 1)
+        and (member.attention.score, member.attention.query, member.attention.heads) == ("additive", "previous", 1)
+        and not member.attention.coverage
+    )
+    built = build_engine("auto", build(member), CPU, torch.float32)
+    assert isinstance(built, AttentionGRUEngine) == known
+    if not known:
+        with pytest.raises(UsageError, match="this model is another"):
+            build_engine("fast", build(member), CPU, torch.float32)
+
+
+def test_8_bits_are_chosen_only_where_they_are_harmless() -> None:
+    def chosen(harmless: bool) -> str:
+        built = build_engine("auto", model(), CPU, torch.float32, int8_is_harmless=harmless)
+        assert isinstance(built, AttentionGRUEngine)
+        return built.arithmetic.name
+
+    assert (chosen(True), chosen(False)) == ("int8", "float32")
+    with pytest.raises(UsageError, match="unknown engine `int4`"):
+        build_engine("int4", model(), CPU, torch.float32)
+    assert set(ENGINES) == {"auto", "reference", "fast", "int8"}
+
+
+def test_a_weight_of_zeros_and_a_row_of_zeros_are_no_trouble_in_8_bits() -> None:
+    arithmetic = ARITHMETICS["int8"]
+    rows = arithmetic.room(2, 4)
+    rows.values_RN.zero_()
+    assert rows.scales_R is not None
+    rows.scales_R.zero_()
+    assert torch.equal(arithmetic.dense(torch.zeros(3, 4))(rows).numbers(), torch.zeros(2, 3))
