@@ -76,3 +76,10 @@ class Stopped(UserError):
     def __init__(self, what: str, *, exit_code: ExitCode, hint: str | None = None) -> None:
         super().__init__(what, hint=hint)
         self.exit_code = exit_code
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Python's own error, or one of PyTorch, which must not be imported to tell."""
+    if isinstance(error, RuntimeError):
+        return any(sign in str(error) for sign in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, MemoryError)

@@ -4,6 +4,7 @@ model.safetensors    weights
 config.json          languages, shape of the model, sizes, decoding defaults
 README.md            model card
 manifest.json        sizes and hashes of the others
+shortlist.safetensors  which target symbols go with a source symbol (not every model has it)
 and the tokenizer files, as `s2s_cli.text` writes them
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
-from torch import Tensor
+from torch import Tensor, int32
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.documents import Document, describe_fault, parse_json, to_json
@@ -23,9 +24,9 @@ from s2s_cli.checkpoint.manifest import ManifestWriter, SealedDirectory
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
 from s2s_cli.errors import CheckpointError, MachineError, UserError
 from s2s_cli.recipe import schema
-from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
+from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, CONFIG, CARD, SHORTLIST = "model.safetensors", "config.json", "README.md", "shortlist.safetensors"
 _LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number there: far beyond use, below overflow
 _ATTEMPTS = 5
 
@@ -65,14 +66,21 @@ class ModelFiles:
     weights: dict[str, Tensor]
     config: ModelConfig
     tokenizers: TokenizerPair
+    shortlist: dict[str, Tensor] | None = None
 
 
 def save_model(
-    directory: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], tokenizers: TokenizerPair, card: str
+    directory: Path,
+    weights: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    tokenizers: TokenizerPair,
+    card: str,
+    shortlist: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a model directory, replacing an older one in such a way that a reader finds either, never a mixture.
 
-    config: the content of `config.json`. card: Markdown.
+    config: the content of `config.json`. card: Markdown. shortlist: `candidates`, target symbols for each source
+    symbol, and `frequent`, target symbols that are always among them.
     Raises `MachineError` if it cannot be written, `CheckpointError` if `config` is not in order or if `directory` holds
     something else than a model; what was there before then still is.
     """
@@ -84,6 +92,8 @@ def save_model(
         writer.write(WEIGHTS, encode_tensors(weights))
         writer.write(CONFIG, [to_json(document)])
         writer.write(CARD, [card.encode()])
+        if shortlist is not None:
+            writer.write(SHORTLIST, encode_tensors(shortlist))
         save_tokenizers(tokenizers, temporary)
         writer.seal()
 
@@ -120,7 +130,23 @@ def _load(directory: Path) -> ModelFiles:
         if tokenizer.size != expected:
             fault = f"the {side} tokenizer has {tokenizer.size:,} symbols, the model needs {expected:,}"
             raise CheckpointError(fault, where=directory)
-    return ModelFiles(decode_tensors(contents[WEIGHTS], directory / WEIGHTS), config, tokenizers)
+    shortlist = None
+    if SHORTLIST in contents:
+        shortlist = _checked_shortlist(decode_tensors(contents[SHORTLIST], directory / SHORTLIST), config, directory)
+    return ModelFiles(decode_tensors(contents[WEIGHTS], directory / WEIGHTS), config, tokenizers, shortlist)
+
+
+def _checked_shortlist(tensors: dict[str, Tensor], config: ModelConfig, directory: Path) -> dict[str, Tensor]:
+    """Symbols are used to address memory, so none may lie outside of the vocabulary."""
+    kinds = {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()}
+    fits = kinds == {"candidates": (int32, 2), "frequent": (int32, 1)}
+    if not fits or len(tensors["candidates"]) != config.source_vocabulary:
+        raise CheckpointError("does not hold a shortlist for this model", where=directory / SHORTLIST)
+    if any(((tensor < 0) | (tensor >= config.target_vocabulary)).any() for tensor in tensors.values()):
+        raise CheckpointError("has symbols outside of the target vocabulary", where=directory / SHORTLIST)
+    if not (tensors["frequent"] > EOS).any():
+        raise CheckpointError("leaves nothing to write with", where=directory / SHORTLIST)
+    return tensors
 
 
 def _present(directory: Path) -> Path:

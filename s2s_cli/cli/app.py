@@ -17,7 +17,7 @@ from s2s_cli.cli.help import GroupedCommand
 from s2s_cli.cli.prep import prep
 from s2s_cli.cli.train import train
 from s2s_cli.cli.translate import translate
-from s2s_cli.errors import ExitCode, Stopped, UserError
+from s2s_cli.errors import ExitCode, Stopped, UserError, is_lack_of_memory
 
 
 def main() -> None:
@@ -71,18 +71,11 @@ def told(error: BaseException) -> tuple[str, int]:
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             return f"error: {place}{error.strerror or error}", ExitCode.MACHINE
-        case _ if _is_lack_of_memory(error):
+        case _ if is_lack_of_memory(error):
             return "error: not enough memory (a smaller batch needs less: batch_tokens)", ExitCode.MACHINE
         case _:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
             return f"error: the program is at fault: {what} (`s2s --debug ...` shows where)", ExitCode.MACHINE
-
-
-def _is_lack_of_memory(error: BaseException) -> bool:
-    """Python's own error, or one of PyTorch, which must not be imported to tell."""
-    if isinstance(error, RuntimeError):
-        return any(sign in str(error) for sign in ("out of memory", "can't allocate memory", "not enough memory"))
-    return isinstance(error, MemoryError)
 
 
 def _raise_terminated(number: int, frame: object) -> None:

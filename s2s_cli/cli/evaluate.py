@@ -90,6 +90,7 @@ def evaluate(
     workers: shared.Workers = None,
     precision: shared.Precision = "auto",
     engine: shared.Engine = "auto",
+    shortlist: shared.Shortlist = False,
 ) -> None:
     """Score a model, or given translations.
 
@@ -126,6 +127,7 @@ def evaluate(
             threads=threads,
             precision=precision,
             engine=engine,
+            shortlist=shortlist,
             workers=shared.workers_of(workers, threads),
         )
         search = shared.adapted(

@@ -102,6 +102,16 @@ BatchTokens = Annotated[
 ]
 
 
+Shortlist = Annotated[
+    bool,
+    typer.Option(
+        "--shortlist",
+        rich_help_panel=_MACHINE,
+        help="Write only pieces that went with those of the source in training: faster still, rarely another word.",
+    ),
+]
+
+
 def load(recipe: Path, overrides: list[str] | None) -> Recipe:
     """The recipe with its overrides."""
     from s2s_cli.recipe import load_recipe

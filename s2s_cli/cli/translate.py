@@ -72,6 +72,7 @@ def translate(
     workers: shared.Workers = None,
     precision: shared.Precision = "auto",
     engine: shared.Engine = "auto",
+    shortlist: shared.Shortlist = False,
 ) -> None:
     """Translate lines: one out for each one in, in order.
 
@@ -97,6 +98,7 @@ def translate(
         threads=threads,
         precision=precision,
         engine=engine,
+        shortlist=shortlist,
         workers=shared.workers_of(workers, threads),
     )
     search = shared.adapted(

@@ -13,6 +13,7 @@ from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.model_path import model_directory
 from s2s_cli.model.building import build_model
 from s2s_cli.model.engine import build_engine
+from s2s_cli.model.engine.shortlist import Shortlist
 from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
@@ -36,7 +37,7 @@ class LoadedModel:
     device: torch.device
 
 
-def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine: str) -> LoadedModel:
+def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine: str, shortlist: bool) -> LoadedModel:
     """One model, or the ensemble of several with the same vocabularies; the first one's settings hold for all."""
     if not paths:
         raise UsageError("no model was given")
@@ -45,6 +46,7 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
     directories = [model_directory(path) for path in paths]
     files = [load_model_files(directory) for directory in directories]
     _require_same_vocabularies(directories, files)
+    symbols = _shortlist(directories[0], files[0]) if shortlist else None
     models = [
         build_engine(
             engine,
@@ -52,6 +54,7 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
             target,
             dtype,
             int8_is_harmless=is_harmless(each.config.int8_bleu_loss),
+            shortlist=symbols,
         )
         for directory, each in zip(directories, files, strict=True)
     ]
@@ -92,6 +95,12 @@ def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:
     except RuntimeError as error:
         raise CheckpointError("the weights do not fit the model that config.json describes", where=directory) from error
     return model
+
+
+def _shortlist(directory: Path, files: ModelFiles) -> Shortlist:
+    if files.shortlist is None:
+        raise UsageError("the model has no shortlist", where=directory, hint="leave --shortlist out")
+    return Shortlist(files.shortlist["candidates"].long(), files.shortlist["frequent"].long())
 
 
 def _require_same_vocabularies(directories: Sequence[Path], files: Sequence[ModelFiles]) -> None:

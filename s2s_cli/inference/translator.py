@@ -85,20 +85,23 @@ class Translator:
         threads: int | None = None,
         precision: str = "auto",
         engine: str = "auto",
+        shortlist: bool = False,
         workers: int = 1,
     ) -> Translator:
         """From a model directory (or a run directory with a model); several make an ensemble.
 
         device: `cpu`, `cuda` or `auto`. threads: processor threads of this process, None for one per core.
         precision: `fp32`, `bf16`, or `auto`: bf16 where the processor computes it natively. engine: `reference`,
-        `fast`, `int8` or `auto`, see `s2s_cli.model.engine`. workers: processes for long lists of lines, on the CPU.
-        Raises CheckpointError for a damaged model and for members of an ensemble whose vocabularies differ, UsageError
-        for wrong arguments.
+        `fast`, `int8` or `auto`, see `s2s_cli.model.engine`. shortlist: write only symbols that go with those of the
+        source. workers: processes for long lists of lines, on the CPU. Raises CheckpointError for a damaged model and
+        for members of an ensemble whose vocabularies differ, UsageError for wrong arguments.
         """
         paths = [models] if isinstance(models, str | Path) else list(models)
         if threads is not None:
             torch.set_num_threads(threads)
-        loaded = load_ensemble([Path(path) for path in paths], device=device, precision=precision, engine=engine)
+        loaded = load_ensemble(
+            [Path(path) for path in paths], device=device, precision=precision, engine=engine, shortlist=shortlist
+        )
         return cls(
             loaded.model,
             loaded.tokenizers,

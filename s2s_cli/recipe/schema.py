@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""Numbers of a model are bounded, so that a hostile `config.json` costs little. So recipes are, too."""
+Layers = Annotated[int, Field(ge=1, le=100)]
 
 
 class Section(BaseModel):
@@ -60,7 +63,7 @@ class Corpus(Section):
 class Cleaning(Section):
     """Filters of the training pairs. A pair is dropped whole; each rule is counted in the report."""
 
-    max_pieces: Positive = 100
+    max_pieces: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Longest side, in pieces of its tokenizer."""
     max_length_ratio: PositiveFloat | None = 4.0
     """Longest side over shortest side, in pieces; short pairs (under 10 pieces) are exempt. `null`: no such rule."""
@@ -90,7 +93,7 @@ class SideTokenizer(Section):
     kind: Literal["sentencepiece", "character", "word"] | None = None
     model: Literal["unigram", "bpe"] | None = None
     vocabulary: Positive | None = None
-    character_coverage: Annotated[float, Field(gt=0.9, le=1.0)] | None = None
+    character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] | None = None
 
 
 class Tokenizer(Section):
@@ -98,11 +101,11 @@ class Tokenizer(Section):
     """`sentencepiece` for real work, `character` and `word` for teaching, labels and spelling."""
     model: Literal["unigram", "bpe"] = "unigram"
     """SentencePiece's algorithm."""
-    vocabulary: Annotated[int, Field(ge=8)] = 8000
+    vocabulary: Annotated[int, Field(ge=8, le=4_000_000)] = 8000
     """Largest number of pieces, the four special symbols included."""
     joint: bool = True
     """One vocabulary for both sides, or one for each."""
-    character_coverage: Annotated[float, Field(gt=0.9, le=1.0)] = 1.0
+    character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] = 1.0
     """Share of characters that get a piece; 0.9995 suits Chinese and Japanese."""
     sample: Positive = 2_000_000
     """Most lines (of a uniform sample, never over 24 MiB of text) that the tokenizer is trained on."""
@@ -118,9 +121,9 @@ class Tokenizer(Section):
 
 
 class Encoder(Section):
-    hidden: Positive = 256
+    hidden: Width = 256
     """Width of one direction's state."""
-    layers: Positive = 1
+    layers: Layers = 1
     bidirectional: bool = True
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
@@ -131,9 +134,9 @@ class Encoder(Section):
 
 
 class Decoder(Section):
-    hidden: Positive = 512
+    hidden: Width = 512
     """Width of the state s_t."""
-    layers: Positive = 1
+    layers: Layers = 1
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
     context: Literal["initial", "every_step", "attention"] = "attention"
@@ -145,13 +148,13 @@ class Decoder(Section):
 class Attention(Section):
     score: Literal["additive", "dot", "scaled_dot", "general"] = "additive"
     """e_{t,j} = a(s, h_j)."""
-    size: Positive = 512
+    size: Width = 512
     """Width A of the projected queries and keys (`additive`; the others follow the states)."""
     query: Literal["previous", "current"] = "previous"
     """s_{t-1} (Bahdanau et al. 2015), or s_t with an attentional layer (Luong et al. 2015)."""
     input_feeding: bool = True
     """With `query: current`: the attentional vector enters the next step (Luong et al. 2015, section 3.3)."""
-    heads: Positive = 1
+    heads: Width = 1
     """Independent attentions, each over its share of the width."""
     coverage: bool = False
     """The score also sees how much attention each position had so far (Tu et al. 2016)."""
@@ -169,7 +172,7 @@ class Dropout(Section):
 
 class Model(Section):
     cell: Literal["gru", "lstm", "rnn"] = "gru"
-    embedding: Positive = 256
+    embedding: Width = 256
     encoder: Encoder = Encoder()
     decoder: Decoder = Decoder()
     attention: Attention = Attention()
@@ -236,7 +239,7 @@ class Training(Section):
     updates: Positive | None = None
     """Most updates. `null`: no such limit."""
     learning_rate: PositiveFloat = 1e-3
-    schedule: Literal["constant", "inverse_sqrt", "plateau"] = "inverse_sqrt"
+    schedule: Literal["constant", "inverse_sqrt", "linear", "plateau"] = "inverse_sqrt"
     """After the warm-up: constant, falling with the square root of the update, or reduced when dev stops improving."""
     warmup: Annotated[int, Field(ge=0)] = 500
     """Updates over which the learning rate rises from zero."""
@@ -256,8 +259,8 @@ class Training(Section):
     kernel: Literal["auto", "reference", "fused"] = "auto"
     """The recurrence: plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Positive | None = None
-    """Processor threads. `null`: one per core."""
+    threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    """Processor threads. `null`: one per core, shared by the processes of a machine."""
     averaging: Averaging = Averaging()
     keep_checkpoints: Positive = 3
     """Newest checkpoints kept, besides the best."""
@@ -279,23 +282,23 @@ class Validation(Section):
 
 
 class Decoding(Section):
-    beam: Positive = 5
+    beam: Annotated[int, Field(ge=1, le=1_000)] = 5
     normalization: Literal["wu", "average", "none"] = "wu"
     """How hypotheses of unlike length compare: the penalty of Wu et al. 2016, the mean per token, or the plain sum."""
-    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    length_penalty: Annotated[float, Field(ge=0.0, le=1_000.0)] = 1.0
     """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
-    min_length: Annotated[int, Field(ge=0)] = 0
+    min_length: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Least number of target pieces."""
-    max_length_ratio: PositiveFloat = 2.0
+    max_length_ratio: Annotated[float, Field(gt=0.0, le=1_000.0)] = 2.0
     """Most target pieces for each source piece ..."""
-    max_length_offset: Annotated[int, Field(ge=0)] = 10
+    max_length_offset: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     """... plus so many."""
-    batch_tokens: Positive = 4000
+    batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4000
     """Most source tokens of a decoding batch, padding included."""
 
 
 class Recipe(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
     """Name of the run; its directory is `runs/<name>`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     languages: Languages

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import sys
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
 
+from s2s_cli.data.batches import BatchOrder
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.data.workers import usable_cores
 from s2s_cli.inference.loading import search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
+from s2s_cli.model.engine import build_engine
 from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.patience import Patience
+from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
+from s2s_cli.training.random_streams import part_streams
 from s2s_cli.training.schedule import Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches
 
 
-def build_trainer(recipe: Recipe, prepared: PreparedData) -> Trainer:
-    """A trainer at update 0; a pure function of the recipe's seed."""
+def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = ALONE) -> Trainer:
+    """A trainer at update 0; a pure function of the recipe's seed and of the group."""
     settings = recipe.training
-    torch.set_num_threads(settings.threads or usable_cores())
+    torch.set_num_threads(settings.threads or max(1, usable_cores() // group.local_size))
     torch.manual_seed(recipe.seed)
-    device = choose_device(settings.device, "training.device")
+    device = own_device(choose_device(settings.device, "training.device"), group)
     tokenizers = prepared.tokenizers
     model = build_model(recipe.model, tokenizers.source.size, tokenizers.target.size, settings.kernel).to(device)
     optimizer = torch.optim.AdamW(
@@ -37,6 +43,7 @@ def build_trainer(recipe: Recipe, prepared: PreparedData) -> Trainer:
         fused=True,
     )
     averaging = settings.averaging
+    part_streams(group)  # after the weights, which are the same in all processes
     return Trainer(
         model,
         optimizer,
@@ -46,32 +53,73 @@ def build_trainer(recipe: Recipe, prepared: PreparedData) -> Trainer:
             settings.warmup,
             settings.decay_factor,
             settings.decay_patience,
+            expected_updates(recipe, prepared) if settings.schedule == "linear" else 1,
         ),
         Patience(recipe.validation.patience),
         MovingAverage(model, averaging.decay) if averaging.method == "ema" else None,
         dtype=choose_dtype(settings.precision, device),
         smoothing=settings.label_smoothing,
         clip_norm=settings.clip_norm,
+        group=group,
     )
 
 
-def build_validator(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> Validator:
-    """The dev set, ready to be measured."""
+def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
+    """The batches of all epochs; a pure function of the recipe's seed and the data."""
+    return BatchOrder(
+        prepared.train.source_lengths,
+        prepared.train.target_lengths,
+        batch_tokens=recipe.training.batch_tokens,
+        batch_sentences=recipe.training.batch_sentences,
+        seed=recipe.seed,
+    )
+
+
+def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:
+    """Updates until the limits of the recipe; all epochs are taken to have as many batches as the first."""
+    settings = recipe.training
+    an_epoch = -(-sum(1 for _ in build_order(recipe, prepared).epoch(0)) // settings.accumulate)
+    return min(settings.updates or sys.maxsize, settings.epochs * an_epoch)
+
+
+def build_validator(recipe: Recipe, prepared: PreparedData) -> Validator:
+    """The dev set, ready to measure models on."""
     sources, references = prepared.dev_texts()
     most = recipe.validation.max_pairs
-    translator = Translator(
-        model,
-        prepared.tokenizers,
-        options=replace(search_options(recipe.decoding), beam=recipe.validation.beam),
-        max_pieces=recipe.data.cleaning.max_pieces,
-        batch_tokens=recipe.decoding.batch_tokens,
-        device=next(model.parameters()).device,
-    )
+
+    def translator_of(model: Seq2Seq) -> Translator:
+        beam, precision = recipe.validation.beam, recipe.training.precision
+        return build_translator(recipe, prepared, model, engine="auto", precision=precision, beam=beam)
+
     return Validator(
         data=prepared.dev,
         batches=dev_batches(prepared.dev, recipe.training.batch_tokens),
         sources=sources[:most],
         references=references[:most],
-        translator=translator,
+        translator_of=translator_of,
         language=recipe.languages.target,
+    )
+
+
+def build_translator(
+    recipe: Recipe,
+    prepared: PreparedData,
+    model: Seq2Seq,
+    *,
+    engine: str,
+    precision: str,
+    beam: int | None = None,
+    int8_is_harmless: bool = False,
+) -> Translator:
+    """A translator by a copy of the model, with the recipe's decoding. The other arguments as of `build_engine`."""
+    device = next(model.parameters()).device
+    dtype = choose_dtype(precision, device)
+    decoder = build_engine(engine, deepcopy(model).eval(), device, dtype, int8_is_harmless=int8_is_harmless)
+    return Translator(
+        decoder,
+        prepared.tokenizers,
+        options=replace(search_options(recipe.decoding), beam=beam or recipe.decoding.beam),
+        max_pieces=recipe.data.cleaning.max_pieces,
+        batch_tokens=recipe.decoding.batch_tokens,
+        device=device,
     )

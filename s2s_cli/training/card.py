@@ -13,13 +13,16 @@ from s2s_cli.training.trainer import Trainer
 IN_A_CELL = str.maketrans({"|": r"\|"})
 """Even in code, a bar would begin the next cell of a table."""
 
+AS_TEXT = str.maketrans({sign: f"\\{sign}" for sign in "\\`*<>&[]|!"})
+"""Names are shown as they are: neither as Markdown nor as HTML."""
+
 
 def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores: Mapping[str, Sequence[Score]]) -> str:
     """Languages, data, sizes, scores with their signatures, and the recipe, in Markdown."""
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    tokenizers, position = prepared.tokenizers, trainer.position
+    tokenizers, position, languages = prepared.tokenizers, trainer.position, recipe.languages
     rows = [
-        f"| {name} | {score.name} | {score.value:.2f} | `{score.signature.translate(IN_A_CELL)}` |"
+        f"| {name.translate(AS_TEXT)} | {score.name} | {score.value:.2f} | `{score.signature.translate(IN_A_CELL)}` |"
         for name, results in scores.items()
         for score in results
     ]
@@ -27,7 +30,7 @@ def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores:
         [
             f"# {recipe.name}",
             "",
-            f"Translates {recipe.languages.source} into {recipe.languages.target}:"
+            f"Translates {languages.source.translate(AS_TEXT)} into {languages.target.translate(AS_TEXT)}:"
             " `s2s translate --model <this directory> < input.txt`.",
             "",
             f"- {parameters:,} parameters; {tokenizers.source.size:,} source and"

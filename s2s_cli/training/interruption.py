@@ -19,10 +19,14 @@ class Abandoned(Exception):
 
 
 class StopRequest:
-    """Whether, and by which exit code, the program was asked to stop."""
+    """Whether, and by which exit code, the program was asked to stop.
 
-    def __init__(self) -> None:
+    tells: whether it lets the user know that the signal has come.
+    """
+
+    def __init__(self, tells: bool = True) -> None:
         self.exit_code: ExitCode | None = None
+        self._tells = tells
         self._abandons = False
 
     def __bool__(self) -> bool:
@@ -45,16 +49,17 @@ class StopRequest:
         if self:
             os._exit(code)  # the checkpoint on disk is whole; nothing else needs care
         self.exit_code = code
-        with suppress(OSError):
-            os.write(2, NOTICE)  # a plain write: the signal may have come in the middle of a print
+        if self._tells:
+            with suppress(OSError):
+                os.write(2, NOTICE)  # a plain write: the signal may have come in the middle of a print
         if self._abandons:
             raise Abandoned
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(*, tells: bool = True) -> Iterator[StopRequest]:
     """While inside, the first signal only sets the request."""
-    request = StopRequest()
+    request = StopRequest(tells)
     previous = {number: signal.signal(number, request.receive) for number in EXIT_CODES}
     try:
         yield request

@@ -6,13 +6,30 @@ import time
 from dataclasses import dataclass
 from types import TracebackType
 
+import torch
+
 from s2s_cli import console
+from s2s_cli.model.kernels import FusedKernel
+from s2s_cli.model.kernels.backend import steps_name
 from s2s_cli.training.metrics_log import MetricsLog
-from s2s_cli.training.trainer import Position, Update
+from s2s_cli.training.trainer import Position, Trainer, Update
 from s2s_cli.training.validation import Figures
 
 LOG_EVERY = 50
 """Updates between two lines of the log."""
+
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}
+
+
+def machinery(trainer: Trainer) -> str:
+    """What the model is trained with, in words."""
+    kernel = "reference kernel"
+    if isinstance(trainer.model.kernel, FusedKernel):
+        kernel = f"fused kernel, {steps_name(trainer.dtype, trainer.device)} steps"
+    threads = torch.get_num_threads()
+    place = f"{threads} thread{'s' * (threads > 1)}" if trainer.device.type == "cpu" else "GPU"
+    processes = f", {trainer.group.size} processes" if trainer.group.size > 1 else ""
+    return f"{kernel}, {PRECISIONS[trainer.dtype]}, {place}{processes}"
 
 
 @dataclass
@@ -105,3 +122,19 @@ class TrainingReport:
             + (", the best so far" if improved else "")
         )
         self.began += seconds
+
+
+class NoReport:
+    """What a process that does not lead its group tells: nothing."""
+
+    def __enter__(self) -> NoReport:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, position: Position, update: Update, pairs: int, *, last: bool) -> None: ...
+
+    def validation(self, position: Position, figures: Figures, improved: bool, seconds: float) -> None: ...
+
+
+Report = TrainingReport | NoReport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,43 +15,55 @@ import numpy as np
 from s2s_cli import atomic, console
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.data.batches import BatchOrder, collate
-from s2s_cli.data.preparation import PreparedData, prepare
-from s2s_cli.errors import Stopped
+from s2s_cli.checkpoint.snapshot import Snapshot
+from s2s_cli.data.batches import collate
+from s2s_cli.data.preparation import PreparedData, open_prepared, prepare
+from s2s_cli.errors import ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.building import build_trainer, build_validator
+from s2s_cli.training.building import build_order, build_trainer, build_validator
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, is_exported
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
 from s2s_cli.training.metrics_log import MetricsLog
-from s2s_cli.training.reporting import TrainingReport, Window
+from s2s_cli.training.process_group import ALONE, ProcessGroup
+from s2s_cli.training.reporting import NoReport, Report, TrainingReport, Window, machinery
 from s2s_cli.training.trainer import Trainer
-from s2s_cli.training.validation import MERITS, Validator, weights_of
+from s2s_cli.training.validation import MERITS, Figures, Validator, weights_of
 
 
-def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> None:
+def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGroup = ALONE) -> None:
     """Bring the run to its end, from wherever it stands.
 
-    recipe_dir: the folder that relative paths of the recipe start from. Raises `Stopped` after SIGINT or SIGTERM, when
-    everything is saved, and the errors of its parts.
+    recipe_dir: the folder that relative paths of the recipe start from. group: the processes that all call this; the
+    first one alone writes and says something. Raises `Stopped` after SIGINT or SIGTERM, when everything is saved, and
+    the errors of its parts.
     """
-    with run.lock():
-        tell_changes(recipe, run)
-        session = Session(recipe, run, prepare(recipe, recipe_dir, run.root))
+    with run.lock() if group.leads else nullcontext():
+        prepared = group.once(lambda: _prepare(recipe, recipe_dir, run)) or open_prepared(run.root)
+        session = Session(recipe, run, prepared, group)
         session.resume()
-        atomic.replace_file(run.recipe, dump_recipe(recipe).encode())
+        group.once(lambda: atomic.replace_file(run.recipe, dump_recipe(recipe).encode()))
         session.run()
 
 
-class Session:
-    """One process's share of a run."""
+def _prepare(recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> PreparedData:
+    tell_changes(recipe, run)
+    return prepare(recipe, recipe_dir, run.root)
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, prepared: PreparedData) -> None:
-        self.recipe, self.run_directory, self.prepared = recipe, run, prepared
+
+class Session:
+    """One process's share of a run.
+
+    All processes of the group keep the same books, so that each knows what is due; what has to be done but once, the
+    first one does, and what only it can know, it tells the others.
+    """
+
+    def __init__(self, recipe: Recipe, run: RunDirectory, prepared: PreparedData, group: ProcessGroup) -> None:
+        self.recipe, self.run_directory, self.prepared, self.group = recipe, run, prepared, group
         self.basis = Basis.of(recipe, prepared)
-        self.trainer: Trainer = build_trainer(recipe, prepared)
-        self.validator: Validator = build_validator(recipe, prepared, self.trainer.model)
+        self.trainer: Trainer = build_trainer(recipe, prepared, group)
+        self.validator: Validator = build_validator(recipe, prepared)
         averaging = recipe.training.averaging
         self.manager = CheckpointManager(
             run.checkpoints,
@@ -61,41 +74,52 @@ class Session:
         self.saved: int | None = None  # the update of the newest sound checkpoint
         self.window = Window()
         self.log = MetricsLog(run.metrics)
-        self.order = BatchOrder(
-            prepared.train.source_lengths,
-            prepared.train.target_lengths,
-            batch_tokens=recipe.training.batch_tokens,
-            batch_sentences=recipe.training.batch_sentences,
-            seed=recipe.seed,
-        )
+        self.order = build_order(recipe, prepared)
 
     def resume(self) -> None:
         """Go to where the newest checkpoint stands, if there is one."""
-        if (snapshot := self.manager.load_latest()) is None:
+        if (snapshot := self._newest()) is None:
             return
         same_order = self.basis.carries(Basis(**snapshot.scalars["basis"]), self.run_directory)
         self.trainer.restore(snapshot)
         self.window = Window(**snapshot.scalars["window"])
         self.saved = snapshot.step
         if not same_order:
-            console.warn("the order of batches changed: the epoch begins anew")
+            self.group.once(lambda: console.warn("the order of batches changed: the epoch begins anew"))
             self.trainer.position.batch = 0
+
+    def _newest(self) -> Snapshot | None:
+        """The newest sound checkpoint, which the first process finds."""
+        snapshot = self.group.once(self.manager.load_latest)
+        step = self.group.from_first(None if snapshot is None else snapshot.step)
+        return snapshot if snapshot or step is None else self.manager.load(int(step))
 
     def run(self) -> None:
         """Train to the end, export."""
         position = self.trainer.position
-        validated = position.validated == position.update
-        if self.finished and validated:
-            console.say(f"{self.recipe.name}: training is finished, {self.standing()}")
-            if is_exported(self.recipe, self.run_directory, self.prepared, self.manager):
-                console.say(f"the model is in {self.run_directory.model}")
-                return
-        else:
-            self.log.forget_after(position.update, "validation" if validated else "train")
-            began = "training from" if self.saved is None else "resuming at"
-            console.say(f"{self.recipe.name}: {began} {self.standing()}")
-            with stop_requests() as stop:
+        if not self.finished or position.validated != position.update:
+            means = machinery(self.trainer)  # here, for `once` may have more threads
+            self.group.once(lambda: self._begin(means))
+            with stop_requests(tells=self.group.leads) as stop:
                 self.train_on(stop)
+            self.group.once(self._export)
+        else:
+            self.group.once(self._export_if_missing)
+
+    def _begin(self, means: str) -> None:
+        position = self.trainer.position
+        self.log.forget_after(position.update, "validation" if position.validated == position.update else "train")
+        began = "training from" if self.saved is None else "resuming at"
+        console.say(f"{self.recipe.name}: {began} {self.standing()}; {means}")
+
+    def _export_if_missing(self) -> None:
+        console.say(f"{self.recipe.name}: training is finished, {self.standing()}")
+        if is_exported(self.recipe, self.run_directory, self.prepared, self.manager):
+            console.say(f"the model is in {self.run_directory.model}")
+        else:
+            self._export()
+
+    def _export(self) -> None:
         export(self.recipe, self.run_directory, self.prepared, self.trainer, self.manager, self.log)
 
     @property
@@ -134,8 +158,8 @@ class Session:
                     self.validate(report, stop)
                 elif self.save_due:
                     self.save()
-                if stop:
-                    self._leave(stop)
+                if exit_code := self.group.greatest(stop.exit_code or 0):
+                    self._leave(ExitCode(exit_code))
                 if self.finished:
                     return
                 self._update(*next(updates), report)
@@ -151,33 +175,42 @@ class Session:
                 following = list(islice(batches, size))
                 yield group, not following
 
-    def _update(self, pairs: list[np.ndarray], ends_epoch: bool, report: TrainingReport) -> None:
+    def _update(self, pairs: list[np.ndarray], ends_epoch: bool, report: Report) -> None:
         position = self.trainer.position
-        update = self.trainer.update([collate(self.prepared.train, indices) for indices in pairs])
+        shares = [self.group.share(indices) for indices in pairs]
+        update = self.trainer.update([collate(self.prepared.train, share) for share in shares])
         if ends_epoch:
             position.end_epoch()
         report.update(position, update, sum(map(len, pairs)), last=self.finished)
 
-    def validate(self, report: TrainingReport, stop: StopRequest) -> None:
+    def validate(self, report: Report, stop: StopRequest) -> None:
         """Measure, judge, report, save; or do nothing if asked to stop meanwhile: then it stays due."""
         trainer, position, began = self.trainer, self.trainer.position, time.perf_counter()
-        try:
-            with weights_of(trainer.model, trainer.averaged_weights()), stop.abandoning():
-                figures = self.validator.measure(trainer.model, trainer.autocast())
-        except Abandoned:
+        figures = self.group.once(lambda: self._measure(stop))
+        merit = self.group.from_first(figures and MERITS[self.recipe.validation.metric](figures))
+        if merit is None:
             return
-        merit = MERITS[self.recipe.validation.metric](figures)
         improved = trainer.patience.judge(merit, position.update)
         trainer.schedule.after_validation(improved)
         position.validated = position.update
-        report.validation(position, figures, improved, time.perf_counter() - began)
+        if figures:
+            report.validation(position, figures, improved, time.perf_counter() - began)
         self.save(merit, best=improved)  # after the report: what a checkpoint has seen must stand in the log
+
+    def _measure(self, stop: StopRequest) -> Figures | None:
+        """Figures of the model as it would be exported; None if asked to stop meanwhile."""
+        trainer = self.trainer
+        try:
+            with weights_of(trainer.model, trainer.averaged_weights()), stop.abandoning():
+                return self.validator.measure(trainer.model, trainer.autocast())
+        except Abandoned:
+            return None
 
     def save(self, score: float | None = None, *, best: bool = False) -> None:
         """Write a checkpoint of this moment."""
         snapshot = self.trainer.snapshot(score)
         snapshot.scalars |= {"window": asdict(self.window), "basis": asdict(self.basis)}
-        self.manager.save(snapshot, best=best)
+        self.group.once(lambda: self.manager.save(snapshot, best=best))
         self.saved = snapshot.step
 
     def standing(self) -> str:
@@ -186,18 +219,19 @@ class Session:
         epoch = position.epochs_begun if self.finished else position.epoch + 1
         return f"update {position.update:,}, epoch {epoch}"
 
-    def _report(self) -> TrainingReport:
+    def _report(self) -> Report:
+        if not self.group.leads:
+            return NoReport()
         position, pairs = self.trainer.position, len(self.prepared.train)
         done = pairs * position.epoch + sum(map(len, islice(self.order.epoch(position.epoch), position.batch)))
         total = pairs * self.recipe.training.epochs
         return TrainingReport(self.recipe.name, done, total, self.log, self.window)
 
-    def _leave(self, stop: StopRequest) -> NoReturn:
+    def _leave(self, exit_code: ExitCode) -> NoReturn:
         if self.saved != self.trainer.position.update:
             self.save()
-        assert stop.exit_code is not None
         raise Stopped(
             f"stopped after {self.standing()}; everything is saved in {self.run_directory.root}",
-            exit_code=stop.exit_code,
+            exit_code=exit_code,
             hint="the same command goes on from there",
         )

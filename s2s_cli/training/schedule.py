@@ -1,16 +1,24 @@
-"""Learning-rate schedules: a linear warm-up, then one of three courses."""
+"""Learning-rate schedules: a linear warm-up, then one of four courses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-Course = Callable[[int, int], float]
+Course = Callable[[int, int, int], float]
+"""From an update, the last one of the warm-up, and the last one of all, to the share of the peak."""
+
+
+def _linear(update: int, warmup: int, last: int) -> float:
+    """To nothing at the end (Devlin et al. 2019, appendix A.2); a run that goes on beyond it creeps on."""
+    return max(1, last + 1 - update) / max(1, last + 1 - max(warmup, 1))
+
 
 COURSES: dict[str, Course] = {
-    "constant": lambda update, warmup: 1.0,
-    "inverse_sqrt": lambda update, warmup: (max(warmup, 1) / update) ** 0.5,  # Vaswani et al. 2017, section 5.3
-    "plateau": lambda update, warmup: 1.0,  # reduced by `after_validation`
+    "constant": lambda update, warmup, last: 1.0,
+    "inverse_sqrt": lambda update, warmup, last: (max(warmup, 1) / update) ** 0.5,  # Vaswani et al. 2017, section 5.3
+    "linear": _linear,
+    "plateau": lambda update, warmup, last: 1.0,  # reduced by `after_validation`
 }
 
 
@@ -19,7 +27,8 @@ class Schedule:
     """The learning rate of each update, counted from 1.
 
     peak: the rate at the end of the warm-up. For `plateau`, after `decay_patience` validations without progress the
-    rate is multiplied by `decay_factor`. `scale` and `stale` are its whole state.
+    rate is multiplied by `decay_factor`. last: the number of updates of the whole run, as far as it can be known.
+    `scale` and `stale` are its whole state.
     """
 
     peak: float
@@ -27,6 +36,7 @@ class Schedule:
     warmup: int
     decay_factor: float = 0.7
     decay_patience: int = 1
+    last: int = 1
     scale: float = field(default=1.0)
     stale: int = field(default=0)
 
@@ -34,7 +44,7 @@ class Schedule:
         """The learning rate of this update."""
         if update < self.warmup:
             return self.peak * self.scale * update / self.warmup
-        return self.peak * self.scale * COURSES[self.course](update, self.warmup)
+        return self.peak * self.scale * COURSES[self.course](update, self.warmup, self.last)
 
     def after_validation(self, improved: bool) -> None:
         """Learn how a validation went."""

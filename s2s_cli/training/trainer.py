@@ -15,8 +15,11 @@ from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.gradients import add_gradients
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.patience import Patience
+from s2s_cli.training.process_group import ALONE, ProcessGroup
+from s2s_cli.training.random_streams import restore_streams, stream_states
 from s2s_cli.training.schedule import Schedule
 
 MOST_SKIPPED = 20
@@ -62,7 +65,11 @@ class Update(NamedTuple):
 
 
 class Trainer:
-    """Model, optimiser, schedule, average and position; `snapshot` and `restore` carry all of it."""
+    """Model, optimiser, schedule, average and position; `snapshot` and `restore` carry all of it.
+
+    All processes of a group have the same, except for their random numbers: they call the same methods in the same
+    order, each with its share of the batches.
+    """
 
     def __init__(
         self,
@@ -75,10 +82,13 @@ class Trainer:
         dtype: torch.dtype,
         smoothing: float,
         clip_norm: float | None,
+        group: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.patience, self.average = patience, average
         self.dtype, self.smoothing, self.clip_norm = dtype, smoothing, clip_norm
+        self.group = group
+        self.parameters = list(model.parameters())
         self.position = Position()
 
     @property
@@ -86,15 +96,13 @@ class Trainer:
         return next(self.model.parameters()).device
 
     def update(self, batches: Sequence[Batch]) -> Update:
-        """One update from the summed gradients of some batches."""
+        """One update from the summed gradients of some batches; any of them may be empty, if others have its pairs."""
         self.model.train()
         nll, tokens = 0.0, 0
         for batch in batches:
-            with self.autocast():
-                loss = sequence_loss(self.model, batch.to(self.device), self.smoothing)
-            loss.smoothed.backward()
-            nll += loss.nll.item()
-            tokens += loss.tokens
+            for part_nll, part_tokens in add_gradients(self.parameters, self._backward, batch):
+                nll, tokens = nll + part_nll, tokens + part_tokens
+        nll, tokens = self.group.sum_gradients(self.parameters, nll, tokens)
         gradient_norm = self._mean_gradient(tokens)
         rate = self._apply(gradient_norm)
         self.optimizer.zero_grad(set_to_none=True)
@@ -105,12 +113,18 @@ class Trainer:
         """Matrix products in the chosen number type."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
+    def _backward(self, batch: Batch) -> tuple[float, int]:
+        """Sum the gradients over the tokens of a batch; its −log p and the number of tokens."""
+        with self.autocast():
+            loss = sequence_loss(self.model, batch.to(self.device), self.smoothing)
+        loss.smoothed.backward()
+        return loss.nll.item(), loss.tokens
+
     def _mean_gradient(self, tokens: int) -> float:
         """Turn summed gradients into those of the mean loss per token, clipped; their norm before clipping."""
-        parameters = list(self.model.parameters())
-        torch._foreach_div_([parameter.grad for parameter in parameters if parameter.grad is not None], tokens)
+        torch._foreach_div_([parameter.grad for parameter in self.parameters if parameter.grad is not None], tokens)
         most = float("inf") if self.clip_norm is None else self.clip_norm
-        return torch.nn.utils.clip_grad_norm_(parameters, most).item()
+        return torch.nn.utils.clip_grad_norm_(self.parameters, most).item()
 
     def _apply(self, gradient_norm: float) -> float:
         """Let the optimiser make its step, unless the gradient is broken; the learning rate used."""
@@ -140,14 +154,11 @@ class Trainer:
 
     def snapshot(self, score: float | None = None) -> Snapshot:
         """Everything needed to go on bit for bit. The tensors are those of the trainer: save them before it goes on."""
-        generators = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state()
         return Snapshot(
             step=self.position.update,
             weights=dict(self.model.state_dict()),
             optimizer=self._optimizer_tensors(),
-            random=generators,
+            random=stream_states(self.device, self.group),
             scalars={
                 "position": asdict(self.position),
                 "schedule": self.schedule.state(),
@@ -165,9 +176,7 @@ class Trainer:
         for name, tensor in snapshot.optimizer.items():
             key, _, parameter = name.partition("/")
             self.optimizer.state[parameters[parameter]][key] = tensor.to(self.device, copy=True)
-        torch.set_rng_state(snapshot.random["cpu"])
-        if "cuda" in snapshot.random and self.device.type == "cuda":
-            torch.cuda.set_rng_state(snapshot.random["cuda"])
+        restore_streams(snapshot.random, self.device, self.group)
         self.position = Position(**snapshot.scalars["position"])
         self.schedule.restore(snapshot.scalars["schedule"])
         self.patience.restore(snapshot.scalars["patience"])

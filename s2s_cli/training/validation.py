@@ -45,14 +45,15 @@ MERITS: dict[str, Callable[[Figures], float]] = {
 class Validator:
     """The dev set and how to measure a model on it.
 
-    batches: indices of dev pairs. sources, references: texts of the pairs to decode. language: that of the target.
+    batches: indices of dev pairs. sources, references: texts of the pairs to decode. translator_of: makes a translator
+    of the model as it is. language: that of the target.
     """
 
     data: ParallelData
     batches: list[np.ndarray]
     sources: list[str]
     references: list[str]
-    translator: Translator
+    translator_of: Callable[[Seq2Seq], Translator]
     language: str
 
     def measure(self, model: Seq2Seq, autocast: torch.autocast) -> Figures:
@@ -60,7 +61,7 @@ class Validator:
         model.eval()
         with autocast:
             loss = self._loss(model)
-            translations = self.translator.translate(self.sources)
+        translations = self.translator_of(model).translate(self.sources)
         texts = [translation.text for translation in translations]
         bleu, chrf = score(texts, [self.references], ["bleu", "chrf"], self.language)
         return Figures(loss, bleu.value, chrf.value)

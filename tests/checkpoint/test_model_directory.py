@@ -190,7 +190,7 @@ def change(*path: str, to: object) -> bytes:
         (change("source_vocabulary", to="6"), "source_vocabulary"),
         (change("source_vocabulary", to=10**12), "source_vocabulary"),
         (change("max_pieces", to=0), "max_pieces"),
-        (change("model", "embedding", to=10**12), "model.embedding is greater than 65,536"),
+        (change("model", "embedding", to=10**12), "model.embedding"),
         (change("model", "embedding", to=-1), "model.embedding"),
         (change("model", "encoder", "layers", to=10**400), "model.encoder.layers"),
         (change("model", "cell", to="__import__('os')"), "model.cell"),

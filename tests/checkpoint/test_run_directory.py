@@ -86,7 +86,9 @@ def test_orphaned_workers_do_not_keep_the_lock(tmp_path, tools):
     worker = int.from_bytes(os.read(reading, 8), "little")
     kill(trainer)
     with run.lock():
+        holder = (run.root / "lock").read_text()
         os.kill(worker, 0)  # still there
+    assert holder.startswith(f"process {os.getpid()} ")
     os.kill(worker, signal.SIGKILL)
     os.close(reading), os.close(writing)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from s2s_cli.checkpoint.run_directory import RunDirectory
@@ -73,9 +74,11 @@ def train_here(recipe: Path, run: Path, *overrides: str) -> None:
     train(load_recipe(recipe, overrides), recipe.parent, RunDirectory(run))
 
 
-def start_training(recipe: Path, run: Path, *overrides: str) -> subprocess.Popen[str]:
-    """`s2s train` as a process of its own."""
-    options = [word for override in overrides for word in ("--set", override)]
+def start_training(
+    recipe: Path, run: Path, *overrides: str, dry: bool = False, before: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
+    """`s2s train` as a process of its own, which calls `before` first of all."""
+    options = [word for override in overrides for word in ("--set", override)] + ["--dry-run"] * dry
     return subprocess.Popen(
         [sys.executable, "-m", "s2s_cli", "train", str(recipe), "--run", str(run), *options],
         cwd=ROOT,
@@ -83,6 +86,7 @@ def start_training(recipe: Path, run: Path, *overrides: str) -> subprocess.Popen
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=before,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import time
@@ -12,7 +13,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from digits import assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
+from digits import ROOT, assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.manager import CheckpointManager
@@ -143,6 +144,29 @@ def test_a_second_signal_while_saving_leaves_at_once_and_the_old_checkpoint_is_w
     snapshot = CheckpointManager(run / "checkpoints", keep=1).load_latest()
     assert snapshot is not None
     assert snapshot.step == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: !!python/object/apply:os.system ['touch executed']",
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"{b}: &{b} [{f'*{a}, ' * 9}]\n" for a, b in ["ab", "bc", "cd"]),
+        "a: " + "[" * 5_000 + "]" * 5_000,
+        "a: " + "{a: " * 5_000 + "}" * 5_000,
+    ],
+    ids=["tag", "aliases", "lists", "mappings"],
+)
+def test_a_hostile_recipe_costs_little_and_does_nothing(text: str, tmp_path: Path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text, encoding="utf-8")
+    bound = (60, 60)  # seconds of a processor: importing torch takes most of what is needed
+    process = start_training(recipe, tmp_path / "run", before=lambda: resource.setrlimit(resource.RLIMIT_CPU, bound))
+    code, messages = finish(process)
+    assert code == ExitCode.USAGE
+    assert re.fullmatch(rf"error: {recipe}:1: [^\n]{{,300}}\n", messages)
+    assert sorted(os.listdir(tmp_path)) == ["recipe.yaml"]
+    assert not (ROOT / "executed").exists()
 
 
 def test_a_second_trainer_fails_at_once_and_names_the_first(recipe: Path, copy: Path):

@@ -13,6 +13,7 @@ from s2s_cli.model.building import build_model
 from s2s_cli.model.engine import ENGINES, build_engine
 from s2s_cli.model.engine.arithmetic import ARITHMETICS
 from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, EngineState
+from s2s_cli.model.engine.shortlist import Shortlist
 from s2s_cli.model.engine.steps import available
 from s2s_cli.recipe import schema
 from s2s_cli.text.tokenizer import BOS, EOS
@@ -34,6 +35,13 @@ def model(**choices: object):
 def engine(name: str) -> AttentionGRUEngine:
     with torch.inference_mode():
         return AttentionGRUEngine(model(), ARITHMETICS[name], torch.float32)
+
+
+def shortlisted(name: str, symbols: list[int]) -> AttentionGRUEngine:
+    """With the same shortlist for all sources."""
+    shortlist = Shortlist(torch.tensor([symbols[:5]] * 50), torch.tensor(symbols[5:]))
+    with torch.inference_mode():
+        return AttentionGRUEngine(model(), ARITHMETICS[name], torch.float32, shortlist)
 
 
 def sources(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,3 +145,38 @@ def test_a_weight_of_zeros_and_a_row_of_zeros_are_no_trouble_in_8_bits() -> None
     assert rows.scales_R is not None
     rows.scales_R.zero_()
     assert torch.equal(arithmetic.dense(torch.zeros(3, 4))(rows).numbers(), torch.zeros(2, 3))
+
+
+SHORT = [4, 17, 200, 332, 3, 55, 56, 57, 300]
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@torch.inference_mode()
+def test_a_shortlist_shares_the_probability_among_its_symbols(name: str) -> None:
+    previous_B1, batch = torch.full((3, 1), BOS), sources(9, 4, 6)
+    whole, short = engine(name), shortlisted(name, SHORT)
+    expected = whole.step(previous_B1, whole.start(*batch))[0].log_probs_BKV
+    step, _ = short.step(previous_B1, short.start(*batch))
+    symbols, others = sorted(SHORT), [symbol for symbol in range(VOCABULARY) if symbol not in SHORT]
+    torch.testing.assert_close(step.log_probs_BKV[..., symbols], expected[..., symbols].log_softmax(dim=2))
+    assert (step.log_probs_BKV[..., others] == -torch.inf).all()
+
+    log_probs_BKC, symbols_BKC, ends_BK = step.best(EOS + 1, 4, EOS)
+    best = step.log_probs_BKV[..., EOS + 1 :].topk(4)
+    assert torch.equal(symbols_BKC, best.indices + EOS + 1)
+    torch.testing.assert_close(log_probs_BKC, best.values)
+    torch.testing.assert_close(ends_BK, step.log_probs_BKV[..., EOS])
+
+
+def test_a_shortlist_is_that_of_the_source_symbols_of_the_batch() -> None:
+    candidates_VC = torch.tensor([[0, 3], [5, 6], [9, 8], [9, 1]])
+    shortlist = Shortlist(candidates_VC, torch.tensor([7, 8]))
+    assert shortlist.symbols(torch.tensor([[1, 1], [1, 2]])).tolist() == [3, 5, 6, 7, 8, 9]
+    assert shortlist.symbols(torch.tensor([[0]])).tolist() == [3, 7, 8]
+
+
+def test_only_an_engine_can_have_a_shortlist() -> None:
+    with pytest.raises(UsageError, match="--shortlist needs an engine"):
+        build_engine(
+            "reference", model(), CPU, torch.float32, shortlist=Shortlist(torch.zeros(50, 1), torch.tensor([7]))
+        )

@@ -8,9 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from tiny import tiny_trainer
 
+from s2s_cli.model.kernels import ReferenceKernel, library
 from s2s_cli.training.metrics_log import MetricsLog
-from s2s_cli.training.reporting import LOG_EVERY, TrainingReport, Window
+from s2s_cli.training.process_group import ProcessGroup
+from s2s_cli.training.reporting import LOG_EVERY, TrainingReport, Window, machinery
 from s2s_cli.training.trainer import Position, Update
 
 UPDATES = [Update(nll=0.1 * number, tokens=number, gradient_norm=1.0, learning_rate=0.5) for number in range(1, 131)]
@@ -65,3 +68,15 @@ def test_a_window_of_skipped_updates_alone_has_no_loss(tmp_path: Path):
     broken = Update(nll=math.nan, tokens=7, gradient_norm=math.nan, learning_rate=0.5)
     report_on(log, [broken], 0, 1, Window())
     assert lines_of(log)[0]["loss"] is None
+
+
+def test_it_is_told_what_the_model_is_trained_with(monkeypatch: pytest.MonkeyPatch):
+    trainer = tiny_trainer()
+    monkeypatch.setenv("S2S_KERNEL_NATIVE", "0")
+    library.load.cache_clear()
+    assert machinery(trainer) == "fused kernel, aten steps, fp32, 1 thread"
+    library.load.cache_clear()
+    trainer.model.kernel = ReferenceKernel()
+    trainer.group = ProcessGroup()
+    trainer.group.size = 2
+    assert machinery(trainer) == "reference kernel, fp32, 1 thread, 2 processes"

@@ -1,6 +1,8 @@
-"""Learning rates: warm-up, the three courses, and that two numbers are the whole state."""
+"""Learning rates: warm-up, the four courses, and that two numbers are the whole state."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,17 @@ def test_inverse_square_root_halves_when_updates_quadruple(warmup: int, factor: 
     schedule = Schedule(0.5, "inverse_sqrt", warmup)
     update = max(warmup, 1) * factor
     assert schedule.rate(4 * update) == pytest.approx(schedule.rate(update) / 2)
+
+
+@given(warmups, st.integers(1, 100))
+def test_linear_falls_by_equal_steps_until_the_last_update(warmup: int, length: int):
+    start = max(warmup, 1)
+    schedule = Schedule(0.5, "linear", warmup, last=start + length)
+    rates = [schedule.rate(update) for update in range(start, start + length + 1)]
+    steps = [before - after for before, after in pairwise(rates)]
+    assert rates[0] == pytest.approx(0.5)
+    assert steps == pytest.approx([0.5 / (length + 1)] * length)
+    assert schedule.rate(start + length + 50) == rates[-1]  # a run that was made longer
 
 
 def test_plateau_is_reduced_each_time_that_patience_runs_out():

@@ -30,13 +30,13 @@ def data(tmp_path_factory) -> ParallelData:
     return ParallelData.open(directory)
 
 
-def validator_of(model, data: ParallelData, batch_tokens: int = 40) -> Validator:
+def validator_of(data: ParallelData, batch_tokens: int = 40) -> Validator:
     return Validator(
         data=data,
         batches=dev_batches(data, batch_tokens),
         sources=[LETTERS.decode(source) for source, _ in PAIRS],
         references=[LETTERS.decode(target) for _, target in PAIRS],
-        translator=Translator(model, TokenizerPair(LETTERS, LETTERS), batch_tokens=50),
+        translator_of=lambda model: Translator(model, TokenizerPair(LETTERS, LETTERS), batch_tokens=50),
         language="en",
     )
 
@@ -52,7 +52,7 @@ def test_the_loss_is_that_of_all_pairs_together(data: ParallelData, batch_tokens
     model = tiny_model(dropout=0.4).eval()
     expected = sequence_loss(model, batch_of(PAIRS), 0.0)
     model.train()
-    found = validator_of(model, data, batch_tokens).measure(model, tiny_trainer().autocast())
+    found = validator_of(data, batch_tokens).measure(model, tiny_trainer().autocast())
     assert found.loss == pytest.approx(expected.nll.item() / expected.tokens, rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(found.loss))
     assert 0 <= found.bleu <= 100
@@ -61,7 +61,7 @@ def test_the_loss_is_that_of_all_pairs_together(data: ParallelData, batch_tokens
 
 def test_measuring_twice_finds_the_same_and_draws_no_random_number(data: ParallelData):
     trainer = tiny_trainer(dropout=0.4)
-    validator = validator_of(trainer.model, data)
+    validator = validator_of(data)
     before = torch.get_rng_state()
     first = validator.measure(trainer.model, trainer.autocast())
     assert validator.measure(trainer.model, trainer.autocast()) == first
@@ -77,7 +77,7 @@ def test_training_goes_on_after_a_validation_as_if_there_had_been_none(data: Par
     for batch in random_batches(8):
         trainer.update([batch])
         with weights_of(trainer.model, trainer.averaged_weights()):
-            validator_of(trainer.model, data).measure(trainer.model, trainer.autocast())
+            validator_of(data).measure(trainer.model, trainer.autocast())
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, undisturbed.model.state_dict()[name])
 

@@ -7,6 +7,7 @@ import torch
 from s2s_cli.errors import UsageError
 from s2s_cli.model.engine.arithmetic import ARITHMETICS
 from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, fits
+from s2s_cli.model.engine.shortlist import Shortlist
 from s2s_cli.model.engine.steps import available
 from s2s_cli.model.seq2seq import Seq2Seq
 
@@ -14,13 +15,20 @@ ENGINES = ("auto", "reference", "fast", "int8")
 
 
 def build_engine(
-    name: str, model: Seq2Seq, device: torch.device, dtype: torch.dtype, *, int8_is_harmless: bool = False
+    name: str,
+    model: Seq2Seq,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    int8_is_harmless: bool = False,
+    shortlist: Shortlist | None = None,
 ) -> Seq2Seq | AttentionGRUEngine:
     """What decodes by this model, which is moved, converted and used up.
 
     name: `reference`, the model itself by torch operations in `dtype`; `fast`, the engine in `dtype`; `int8`, the
     engine with products of 8 bits (the encoder still in `dtype`); `auto`, the engine where it can be had, in 8 bits if
-    `int8_is_harmless`, else the reference. Raises UsageError for an engine that cannot be had.
+    `int8_is_harmless`, else the reference. shortlist: symbols to write with; an engine can have one. Raises UsageError
+    for an engine that cannot be had.
     """
     if name not in ENGINES:
         raise UsageError(f"unknown engine `{name}`", hint=f"one of {', '.join(ENGINES)}")
@@ -28,12 +36,19 @@ def build_engine(
     if name == "auto":
         name = "reference" if obstacle else "int8" if int8_is_harmless else "fast"
     if name == "reference":
+        if shortlist is not None:
+            raise UsageError(f"--shortlist needs an engine, and this one {obstacle or 'is the reference'}")
         return model.to(device=device, dtype=dtype)
     if obstacle:
         raise UsageError(f"--engine {name} {obstacle}", hint="--engine reference or auto")
     arithmetic = "int8" if name == "int8" else "bf16" if dtype == torch.bfloat16 else "fp32"
     with torch.inference_mode():
-        return AttentionGRUEngine(model, ARITHMETICS[arithmetic], encoding=dtype)
+        return AttentionGRUEngine(model, ARITHMETICS[arithmetic], dtype, shortlist)
+
+
+def engine_fits(model: Seq2Seq, device: torch.device) -> bool:
+    """Whether there is an engine for the model here."""
+    return _obstacle(model, device) is None
 
 
 def _obstacle(model: Seq2Seq, device: torch.device) -> str | None:

@@ -7,7 +7,6 @@ the rounding of another, and every output of a weight matrix has one too; sums a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -40,7 +39,16 @@ class Product(NamedTuple):
         return numbers_RN * self.row_scales_R[:, None] * self.column_scales_N
 
 
-Dense = Callable[[Operand], Product]
+class Dense(ABC):
+    """The weights of a product, [N, K]."""
+
+    @abstractmethod
+    def __call__(self, rows: Operand) -> Product:
+        """Multiply. The result is overwritten by the next one."""
+
+    @abstractmethod
+    def select(self, outputs_N: Tensor) -> Dense:
+        """The product that has these outputs alone, in this order."""
 
 
 class Arithmetic(ABC):
@@ -60,7 +68,7 @@ class Arithmetic(ABC):
 
     @abstractmethod
     def dense(self, weight_NK: Tensor) -> Dense:
-        """The product with these weights. Its result is overwritten by the next one."""
+        """The product with these weights."""
 
 
 class Floats(Arithmetic):
@@ -73,12 +81,19 @@ class Floats(Arithmetic):
         return Operand(torch.empty(shape, dtype=self.operands), None)
 
     def dense(self, weight_NK: Tensor) -> Dense:
-        weight_KN, buffer = weight_NK.to(self.operands).contiguous().t(), Buffer(len(weight_NK), self.operands)
+        return FloatDense(weight_NK.to(self.operands).contiguous())
 
-        def multiply(rows: Operand) -> Product:
-            return Product(torch.mm(rows.values_RN, weight_KN, out=buffer.rows(len(rows.values_RN))))
 
-        return multiply
+class FloatDense(Dense):
+    def __init__(self, weight_NK: Tensor) -> None:
+        self.weight_NK = weight_NK
+        self.buffer = Buffer(len(weight_NK), weight_NK.dtype)
+
+    def __call__(self, rows: Operand) -> Product:
+        return Product(torch.mm(rows.values_RN, self.weight_NK.t(), out=self.buffer.rows(len(rows.values_RN))))
+
+    def select(self, outputs_N: Tensor) -> Dense:
+        return FloatDense(self.weight_NK[outputs_N])
 
 
 class Int8(Arithmetic):
@@ -91,14 +106,21 @@ class Int8(Arithmetic):
 
     def dense(self, weight_NK: Tensor) -> Dense:
         scales_N = (weight_NK.float().abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-        weight_KN = (weight_NK.float() / scales_N[:, None]).round().to(self.operands).t()
-        buffer = Buffer(len(weight_NK), torch.int32)
+        return Int8Dense((weight_NK.float() / scales_N[:, None]).round().to(self.operands), scales_N)
 
-        def multiply(rows: Operand) -> Product:
-            sums_RN = torch._int_mm(rows.values_RN, weight_KN, out=buffer.rows(len(rows.values_RN)))
-            return Product(sums_RN, rows.scales_R, scales_N)
 
-        return multiply
+class Int8Dense(Dense):
+    def __init__(self, weight_NK: Tensor, scales_N: Tensor) -> None:
+        self.weight_NK, self.scales_N = weight_NK, scales_N
+        self.buffer = Buffer(len(weight_NK), torch.int32)
+
+    def __call__(self, rows: Operand) -> Product:
+        sums_RN = self.buffer.rows(len(rows.values_RN))
+        torch._int_mm(rows.values_RN, self.weight_NK.t(), out=sums_RN)
+        return Product(sums_RN, rows.scales_R, self.scales_N)
+
+    def select(self, outputs_N: Tensor) -> Dense:
+        return Int8Dense(self.weight_NK[outputs_N], self.scales_N[outputs_N])
 
 
 class Buffer:

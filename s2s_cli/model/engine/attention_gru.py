@@ -12,26 +12,37 @@ memory, D readout, V symbols.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.attention import AdditiveScore
 from s2s_cli.model.decoder import AttentionDecoder, PreviousOutput
-from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
+from s2s_cli.model.engine.arithmetic import Arithmetic, Dense, Operand, Product
+from s2s_cli.model.engine.shortlist import Shortlist
 from s2s_cli.model.engine.steps import run_step
 from s2s_cli.model.kernels.fused import fits_attention, fits_cell
 from s2s_cli.model.readout import Readout
 from s2s_cli.model.seq2seq import Seq2Seq
 
 
+class Output(NamedTuple):
+    """From readouts to logits: of all symbols, or of some (symbols_N, rising; the others are not written)."""
+
+    weights: Dense
+    bias_N: Tensor
+    symbols_N: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Sources:
-    """The encoded sentences of a batch: they stay in place, whoever leaves."""
+    """The encoded sentences of a batch: they stay in place, whoever leaves. output: the symbols to write them with."""
 
     keys_BSA: Tensor
     memory_BSM: Tensor
     lengths_B: Tensor
+    output: Output
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,9 @@ class EngineState:
 class AttentionGRUEngine:
     """Decodes by a model that `fits`; its weights are copied, its encoder is used as it is."""
 
-    def __init__(self, model: Seq2Seq, arithmetic: Arithmetic, encoding: torch.dtype) -> None:
+    def __init__(
+        self, model: Seq2Seq, arithmetic: Arithmetic, encoding: torch.dtype, shortlist: Shortlist | None = None
+    ) -> None:
         """encoding: the number type in which source sentences are read. `model` is changed to it, and is used up."""
         decoder, readout = model.decoder, model.readout
         assert isinstance(decoder, AttentionDecoder) and isinstance(readout, Readout)
@@ -73,12 +86,13 @@ class AttentionGRUEngine:
         self.from_state = arithmetic.dense(torch.cat([score.query.weight, recurrent.weight]))
         self.from_context = arithmetic.dense(torch.cat([decoder.context.weight, readout.context.weight]))
         self.to_readout = arithmetic.dense(readout.output.weight)
-        self.to_logits = arithmetic.dense(model.output.weight)
+        self.output = Output(arithmetic.dense(model.output.weight), model.output.bias.float().clone())
+        self.shortlist = shortlist
         embedded_VE = model.embedding.get_parameter("weight")
         self.gate_table_VG = _table(embedded_VE, previous.dense.weight, previous.dense.bias, arithmetic)
         self.readout_table_VD = _table(embedded_VE, readout.embedding.weight, None, arithmetic)
         self.gate_bias_G, self.energy_A = recurrent.bias.float().clone(), score.energy.float().clone()
-        self.readout_bias_D, self.logit_bias_V = readout.output.bias.float().clone(), model.output.bias.float().clone()
+        self.readout_bias_D = readout.output.bias.float().clone()
         self.model = model.to(encoding)
 
     def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> EngineState:
@@ -86,7 +100,12 @@ class AttentionGRUEngine:
         state = self.model.start(source_BS, source_lengths_B)
         (keys_BSA,), memory_BSM = state.memory.keys, state.memory.states_BSM
         tables = self.arithmetic.tables
-        sources = Sources(keys_BSA.to(tables).contiguous(), memory_BSM.to(tables).contiguous(), source_lengths_B)
+        sources = Sources(
+            keys_BSA.to(tables).contiguous(),
+            memory_BSM.to(tables).contiguous(),
+            source_lengths_B,
+            self._output(source_BS),
+        )
         state_BKH = state.layers[0].float().contiguous()
         operand = self._rows(len(source_BS), self.hidden)
         run_step("prepare", self.arithmetic, (len(source_BS), self.hidden), state_BKH[:, 0], *operand)
@@ -109,8 +128,16 @@ class AttentionGRUEngine:
             operand_BKH=after.values_RN.view(B, K, -1),
             scales_BK=None if after.scales_R is None else after.scales_R.view(B, K),
         )
-        step = EngineStep(self.arithmetic, self.to_logits(readouts), self.logit_bias_V, attention_RS.view(B, K, -1))
-        return step, following
+        output = state.sources.output
+        logits, attention_BKS = output.weights(readouts), attention_RS.view(B, K, -1)
+        return EngineStep(self.arithmetic, self.vocabulary, output, logits, attention_BKS), following
+
+    def _output(self, source_BS: Tensor) -> Output:
+        """All symbols, or those of the shortlist."""
+        if self.shortlist is None:
+            return self.output
+        symbols_N = self.shortlist.symbols(source_BS)
+        return Output(self.output.weights.select(symbols_N), self.output.bias_N[symbols_N], symbols_N)
 
     def _attend(self, queries: Product, beam: int, state: EngineState) -> tuple[Tensor, Operand]:
         """α_t over the source, and c_t."""
@@ -176,25 +203,33 @@ class EngineStep:
     """A prediction as its product left it, to be looked at before the next step is made."""
 
     arithmetic: Arithmetic
+    vocabulary: int
+    output: Output
     logits: Product
-    bias_V: Tensor
     attention_BKS: Tensor
 
     @property
     def log_probs_BKV(self) -> Tensor:
-        """All of them, float32."""
-        logits_RV = self.logits.numbers() + self.bias_V
-        return logits_RV.log_softmax(dim=1).view(*self.attention_BKS.shape[:2], -1)
+        """All of them, float32; -inf for symbols outside of the shortlist."""
+        log_probs_RN = (self.logits.numbers() + self.output.bias_N).log_softmax(dim=1)
+        if self.output.symbols_N is not None:
+            nothing_RV = log_probs_RN.new_full((len(log_probs_RN), self.vocabulary), -torch.inf)
+            log_probs_RN = nothing_RV.index_copy(1, self.output.symbols_N, log_probs_RN)
+        return log_probs_RN.view(*self.attention_BKS.shape[:2], -1)
 
     def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
         """The `count` best symbols from `first` on after each hypothesis, best first: log p [B, K, C] and symbol
         [B, K, C]; and log p of `end` [B, K]."""
+        written_N = self.output.symbols_N
+        if written_N is not None:  # from symbols to their places
+            first, end = (int((written_N < symbol).sum()) for symbol in (first, end))
         rows, symbols = self.logits.values_RN.shape
         shape, count = self.attention_BKS.shape[:2], min(count, symbols - first)
         log_probs_RC, symbols_RC = torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64)
-        ends_R = torch.empty(rows)
-        sizes = (rows, symbols, first, count, end)
-        run_step("rank", self.arithmetic, sizes, *self.logits, self.bias_V, log_probs_RC, symbols_RC, ends_R)
+        ends_R, sizes = torch.empty(rows), (rows, symbols, first, count, end)
+        run_step("rank", self.arithmetic, sizes, *self.logits, self.output.bias_N, log_probs_RC, symbols_RC, ends_R)
+        if written_N is not None:
+            symbols_RC = written_N[symbols_RC]
         return log_probs_RC.view(*shape, count), symbols_RC.view(*shape, count), ends_R.view(shape)
 
 

@@ -196,7 +196,7 @@ INLINE void rank(const ranking_run *run, int64_t r, arithmetic kind) {
             most = logit > most ? logit : most;
         }
         greatest = most > greatest ? most : greatest;
-        if (!(most > best[run->count - 1])) continue;
+        if (run->count == 0 || !(most > best[run->count - 1])) continue;
         for (int64_t v = start < run->first ? run->first : start; v < stop; v++)
             if (logits[v - start] > best[run->count - 1]) insert(best, symbols, run->count, logits[v - start], v);
     }

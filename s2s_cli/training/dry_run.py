@@ -1,0 +1,191 @@
+"""`s2s train --dry-run`: what a training needs, how long it takes and whether it learns, before it begins.
+
+The data is prepared in the run's directory, just as `s2s prep` does it, and stays there for the training to come.
+Nothing else is written.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from s2s_cli import console
+from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.checkpoint.snapshot import Snapshot
+from s2s_cli.data.batches import Batch, BatchOrder, collate
+from s2s_cli.data.preparation import PreparedData, prepare
+from s2s_cli.errors import MachineError, UsageError
+from s2s_cli.recipe.schema import Recipe
+from s2s_cli.training.building import build_trainer, build_validator
+from s2s_cli.training.changes import tell_changes
+from s2s_cli.training.process_group import ALONE
+from s2s_cli.training.reporting import machinery
+from s2s_cli.training.schedule import Schedule
+from s2s_cli.training.trainer import Trainer
+
+SECONDS = 5.0
+"""So long are updates timed, and again so long is one batch learned by heart."""
+LEAST_UPDATES = 10  # of either, however long they take
+SAMPLE = 2_000  # batches of the first epoch that are looked at
+SENTENCES = 32  # of dev that are decoded to estimate a validation
+LEARNED = 0.95  # of the first loss: what the last one must be below
+MANY_UNKNOWN = 0.01  # share of the tokens of dev
+
+
+class Speed(NamedTuple):
+    """What some timed updates took."""
+
+    updates: int
+    pairs: int
+    tokens: int
+    """Target tokens, ends of sentences included."""
+    seconds: float
+
+
+def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> None:
+    """Prepare the data, try the training, report; no checkpoint is written.
+
+    Raises `MachineError` if the disk has not enough room, `UsageError` if the loss of a batch does not fall, and the
+    errors of its parts, such as those of the corpora, with file and line.
+    """
+    with run.lock():
+        tell_changes(recipe, run)
+        prepared = prepare(recipe, recipe_dir, run.root)
+        warn_of_unknown(prepared)
+        batches = _first_batches(recipe, prepared)
+        trainer = build_trainer(recipe, prepared, ALONE)
+        tell_memory(trainer, prepared, batches)
+        speed = time_updates(trainer, prepared, batches, recipe.training.accumulate)
+        tell_room(recipe, run, trainer.snapshot())
+        seconds = validation_seconds(recipe, prepared, trainer)
+        tell_duration(recipe, speed, len(prepared.train), seconds)
+        tell_learning(recipe, trainer, collate(prepared.train, batches[0]))
+        console.say(f"{recipe.name}: all is well; the same command without --dry-run trains")
+
+
+def warn_of_unknown(prepared: PreparedData) -> None:
+    """Say which side of dev the tokenizer does not know well."""
+    dev = prepared.manifest["splits"]["dev"]
+    for side in ("source", "target"):
+        if (share := dev[side]["unknown"] / max(1, dev[side]["tokens"])) > MANY_UNKNOWN:
+            console.warn(
+                f"{share:.1%} of the {side} tokens of dev are unknown (a larger tokenizer.vocabulary has more)"
+            )
+
+
+def _first_batches(recipe: Recipe, prepared: PreparedData) -> list[np.ndarray]:
+    """Indices of the pairs of batches as training will see them first."""
+    order = BatchOrder(
+        prepared.train.source_lengths,
+        prepared.train.target_lengths,
+        batch_tokens=recipe.training.batch_tokens,
+        batch_sentences=recipe.training.batch_sentences,
+        seed=recipe.seed,
+    )
+    return list(islice(order.epoch(0), SAMPLE))
+
+
+def tell_memory(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.ndarray]) -> None:
+    """Train on the largest batch, and say what that took."""
+    data = prepared.train
+    sides = (data.source_lengths, data.target_lengths)
+    largest = max(batches, key=lambda pairs: len(pairs) * sum(int(lengths[pairs].max()) + 1 for lengths in sides))
+    for _ in range(2):  # the optimiser has its memory from the first update on
+        trainer.update([collate(data, largest)])
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    console.say(f"model: {parameters:,} parameters; {machinery(trainer)}")
+    peak, there_is = _peak_memory(trainer.device)
+    console.say(f"memory: {peak / 1e6:,.0f} of {there_is / 1e6:,.0f} MB (the largest batch: {len(largest):,} pairs)")
+
+
+def _peak_memory(device: torch.device) -> tuple[int, int]:
+    """Bytes that were needed at most so far, and bytes that there are."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def time_updates(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.ndarray], accumulate: int) -> Speed:
+    """Train on real batches for a while."""
+    begin, updates, pairs, tokens = time.perf_counter(), 0, 0, 0
+    following = cycle(batches)
+    while (seconds := time.perf_counter() - begin) < SECONDS or updates < LEAST_UPDATES:
+        group = list(islice(following, accumulate))
+        tokens += trainer.update([collate(prepared.train, indices) for indices in group]).tokens
+        pairs += sum(map(len, group))
+        updates += 1
+    return Speed(updates, pairs, tokens, seconds)
+
+
+def validation_seconds(recipe: Recipe, prepared: PreparedData, trainer: Trainer) -> float:
+    """What a validation takes at most: a model that has not learned yet decodes up to the length limit."""
+    validator = build_validator(recipe, prepared)
+    sources = validator.sources[:SENTENCES]
+    begin = time.perf_counter()
+    validator.translator_of(trainer.model).translate(sources)
+    return (time.perf_counter() - begin) * len(validator.sources) / max(1, len(sources))
+
+
+def tell_duration(recipe: Recipe, speed: Speed, pairs: int, validation: float) -> None:
+    """Say how long an epoch takes, and all of the training at most."""
+    settings = recipe.training
+    epoch_seconds, epoch_updates = pairs / speed.pairs * speed.seconds, max(1, pairs * speed.updates // speed.pairs)
+    updates = min(settings.updates or settings.epochs * epoch_updates, settings.epochs * epoch_updates)
+    validations = -(-updates // (recipe.validation.every or epoch_updates))
+    total = updates * speed.seconds / speed.updates + validations * validation
+    console.say(
+        f"speed: {speed.tokens / speed.seconds:,.0f} target tokens/s; an epoch of about {epoch_updates:,} updates takes"
+        f" {_duration(epoch_seconds)}, a validation at most {_duration(validation)}"
+    )
+    console.say(f"duration: at most {_duration(total)} for {updates:,} updates and {validations:,} validations")
+
+
+def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:
+    """Say what the run needs on disk. Raises `MachineError` if that is more than there is."""
+    averaging = recipe.training.averaging
+    besides = averaging.count if averaging.method in ("best", "last") else 0
+    count = recipe.training.keep_checkpoints + besides + 2  # the best, and the one that is being written
+    sets = (snapshot.weights, snapshot.optimizer, snapshot.random, *snapshot.extra.values())
+    checkpoint, model = (sum(tensor.nbytes for each in group for tensor in each.values()) for group in (sets, sets[:1]))
+    needed = count * checkpoint + 2 * model  # a model that is replaced is there twice for a moment
+    there = sum(path.stat().st_size for path in run.checkpoints.glob("step-*/*"))
+    free = shutil.disk_usage(run.root).free + there
+    room = f"the run needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+    if needed > free:
+        raise MachineError(room, where=run.root, hint="free some space, or lower training.keep_checkpoints")
+    console.say(f"disk: {room} ({count} checkpoints of {checkpoint / 1e6:,.1f} MB, and the model)")
+
+
+def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
+    """Learn one batch by heart, from where the trainer stands. Raises `UsageError` if its loss does not fall."""
+    trainer.schedule = Schedule(recipe.training.learning_rate, "constant", warmup=0)
+    begin, losses = time.perf_counter(), list[float]()
+    while time.perf_counter() - begin < SECONDS or len(losses) < LEAST_UPDATES:
+        update = trainer.update([batch])
+        losses.append(update.nll / update.tokens)
+    course = f"from {losses[0]:.3g} to {losses[-1]:.3g} in {len(losses):,} updates"
+    if not losses[-1] < LEARNED * losses[0]:  # also if it is not a number
+        raise UsageError(
+            f"the loss of one batch does not fall: {course}",
+            where="training.learning_rate",
+            hint="try a higher or a lower one",
+        )
+    console.say(f"learning: the loss of one batch fell {course}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,72 @@
+"""The gradients of a batch, also where memory does not suffice for all of it at once. Shapes: see `data.batches`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from torch import nn
+
+from s2s_cli import console
+from s2s_cli.data.batches import Batch
+from s2s_cli.errors import MachineError, is_lack_of_memory
+
+Result = TypeVar("Result")
+
+
+def add_gradients(
+    parameters: Sequence[nn.Parameter], backward: Callable[[Batch], Result], batch: Batch
+) -> list[Result]:
+    """Add the gradients of a batch to those that the parameters have already. Returns what `backward` did.
+
+    Where it lacks memory, the halves of the batch are done one after the other, each with a result: since gradients
+    are sums over tokens, they are the same. A batch without pairs has no results.
+    Raises `MachineError` if a single pair is too large.
+    """
+    if not len(batch.pairs):
+        return []
+    before = [parameter.grad for parameter in parameters]
+    _clear(parameters)
+    try:
+        results = [backward(batch)]
+    except (RuntimeError, MemoryError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        if len(batch.pairs) == 1:
+            raise _too_large(batch) from error
+        results = []
+    if not results:  # here the error is gone, and with it all that its traceback kept in memory
+        console.warn(f"not enough memory for {len(batch.pairs)} pairs at once: lower training.batch_tokens")
+        _clear(parameters)  # of what was complete before memory ran out
+        results = [result for half in _halves(batch) for result in add_gradients(parameters, backward, half)]
+    for parameter, gradient in zip(parameters, before, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else gradient.add_(parameter.grad)
+    return results
+
+
+def _clear(parameters: Sequence[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def _halves(batch: Batch) -> Iterator[Batch]:
+    """The first and the second half of the pairs, each as wide as it needs to be."""
+    middle = len(batch.pairs) // 2
+    for rows in (slice(middle), slice(middle, None)):
+        source_lengths_B, target_lengths_B = batch.source_lengths_B[rows], batch.target_lengths_B[rows]
+        yield Batch(
+            batch.source_BS[rows, : int(source_lengths_B.max())],
+            source_lengths_B,
+            batch.target_BT[rows, : int(target_lengths_B.max())],
+            target_lengths_B,
+            batch.pairs[rows],
+        )
+
+
+def _too_large(batch: Batch) -> MachineError:
+    source, target = int(batch.source_lengths_B), int(batch.target_lengths_B)
+    return MachineError(
+        f"not enough memory to train on a single pair of {source} source and {target} target pieces",
+        hint="lower data.cleaning.max_pieces, or the sizes of the model",
+    )

@@ -1,0 +1,200 @@
+"""The processes that train one model together: those of `torchrun`, or a single one, which is a group as well."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
+
+from s2s_cli.errors import ExitCode, MachineError, UsageError
+from s2s_cli.training.all_reduce import AllReduce, OverNetwork, ThroughMemory, has_shared_memory
+
+TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+"""Variables of the environment that tell a process of `torchrun` which one it is, and where it finds the others."""
+
+LONGEST_WAIT = timedelta(days=2)
+"""For what the first process does while the others wait: preparing, validating, saving, exporting."""
+
+ANSWER = timedelta(seconds=5)
+"""Until the first process, if it is there, has let another one in."""
+
+Result = TypeVar("Result")
+
+
+class ProcessGroup:
+    """A group of one process, which is always of one mind.
+
+    rank, size: which process this is, counted from 0, of how many; local_rank, local_size: the same on this machine.
+    What has to be agreed upon is a method, which all processes call in the same order.
+    """
+
+    rank, size, local_rank, local_size = 0, 1, 0, 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process: the one that writes, validates, and talks to the user."""
+        return self.rank == 0
+
+    def share(self, pairs: np.ndarray) -> np.ndarray:
+        """The pairs of a batch that are for this process, maybe none. Neighbours are of like length, so are shares."""
+        return pairs[self.rank :: self.size]
+
+    def once(self, work: Callable[[], Result]) -> Result | None:
+        """What the work of the first process returns, here None, as soon as it is done."""
+        return work()
+
+    def from_first(self, number: float | None) -> float | None:
+        """The number, or the lack of one, that the first process has."""
+        return number
+
+    def greatest(self, number: int) -> int:
+        """The greatest number of all processes."""
+        return number
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """The tensors of all processes, which are on CPU and have the same shape."""
+        return [tensor]
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], nll: float, tokens: int) -> tuple[float, int]:
+        """Replace gradients by their sums over all processes; the sums of the two figures."""
+        return nll, tokens
+
+
+class TorchrunGroup(ProcessGroup):
+    """The processes of `torchrun`. Each operation raises `MachineError` if another process has gone."""
+
+    def __init__(self) -> None:
+        self.local_rank = int(os.environ["LOCAL_RANK"])
+        self.local_size = int(os.environ["LOCAL_WORLD_SIZE"])
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        with _in_touch("the processes of this training cannot reach one another"):
+            self.lasting_store, self.rank, self.size = next(rendezvous("env://"))
+            self.store = _own_store(self.lasting_store, leads=self.leads)
+            dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
+            self.waiting = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        self.all_reduce: AllReduce | None = None  # made when it is known for what
+
+    def once(self, work: Callable[[], Result]) -> Result | None:
+        result = self._with_all_threads(work) if self.leads else None
+        with _in_touch():
+            dist.barrier(self.waiting)
+        return result
+
+    def _with_all_threads(self, work: Callable[[], Result]) -> Result:
+        """What the work returns. It may use the cores of the others, which wait."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(threads * self.local_size)
+        try:
+            return work()
+        finally:
+            torch.set_num_threads(threads)
+
+    def from_first(self, number: float | None) -> float | None:
+        answer = torch.tensor([number is not None, number or 0.0], dtype=torch.float64)
+        with _in_touch():
+            dist.broadcast(answer, 0, self.waiting)
+        there_is, value = answer.tolist()
+        return value if there_is else None
+
+    def greatest(self, number: int) -> int:
+        answer = torch.tensor(number)
+        with _in_touch():
+            dist.all_reduce(answer, dist.ReduceOp.MAX, self.waiting)
+        return int(answer)
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        tensors = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _in_touch():
+            dist.all_gather(tensors, tensor, self.waiting)
+        return tensors
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], nll: float, tokens: int) -> tuple[float, int]:
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        parts = [*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([nll, tokens])]
+        with _in_touch():
+            self.all_reduce = self.all_reduce or self._make_all_reduce(parts)
+            message = self.all_reduce.sum(parts)
+        *sums, figures = message.split([len(part) for part in parts])
+        for parameter, gradient in zip(parameters, sums, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        nll, all_tokens = figures.tolist()
+        return nll, round(all_tokens)
+
+    def _make_all_reduce(self, vectors: Sequence[Tensor]) -> AllReduce:
+        if vectors[0].device.type == "cpu" and self.local_size == self.size and has_shared_memory():
+            return ThroughMemory(self.store, self.waiting, vectors)
+        return OverNetwork()
+
+    def is_first_to_fail(self) -> bool:
+        """Whether no other process has called this before."""
+        try:
+            return self.lasting_store.add(f"failures of {self.store.port}", 1) == 1
+        except RuntimeError:  # `torchrun` has gone
+            return True
+
+
+ALONE = ProcessGroup()
+
+
+@contextmanager
+def process_group() -> Iterator[ProcessGroup]:
+    """The group that this process belongs to.
+
+    When one process fails, all do, for they wait for one another. The first one raises what happened; the others
+    leave without a word.
+    """
+    if not TORCHRUN.issubset(os.environ):
+        yield ALONE
+        return
+    group = TorchrunGroup()
+    try:
+        yield group
+    except BaseException as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `torchrun` sends it once a process ended: this one is about to
+        if group.is_first_to_fail():
+            raise
+        raise SystemExit(getattr(error, "exit_code", ExitCode.MACHINE)) from error
+    dist.destroy_process_group()
+
+
+def own_device(device: torch.device, group: ProcessGroup) -> torch.device:
+    """Each process of a machine takes a GPU of its own. Raises `UsageError` if there are too few."""
+    if device.type != "cuda":
+        return device
+    if group.local_size > (count := torch.cuda.device_count()):
+        raise UsageError(
+            f"{group.local_size} processes on a machine with {count} GPUs",
+            hint="start one process for each GPU: torchrun --nproc-per-node",
+        )
+    torch.cuda.set_device(group.local_rank)
+    return torch.device("cuda", group.local_rank)
+
+
+def _own_store(lasting: Store, *, leads: bool) -> TCPStore:
+    """A store for this start of the group: the one of `torchrun` still has the addresses of those that it restarted."""
+    host = os.environ["MASTER_ADDR"]
+    if leads:
+        store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        lasting.set("port", str(store.port))
+        return store
+    while True:
+        with suppress(dist.DistNetworkError):  # nobody is there: the port is that of an earlier start
+            return TCPStore(host, int(lasting.get("port")), is_master=False, timeout=ANSWER)
+
+
+@contextmanager
+def _in_touch(otherwise: str = "another process of this training has ended") -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise MachineError(otherwise, hint="the same command goes on from the newest checkpoint") from error
