@@ -211,3 +211,31 @@ def test_a_bad_config_is_not_saved(model):
     with pytest.raises(CheckpointError, match="max_pieces"):
         save(model, 0)
     assert version_of(model) == 1
+
+
+SHORTLIST = {
+    "candidates": torch.full((6, 2), 4, dtype=torch.int32),
+    "frequent": torch.tensor([5, 6], dtype=torch.int32),
+}
+
+
+def test_a_shortlist_is_part_of_the_model(tmp_path):
+    save_model(tmp_path / "model", {}, config(), TOKENIZERS, "", SHORTLIST)
+    shortlist = load_model_files(tmp_path / "model").shortlist
+    assert shortlist is not None and all(torch.equal(shortlist[name], SHORTLIST[name]) for name in SHORTLIST)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"frequent": torch.tensor([7], dtype=torch.int32)}, "outside of the target vocabulary"),
+        ({"candidates": torch.full((6, 2), -1, dtype=torch.int32)}, "outside of the target vocabulary"),
+        ({"candidates": torch.full((5, 2), 4, dtype=torch.int32)}, "does not hold a shortlist for this model"),
+        ({"frequent": torch.tensor([5])}, "does not hold a shortlist for this model"),
+        ({"more": torch.tensor([5], dtype=torch.int32)}, "does not hold a shortlist for this model"),
+        ({"frequent": torch.tensor([3], dtype=torch.int32)}, "leaves nothing to write with"),
+    ],
+)
+def test_a_shortlist_that_does_not_fit_is_refused(tmp_path, changes, fault):
+    save_model(tmp_path / "model", {}, config(), TOKENIZERS, "", SHORTLIST | changes)
+    assert fault in refusal(tmp_path / "model")
