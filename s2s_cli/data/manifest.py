@@ -11,6 +11,7 @@ from s2s_cli.data.corpora import CorpusFile, ParallelCorpus
 from s2s_cli.data.download import file_sha256
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.text.hygiene import quoted
 
 FORMAT = 1
 _NAME = "manifest.json"
@@ -116,13 +117,14 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(path.read_bytes())
         if manifest["format"] != FORMAT:
-            raise DataError(f"prepared data of format {manifest['format']!r}, not {FORMAT}", where=directory)
-        files = {name: record["bytes"] for name, record in manifest["files"].items()}
+            raise DataError(f"prepared data of format {quoted(manifest['format'])}, not {FORMAT}", where=directory)
+        files = {name: (record["bytes"], record["sha256"]) for name, record in manifest["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError("damaged manifest of prepared data", where=path) from error
-    for name, size in files.items():
+    for name, (size, sha256) in files.items():
         if ".." in Path(name).parts or Path(name).is_absolute():
-            raise DataError(f"the manifest names a file outside its directory: {name!r}", where=path)
-        if not (directory / name).is_file() or (directory / name).stat().st_size != size:
-            raise DataError("a file of the prepared data is missing or damaged", where=directory / name)
+            raise DataError(f"the manifest names a file outside its directory: {quoted(name)}", where=path)
+        file = directory / name
+        if not file.is_file() or file.stat().st_size != size or file_sha256(file) != sha256:
+            raise DataError("a file of the prepared data is missing or damaged", where=file)
     return manifest

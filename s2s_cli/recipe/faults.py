@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from s2s_cli.errors import UserError
 from s2s_cli.recipe.schema import Recipe, Section
-from s2s_cli.recipe.yaml_text import KeyPath
+from s2s_cli.recipe.yaml_text import KeyPath, clipped
 
 _WANTED = {
     "bool_type": "true or false",
@@ -48,7 +48,7 @@ def told(errors: list[ErrorDetails], places: dict[KeyPath, str]) -> list[UserErr
     for (given, shown), findings in sorted(by_path.items(), key=lambda item: order[item[0][0]]):
         whats = list(dict.fromkeys(what for what, _ in findings))  # several: no member of a union fits
         hint = next((hint for _, hint in findings if hint), None)
-        key, place = ".".join(map(str, shown)), places[given]
+        key, place = clipped(".".join(map(str, shown))), places[given]
         prefix = f"{key}: " if key and not place.endswith(f" {key}") else ""  # `--set KEY` names the key already
         faults.append(UserError(prefix + ", or ".join(whats), where=place, hint=hint))
     return faults

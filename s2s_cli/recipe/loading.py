@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from s2s_cli.errors import RecipeError, UserError
 from s2s_cli.recipe.faults import told
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.recipe.yaml_text import KeyPath, YamlReader, to_yaml
+from s2s_cli.recipe.yaml_text import KeyPath, YamlReader, clipped, to_yaml
 
 MOST_BYTES = 1 << 20
+MOST_FAULTS = 20  # that are told
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -38,7 +39,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         faults += told(error.errors(include_url=False), places)
     if faults:
-        raise RecipeError(faults)
+        more = [UserError(f"and {len(faults) - MOST_FAULTS:,} faults more", where=path)] if faults[MOST_FAULTS:] else []
+        raise RecipeError(faults[:MOST_FAULTS] + more)
     return recipe
 
 
@@ -67,7 +69,7 @@ def _text_of(path: Path) -> str:
 def _override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> UserError | None:
     """Apply one `KEY=VALUE` to `values` and `places`, or say why that cannot be."""
     dotted, equals, text = override.partition("=")
-    place = f"--set {dotted}"
+    place = f"--set {clipped(dotted)}"
     if not equals or not all(dotted.split(".")):
         return UserError("give KEY=VALUE, such as training.epochs=5", where=place)
     reader = YamlReader(place)

@@ -105,12 +105,18 @@ class YamlReader:
         return plain_scalar(event.value) if event.style is None else event.value
 
     def _fault(self, what: str, line: int, hint: str | None = None) -> UserError:
-        return UserError(what, where=f"{self.name}:{line + 1}", hint=hint)
+        return UserError(clipped(what), where=f"{self.name}:{line + 1}", hint=hint)
 
     def _syntax_fault(self, error: yaml.MarkedYAMLError) -> UserError:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         return self._fault(f"not valid YAML: {what}", mark.line if mark else 0)
+
+
+def clipped(text: str, most: int = 200) -> str:
+    """`text` as it may stand in a message: without control characters, cut where it is long."""
+    printable = "".join(character if character.isprintable() else "?" for character in text[:most])
+    return printable if len(text) <= most else f"{printable}..."
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:

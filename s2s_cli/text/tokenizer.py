@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from s2s_cli.errors import DataError, MachineError
-from s2s_cli.text.hygiene import one_line
+from s2s_cli.text.hygiene import one_line, quoted
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Padding, unknown, begin and end of sentence: the same ids in every vocabulary."""
@@ -126,13 +126,13 @@ def load_tokenizers(directory: Path) -> TokenizerPair:
     try:
         index = json.loads(_read(where))
         if index["format"] != _FORMAT:
-            raise DataError(f"unknown format {index['format']!r}", where=where, hint="written by a newer s2s?")
+            raise DataError(f"unknown format {quoted(index['format'])}", where=where, hint="written by a newer s2s?")
         if index["joint"]:
             tokenizer = _load(directory / "tokenizer.model", index["tokenizer.model"])
             return TokenizerPair(tokenizer, tokenizer)
         return TokenizerPair(*(_load(directory / name, index[name]) for name in ("source.model", "target.model")))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"damaged index of the tokenizers ({error!r})", where=where, hint=_REMEDY) from error
+        raise DataError(f"damaged index of the tokenizers: {quoted(error)}", where=where, hint=_REMEDY) from error
 
 
 _REMEDY = "restore the whole directory, or prepare the data again with `s2s prep --force`"
@@ -148,7 +148,8 @@ def _load(path: Path, expected: dict) -> Tokenizer:
     """The tokenizer in a file, if it is the file that `expected` describes."""
     data = _read(path)
     if len(data) != expected["bytes"]:
-        raise DataError(f"tokenizer of {len(data)} bytes instead of {expected['bytes']}", where=path, hint=_REMEDY)
+        sizes = f"{len(data)} bytes instead of {quoted(expected['bytes'])}"
+        raise DataError(f"tokenizer of {sizes}", where=path, hint=_REMEDY)
     if hashlib.sha256(data).hexdigest() != expected["sha256"]:
         raise DataError("tokenizer with a wrong checksum", where=path, hint=_REMEDY)
     module, name = _KINDS[expected["kind"]]
@@ -157,7 +158,7 @@ def _load(path: Path, expected: dict) -> Tokenizer:
     except DataError as error:
         raise DataError(error.what, where=path, hint=_REMEDY) from error
     if tokenizer.size != expected["size"]:
-        sizes = f"{tokenizer.size} symbols instead of {expected['size']}"
+        sizes = f"{tokenizer.size} symbols instead of {quoted(expected['size'])}"
         raise DataError(f"tokenizer of {sizes}", where=path, hint=_REMEDY)
     return tokenizer
 

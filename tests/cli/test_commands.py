@@ -72,9 +72,18 @@ def test_train_gets_the_recipe_its_folder_and_the_run(folder: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "s2s_cli.training.run", fake)
     invoke("train", str(folder / "recipe.yaml"), "--set", "training.epochs=3", "--set", "name=other")
     invoke("train", "recipe.yaml", "--run", "elsewhere")
-    (recipe, recipe_dir, run), (_, _, named) = calls
+    (recipe, recipe_dir, run, _), (_, _, named, _) = calls
     assert (recipe.training.epochs, recipe_dir, run.root) == (3, folder, Path("runs/other"))
     assert named.root == Path("elsewhere")
+
+
+def test_train_only_tries_where_it_is_asked_to(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    for module, name in (("run", "train"), ("dry_run", "dry_run")):
+        fake = SimpleNamespace(**{name: lambda *arguments, name=name: calls.append((name, arguments[2].root))})
+        monkeypatch.setitem(sys.modules, f"s2s_cli.training.{module}", fake)
+    invoke("train", "recipe.yaml", "--dry-run")
+    assert calls == [("dry_run", Path("runs/small"))]
 
 
 def test_the_run_is_named_by_the_recipe(folder: Path):

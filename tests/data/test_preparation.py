@@ -246,6 +246,22 @@ def test_damaged_data_is_noticed_and_made_anew(
     assert _hashes(tmp_path / "run") == first
 
 
+@pytest.mark.parametrize("name", ["train/source.bin", "train/target.idx", "dev/target.txt", "tokenizer.model"])
+def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
+    corpora: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(_recipe(), corpora, tmp_path / "run")
+    first, path = _hashes(tmp_path / "run"), tmp_path / "run" / "data" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=f"{name}: a file of the prepared data is missing or damaged"):
+        open_prepared(tmp_path / "run")
+    prepare(_recipe(), corpora, tmp_path / "run")
+    assert f"prepared anew: {path}" in capsys.readouterr().err
+    assert _hashes(tmp_path / "run") == first
+
+
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname"])
 def test_files_outside_the_directory_are_refused(corpora: Path, tmp_path: Path, name: str) -> None:
     manifest = prepare(_recipe(), corpora, tmp_path / "run").directory / "manifest.json"

@@ -103,6 +103,28 @@ def test_strict_input(run: Path) -> None:
     assert b"<stdin>:2" in done.stderr and is_one_sentence(done.stderr)
 
 
+def test_a_line_of_10_mb_takes_bounded_memory(run: Path) -> None:
+    sizes = {}
+    for name, line in {"short": b"un", "letters": b"x" * 10_000_000, "marks": b"a\xcc\x81\xcc\x96" * 2_000_000}.items():
+        with process(run) as running:
+            assert running.stdin is not None and running.stdout is not None and running.stderr is not None
+            running.stdin.write(b"un\n" + line + b"\ndeux\n")
+            lines = [running.stdout.readline() for _ in range(3)]
+            sizes[name] = peak_memory(running.pid)
+            running.stdin.close()
+            assert running.stdout.read() == b""
+            assert all(line.endswith(b"\n") for line in lines)
+            message = running.stderr.read()
+        assert (b"<stdin>:2: a line of more than 30 pieces" in message) == (name != "short")
+    assert max(sizes.values()) < sizes["short"] + 40_000_000
+
+
+def peak_memory(process: int) -> int:
+    """Most bytes that a process had so far."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
 def test_a_file_gives_the_same_as_python(run: Path, tmp_path: Path) -> None:
     lines = [f"{'abc ' * (i % 6)}{chr(97 + i % 26)}" for i in range(150)]
     path = tmp_path / "input"

@@ -101,6 +101,11 @@ def test_null(load, text):
         ("seed: 4294967296", "must be less than"),
         ("seed: 1" + "0" * 5000, "give a whole number"),
         ("model: {cell: gruu}", "one of gru, lstm, rnn, not the text 'gruu' (did you mean `gru`?)"),
+        ("model: {embedding: 65537}", "must be at most 65536"),
+        ("model: {encoder: {layers: 101}}", "must be at most 100"),
+        ("decoding: {batch_tokens: 1e9}", "must be at most"),
+        ("training: {threads: 2e9}", "must be at most 1024"),
+        ("tokenizer: {character_coverage: 0.97}", "must be at least 0.98"),
         ("model: {tied: all}\ntokenizer: {joint: false}", "needs one joint vocabulary"),
         ("model: {decoder: {feed_previous: false}}", "needs decoder.feed_previous: true"),
     ],
@@ -198,6 +203,21 @@ def test_missing_and_unreadable_files(tmp_path: Path):
 
 def test_a_byte_order_mark_and_crlf_are_harmless(load):
     assert load(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode()) == load(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{'k' * 9_000}: 1", '"\\e[2J\\n": 1', f"training: {{cell: {'c' * 9_000}}}", "!" + "t" * 9_000]
+)
+def test_what_is_wrong_is_quoted_in_few_printable_characters(faults, text):
+    for line in (*faults(MINIMAL + text), *faults(MINIMAL, f"{text}\x1b[2J=1")):
+        assert len(line) < 700
+        assert line.isprintable()
+
+
+def test_of_very_many_faults_some_are_told_and_the_others_counted(faults):
+    told = faults(MINIMAL + "".join(f"key{number}: 1\n" for number in range(1_000)))
+    assert len(told) == 21
+    assert told[-1] == "recipe.yaml: and 980 faults more (None)"
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

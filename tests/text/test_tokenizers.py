@@ -219,8 +219,23 @@ def test_foreign_content_is_refused() -> None:
         for data in foreign:
             with pytest.raises(DataError):
                 kind.from_bytes(data)
-    with pytest.raises(DataError, match="character tokenizer where a word tokenizer"):
+    with pytest.raises(DataError, match="of kind 'character' where one of kind 'word'"):
         WordTokenizer.from_bytes(TOKENIZERS[2].to_bytes())
+
+
+@pytest.mark.parametrize("key", ["format", "kind", "size", "bytes"])
+def test_what_a_hostile_file_says_is_quoted_in_few_printable_characters(tmp_path: Path, key: str) -> None:
+    hostile = "\x1b[2J\n" * 10_000
+    save_tokenizers(TokenizerPair(TOKENIZERS[2], TOKENIZERS[2]), tmp_path)
+    index = json.loads((tmp_path / "tokenizers.json").read_text())
+    (index if key == "format" else index["tokenizer.model"])[key] = hostile
+    (tmp_path / "tokenizers.json").write_text(json.dumps(index))
+    with pytest.raises(DataError) as raised:
+        load_tokenizers(tmp_path)
+    with pytest.raises(DataError) as raised_by_kind:
+        WordTokenizer.from_bytes(json.dumps({"kind": hostile, "symbols": []}).encode())
+    for error in (raised, raised_by_kind):
+        assert str(error.value).isprintable() and len(error.value.what) < 200
 
 
 def test_a_sentencepiece_model_with_other_ids_is_refused() -> None:
@@ -232,3 +247,27 @@ def test_a_sentencepiece_model_with_other_ids_is_refused() -> None:
     SentencePieceTrainer.train(sentence_iterator=iter(LINES), model_writer=written, vocab_size=60, minloglevel=2)
     with pytest.raises(DataError, match="foreign"):
         SentencePieceTokenizer.from_bytes(written.getvalue())
+
+
+def with_piece(model: bytes, piece: bytes) -> bytes:
+    """A SentencePiece model with one more piece: field 1 of its protocol buffer."""
+
+    def varint(number: int) -> bytes:
+        return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])
+
+    body = b"\x0a" + varint(len(piece)) + piece + b"\x15\0\0\x80\xbf"  # its text, and its score as a float
+    return model + b"\x0a" + varint(len(body)) + body
+
+
+def test_a_piece_of_a_megabyte_does_not_crash_the_process(tools) -> None:
+    """Older versions of the library overflow their stack where they load it."""
+
+    def load(size: int) -> str:
+        try:
+            return str(SentencePieceTokenizer.from_bytes(with_piece(TOKENIZERS[0].to_bytes(), b"q" * size)).size)
+        except DataError as error:
+            return str(error)
+
+    assert tools.in_child(lambda: load(20)) == (0, str(TOKENIZERS[0].size + 1))
+    for size in (200_000, 1_000_000):
+        assert tools.in_child(lambda: load(size)) == (0, "not a SentencePiece model, or a damaged one")  # noqa: B023
