@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from s2s_cli.checkpoint.model_directory import ModelFiles, load_model_files
+from s2s_cli.checkpoint.model_directory import WEIGHTS, ModelFiles, load_model_files
+from s2s_cli.checkpoint.tensors import check_tensors
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.model_path import model_directory
 from s2s_cli.model.building import build_model
@@ -87,13 +88,15 @@ def search_options(decoding: schema.Decoding) -> SearchOptions:
 
 
 def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:
-    """The model of a directory, with its weights."""
+    """The model of a directory, with its weights.
+
+    Their shapes are compared before any memory is taken: a file of a few bytes may describe a model of any size.
+    """
     config = files.config
-    model = build_model(config.model, config.source_vocabulary, config.target_vocabulary)
-    try:
-        model.load_state_dict(files.weights)
-    except RuntimeError as error:
-        raise CheckpointError("the weights do not fit the model that config.json describes", where=directory) from error
+    with torch.device("meta"):
+        model = build_model(config.model, config.source_vocabulary, config.target_vocabulary)
+    check_tensors(files.weights, model.state_dict(), directory / WEIGHTS)
+    model.load_state_dict({name: tensor.float() for name, tensor in files.weights.items()}, assign=True)
     return model
 
 

@@ -18,7 +18,7 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import collate
 from s2s_cli.data.preparation import PreparedData, open_prepared, prepare
-from s2s_cli.errors import ExitCode, Stopped
+from s2s_cli.errors import CheckpointError, ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.building import build_order, build_trainer, build_validator
@@ -80,9 +80,16 @@ class Session:
         """Go to where the newest checkpoint stands, if there is one."""
         if (snapshot := self._newest()) is None:
             return
-        same_order = self.basis.carries(Basis(**snapshot.scalars["basis"]), self.run_directory)
-        self.trainer.restore(snapshot)
-        self.window = Window(**snapshot.scalars["window"])
+        try:
+            same_order = self.basis.carries(Basis(**snapshot.scalars["basis"]), self.run_directory)
+            self.trainer.restore(snapshot)
+            self.window = Window(**snapshot.scalars["window"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"checkpoint {snapshot.step} is not one of this run: {type(error).__name__}: {error}".splitlines()[0],
+                where=self.manager.directory,
+                hint="restore the folder from a copy, or remove it to train from the start",
+            ) from error
         self.saved = snapshot.step
         if not same_order:
             self.group.once(lambda: console.warn("the order of batches changed: the epoch begins anew"))

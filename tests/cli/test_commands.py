@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.cli.app import app
 from s2s_cli.cli.options import adapted, run_of
+from s2s_cli.data.workers import usable_cores
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.search.options import SearchOptions
@@ -105,6 +106,12 @@ class FakeTranslator:
         self.loaded = (models, settings)
         return self
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
     def translate(self, lines, options=None, *, batch_tokens=None):
         self.searches.append(options)
         return [SimpleNamespace(text=line.upper()) for line in lines]
@@ -138,7 +145,8 @@ def make_model(run: Path) -> Path:
 def test_translate_takes_the_newest_run_and_the_models_own_search(folder, translator, streams):
     model = make_model(Path("runs/small"))
     invoke("translate", stdin=b"a\nb\n")
-    assert translator.loaded == ([model], {"device": "auto", "threads": None, "precision": "fp32"})
+    machine = {"device": "auto", "threads": None, "precision": "auto", "engine": "auto", "shortlist": False}
+    assert translator.loaded == ([model], machine | {"workers": usable_cores()})
     ((text, search, output),) = streams
     assert text == b"a\nb\n"
     assert search == translator.options
@@ -149,9 +157,11 @@ def test_translate_hands_over_every_option(folder, translator, streams):
     models = [make_model(Path(name)) for name in ("one", "two")]
     options = "--beam 7 --n-best 3 --length-penalty 0 --normalization average --min-length 1 --max-length-ratio 1.5"
     options += " --max-length-offset 2 --batch-tokens 99 --json --alignments --strict --device cpu --threads 1"
-    arguments = ["--model", "one", "--model", "two", *options.split(), "--precision", "bf16", "dev.tsv", "train.tsv"]
+    options += " --precision bf16 --engine int8 --shortlist --workers 3"
+    arguments = ["--model", "one", "--model", "two", *options.split(), "dev.tsv", "train.tsv"]
     invoke("translate", *arguments)
-    assert translator.loaded == (models, {"device": "cpu", "threads": 1, "precision": "bf16"})
+    machine = {"device": "cpu", "threads": 1, "precision": "bf16", "engine": "int8", "shortlist": True, "workers": 3}
+    assert translator.loaded == (models, machine)
     assert [text for text, _, _ in streams] == [Path(name).read_bytes() for name in ("dev.tsv", "train.tsv")]
     _, search, output = streams[0]
     assert search == SearchOptions(7, 3, "average", 0.0, 1, 1.5, 2)
