@@ -12,7 +12,7 @@ from s2s_cli.checkpoint.model_directory import WEIGHTS, ModelFiles, load_model_f
 from s2s_cli.checkpoint.tensors import check_tensors
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.model_path import model_directory
-from s2s_cli.model.building import build_model
+from s2s_cli.model.building import build_without_weights
 from s2s_cli.model.engine import build_engine
 from s2s_cli.model.engine.shortlist import Shortlist
 from s2s_cli.model.precision import choose_device, choose_dtype
@@ -93,8 +93,7 @@ def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:
     Their shapes are compared before any memory is taken: a file of a few bytes may describe a model of any size.
     """
     config = files.config
-    with torch.device("meta"):
-        model = build_model(config.model, config.source_vocabulary, config.target_vocabulary)
+    model = build_without_weights(config.model, config.source_vocabulary, config.target_vocabulary)
     check_tensors(files.weights, model.state_dict(), directory / WEIGHTS)
     model.load_state_dict({name: tensor.float() for name, tensor in files.weights.items()}, assign=True)
     return model

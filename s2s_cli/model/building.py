@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from s2s_cli.model.attention import SCORES, Attention, CoverageScore
 from s2s_cli.model.bridge import BRIDGES
@@ -69,6 +72,24 @@ def initialise(model: Seq2Seq) -> None:
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=1 / math.sqrt(module.embedding_dim))
             nn.init.zeros_(module.weight.data[PAD])
+
+
+def build_without_weights(config: schema.Model, source_size: int, target_size: int) -> Seq2Seq:
+    """A model whose weights are to be loaded: those that it has are not written, and so take no memory."""
+    with _Unfilled():
+        return build_model(config, source_size, target_size)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out all functions of `torch.nn.init`."""
+
+    def __torch_function__(
+        self, function: Callable, types: object, arguments: tuple = (), keywords: dict | None = None
+    ) -> Any:
+        keywords = keywords or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return arguments[0] if arguments else keywords["tensor"]
+        return function(*arguments, **keywords)
 
 
 def memory_width(config: schema.Model) -> int:

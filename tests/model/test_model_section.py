@@ -9,6 +9,7 @@ from family import section
 from pydantic import ValidationError
 
 from s2s_cli.model.attention import SCORES
+from s2s_cli.model.building import build_model, build_without_weights
 from s2s_cli.recipe import schema
 
 
@@ -72,3 +73,14 @@ def test_keys_that_a_member_does_not_use_do_no_harm(choices: dict[str, object]) 
 
 def test_the_defaults_go_together() -> None:
     assert schema.Model() == schema.Model.model_validate(schema.Model().model_dump())
+
+
+def test_a_model_whose_weights_are_to_be_loaded_draws_none(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise AssertionError("weights are written")
+
+    for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "orthogonal_", "zeros_"):
+        monkeypatch.setattr(f"torch.nn.init.{name}.__code__", refuse.__code__)
+    shapes = {name: tensor.shape for name, tensor in build_without_weights(schema.Model(), 50, 60).state_dict().items()}
+    monkeypatch.undo()
+    assert shapes == {name: tensor.shape for name, tensor in build_model(schema.Model(), 50, 60).state_dict().items()}
