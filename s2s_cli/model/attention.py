@@ -40,7 +40,8 @@ class AdditiveScore(Score):
         nn.Module.__init__(self)
         self.query = nn.Linear(state, size, bias=False)
         self.key = nn.Linear(memory, size)
-        self.energy = nn.Parameter(torch.empty(size).uniform_(-1, 1) / math.sqrt(size))
+        self.energy = nn.Parameter(torch.empty(size))
+        nn.init.uniform_(self.energy, -1 / math.sqrt(size), 1 / math.sqrt(size))
 
     def keys(self, states_BSM: Tensor) -> Tensor:
         return self.key(states_BSM)
