@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -75,19 +76,21 @@ def initialise(model: Seq2Seq) -> None:
 
 
 def build_without_weights(config: schema.Model, source_size: int, target_size: int) -> Seq2Seq:
-    """A model whose weights are to be loaded: those that it has are not written, and so take no memory."""
-    with _Unfilled():
+    """A model whose parameters have shapes and no memory (device `meta`), for weights to be assigned to."""
+    with torch.device("meta"), _NoRandomNumbers():
         return build_model(config, source_size, target_size)
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leaves out all functions of `torch.nn.init`."""
+class _NoRandomNumbers(TorchFunctionMode):
+    """Draws nothing. On tensors without memory that would have no effect, and load a compiler for a second."""
+
+    DRAWING = frozenset({"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"})
 
     def __torch_function__(
         self, function: Callable, types: object, arguments: tuple = (), keywords: dict | None = None
     ) -> Any:
         keywords = keywords or {}
-        if getattr(function, "__module__", None) == "torch.nn.init":
+        if function.__name__ in self.DRAWING:
             return arguments[0] if arguments else keywords["tensor"]
         return function(*arguments, **keywords)
 

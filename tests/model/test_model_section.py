@@ -76,9 +76,10 @@ def test_the_defaults_go_together() -> None:
     assert schema.Model() == schema.Model.model_validate(schema.Model().model_dump())
 
 
-def test_a_model_whose_weights_are_to_be_loaded_draws_none():
+def test_a_model_whose_weights_are_to_be_loaded_takes_no_memory_and_draws_nothing():
     before = torch.get_rng_state()
     model = build_without_weights(schema.Model(), 50, 60)
     assert torch.equal(torch.get_rng_state(), before)
+    assert all(parameter.is_meta for parameter in model.parameters())
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     assert shapes == {name: tensor.shape for name, tensor in build_model(schema.Model(), 50, 60).state_dict().items()}
