@@ -287,11 +287,11 @@ class Decoding(Section):
     """How hypotheses of unlike length compare: the penalty of Wu et al. 2016, the mean per token, or the plain sum."""
     length_penalty: Annotated[float, Field(ge=0.0, le=1_000.0)] = 1.0
     """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
-    min_length: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    min_length: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Least number of target pieces."""
-    max_length_ratio: Annotated[float, Field(gt=0.0, le=1_000.0)] = 2.0
+    max_length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
     """Most target pieces for each source piece ..."""
-    max_length_offset: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    max_length_offset: Annotated[int, Field(ge=0, le=10_000)] = 10
     """... plus so many."""
     batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4000
     """Most source tokens of a decoding batch, padding included."""
