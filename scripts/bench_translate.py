@@ -46,6 +46,7 @@ VARIANTS = {
     "s2s-fp32": ("fp32", "--engine fast --precision fp32 --workers {threads}"),
     "s2s-bf16": ("bf16", "--engine fast --precision bf16 --workers {threads}"),
     "s2s-int8": ("int8", "--engine int8 --workers {threads}"),
+    "s2s-shortlist": ("int8, shortlist", "--engine int8 --shortlist --workers {threads}"),
 }
 
 
