@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from s2s_cli import atomic
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts the tests in the background has them ignore it, and so would all processes that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def fail() -> None:

@@ -101,7 +101,8 @@ def test_run_measures_and_keeps_what_was_written(tmp_path):
     program = "import os, sys; block = bytearray(200 << 20); print(sys.stdin.read() + os.environ['BENCH'])"
     ended = run(Command([sys.executable, "-c", program], {"BENCH": "!"}, source, output), log)
     assert output.read_text() == "words!\n" and log.read_text() == ""
-    assert 0 < ended.seconds < 60 and 200 << 20 <= ended.peak_bytes < 400 << 20
+    assert 0 < ended.seconds < 60
+    assert 200 << 20 <= ended.peak_bytes < 2 << 30  # that of the process it was forked from counts as well
 
 
 def test_run_tells_of_a_failure(tmp_path):
