@@ -66,6 +66,14 @@ Engine = Annotated[
         " nothing by it on its dev set, else fast.",
     ),
 ]
+Shortlist = Annotated[
+    bool,
+    typer.Option(
+        "--shortlist",
+        rich_help_panel=_MACHINE,
+        help="Write only pieces that went with those of the source in training: faster still, rarely another word.",
+    ),
+]
 
 Beam = Annotated[
     int | None,
@@ -99,16 +107,6 @@ MaxLengthOffset = Annotated[int | None, typer.Option(metavar="N", rich_help_pane
 BatchTokens = Annotated[
     int | None,
     typer.Option(metavar="N", rich_help_panel=_MACHINE, help="Most source pieces of a batch; less needs less memory."),
-]
-
-
-Shortlist = Annotated[
-    bool,
-    typer.Option(
-        "--shortlist",
-        rich_help_panel=_MACHINE,
-        help="Write only pieces that went with those of the source in training: faster still, rarely another word.",
-    ),
 ]
 
 

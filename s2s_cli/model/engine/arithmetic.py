@@ -63,8 +63,8 @@ class Arithmetic(ABC):
     tables: torch.dtype
 
     @abstractmethod
-    def room(self, *shape: int) -> Operand:
-        """For rows still to be written; the shape without and with the width of a row."""
+    def room(self, rows: int, width: int) -> Operand:
+        """For rows that are still to be written."""
 
     @abstractmethod
     def dense(self, weight_NK: Tensor) -> Dense:
@@ -77,8 +77,8 @@ class Floats(Arithmetic):
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.name, self.operands, self.tables = name, dtype, dtype
 
-    def room(self, *shape: int) -> Operand:
-        return Operand(torch.empty(shape, dtype=self.operands), None)
+    def room(self, rows: int, width: int) -> Operand:
+        return Operand(torch.empty(rows, width, dtype=self.operands), None)
 
     def dense(self, weight_NK: Tensor) -> Dense:
         return FloatDense(weight_NK.to(self.operands).contiguous())
@@ -101,8 +101,8 @@ class Int8(Arithmetic):
 
     name, operands, tables = "int8", torch.int8, torch.bfloat16
 
-    def room(self, *shape: int) -> Operand:
-        return Operand(torch.empty(shape, dtype=self.operands), torch.empty(shape[:-1]))
+    def room(self, rows: int, width: int) -> Operand:
+        return Operand(torch.empty(rows, width, dtype=self.operands), torch.empty(rows))
 
     def dense(self, weight_NK: Tensor) -> Dense:
         scales_N = (weight_NK.float().abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)

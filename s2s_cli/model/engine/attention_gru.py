@@ -107,7 +107,7 @@ class AttentionGRUEngine:
             self._output(source_BS),
         )
         state_BKH = state.layers[0].float().contiguous()
-        operand = self._rows(len(source_BS), self.hidden)
+        operand = self.arithmetic.room(len(source_BS), self.hidden)
         run_step("prepare", self.arithmetic, (len(source_BS), self.hidden), state_BKH[:, 0], *operand)
         scales_BK = None if operand.scales_R is None else operand.scales_R[:, None]
         return EngineState(sources, torch.arange(len(source_BS)), state_BKH, operand.values_RN[:, None], scales_BK)
@@ -142,7 +142,7 @@ class AttentionGRUEngine:
     def _attend(self, queries: Product, beam: int, state: EngineState) -> tuple[Tensor, Operand]:
         """α_t over the source, and c_t."""
         sources, rows, width = state.sources, len(queries.values_RN), state.sources.memory_BSM.size(2)
-        attention_RS, contexts = torch.zeros(rows, sources.keys_BSA.size(1)), self._rows(rows, width)
+        attention_RS, contexts = torch.zeros(rows, sources.keys_BSA.size(1)), self.arithmetic.room(rows, width)
         run_step(
             "attend",
             self.arithmetic,
@@ -162,7 +162,7 @@ class AttentionGRUEngine:
         self, states: Product, contexts: Product, symbols_R: Tensor, state: EngineState
     ) -> tuple[Tensor, Operand]:
         """s_t, and the same as products read it."""
-        state_BKH, following = torch.empty_like(state.state_BKH), self._rows(len(symbols_R), self.hidden)
+        state_BKH, following = torch.empty_like(state.state_BKH), self.arithmetic.room(len(symbols_R), self.hidden)
         run_step(
             "advance",
             self.arithmetic,
@@ -180,7 +180,7 @@ class AttentionGRUEngine:
 
     def _read_out(self, states: Product, contexts: Product, symbols_R: Tensor) -> Operand:
         """What the output projection reads."""
-        readouts = self._rows(len(symbols_R), self.width)
+        readouts = self.arithmetic.room(len(symbols_R), self.width)
         run_step(
             "read_out",
             self.arithmetic,
@@ -193,9 +193,6 @@ class AttentionGRUEngine:
             *readouts,
         )
         return readouts
-
-    def _rows(self, rows: int, width: int) -> Operand:
-        return self.arithmetic.room(rows, width)
 
 
 @dataclass(frozen=True)
