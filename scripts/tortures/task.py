@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,7 @@ TIMES = {"seconds", "tokens_per_second"}  # what no two runs have in common
 FRENCH = "zéro un deux trois quatre cinq six sept huit neuf".split()
 ENGLISH = "zero one two three four five six seven eight nine".split()
 
-RECIPE = """\
+RECIPE = Template("""\
 name: digits
 languages: {source: fr, target: en}
 data:
@@ -26,34 +27,37 @@ data:
   cleaning: {deduplicate: false, drop_overlap: false, drop_identical: false}
 tokenizer: {kind: word, vocabulary: 20, joint: false}
 model:
-  embedding: 8
-  encoder: {hidden: 4}
-  decoder: {hidden: 8}
-  attention: {size: 8}
+  embedding: $width
+  encoder: {hidden: $half}
+  decoder: {hidden: $width}
+  attention: {size: $width}
 training:
   batch_tokens: 60
   learning_rate: 2e-2
   warmup: 10
-  epochs: 4
+  epochs: $epochs
   threads: 1
   precision: fp32
-  kernel: reference
+  kernel: $kernel
   averaging: {decay: 0.9}
-  save_every: 3
+  save_every: $save_every
 validation: {every: 20}
 decoding: {beam: 2}
-"""
+""")
 
 
-def write_task(directory: Path, pairs: int) -> Path:
+def write_task(
+    directory: Path, pairs: int, *, width: int = 8, epochs: int = 4, save_every: int = 3, kernel: str = "reference"
+) -> Path:
     """Numerals from French into English, so many pairs of them; the recipe, whose path is returned."""
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     chance = random.Random(3)
     for name, count in {"train": pairs, "dev": 8, "test": 8}.items():
         lines = (_line([chance.randrange(10) for _ in range(chance.randint(1, 6))]) for _ in range(count))
         (directory / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
     recipe = directory / "recipe.yaml"
-    recipe.write_text(RECIPE, encoding="utf-8")
+    text = RECIPE.substitute(width=width, half=width // 2, epochs=epochs, save_every=save_every, kernel=kernel)
+    recipe.write_text(text, encoding="utf-8")
     return recipe
 
 
@@ -118,12 +122,16 @@ def finish(arguments: Sequence[str], messages: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- outcome
 
 
+def log_of(run: Path) -> list[dict]:
+    """metrics.jsonl without what depends on the speed of the machine."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
 def outcome(run: Path) -> dict[str, object]:
     """All that two equal runs have in common: the log without times, the last checkpoint, the model; every bit."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
     last = max(run.glob("checkpoints/step-*"), key=lambda path: int(path.name.removeprefix("step-")))
     files = {
         str(path.relative_to(run)): path.read_bytes() for folder in (last, run / "model") for path in folder.iterdir()
     }
-    log = [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
-    return {"metrics.jsonl": log, **files}
+    return {"metrics.jsonl": log_of(run), **files}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,55 +13,15 @@ from pathlib import Path
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.training.run import train
+from scripts.tortures import task
+from scripts.tortures.task import ROOT, log_of
 
-FRENCH = "zéro un deux trois quatre cinq six sept huit neuf".split()
-ENGLISH = "zero one two three four five six seven eight nine".split()
-ROOT = Path(__file__).parents[2]
-TIMES = {"seconds", "tokens_per_second"}
-
-RECIPE = """\
-name: digits
-languages: {source: fr, target: en}
-data:
-  train: [{tsv: train.tsv}]
-  dev: [{tsv: dev.tsv}]
-  test: [{name: held-out, tsv: test.tsv}]
-  cleaning: {deduplicate: false, drop_overlap: false, drop_identical: false}
-tokenizer: {kind: word, vocabulary: 20, joint: false}
-model:
-  embedding: 16
-  encoder: {hidden: 8}
-  decoder: {hidden: 16}
-  attention: {size: 16}
-training:
-  batch_tokens: 60
-  learning_rate: 2e-2
-  warmup: 10
-  epochs: 5
-  threads: 1
-  precision: fp32
-  averaging: {decay: 0.9}
-  save_every: 7
-validation: {every: 20}
-decoding: {beam: 2}
-"""
+__all__ = ["ROOT", "log_of"]
 
 
 def write_task(directory: Path, pairs: int) -> Path:
     """A corpus of so many pairs and its recipe, whose path is returned."""
-    directory.mkdir(parents=True, exist_ok=True)
-    generator = random.Random(3)
-    for name, count in {"train": pairs, "dev": 8, "test": 8}.items():
-        lines = (_line([generator.randrange(10) for _ in range(generator.randint(1, 6))]) for _ in range(count))
-        (directory / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
-    recipe = directory / "recipe.yaml"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    return recipe
-
-
-def _line(numbers: list[int]) -> str:
-    source, target = (" ".join(words[number] for number in numbers) for words in (FRENCH, ENGLISH))
-    return f"{source}\t{target}\n"
+    return task.write_task(directory, pairs, width=16, epochs=5, save_every=7, kernel="auto")
 
 
 # ------------------------------------------------------------------------------------------------------------ running
@@ -110,12 +68,6 @@ def signal_at(process: subprocess.Popen[str], run: Path, update: int, number: si
 
 def steps(run: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("step-")) for path in run.glob("checkpoints/step-*"))
-
-
-def log_of(run: Path) -> list[dict]:
-    """metrics.jsonl without what depends on the speed of the machine."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
 def content(directory: Path) -> dict[str, bytes]:
