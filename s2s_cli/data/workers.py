@@ -1,7 +1,7 @@
 """Work done by other processes: on chunks, with the results in the order of the chunks, or a single piece of work.
 
-Each worker is a process with one pipe. A worker whose parent dies, in whatever way, reads the end of its pipe and
-ends, so nothing is left behind.
+Each worker is a process with one pipe. A worker whose parent dies, in whatever way, ends at once, whatever it is doing,
+so nothing is left behind.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -108,7 +109,11 @@ class Worker(NamedTuple):
         ours, theirs = context.Pipe()
         connections = [ours, *(worker.connection for worker in others)]
         process = context.Process(target=_serve, args=(make_work, theirs, connections), daemon=True)
-        process.start()
+        # Of the threads of this process only the one that forks lives on in the new one. A thread that has done work
+        # with OpenMP would wait there for its helpers, so take one that has not.
+        forking = threading.Thread(target=process.start)
+        forking.start()
+        forking.join()
         theirs.close()
         return Worker(process, ours)
 
@@ -126,6 +131,7 @@ def _serve(make_work: Callable[[], Callable[[Chunk], Result]], pipe: Connection,
     """A worker's life: answer each chunk with (result, None) or (None, error) until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for connection in others:
         connection.close()  # the parent's ends: held here, they would keep pipes open that the parent left
     work = make_work()
@@ -138,3 +144,9 @@ def _serve(make_work: Callable[[], Callable[[Chunk], Result]], pipe: Connection,
             pipe.send((work(chunk), None))
         except Exception as error:
             pipe.send((None, error))
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

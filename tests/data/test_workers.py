@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from s2s_cli.data.workers import apart, map_in_order
 from s2s_cli.errors import DataError, MachineError
@@ -76,6 +77,16 @@ def test_work_done_apart() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_work_done_apart_by_threads_after_work_by_threads_here() -> None:
+    before, elements = torch.get_num_threads(), torch.ones(1_000_000)
+    torch.set_num_threads(4)
+    try:
+        elements.tanh()
+        assert apart(lambda: elements.tanh().argmin().item()) == 0
+    finally:
+        torch.set_num_threads(before)
+
+
 def _slow(directory: Path) -> Callable[[int], int]:
     (directory / str(os.getpid())).touch()
 
@@ -98,15 +109,24 @@ def _runs(pid: int) -> bool:
         return False
 
 
+def _deep_in_work(directory: Path) -> None:
+    def work() -> None:
+        (directory / str(os.getpid())).touch()
+        time.sleep(60)
+
+    apart(work)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_workers_end_with_their_killed_parent(tmp_path: Path) -> None:
-    parent = multiprocessing.get_context("fork").Process(target=_endless, args=(tmp_path,))
+@pytest.mark.parametrize(("count", "life"), [(3, _endless), (1, _deep_in_work)])
+def test_workers_end_with_their_killed_parent(count: int, life: Callable[[Path], None], tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("fork").Process(target=life, args=(tmp_path,))
     parent.start()
     deadline = time.monotonic() + 10
-    while len(list(tmp_path.iterdir())) < 3 and time.monotonic() < deadline:
+    while len(list(tmp_path.iterdir())) < count and time.monotonic() < deadline:
         time.sleep(0.01)
     workers = [int(path.name) for path in tmp_path.iterdir()]
-    assert len(workers) == 3 and parent.pid is not None
+    assert len(workers) == count and parent.pid is not None
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
     while any(map(_runs, workers)) and time.monotonic() < deadline:

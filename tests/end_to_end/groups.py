@@ -7,6 +7,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch.distributed as dist
 
@@ -21,7 +22,8 @@ def run_group(size: int, work: Callable[[ProcessGroup], object], *, on_one_machi
     on_one_machine: let them know that they are; then they share memory and the threads of those that wait.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    children = [_start(rank, size, store.port, work, on_one_machine) for rank in range(size)]
+    with ThreadPoolExecutor(1) as fresh:  # a thread without helpers of OpenMP, which would be missing after the fork
+        children = [fresh.submit(_start, rank, size, store.port, work, on_one_machine).result() for rank in range(size)]
     deadline, codes = time.monotonic() + PATIENCE, dict.fromkeys(children)
     while None in codes.values() and time.monotonic() < deadline:
         time.sleep(0.01)
