@@ -73,7 +73,7 @@ class _CrossEntropy(torch.autograd.Function):
                 d_readout_nR.copy_((d_logits_nV @ weight)[:rows])
                 d_part_VR = d_logits_nV.t() @ readout_nR
                 d_weight_VR.copy_(d_part_VR) if chunk == 0 else d_weight_VR.add_(d_part_VR)
-                d_bias_V += d_logits_nV.sum(dim=0, dtype=wide)
+                d_bias_V += d_logits_nV.sum(dim=0)
         if with_gradients:
             ctx.save_for_backward(d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype))
         ctx.mark_non_differentiable(likelihood)

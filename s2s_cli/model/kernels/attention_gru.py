@@ -100,7 +100,7 @@ class AttentionGRU(torch.autograd.Function):
             None,
             d_products_TBP.flatten(0, 1).t() @ gru.previous_TBH.flatten(0, 1),
             d_gru.inputs_TBG.flatten(0, 1).t() @ attention.contexts_TBM.flatten(0, 1),
-            d_gru.products_TBG.sum(dim=(0, 1), dtype=gru.bias_G.dtype),
+            d_gru.products_TBG.sum(dim=(0, 1)).to(gru.bias_G.dtype),
             d_attention.energy_BA.sum(dim=0),
             None,
         )

@@ -64,7 +64,7 @@ class GRUSequence(torch.autograd.Function):
             (gradients.carry_BH + gradients.feedback_BH).to(d_states_BTH.dtype),
             None,
             d_products_NG.t() @ run.previous_TBH.flatten(0, 1),
-            d_products_NG.sum(dim=0, dtype=run.bias_G.dtype),
+            d_products_NG.sum(dim=0).to(run.bias_G.dtype),
             None,
             None,
         )
