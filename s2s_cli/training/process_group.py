@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from s2s_cli.errors import ExitCode, MachineError, UsageError
-from s2s_cli.training.all_reduce import AllReduce, OverNetwork, ThroughMemory, has_shared_memory
+from s2s_cli.training.exchange import Exchange, OverNetwork, ThroughMemory, fits_memory, parameters_of
 
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """Variables of the environment that tell a process of `torchrun` which one it is, and where it finds the others."""
@@ -65,9 +65,19 @@ class ProcessGroup:
         """The tensors of all processes, which are on CPU and have the same shape."""
         return [tensor]
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter], nll: float, tokens: int) -> tuple[float, int]:
-        """Replace gradients by their sums over all processes; the sums of the two figures."""
+    def sum_gradients(self, optimizer: torch.optim.Optimizer, nll: float, tokens: int) -> tuple[float, int]:
+        """Replace gradients by their sums over all processes; the sums of the two figures.
+
+        Processes may share the parameters out among them: then this one is left with the gradients of its own.
+        """
         return nll, tokens
+
+    def sum_of_shares(self, figure: float) -> float:
+        """The sum of a figure of the gradients that `sum_gradients` left to each process."""
+        return figure
+
+    def finish_step(self) -> None:
+        """Wait until all weights are new, once the optimiser has made its step here."""
 
 
 class TorchrunGroup(ProcessGroup):
@@ -82,7 +92,7 @@ class TorchrunGroup(ProcessGroup):
             self.store = _own_store(self.lasting_store, leads=self.leads)
             dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
             self.waiting = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
-        self.all_reduce: AllReduce | None = None  # made when it is known for what
+        self.exchange: Exchange | None = None  # made when it is known for what
 
     def once(self, work: Callable[[], Result]) -> Result | None:
         result = self._with_all_threads(work) if self.leads else None
@@ -118,22 +128,26 @@ class TorchrunGroup(ProcessGroup):
             dist.all_gather(tensors, tensor, self.waiting)
         return tensors
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter], nll: float, tokens: int) -> tuple[float, int]:
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        parts = [*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([nll, tokens])]
+    def sum_gradients(self, optimizer: torch.optim.Optimizer, nll: float, tokens: int) -> tuple[float, int]:
         with _in_touch():
-            self.all_reduce = self.all_reduce or self._make_all_reduce(parts)
-            message = self.all_reduce.sum(parts)
-        *sums, figures = message.split([len(part) for part in parts])
-        for parameter, gradient in zip(parameters, sums, strict=True):
-            parameter.grad = gradient.view_as(parameter)
-        nll, all_tokens = figures.tolist()
-        return nll, round(all_tokens)
+            self.exchange = self.exchange or self._make_exchange(optimizer)
+            return self.exchange.sum_gradients(nll, tokens)
 
-    def _make_all_reduce(self, vectors: Sequence[Tensor]) -> AllReduce:
-        if vectors[0].device.type == "cpu" and self.local_size == self.size and has_shared_memory():
-            return ThroughMemory(self.store, self.waiting, vectors)
-        return OverNetwork()
+    def _make_exchange(self, optimizer: torch.optim.Optimizer) -> Exchange:
+        parameters = parameters_of(optimizer)
+        if self.local_size == self.size and fits_memory(parameters):
+            return ThroughMemory(self.store, self.waiting, optimizer)
+        return OverNetwork(parameters)
+
+    def sum_of_shares(self, figure: float) -> float:
+        assert self.exchange is not None, "an update begins with `sum_gradients`"
+        with _in_touch():
+            return self.exchange.sum_of_shares(figure)
+
+    def finish_step(self) -> None:
+        assert self.exchange is not None, "an update begins with `sum_gradients`"
+        with _in_touch():
+            self.exchange.finish_step()
 
     def is_first_to_fail(self) -> bool:
         """Whether no other process has called this before."""

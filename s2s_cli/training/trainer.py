@@ -102,7 +102,7 @@ class Trainer:
         for batch in batches:
             for part_nll, part_tokens in add_gradients(self.parameters, self._backward, batch):
                 nll, tokens = nll + part_nll, tokens + part_tokens
-        nll, tokens = self.group.sum_gradients(self.parameters, nll, tokens)
+        nll, tokens = self.group.sum_gradients(self.optimizer, nll, tokens)
         gradient_norm = self._mean_gradient(tokens)
         rate = self._apply(gradient_norm)
         self.optimizer.zero_grad(set_to_none=True)
@@ -123,7 +123,7 @@ class Trainer:
     def _mean_gradient(self, tokens: int) -> float:
         """Turn summed gradients into those of the mean loss per token, clipped; their norm before clipping."""
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients).item() / tokens
+        norm = math.sqrt(self.group.sum_of_shares(torch.nn.utils.get_total_norm(gradients).item() ** 2)) / tokens
         share = 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm + 1e-6))
         torch._foreach_mul_(gradients, share / tokens)  # both in one pass over them, 1 % of an update
         return norm
@@ -146,6 +146,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
+        self.group.finish_step()
         if self.average is not None:
             self.average.refresh(self.model, position.update)
         return rate

@@ -113,6 +113,7 @@ def test_several_processes_train_as_one_and_have_the_same_weights(
         weights = b"".join(tensor.numpy().tobytes() for tensor in trainer.model.state_dict().values())
         with (tmp_path / f"weights-{trainer.group.rank}").open("a") as file:
             print(sha256(weights).hexdigest(), file=file)
+        trainer.group.greatest(0)  # all have noted theirs: to validate, the first one puts the average in their place
 
     settings = (*BASE, *overrides, NO_DROPOUT)
     train_here(recipe, tmp_path / "one", *settings)
@@ -126,13 +127,15 @@ def test_several_processes_train_as_one_and_have_the_same_weights(
     assert len(set(first.splitlines())) == log_of(tmp_path / "one")[-1]["update"]
 
 
+@pytest.mark.parametrize("on_one_machine", [False, True])
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3)])
 def test_a_run_goes_on_with_another_number_of_processes(
-    before: int, after: int, recipe: Path, by_one: Path, tmp_path: Path
+    before: int, after: int, on_one_machine: bool, recipe: Path, by_one: Path, tmp_path: Path
 ):
     stages = ((before, ("training.updates=8",)), (after, ()))
     for size, limits in stages:
-        assert train_group(size, recipe, tmp_path / "run", *BASE, NO_DROPOUT, *limits) == [0] * size
+        settings = (*BASE, NO_DROPOUT, *limits)
+        assert train_group(size, recipe, tmp_path / "run", *settings, on_one_machine=on_one_machine) == [0] * size
     assert_same_curve(tmp_path / "run", by_one)
 
 
@@ -269,7 +272,8 @@ def alive(process: int) -> bool:
 
 
 @pytest.mark.slow
-def test_torchrun_starts_the_group_again_when_a_worker_is_killed(recipe: Path, by_two: Path, tmp_path: Path):
+def test_torchrun_starts_the_group_again_when_a_worker_is_killed(recipe: Path, tmp_path: Path):
+    assert train_group(2, recipe, tmp_path / "undisturbed", *BASE, on_one_machine=True) == [0, 0]
     torchrun = start_torchrun(recipe, tmp_path / "run", "--max-restarts=1")
     workers = workers_of(torchrun, tmp_path / "run", 5)
     os.kill(workers[-1], signal.SIGKILL)
@@ -277,7 +281,8 @@ def test_torchrun_starts_the_group_again_when_a_worker_is_killed(recipe: Path, b
     assert code == 0, messages
     assert not any(map(alive, workers))
     assert "resuming at update" in messages
-    ours, theirs = (CheckpointManager(run / "checkpoints", keep=1).load(20) for run in (tmp_path / "run", by_two))
+    runs = (tmp_path / "run", tmp_path / "undisturbed")
+    ours, theirs = (CheckpointManager(run / "checkpoints", keep=1).load(20) for run in runs)
     assert all(tensor.equal(theirs.weights[name]) for name, tensor in ours.weights.items())
 
 
