@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from s2s_cli.model.kernels.backend import compute_type, steps_for, wide_type
+from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.steps import Steps
 
 CHUNK = 1024
@@ -59,11 +60,12 @@ class _CrossEntropy(torch.autograd.Function):
         d_weight_VR, d_bias_V = torch.empty_like(weight_VR, dtype=wide), torch.zeros_like(bias)
         loss, likelihood = torch.zeros(2, dtype=wide, device=readout_NR.device).unbind()
         chunks = max(1, math.ceil(len(readout_NR) / CHUNK))
+        output = packed(weight)
         parts = (tensor.chunk(chunks) for tensor in (readout_NR, targets_N, d_readout_NR))
         for chunk, (readout_nR, targets_n, d_readout_nR) in enumerate(zip(*parts, strict=True)):
             rows = len(readout_nR)
             readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
-            logits_nV = readout_nR @ weight.t()
+            logits_nV = output.product(readout_nR)
             loss_n, likelihood_n = steps.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
             loss += loss_n.sum()
             likelihood += likelihood_n.sum()

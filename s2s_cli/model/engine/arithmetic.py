@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from s2s_cli.model.kernels.packing import packed
+
 
 class Operand(NamedTuple):
     """Rows that a product reads, [R, N]. In int8 row r stands for values[r] × scales[r]; else there are no scales."""
@@ -87,10 +89,10 @@ class Floats(Arithmetic):
 class FloatDense(Dense):
     def __init__(self, weight_NK: Tensor) -> None:
         self.weight_NK = weight_NK
-        self.buffer = Buffer(len(weight_NK), weight_NK.dtype)
+        self.factor = packed(weight_NK)
 
     def __call__(self, rows: Operand) -> Product:
-        return Product(torch.mm(rows.values_RN, self.weight_NK.t(), out=self.buffer.rows(len(rows.values_RN))))
+        return Product(self.factor.product(rows.values_RN))
 
     def select(self, outputs_N: Tensor) -> Dense:
         return FloatDense(self.weight_NK[outputs_N])

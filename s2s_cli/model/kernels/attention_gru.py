@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.model.kernels.gru import batch_first
+from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun, Steps
 
 
@@ -61,10 +62,11 @@ class AttentionGRU(torch.autograd.Function):
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
         attend, advance = steps.attention_forward(attention), steps.gru_forward(gru)
+        state_weight, context_weight = packed(state_weight_PH), packed(context_weight_GM)
         for t in range(length):
-            torch.mm(states_XBH[t], state_weight_PH.t(), out=products_TBP[t])
+            state_weight.mm(states_XBH[t], out=products_TBP[t])
             attend(t)
-            torch.addmm(inputs_BTG[:, t], attention.contexts_TBM[t], context_weight_GM.t(), out=gru.inputs_TBG[t])
+            context_weight.addmm(inputs_BTG[:, t], attention.contexts_TBM[t], out=gru.inputs_TBG[t])
             advance(t)
         ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
         ctx.steps = steps
@@ -86,11 +88,12 @@ class AttentionGRU(torch.autograd.Function):
             energy_BA=attention.energy_A.new_zeros(len(d_states_BTH), size),
         )
         attend, retreat = ctx.steps.attention_backward(attention, d_attention), ctx.steps.gru_backward(gru, d_gru)
+        state_weight, context_weight = packed(state_weight_PH.t()), packed(context_weight_GM.t())
         for t in reversed(range(len(products_TBP))):
             retreat(t)
-            torch.addmm(d_contexts_BTM[:, t], d_gru.inputs_TBG[t], context_weight_GM, out=d_attention.contexts_TBM[t])
+            context_weight.addmm(d_contexts_BTM[:, t], d_gru.inputs_TBG[t], out=d_attention.contexts_TBM[t])
             attend(t)
-            torch.mm(d_products_TBP[t], state_weight_PH, out=d_gru.feedback_BH)
+            state_weight.mm(d_products_TBP[t], out=d_gru.feedback_BH)
         attention_BST = attention.attention_TBS.permute(1, 2, 0).to(d_states_BTH.dtype)
         return (
             d_gru.inputs_TBG.transpose(0, 1),

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.steps import GRUGradients, GRURun, Steps
 
 
@@ -41,9 +42,9 @@ class GRUSequence(torch.autograd.Function):
             following_TBH=earlier_TBH if backwards else later_TBH,
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
-        advance = steps.gru_forward(run)
+        advance, weight = steps.gru_forward(run), packed(weight_GH)
         for t in positions(length, backwards):
-            torch.mm(run.previous_TBH[t], weight_GH.t(), out=run.products_TBG[t])
+            weight.mm(run.previous_TBH[t], out=run.products_TBG[t])
             advance(t)
         ctx.save_for_backward(*run, weight_GH)
         ctx.backwards, ctx.steps = backwards, steps
@@ -54,10 +55,10 @@ class GRUSequence(torch.autograd.Function):
         *saved, weight_GH = ctx.saved_tensors
         run = GRURun(*saved)
         gradients = GRUGradients.of(run, d_states_BTH)
-        retreat = ctx.steps.gru_backward(run, gradients)
+        retreat, weight = ctx.steps.gru_backward(run, gradients), packed(weight_GH.t())
         for t in positions(len(run.products_TBG), not ctx.backwards):
             retreat(t)
-            torch.mm(gradients.products_TBG[t], weight_GH, out=gradients.feedback_BH)
+            weight.mm(gradients.products_TBG[t], out=gradients.feedback_BH)
         d_products_NG = gradients.products_TBG.flatten(0, 1)
         return (
             gradients.inputs_TBG.transpose(0, 1),
