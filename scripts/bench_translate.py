@@ -1,8 +1,10 @@
 """Translation speed of s2s and of the other programs on one test set, in turn, on this machine.
 
     scripts/bench/install_peers.sh                        # once: OpenNMT-py, Joey NMT and Marian, below build/peers
-    S2S_DATA=/path/to/data python scripts/bench_translate.py --model runs/multi30k-de-en
-    python scripts/bench_translate.py --model runs/multi30k-de-en --only s2s-int8 marian --rounds 5
+    export S2S_DATA=/path/to/data
+    s2s train recipes/multi30k-de-en.yaml --run runs/reference --set model.tied=none
+    python scripts/bench_translate.py
+    python scripts/bench_translate.py --only s2s-int8 marian --rounds 5
 
 A thousand captions of Multi30k, from German into English, beam 5, 64 sentences a batch. s2s reads and writes text; the
 other programs are given pieces, and spend no time on text. They need a model of the reference workload, which is
@@ -96,7 +98,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("runs/multi30k-de-en"), help="of s2s: a run or its model")
+    parser.add_argument("--model", type=Path, default=Path("runs/reference"), help="of s2s: a run or its model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     names = " ".join([*VARIANTS, "opennmt joeynmt marian marian-packed8"])

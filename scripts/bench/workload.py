@@ -24,7 +24,7 @@ RECIPE = ROOT / "recipes" / "multi30k-de-en.yaml"
 TEST = "test_2016_flickr"
 
 REFERENCE = [
-    "model.dropout={embedding: 0.2, state: 0.2, readout: 0.2}",
+    "model.tied=none",
     "training.learning_rate=1e-3",
     "training.schedule=constant",
     "training.warmup=0",
