@@ -77,7 +77,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60, help="of training in a round, start-up apart")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="s2s s2s-fp32 s2s-torchrun opennmt joeynmt marian")
+    names = ["s2s", "s2s-fp32", "s2s-torchrun", "opennmt", "joeynmt", "marian"]
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=" ".join(names))
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="folder for all that is written")
     parser.add_argument("--peers", type=Path, default=Path("build/peers"), help="folder that install_peers.sh filled")
     parser.add_argument("--scale", action="store_true", help=f"compare with a corpus {TIMES_LONGER} times as long")

@@ -101,8 +101,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=Path("runs/reference"), help="of s2s: a run or its model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    names = " ".join([*VARIANTS, "opennmt joeynmt marian marian-packed8"])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=names)
+    names = [*VARIANTS, "opennmt", "joeynmt", "marian", "marian-packed8"]
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=" ".join(names))
     parser.add_argument("--lines", type=int, default=1000, help="of the test set")
     parser.add_argument("--train-minutes", type=float, default=20, help="for each program that has no model yet")
     parser.add_argument("--train-only", action="store_true", help="stop when each program has its model")
