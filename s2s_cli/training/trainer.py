@@ -125,7 +125,8 @@ class Trainer:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         norm = math.sqrt(self.group.sum_of_shares(torch.nn.utils.get_total_norm(gradients).item() ** 2)) / tokens
         share = 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm + 1e-6))
-        torch._foreach_mul_(gradients, share / tokens)  # both in one pass over them, 1 % of an update
+        if gradients:  # of a process that has its share in them
+            torch._foreach_mul_(gradients, share / tokens)  # both in one pass over them, 1 % of an update
         return norm
 
     def _apply(self, gradient_norm: float) -> float:
