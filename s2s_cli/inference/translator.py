@@ -19,7 +19,7 @@ from s2s_cli.inference.translation import Candidate, Scored, Translation
 from s2s_cli.inference.workers import JobLost, LinesLost, WorkerPool
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.greedy import greedy_search
-from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.scoring import forced_log_probs
 from s2s_cli.search.step_model import StepModel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,7 @@ from s2s_cli.model.decoder import Decoder, DecoderState
 from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.kernels import Kernel
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step of decoding yields: log p(y_t | y_<t, x), float32, and α_t for decoders with attention."""
-
-    log_probs_BKV: Tensor
-    attention_BKS: Tensor | None
+from s2s_cli.search.step_model import Prediction
 
 
 class Seq2Seq(nn.Module):
@@ -67,12 +60,12 @@ class Seq2Seq(nn.Module):
         """Encode; the state before the first word, one hypothesis a sentence."""
         return self.decoder.start(self.encoder(source_BS, source_lengths_B, self.kernel))
 
-    def step(self, previous_BK: Tensor, state: DecoderState) -> tuple[Step, DecoderState]:
-        """Append one symbol to each hypothesis."""
+    def step(self, previous_BK: Tensor, state: DecoderState) -> tuple[Prediction, DecoderState]:
+        """Append one symbol to each hypothesis: log p(y_t | y_<t, x), and α_t for decoders with attention."""
         embedded_BKE = self.embedding(previous_BK)
         inputs_BKG = self.decoder.hoist(embedded_BKE, state.memory)
         features, state = self.decoder.advance(inputs_BKG, state)
         logits_BKV = self.output(self.readout(features, embedded_BKE))
         at_least_float32 = torch.promote_types(logits_BKV.dtype, torch.float32)
         log_probs_BKV = torch.log_softmax(logits_BKV, dim=-1, dtype=at_least_float32)
-        return Step(log_probs_BKV, features.attention_BXS), state
+        return Prediction(log_probs_BKV, features.attention_BXS), state

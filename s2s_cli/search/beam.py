@@ -10,7 +10,7 @@ A sentence is done as soon as one of three conditions holds:
 3. The length limit is reached.
 
 Shapes: B sentences still searched, S source positions, J open hypotheses of each before a step (1 at first), K after
-it (the beam, or fewer if there are not so many), V symbols, N hypotheses to return.
+it (the beam, or fewer if there are not so many), C candidates, V symbols, N hypotheses to return.
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s_cli.search.candidates import Candidates, best_continuations
-from s2s_cli.search.history import Turn, hypotheses
-from s2s_cli.search.hypothesis import Hypothesis
-from s2s_cli.search.limits import length_limits
+from s2s_cli.search.history import Hypothesis, Turn, hypotheses
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.search.step_model import StepModel
+from s2s_cli.search.step_model import Step, StepModel
 from s2s_cli.text.tokenizer import BOS, EOS
+
+
+class Candidates(NamedTuple):
+    """The C best candidates of each sentence, best first."""
+
+    log_probs_BC: Tensor
+    """log p of hypothesis and symbol together."""
+    origins_BC: Tensor
+    """The hypothesis that is continued."""
+    symbols_BC: Tensor
+    """The symbol that continues it."""
 
 
 class _Beam(NamedTuple):
@@ -55,7 +63,7 @@ def beam_search(
     """
     if len(source_BS) == 0:
         return []
-    limits_B = length_limits(source_lengths_B, options)
+    limits_B = options.length_limits(source_lengths_B)
     beam = _first_beam(limits_B, options.penalty(limits_B.float()), options.n_best)
     state = model.start(source_BS, source_lengths_B)
     turns: list[Turn] = []
@@ -101,6 +109,18 @@ def _first_beam(limits_B: Tensor, last_penalty_B: Tensor, n_best: int) -> _Beam:
         best_BN=_nothing(log_probs_B1.expand(B, n_best)),
         finished_B=torch.zeros_like(limits_B),
     )
+
+
+def best_continuations(log_probs_BK: Tensor, step: Step, first: int, count: int, end: int) -> tuple[Candidates, Tensor]:
+    """The `count` best candidates among the symbols from `first` on; and log p of each hypothesis followed by `end`.
+
+    No more than `count` of them continue the same hypothesis. There are fewer where there are no more candidates.
+    """
+    next_log_probs_BKC, symbols_BKC, ends_BK = step.best(first, count, end)
+    sums_BN = (log_probs_BK[:, :, None] + next_log_probs_BKC).flatten(1)
+    best_BC, places_BC = sums_BN.topk(min(count, sums_BN.size(1)))
+    origins_BC = places_BC.div(symbols_BKC.size(2), rounding_mode="floor")
+    return Candidates(best_BC, origins_BC, symbols_BKC.flatten(1).gather(1, places_BC)), log_probs_BK + ends_BK
 
 
 def _nothing(log_probs: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class Ensemble:
         steps, states = zip(*(model.step(previous_BK, member) for model, member in pairs), strict=True)
         attentions = [step.attention_BKS for step in steps if step.attention_BKS is not None]
         attention_BKS = torch.stack(attentions).mean(dim=0) if attentions else None
-        log_probs_BKV = _mean_probability([step.log_probs_BKV for step in steps])
+        log_probs_BKV = _mean_probability([step.log_probs() for step in steps])
         return Prediction(log_probs_BKV, attention_BKS), EnsembleState(states)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from s2s_cli.search.candidates import best_candidates
-from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.paths import follow_paths
-from s2s_cli.search.step_model import Ranks, Step, StepModel
+from s2s_cli.search.step_model import Step, StepModel
 from s2s_cli.text.tokenizer import EOS
 
 
@@ -21,10 +19,5 @@ def greedy_search(
 
 
 def _most_probable(step: Step, first: int) -> tuple[Tensor, Tensor]:
-    if isinstance(step, Ranks):
-        log_probs_BK1, symbols_BK1, _ = step.best(first, count=1, end=EOS)
-        return symbols_BK1.squeeze(2), log_probs_BK1.squeeze(2)
-    rows_R1V = step.log_probs_BKV.flatten(0, 1).unsqueeze(1)
-    best = best_candidates(torch.zeros_like(rows_R1V[:, :, 0]), rows_R1V, first, count=1)
-    shape = step.log_probs_BKV.shape[:2]
-    return best.symbols_BC.view(shape), best.log_probs_BC.view(shape)
+    log_probs_BK1, symbols_BK1, _ = step.best(first, count=1, end=EOS)
+    return symbols_BK1.squeeze(2), log_probs_BK1.squeeze(2)

@@ -1,12 +1,44 @@
-"""How to search, checked once. Nothing here needs torch."""
+"""How to search, checked once. Nothing here imports torch.
+
+Length penalties: the score of a hypothesis Y is log p(Y | X) / penalty(|Y|), where |Y| counts EOS. As log p(Y | X) is a
+sum of |Y| negative terms, a search without penalty favours short translations. Every penalty rises with the length (or
+stays 1), which the stop rule of beam search relies upon. Each takes a length or a tensor of them, and the exponent α.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from s2s_cli.errors import UsageError
-from s2s_cli.search.length import PENALTIES, Length
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Length = TypeVar("Length", float, "Tensor")
+
+
+def wu(length: Length, alpha: float) -> Length:
+    """((5 + |Y|) / 6)^α: Wu et al. 2016, "Google's Neural Machine Translation System", section 7."""
+    return ((length + 5.0) / 6.0) ** alpha
+
+
+def average(length: Length, alpha: float) -> Length:
+    """|Y|^α: with α = 1 the mean log-probability of a symbol."""
+    return length**alpha
+
+
+def none(length: Length, alpha: float) -> Length:
+    """1, whatever the length and α: the plain log-probability."""
+    return length**0.0
+
+
+class Penalty(Protocol):
+    def __call__(self, length: Length, alpha: float, /) -> Length: ...
+
+
+PENALTIES: dict[str, Penalty] = {"wu": wu, "average": average, "none": none}
 
 
 @dataclass(frozen=True)
@@ -18,7 +50,7 @@ class SearchOptions:
     n_best: int = 1
     """Hypotheses to return for a sentence, at most `beam`."""
     normalization: str = "wu"
-    """Length penalty: a name of `s2s_cli.search.length.PENALTIES`."""
+    """Length penalty: a name of `s2s_cli.search.options.PENALTIES`."""
     length_penalty: float = 1.0
     """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
     min_length: int = 0
@@ -40,6 +72,15 @@ class SearchOptions:
     def penalty(self, length: Length) -> Length:
         """By what log p of a hypothesis with so many symbols (EOS counted) is divided."""
         return PENALTIES[self.normalization](length, self.length_penalty)
+
+    def length_limits(self, source_lengths_B: Tensor) -> Tensor:
+        """Most target symbols of each sentence, from its source length (which counts EOS): int64 [B].
+
+        ratio × source pieces + offset, but always enough for the least length and the EOS after it. A hypothesis that
+        has so many pieces and no EOS is cut there.
+        """
+        limits_B = ((source_lengths_B - 1).double() * self.max_length_ratio).floor().long() + self.max_length_offset
+        return limits_B.clamp(min=self.min_length + 1)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s_cli.search.history import Turn, hypotheses
-from s2s_cli.search.hypothesis import Hypothesis
-from s2s_cli.search.limits import length_limits
+from s2s_cli.search.history import Hypothesis, Turn, hypotheses
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import State, Step, StepModel
 from s2s_cli.text.tokenizer import BOS, EOS
@@ -47,7 +45,7 @@ def follow_paths(
     """
     if len(source_BS) == 0:
         return []
-    limits_B = length_limits(source_lengths_B, options)
+    limits_B = options.length_limits(source_lengths_B)
     state = _split(model.start(source_BS, source_lengths_B), limits_B, count)
     paths = _first_paths(limits_B, count)
     origins_BK = torch.arange(count, device=limits_B.device).expand(len(limits_B), count)

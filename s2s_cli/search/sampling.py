@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from s2s_cli.search.hypothesis import Hypothesis
+from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.paths import follow_paths
 from s2s_cli.search.step_model import Step, StepModel
@@ -31,7 +31,7 @@ def sample(
 
 
 def _draw(step: Step, first: int, sampling: SamplingOptions, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    log_probs_BKV = step.log_probs_BKV
+    log_probs_BKV = step.log_probs()
     logits_RV = log_probs_BKV[:, :, first:].flatten(0, 1) / sampling.temperature
     if sampling.top_k is None:
         indices_R1 = _draw_index(logits_RV, generator)

@@ -19,7 +19,7 @@ def forced_log_probs(model: StepModel, source_BS: Tensor, source_lengths_B: Tens
     previous_B = torch.full_like(target_BT[:, 0], BOS)
     for target_B in target_BT.unbind(dim=1):
         step, state = model.step(previous_B[:, None], state)
-        log_prob_B = step.log_probs_BKV[:, 0].gather(1, target_B[:, None]).squeeze(1)
+        log_prob_B = step.log_probs_of(target_B[:, None]).squeeze(1)
         total_B += log_prob_B.double().masked_fill(target_B == PAD, 0.0)
         previous_B = target_B
     return total_B

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import UserError
 from s2s_cli.evaluation.metrics import Score, score
 from s2s_cli.inference.loading import is_harmless
-from s2s_cli.model.engine import engine_fits
+from s2s_cli.model.engine import fits
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import mean_weights
@@ -80,9 +81,13 @@ def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Te
 
 
 def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> float | None:
-    """BLEU lost on dev by products of 8 bits, negative for a gain; `None` where there are none for this model."""
-    if not engine_fits(model, next(model.parameters()).device):
+    """BLEU lost on dev by products of 8 bits, negative for a gain; `None` where there are none for this model.
+
+    It is measured on the processor whatever trained the model: that is where such products are made.
+    """
+    if not fits(model):
         return None
+    model = deepcopy(model).cpu()
     sources, references = (texts[: recipe.validation.max_pairs] for texts in prepared.dev_texts())
     bleu = {}
     for engine in ("fast", "int8"):
@@ -96,8 +101,8 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
 
 
 def shortlist(prepared: PreparedData, model: Seq2Seq) -> dict[str, Tensor] | None:
-    """What `--shortlist` needs; nothing where no engine could use it."""
-    if not engine_fits(model, next(model.parameters()).device):
+    """What `--shortlist` needs; nothing for a model that no engine fits."""
+    if not fits(model):
         return None
     sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
     return {

@@ -14,11 +14,12 @@ import torch
 from family import MEMBERS, Example, build, example, section
 from torch import Tensor, nn
 
-from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, library, native
+from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, native
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import steps_name
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.native import library
 from s2s_cli.recipe import schema
 
 CPU = torch.device("cpu")

@@ -15,9 +15,8 @@ from table_model import TableModel, all_finished, batch, trace
 from s2s_cli.search import beam
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.greedy import greedy_search
-from s2s_cli.search.hypothesis import Hypothesis
-from s2s_cli.search.length import PENALTIES
-from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.history import Hypothesis
+from s2s_cli.search.options import PENALTIES, SearchOptions
 from s2s_cli.text.tokenizer import EOS
 
 SEEDS = st.integers(0, 10_000)

@@ -9,9 +9,7 @@ import torch
 
 from s2s_cli.errors import UsageError
 from s2s_cli.recipe.schema import Decoding
-from s2s_cli.search.length import PENALTIES
-from s2s_cli.search.limits import length_limits
-from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.search.options import PENALTIES, SamplingOptions, SearchOptions
 
 
 @pytest.mark.parametrize(
@@ -72,6 +70,6 @@ def test_penalties_of_the_papers():
 
 def test_limits():
     lengths_B = torch.tensor([1, 2, 6])
-    assert length_limits(lengths_B, SearchOptions(max_length_ratio=1.5, max_length_offset=3)).tolist() == [3, 4, 10]
-    assert length_limits(lengths_B, SearchOptions(max_length_ratio=0.1, max_length_offset=0)).tolist() == [1, 1, 1]
-    assert length_limits(lengths_B, SearchOptions(min_length=14)).tolist() == [15, 15, 20]
+    assert SearchOptions(max_length_ratio=1.5, max_length_offset=3).length_limits(lengths_B).tolist() == [3, 4, 10]
+    assert SearchOptions(max_length_ratio=0.1, max_length_offset=0).length_limits(lengths_B).tolist() == [1, 1, 1]
+    assert SearchOptions(min_length=14).length_limits(lengths_B).tolist() == [15, 15, 20]

@@ -8,8 +8,10 @@ from s2s_cli.errors import UsageError
 from s2s_cli.model.engine.arithmetic import ARITHMETICS
 from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, fits
 from s2s_cli.model.engine.shortlist import Shortlist
-from s2s_cli.model.engine.steps import available
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.native import library
+
+__all__ = ["ENGINES", "build_engine", "fits"]
 
 ENGINES = ("auto", "reference", "fast", "int8")
 
@@ -26,15 +28,16 @@ def build_engine(
     """What decodes by this model, which is moved, converted and used up.
 
     name: `reference`, the model itself by torch operations in `dtype`; `fast`, the engine in `dtype`; `int8`, the
-    engine with products of 8 bits (the encoder still in `dtype`); `auto`, the engine where it can be had, in 8 bits if
-    `int8_is_harmless`, else the reference. shortlist: symbols to write with; an engine can have one. Raises UsageError
-    for an engine that cannot be had.
+    engine with products of 8 bits (the encoder still in `dtype`); `auto`, the engine where the model fits it and it is
+    fast (where there is a C library), in 8 bits if `int8_is_harmless`, else the reference. shortlist: symbols to write
+    with; an engine can have one. Raises UsageError for an engine that does not fit the model.
     """
     if name not in ENGINES:
         raise UsageError(f"unknown engine `{name}`", hint=f"one of {', '.join(ENGINES)}")
     obstacle = _obstacle(model, device)
     if name == "auto":
-        name = "reference" if obstacle else "int8" if int8_is_harmless else "fast"
+        is_worth_it = library.load() is not None or shortlist is not None
+        name = "reference" if obstacle or not is_worth_it else "int8" if int8_is_harmless else "fast"
     if name == "reference":
         if shortlist is not None:
             raise UsageError(f"--shortlist needs an engine, and this one {obstacle or 'is the reference'}")
@@ -46,15 +49,8 @@ def build_engine(
         return AttentionGRUEngine(model, ARITHMETICS[arithmetic], dtype, shortlist)
 
 
-def engine_fits(model: Seq2Seq, device: torch.device) -> bool:
-    """Whether there is an engine for the model here."""
-    return _obstacle(model, device) is None
-
-
 def _obstacle(model: Seq2Seq, device: torch.device) -> str | None:
-    """Why there is no engine for the model here."""
+    """Why the engine cannot decode by this model on this device."""
     if not fits(model):
         return "decodes by attention GRUs of one layer with additive attention of one head only; this model is another"
-    if device.type != "cpu":
-        return "runs on the CPU only"
-    return None if available() else "needs a C compiler at its first use, and none was found"
+    return None if device.type == "cpu" else "runs on the CPU only"

@@ -21,6 +21,10 @@ class Operand(NamedTuple):
     values_RN: Tensor
     scales_R: Tensor | None
 
+    def numbers(self) -> Tensor:
+        """float32 [R, N]."""
+        return self.values_RN.float() if self.scales_R is None else self.values_RN * self.scales_R[:, None]
+
 
 class Product(NamedTuple):
     """Rows times weights, [R, N]. In int8 it stands for values[r, n] × row_scales[r] × column_scales[n]."""
@@ -42,22 +46,20 @@ class Product(NamedTuple):
 
 
 class Dense(ABC):
-    """The weights of a product, [N, K]."""
+    """A product with weights. weights: they themselves, a row [K] for each of the N outputs."""
+
+    weights: Operand
 
     @abstractmethod
     def __call__(self, rows: Operand) -> Product:
         """Multiply. The result is overwritten by the next one."""
 
-    @abstractmethod
-    def select(self, outputs_N: Tensor) -> Dense:
-        """The product that has these outputs alone, in this order."""
-
 
 class Arithmetic(ABC):
     """A number type of matrix products.
 
-    name: that of the functions in `decoding.c`. operands: type of what products read. tables: that of embeddings, keys
-    and encoder states, which no product reads.
+    name: the variant of the functions in `native/c/decoding.c`. operands: type of what products read. tables: that of
+    embeddings, keys and encoder states, which no product reads.
     """
 
     name: str
@@ -88,14 +90,11 @@ class Floats(Arithmetic):
 
 class FloatDense(Dense):
     def __init__(self, weight_NK: Tensor) -> None:
-        self.weight_NK = weight_NK
+        self.weights = Operand(weight_NK, None)
         self.factor = packed(weight_NK)
 
     def __call__(self, rows: Operand) -> Product:
         return Product(self.factor.product(rows.values_RN))
-
-    def select(self, outputs_N: Tensor) -> Dense:
-        return FloatDense(self.weight_NK[outputs_N])
 
 
 class Int8(Arithmetic):
@@ -113,16 +112,13 @@ class Int8(Arithmetic):
 
 class Int8Dense(Dense):
     def __init__(self, weight_NK: Tensor, scales_N: Tensor) -> None:
-        self.weight_NK, self.scales_N = weight_NK, scales_N
+        self.weights = Operand(weight_NK, scales_N)
         self.buffer = Buffer(len(weight_NK), torch.int32)
 
     def __call__(self, rows: Operand) -> Product:
         sums_RN = self.buffer.rows(len(rows.values_RN))
-        torch._int_mm(rows.values_RN, self.weight_NK.t(), out=sums_RN)
-        return Product(sums_RN, rows.scales_R, self.scales_N)
-
-    def select(self, outputs_N: Tensor) -> Dense:
-        return Int8Dense(self.weight_NK[outputs_N], self.scales_N[outputs_N])
+        torch._int_mm(rows.values_RN, self.weights.values_RN.t(), out=sums_RN)
+        return Product(sums_RN, rows.scales_R, self.weights.scales_R)
 
 
 class Buffer:

@@ -1,6 +1,6 @@
 """The engine for a GRU decoder with additive attention: the same function as `Seq2Seq.step`, several times as fast.
 
-Four matrix products make a step, and one pass in C (`kernels/c/decoding.c`) stands between each two of them. What the
+Four matrix products make a step, and one pass (`s2s_cli.model.engine.passes`) stands between each two of them. What the
 previous symbol adds to the gates and to the readout is a row of a table; keys and encoder states belong to the sentence
 and never move, the recurrent state alone follows the hypotheses. A prediction stays in the form in which its product
 left it: the search is handed the best symbols, and nobody writes out the others.
@@ -12,37 +12,31 @@ memory, D readout, V symbols.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.attention import AdditiveScore
 from s2s_cli.model.decoder import AttentionDecoder, PreviousOutput
-from s2s_cli.model.engine.arithmetic import Arithmetic, Dense, Operand, Product
-from s2s_cli.model.engine.shortlist import Shortlist
-from s2s_cli.model.engine.steps import run_step
+from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
+from s2s_cli.model.engine.passes import run_pass
+from s2s_cli.model.engine.shortlist import Lists, Shortlist
 from s2s_cli.model.kernels.fused import fits_attention, fits_cell
+from s2s_cli.model.kernels.packing import pack_linears
 from s2s_cli.model.readout import Readout
 from s2s_cli.model.seq2seq import Seq2Seq
-
-
-class Output(NamedTuple):
-    """From readouts to logits: of all symbols, or of some (symbols_N, rising; the others are not written)."""
-
-    weights: Dense
-    bias_N: Tensor
-    symbols_N: Tensor | None = None
+from s2s_cli.search.step_model import Step
+from s2s_cli.text.tokenizer import EOS
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The encoded sentences of a batch: they stay in place, whoever leaves. output: the symbols to write them with."""
+    """The encoded sentences of a batch: they stay in place, whoever leaves. lists: their shortlists, if any."""
 
     keys_BSA: Tensor
     memory_BSM: Tensor
     lengths_B: Tensor
-    output: Output
+    lists: Lists | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class AttentionGRUEngine:
         self.from_state = arithmetic.dense(torch.cat([score.query.weight, recurrent.weight]))
         self.from_context = arithmetic.dense(torch.cat([decoder.context.weight, readout.context.weight]))
         self.to_readout = arithmetic.dense(readout.output.weight)
-        self.output = Output(arithmetic.dense(model.output.weight), model.output.bias.float().clone())
+        self.output, self.output_bias_V = arithmetic.dense(model.output.weight), model.output.bias.float().clone()
         self.shortlist = shortlist
         embedded_VE = model.embedding.get_parameter("weight")
         self.gate_table_VG = _table(embedded_VE, previous.dense.weight, previous.dense.bias, arithmetic)
@@ -94,6 +88,8 @@ class AttentionGRUEngine:
         self.gate_bias_G, self.energy_A = recurrent.bias.float().clone(), score.energy.float().clone()
         self.readout_bias_D = readout.output.bias.float().clone()
         self.model = model.to(encoding)
+        for part in (model.encoder, decoder):  # whose products of a single row would be others than those of many
+            pack_linears(part)
 
     def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> EngineState:
         """Encode; one hypothesis a sentence."""
@@ -104,20 +100,20 @@ class AttentionGRUEngine:
             keys_BSA.to(tables).contiguous(),
             memory_BSM.to(tables).contiguous(),
             source_lengths_B,
-            self._output(source_BS),
+            None if self.shortlist is None else self.shortlist.lists(source_BS, source_lengths_B),
         )
         state_BKH = state.layers[0].float().contiguous()
         operand = self.arithmetic.room(len(source_BS), self.hidden)
-        run_step("prepare", self.arithmetic, (len(source_BS), self.hidden), state_BKH[:, 0], *operand)
+        run_pass("prepare", self.arithmetic, (state_BKH[:, 0], operand))
         scales_BK = None if operand.scales_R is None else operand.scales_R[:, None]
         return EngineState(sources, torch.arange(len(source_BS)), state_BKH, operand.values_RN[:, None], scales_BK)
 
-    def step(self, previous_BK: Tensor, state: EngineState) -> tuple[EngineStep, EngineState]:
+    def step(self, previous_BK: Tensor, state: EngineState) -> tuple[Step, EngineState]:
         """Append one symbol to each hypothesis."""
         symbols_R, A, G = previous_BK.flatten(), self.attention, self.gates
         scales_R = None if state.scales_BK is None else state.scales_BK.flatten()
         states = self.from_state(Operand(state.operand_BKH.flatten(0, 1), scales_R))
-        attention_RS, context = self._attend(states.columns(0, A), previous_BK.size(1), state)
+        attention_RS, context = self._attend(states.columns(0, A), state)
         contexts = self.from_context(context)
         state_BKH, after = self._advance(states.columns(A, A + G), contexts.columns(0, G), symbols_R, state)
         readouts = self._read_out(self.to_readout(after), contexts.columns(G, G + self.width), symbols_R)
@@ -128,34 +124,15 @@ class AttentionGRUEngine:
             operand_BKH=after.values_RN.view(B, K, -1),
             scales_BK=None if after.scales_R is None else after.scales_R.view(B, K),
         )
-        output = state.sources.output
-        logits, attention_BKS = output.weights(readouts), attention_RS.view(B, K, -1)
-        return EngineStep(self.arithmetic, self.vocabulary, output, logits, attention_BKS), following
+        return self._predict(readouts, attention_RS.view(B, K, -1), state), following
 
-    def _output(self, source_BS: Tensor) -> Output:
-        """All symbols, or those of the shortlist."""
-        if self.shortlist is None:
-            return self.output
-        symbols_N = self.shortlist.symbols(source_BS)
-        return Output(self.output.weights.select(symbols_N), self.output.bias_N[symbols_N], symbols_N)
-
-    def _attend(self, queries: Product, beam: int, state: EngineState) -> tuple[Tensor, Operand]:
+    def _attend(self, queries: Product, state: EngineState) -> tuple[Tensor, Operand]:
         """α_t over the source, and c_t."""
-        sources, rows, width = state.sources, len(queries.values_RN), state.sources.memory_BSM.size(2)
-        attention_RS, contexts = torch.zeros(rows, sources.keys_BSA.size(1)), self.arithmetic.room(rows, width)
-        run_step(
-            "attend",
-            self.arithmetic,
-            (rows, beam, self.attention, width),
-            *queries,
-            self.energy_A,
-            sources.keys_BSA,
-            sources.memory_BSM,
-            state.sentences_b,
-            sources.lengths_B,
-            attention_RS,
-            *contexts,
-        )
+        sources, rows = state.sources, len(queries.values_RN)
+        attention_RS = torch.zeros(rows, sources.keys_BSA.size(1))
+        contexts = self.arithmetic.room(rows, sources.memory_BSM.size(2))
+        encoded = (sources.keys_BSA, sources.memory_BSM, state.sentences_b, sources.lengths_B)
+        run_pass("attend", self.arithmetic, (queries, self.energy_A, *encoded, attention_RS, contexts))
         return attention_RS, contexts
 
     def _advance(
@@ -163,36 +140,29 @@ class AttentionGRUEngine:
     ) -> tuple[Tensor, Operand]:
         """s_t, and the same as products read it."""
         state_BKH, following = torch.empty_like(state.state_BKH), self.arithmetic.room(len(symbols_R), self.hidden)
-        run_step(
-            "advance",
-            self.arithmetic,
-            (len(symbols_R), self.hidden),
-            *states,
-            *contexts,
-            self.gate_table_VG,
-            symbols_R,
-            self.gate_bias_G,
-            state.state_BKH.flatten(0, 1),
-            state_BKH.flatten(0, 1),
-            *following,
-        )
+        inputs = (states, contexts, self.gate_table_VG, symbols_R, self.gate_bias_G)
+        before_RH, after_RH = state.state_BKH.flatten(0, 1), state_BKH.flatten(0, 1)
+        run_pass("advance", self.arithmetic, (*inputs, before_RH, after_RH, following))
         return state_BKH, following
 
     def _read_out(self, states: Product, contexts: Product, symbols_R: Tensor) -> Operand:
         """What the output projection reads."""
         readouts = self.arithmetic.room(len(symbols_R), self.width)
-        run_step(
-            "read_out",
-            self.arithmetic,
-            (len(symbols_R), self.width),
-            *states,
-            *contexts,
-            self.readout_table_VD,
-            symbols_R,
-            self.readout_bias_D,
-            *readouts,
-        )
+        inputs = (states, contexts, self.readout_table_VD, symbols_R, self.readout_bias_D)
+        run_pass("read_out", self.arithmetic, (*inputs, readouts))
         return readouts
+
+    def _predict(self, readouts: Operand, attention_BKS: Tensor, state: EngineState) -> Step:
+        """The next symbols: all of them, or those of the sentences' own lists."""
+        if state.sources.lists is None:
+            return EngineStep(self.arithmetic, self.output(readouts), self.output_bias_V, attention_BKS)
+        symbols_BN, counts_B = state.sources.lists
+        logits_RN = torch.empty(len(readouts.values_RN), symbols_BN.size(1))
+        listed = (state.sentences_b, counts_B, symbols_BN, logits_RN)
+        run_pass("project_listed", self.arithmetic, (readouts, self.output.weights, self.output_bias_V, *listed))
+        return ListedStep(
+            self.arithmetic, self.vocabulary, state.sources.lists, state.sentences_b, logits_RN, attention_BKS
+        )
 
 
 @dataclass(frozen=True)
@@ -200,34 +170,64 @@ class EngineStep:
     """A prediction as its product left it, to be looked at before the next step is made."""
 
     arithmetic: Arithmetic
-    vocabulary: int
-    output: Output
     logits: Product
+    bias_V: Tensor
     attention_BKS: Tensor
 
-    @property
-    def log_probs_BKV(self) -> Tensor:
-        """All of them, float32; -inf for symbols outside of the shortlist."""
-        log_probs_RN = (self.logits.numbers() + self.output.bias_N).log_softmax(dim=1)
-        if self.output.symbols_N is not None:
-            nothing_RV = log_probs_RN.new_full((len(log_probs_RN), self.vocabulary), -torch.inf)
-            log_probs_RN = nothing_RV.index_copy(1, self.output.symbols_N, log_probs_RN)
-        return log_probs_RN.view(*self.attention_BKS.shape[:2], -1)
+    def log_probs(self) -> Tensor:
+        log_probs_RV = (self.logits.numbers() + self.bias_V).log_softmax(dim=1)
+        return log_probs_RV.view(*self.attention_BKS.shape[:2], -1)
+
+    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+        return self.log_probs().gather(2, symbols_BK[:, :, None]).squeeze(2)
 
     def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The `count` best symbols from `first` on after each hypothesis, best first: log p [B, K, C] and symbol
-        [B, K, C]; and log p of `end` [B, K]."""
-        written_N = self.output.symbols_N
-        if written_N is not None:  # from symbols to their places
-            first, end = (int((written_N < symbol).sum()) for symbol in (first, end))
-        rows, symbols = self.logits.values_RN.shape
-        shape, count = self.attention_BKS.shape[:2], min(count, symbols - first)
-        log_probs_RC, symbols_RC = torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64)
-        ends_R, sizes = torch.empty(rows), (rows, symbols, first, count, end)
-        run_step("rank", self.arithmetic, sizes, *self.logits, self.output.bias_N, log_probs_RC, symbols_RC, ends_R)
-        if written_N is not None:
-            symbols_RC = written_N[symbols_RC]
-        return log_probs_RC.view(*shape, count), symbols_RC.view(*shape, count), ends_R.view(shape)
+        (rows, symbols), shape = self.logits.values_RN.shape, self.attention_BKS.shape[:2]
+        found = room(rows, min(count, symbols - first))
+        run_pass("rank", self.arithmetic, (self.logits, self.bias_V, *found), first, end)
+        log_probs_RC, symbols_RC, ends_R = found
+        return log_probs_RC.view(*shape, -1), symbols_RC.view(*shape, -1), ends_R.view(shape)
+
+
+@dataclass(frozen=True)
+class ListedStep:
+    """A prediction of the symbols in the sentences' own lists; all others are impossible.
+
+    sentences_b: which of the sentences with `lists` are still searched, K rows of logits each.
+    """
+
+    arithmetic: Arithmetic
+    vocabulary: int
+    lists: Lists
+    sentences_b: Tensor
+    logits_RN: Tensor
+    attention_BKS: Tensor
+
+    def log_probs(self) -> Tensor:
+        beam = self.attention_BKS.size(1)
+        log_probs_bKN = self.logits_RN.log_softmax(dim=1).view(len(self.sentences_b), beam, -1)
+        symbols_b1N = self.lists.symbols_BN[self.sentences_b][:, None]
+        nothing_bKV = log_probs_bKN.new_full((*log_probs_bKN.shape[:2], self.vocabulary), -torch.inf)
+        # What fills the lists up is EOS, at -inf: the greatest is that of the one EOS that counts.
+        return nothing_bKV.scatter_reduce(2, symbols_b1N.expand_as(log_probs_bKN), log_probs_bKN, "amax")
+
+    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+        return self.log_probs().gather(2, symbols_BK[:, :, None]).squeeze(2)
+
+    def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
+        assert first in (EOS, EOS + 1) and end == EOS, "of the special symbols, a list has EOS alone, and first"
+        shape, (symbols_BN, counts_B) = self.attention_BKS.shape[:2], self.lists
+        found = room(len(self.logits_RN), min(count, symbols_BN.size(1) - (first - EOS)))
+        run_pass("rank_listed", self.arithmetic, (self.logits_RN, self.sentences_b, counts_B, *found), first - EOS)
+        log_probs_RC, places_RC, ends_R = found
+        places_bC = places_RC.view(shape[0], -1).clamp(max=symbols_BN.size(1) - 1)
+        symbols_BKC = symbols_BN[self.sentences_b].gather(1, places_bC).view(*shape, -1)
+        return log_probs_RC.view(*shape, -1), symbols_BKC, ends_R.view(shape)
+
+
+def room(rows: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For the best symbols of each row, their log-probabilities and symbols (or places), and log p of EOS."""
+    return torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64), torch.empty(rows)
 
 
 def fits(model: Seq2Seq) -> bool:

@@ -1,6 +1,6 @@
 /* Numbers in memory, and functions of them: what the steps of training and of decoding have in common.
  *
- * Memory is laid out by torch and arrives as views; numbers are stored as float32 or bfloat16 and computed as float32.
+ * Arrays arrive as views, checked by native/calls.py; numbers are stored as float32 or bfloat16 and computed as float32.
  */
 
 #include <stdint.h>
@@ -10,17 +10,17 @@
 
 /* ---- memory ---- */
 
-/* A tensor and its two outermost strides, in elements. The innermost stride is 1. */
+/* An array and its two outermost strides, in elements. The innermost stride is 1. */
 typedef struct {
     void *data;
     int64_t outer, inner;
 } view;
 
-/* How the numbers of a tensor are stored: a constant, once all is inlined. */
+/* How the numbers of an array are stored: a constant, once all is inlined. */
 typedef enum { FLOAT32, BFLOAT16 } storage;
 
-INLINE void *row(view tensor, int64_t outer, int64_t inner, storage kind) {
-    return (char *)tensor.data + (outer * tensor.outer + inner * tensor.inner) * (kind == BFLOAT16 ? 2 : 4);
+INLINE void *row(view array, int64_t outer, int64_t inner, storage kind) {
+    return (char *)array.data + (outer * array.outer + inner * array.inner) * (kind == BFLOAT16 ? 2 : 4);
 }
 
 INLINE int is_set(view flags, int64_t outer, int64_t inner) {

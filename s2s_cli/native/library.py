@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from s2s_cli.errors import MachineError
+
 SOURCES = Path(__file__).with_name("c")
 COMPILER_TIMEOUT = 120.0  # seconds
 
@@ -31,6 +33,13 @@ def load() -> ctypes.CDLL | None:
         except (OSError, ValueError, subprocess.SubprocessError):
             continue
     return None
+
+
+def loaded() -> ctypes.CDLL:
+    """The library. Raises `MachineError` where there is none; ask `load` before."""
+    if (library := load()) is None:
+        raise MachineError("the C library cannot be had", hint="is there a C compiler?")
+    return library
 
 
 def compiler_flags() -> list[str]:

@@ -1,32 +1,34 @@
 /* Steps of the fused recurrences, and softmax cross-entropy: the loops between two matrix products, each one pass.
  *
- * What each step computes stands in aten.py; here only how. Sentences (or rows) are shared among the threads, and no sum
+ * What each step computes stands in model/kernels/aten.py; here only how. Sentences (or rows) are shared among the threads, and no sum
  * crosses a sentence: results do not depend on the number of threads.
  */
 
 #include "numbers.h"
 
-/* The named tuples of steps.py, field by field, after the sizes of their tensors. */
+/* The records of native/training.py, field by field. */
 typedef struct {
-    int64_t batch, hidden;
+    int64_t B, H;
     view inputs_TBG, products_TBG, bias_G, valid_TB, previous_TBH, following_TBH, carry_BH;
 } gru_run;
 
 typedef struct {
-    view states_TBH, feedback_BH, inputs_TBG, products_TBG, carry_BH;
+    gru_run run;
+    view d_states_TBH, d_feedback_BH, d_inputs_TBG, d_products_TBG, d_carry_BH;
 } gru_gradients;
 
 typedef struct {
-    int64_t batch, source, size, width;
+    int64_t B, S, A, M;
     view queries_TBA, keys_BSA, energy_A, memory_BSM, valid_BS, attention_TBS, contexts_TBM;
 } attention_run;
 
 typedef struct {
-    view contexts_TBM, queries_TBA, keys_BSA, energy_BA;
+    attention_run run;
+    view d_contexts_TBM, d_queries_TBA, d_keys_BSA, d_energy_BA;
 } attention_gradients;
 
 typedef struct {
-    int64_t rows, symbols;
+    int64_t N, V;
     view logits_NV, bias_V, targets_N, loss_N, likelihood_N;
 } softmax_run;
 
@@ -39,8 +41,8 @@ INLINE void gru_forward(const gru_run *run, int64_t t, int64_t b, storage kind) 
     void *following = row(run->following_TBH, t, b, kind);
     float keep = !run->valid_TB.data || is_set(run->valid_TB, t, b);
 #pragma omp simd
-    for (int64_t i = 0; i < run->hidden; i++) {
-        int64_t j = i + run->hidden, k = j + run->hidden;
+    for (int64_t i = 0; i < run->H; i++) {
+        int64_t j = i + run->H, k = j + run->H;
         float reset = sigmoid(get(x, i, kind) + get(u, i, kind) + bias[i]);
         float update = sigmoid(get(x, j, kind) + get(u, j, kind) + bias[j]);
         float new = hyperbolic_tangent(get(x, k, kind) + reset * (get(u, k, kind) + bias[k]));
@@ -49,18 +51,19 @@ INLINE void gru_forward(const gru_run *run, int64_t t, int64_t b, storage kind) 
     }
 }
 
-INLINE void gru_backward(const gru_run *run, const gru_gradients *gradients, int64_t t, int64_t b, storage kind) {
+INLINE void gru_backward(const gru_gradients *gradients, int64_t t, int64_t b, storage kind) {
+    const gru_run *run = &gradients->run;
     const void *x = row(run->inputs_TBG, t, b, kind), *u = row(run->products_TBG, t, b, kind);
     const void *previous = row(run->previous_TBH, t, b, kind);
-    const void *outside = row(gradients->states_TBH, t, b, kind);
-    const void *feedback = row(gradients->feedback_BH, b, 0, kind);
+    const void *outside = row(gradients->d_states_TBH, t, b, kind);
+    const void *feedback = row(gradients->d_feedback_BH, b, 0, kind);
     const float *bias = run->bias_G.data;
-    float *carry = row(gradients->carry_BH, b, 0, FLOAT32);
-    void *dx = row(gradients->inputs_TBG, t, b, kind), *du = row(gradients->products_TBG, t, b, kind);
+    float *carry = row(gradients->d_carry_BH, b, 0, FLOAT32);
+    void *dx = row(gradients->d_inputs_TBG, t, b, kind), *du = row(gradients->d_products_TBG, t, b, kind);
     float keep = !run->valid_TB.data || is_set(run->valid_TB, t, b);
 #pragma omp simd
-    for (int64_t i = 0; i < run->hidden; i++) {
-        int64_t j = i + run->hidden, k = j + run->hidden;
+    for (int64_t i = 0; i < run->H; i++) {
+        int64_t j = i + run->H, k = j + run->H;
         float product_new = get(u, k, kind) + bias[k];
         float reset = sigmoid(get(x, i, kind) + get(u, i, kind) + bias[i]);
         float update = sigmoid(get(x, j, kind) + get(u, j, kind) + bias[j]);
@@ -90,26 +93,26 @@ INLINE void attention_forward(const attention_run *run, int64_t t, int64_t b, st
     const float *energy = run->energy_A.data;
     float *attention = row(run->attention_TBS, t, b, FLOAT32);
     float greatest = -__builtin_inff(), total = 0.0f;
-    for (int64_t s = 0; s < run->source; s++) {
+    for (int64_t s = 0; s < run->S; s++) {
         if (!is_set(run->valid_BS, b, s)) continue;
         const void *key = row(run->keys_BSA, b, s, kind);
         float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t a = 0; a < run->size; a++)
+        for (int64_t a = 0; a < run->A; a++)
             sum += energy[a] * hyperbolic_tangent(get(query, a, kind) + get(key, a, kind));
         attention[s] = sum;
         greatest = sum > greatest ? sum : greatest;
     }
-    for (int64_t s = 0; s < run->source; s++) {
+    for (int64_t s = 0; s < run->S; s++) {
         attention[s] = is_set(run->valid_BS, b, s) ? exponential(attention[s] - greatest) : 0.0f;
         total += attention[s];
     }
-    for (int64_t s = 0; s < run->source; s++) attention[s] /= total;
+    for (int64_t s = 0; s < run->S; s++) attention[s] /= total;
     void *context = row(run->contexts_TBM, t, b, kind);
-    for (int64_t start = 0; start < run->width; start += BLOCK) {
-        int64_t columns = block(start, run->width);
+    for (int64_t start = 0; start < run->M; start += BLOCK) {
+        int64_t columns = block(start, run->M);
         float sums[BLOCK] = {0};
-        for (int64_t s = 0; s < run->source; s++) {
+        for (int64_t s = 0; s < run->S; s++) {
             const void *memory = row(run->memory_BSM, b, s, kind);
 #pragma omp simd
             for (int64_t i = 0; i < columns; i++) sums[i] += attention[s] * get(memory, start + i, kind);
@@ -118,26 +121,26 @@ INLINE void attention_forward(const attention_run *run, int64_t t, int64_t b, st
     }
 }
 
-INLINE void attention_backward(const attention_run *run, const attention_gradients *gradients, int64_t t, int64_t b,
-                               storage kind) {
+INLINE void attention_backward(const attention_gradients *gradients, int64_t t, int64_t b, storage kind) {
+    const attention_run *run = &gradients->run;
     const void *query = row(run->queries_TBA, t, b, kind);
-    const void *d_context = row(gradients->contexts_TBM, t, b, kind);
+    const void *d_context = row(gradients->d_contexts_TBM, t, b, kind);
     const float *energy = run->energy_A.data, *attention = row(run->attention_TBS, t, b, FLOAT32);
-    float d_energies[run->source], mean = 0.0f;
-    for (int64_t s = 0; s < run->source; s++) {
-        d_energies[s] = attention[s] == 0.0f ? 0.0f : dot(row(run->memory_BSM, b, s, kind), d_context, run->width, kind);
+    float d_energies[run->S], mean = 0.0f;
+    for (int64_t s = 0; s < run->S; s++) {
+        d_energies[s] = attention[s] == 0.0f ? 0.0f : dot(row(run->memory_BSM, b, s, kind), d_context, run->M, kind);
         mean += attention[s] * d_energies[s];
     }
-    for (int64_t s = 0; s < run->source; s++) d_energies[s] = attention[s] * (d_energies[s] - mean);
-    void *d_query = row(gradients->queries_TBA, t, b, kind);
-    float *d_energy = row(gradients->energy_BA, b, 0, FLOAT32);
-    for (int64_t start = 0; start < run->size; start += BLOCK) {
-        int64_t columns = block(start, run->size);
+    for (int64_t s = 0; s < run->S; s++) d_energies[s] = attention[s] * (d_energies[s] - mean);
+    void *d_query = row(gradients->d_queries_TBA, t, b, kind);
+    float *d_energy = row(gradients->d_energy_BA, b, 0, FLOAT32);
+    for (int64_t start = 0; start < run->A; start += BLOCK) {
+        int64_t columns = block(start, run->A);
         float query_sums[BLOCK] = {0}, energy_sums[BLOCK] = {0};
-        for (int64_t s = 0; s < run->source; s++) {
+        for (int64_t s = 0; s < run->S; s++) {
             if (d_energies[s] == 0.0f) continue; /* padding */
             const void *key = row(run->keys_BSA, b, s, kind);
-            float *d_key = (float *)row(gradients->keys_BSA, b, s, FLOAT32) + start;
+            float *d_key = (float *)row(gradients->d_keys_BSA, b, s, FLOAT32) + start;
 #pragma omp simd
             for (int64_t i = 0; i < columns; i++) {
                 float value = hyperbolic_tangent(get(query, start + i, kind) + get(key, start + i, kind));
@@ -159,7 +162,7 @@ INLINE void attention_backward(const attention_run *run, const attention_gradien
 INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, storage kind) {
     void *logits = row(run->logits_NV, n, 0, kind);
     const float *bias = run->bias_V.data;
-    int64_t symbols = run->symbols, target = ((const int64_t *)run->targets_N.data)[n];
+    int64_t symbols = run->V, target = ((const int64_t *)run->targets_N.data)[n];
     float expected = get(logits, target, kind) + bias[target], greatest = expected, sum = 0.0f, total = 0.0f;
 #pragma omp simd reduction(max : greatest) reduction(+ : sum)
     for (int64_t v = 0; v < symbols; v++) {
@@ -194,10 +197,8 @@ INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, st
         for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, BFLOAT16); \
     }
 
-STEP(gru_forward, run->batch, (const gru_run *run, int64_t t, int threads), run, t)
-STEP(gru_backward, run->batch, (const gru_run *run, const gru_gradients *gradients, int64_t t, int threads),
-     run, gradients, t)
-STEP(attention_forward, run->batch, (const attention_run *run, int64_t t, int threads), run, t)
-STEP(attention_backward, run->batch,
-     (const attention_run *run, const attention_gradients *gradients, int64_t t, int threads), run, gradients, t)
-STEP(cross_entropy, run->rows, (const softmax_run *run, float smoothing, int threads), run, smoothing)
+STEP(gru_forward, run->B, (const gru_run *run, int64_t t, int threads), run, t)
+STEP(gru_backward, gradients->run.B, (const gru_gradients *gradients, int64_t t, int threads), gradients, t)
+STEP(attention_forward, run->B, (const attention_run *run, int64_t t, int threads), run, t)
+STEP(attention_backward, gradients->run.B, (const attention_gradients *gradients, int64_t t, int threads), gradients, t)
+STEP(cross_entropy, run->N, (const softmax_run *run, float smoothing, int threads), run, smoothing)

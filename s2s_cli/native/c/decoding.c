@@ -1,0 +1,296 @@
+/* Steps of the decoding engine: the loops between two matrix products, each one pass over the rows of a batch.
+ *
+ * What they compute stands in `Seq2Seq.step`; here only how. A row is a hypothesis; rows are shared among the threads,
+ * and no sum crosses a row: a translation does not depend on its batch mates.
+ */
+
+#include "numbers.h"
+
+/* How matrix products are made, and so what they read and what they hand back: a constant, once all is inlined. */
+typedef enum { IN_FLOAT32, IN_BFLOAT16, IN_INT8 } arithmetic;
+
+INLINE storage stored(arithmetic kind) { return kind == IN_FLOAT32 ? FLOAT32 : BFLOAT16; }
+
+/* The product of rows and weights, [R, N]. In int8 it is a whole number, to be scaled by row and by column. */
+typedef struct {
+    view values, row_scales, column_scales;
+} product;
+
+/* Rows that the next product reads, [R, N]; in int8 with the scale that was chosen for each row. */
+typedef struct {
+    view values, scales;
+} operand;
+
+/* The records of native/decoding.py, field by field. */
+typedef struct {
+    int64_t R, N;
+    view numbers_RN;
+    operand operands_RN;
+} operand_run;
+
+typedef struct {
+    int64_t R, b, A, M;
+    product queries_RA;
+    view energy_A, keys_BSA, memory_BSM, sentences_b, lengths_B, attention_RS;
+    operand contexts_RM;
+} attention_run;
+
+typedef struct {
+    int64_t R, H;
+    product states_RG, contexts_RG;
+    view table_VG, symbols_R, bias_G, before_RH, after_RH;
+    operand following_RH;
+} gru_run;
+
+typedef struct {
+    int64_t R, D;
+    product states_RD, contexts_RD;
+    view table_VD, symbols_R, bias_D;
+    operand readouts_RD;
+} readout_run;
+
+typedef struct {
+    int64_t R, V, C;
+    product logits_RV;
+    view bias_V, log_probs_RC, best_RC, ends_R;
+} ranking_run;
+
+typedef struct {
+    int64_t R, b, D, N;
+    operand readouts_RD;
+    view weights_VD, weight_scales_V, bias_V, sentences_b, counts_B, symbols_BN, logits_RN;
+} listed_product_run;
+
+typedef struct {
+    int64_t R, b, C;
+    view logits_RN, sentences_b, counts_B, log_probs_RC, best_RC, ends_R;
+} listed_ranking_run;
+
+/* ---- products and operands ---- */
+
+typedef struct {
+    const void *values;
+    float row_scale;
+    const float *column_scales;
+} product_row;
+
+INLINE product_row row_of(product from, int64_t r, arithmetic kind) {
+    product_row result = {row(from.values, r, 0, kind == IN_BFLOAT16 ? BFLOAT16 : FLOAT32), 1.0f, 0};
+    if (kind == IN_INT8) {
+        result.row_scale = ((const float *)from.row_scales.data)[r];
+        result.column_scales = from.column_scales.data;
+    }
+    return result;
+}
+
+INLINE float dense(product_row from, int64_t i, arithmetic kind) {
+    if (kind == IN_INT8) return (float)((const int32_t *)from.values)[i] * (from.row_scale * from.column_scales[i]);
+    return get(from.values, i, stored(kind));
+}
+
+/* Adding 1.5 * 2^23 rounds to the nearest whole number, ties to even. */
+INLINE int8_t nearest(float value) { return (int8_t)(int32_t)((value + 12582912.0f) - 12582912.0f); }
+
+INLINE void put_operand(operand to, int64_t r, const float *numbers, int64_t size, arithmetic kind) {
+    if (kind != IN_INT8) {
+        void *values = row(to.values, r, 0, stored(kind));
+#pragma omp simd
+        for (int64_t i = 0; i < size; i++) put(values, i, numbers[i], stored(kind));
+        return;
+    }
+    float greatest = 0.0f;
+#pragma omp simd reduction(max : greatest)
+    for (int64_t i = 0; i < size; i++) {
+        float magnitude = __builtin_fabsf(numbers[i]);
+        greatest = magnitude > greatest ? magnitude : greatest;
+    }
+    float inverse = greatest > 0.0f ? 127.0f / greatest : 0.0f;
+    int8_t *values = (int8_t *)to.values.data + r * to.values.outer;
+#pragma omp simd
+    for (int64_t i = 0; i < size; i++) values[i] = nearest(numbers[i] * inverse);
+    ((float *)to.scales.data)[r] = greatest / 127.0f;
+}
+
+/* ---- additive attention ---- */
+
+INLINE int64_t integer(view numbers, int64_t i) { return ((const int64_t *)numbers.data)[i]; }
+
+/* The sentence that a row belongs to: those that are still searched have as many rows each. */
+INLINE int64_t sentence_of(view sentences, int64_t r, int64_t beam) { return integer(sentences, r / beam); }
+
+INLINE void attend(const attention_run *run, int64_t r, arithmetic kind) {
+    product_row query = row_of(run->queries_RA, r, kind);
+    int64_t b = sentence_of(run->sentences_b, r, run->R / run->b), length = integer(run->lengths_B, b);
+    const float *energy = run->energy_A.data;
+    float *attention = row(run->attention_RS, r, 0, FLOAT32);
+    float asked[run->A], context[run->M], greatest = -__builtin_inff(), total = 0.0f;
+    for (int64_t a = 0; a < run->A; a++) asked[a] = dense(query, a, kind);
+    for (int64_t s = 0; s < length; s++) {
+        const void *key = row(run->keys_BSA, b, s, stored(kind));
+        float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t a = 0; a < run->A; a++)
+            sum += energy[a] * hyperbolic_tangent(asked[a] + get(key, a, stored(kind)));
+        attention[s] = sum;
+        greatest = sum > greatest ? sum : greatest;
+    }
+    for (int64_t s = 0; s < length; s++) total += attention[s] = exponential(attention[s] - greatest);
+    for (int64_t i = 0; i < run->M; i++) context[i] = 0.0f;
+    for (int64_t s = 0; s < length; s++) {
+        const void *memory = row(run->memory_BSM, b, s, stored(kind));
+        float weight = attention[s] /= total;
+#pragma omp simd
+        for (int64_t i = 0; i < run->M; i++) context[i] += weight * get(memory, i, stored(kind));
+    }
+    put_operand(run->contexts_RM, r, context, run->M, kind);
+}
+
+/* ---- the gated recurrent unit ---- */
+
+INLINE const void *entry(view table, view symbols, int64_t r, arithmetic kind) {
+    return row(table, integer(symbols, r), 0, stored(kind));
+}
+
+INLINE void advance(const gru_run *run, int64_t r, arithmetic kind) {
+    product_row u = row_of(run->states_RG, r, kind), c = row_of(run->contexts_RG, r, kind);
+    const void *x = entry(run->table_VG, run->symbols_R, r, kind);
+    const float *bias = run->bias_G.data, *before = row(run->before_RH, r, 0, FLOAT32);
+    float *after = row(run->after_RH, r, 0, FLOAT32);
+#pragma omp simd
+    for (int64_t i = 0; i < run->H; i++) {
+        int64_t j = i + run->H, k = j + run->H;
+        float x_reset = get(x, i, stored(kind)) + dense(c, i, kind);
+        float x_update = get(x, j, stored(kind)) + dense(c, j, kind);
+        float x_new = get(x, k, stored(kind)) + dense(c, k, kind);
+        float reset = sigmoid(x_reset + dense(u, i, kind) + bias[i]);
+        float update = sigmoid(x_update + dense(u, j, kind) + bias[j]);
+        float new = hyperbolic_tangent(x_new + reset * (dense(u, k, kind) + bias[k]));
+        after[i] = new + update * (before[i] - new);
+    }
+    put_operand(run->following_RH, r, after, run->H, kind);
+}
+
+/* ---- readout ---- */
+
+INLINE void read_out(const readout_run *run, int64_t r, arithmetic kind) {
+    product_row s = row_of(run->states_RD, r, kind), c = row_of(run->contexts_RD, r, kind);
+    const void *y = entry(run->table_VD, run->symbols_R, r, kind);
+    const float *bias = run->bias_D.data;
+    float readout[run->D];
+#pragma omp simd
+    for (int64_t i = 0; i < run->D; i++)
+        readout[i] = hyperbolic_tangent(dense(s, i, kind) + dense(c, i, kind) + get(y, i, stored(kind)) + bias[i]);
+    put_operand(run->readouts_RD, r, readout, run->D, kind);
+}
+
+/* ---- softmax, and the best symbols ---- */
+
+/* Symbols whose greatest logit is looked at before they are looked at one by one: few groups have one of the best. */
+enum { GROUP = 64 };
+
+/* Put a symbol in its place among the best so far, greatest first; of equals the lower symbol. */
+INLINE void insert(float *best, int64_t *symbols, int64_t count, float logit, int64_t symbol) {
+    int64_t place = count - 1;
+    for (; place > 0 && best[place - 1] < logit; place--) {
+        best[place] = best[place - 1];
+        symbols[place] = symbols[place - 1];
+    }
+    best[place] = logit;
+    symbols[place] = symbol;
+}
+
+/* The best places of a row of logits, their log-probabilities, and log p of the place `end`. No bias: it is added. */
+INLINE void rank_row(product_row from, const float *bias, int64_t size, int64_t count, int64_t first, int64_t end,
+                     float *best, int64_t *places, float *end_log_prob, arithmetic kind) {
+    float greatest = -__builtin_inff(), total = 0.0f;
+    for (int64_t place = 0; place < count; place++) {
+        best[place] = -__builtin_inff();
+        places[place] = first;
+    }
+    for (int64_t start = 0; start < size; start += GROUP) {
+        int64_t stop = start + GROUP < size ? start + GROUP : size;
+        float logits[GROUP], most = -__builtin_inff();
+#pragma omp simd reduction(max : most)
+        for (int64_t v = start; v < stop; v++) {
+            float logit = dense(from, v, kind) + (bias ? bias[v] : 0.0f);
+            logits[v - start] = logit;
+            most = logit > most ? logit : most;
+        }
+        greatest = most > greatest ? most : greatest;
+        if (count == 0 || !(most > best[count - 1])) continue;
+        for (int64_t v = start < first ? first : start; v < stop; v++)
+            if (logits[v - start] > best[count - 1]) insert(best, places, count, logits[v - start], v);
+    }
+#pragma omp simd reduction(+ : total)
+    for (int64_t v = 0; v < size; v++)
+        total += exponential(dense(from, v, kind) + (bias ? bias[v] : 0.0f) - greatest);
+    float normaliser = greatest + __builtin_logf(total);
+    for (int64_t place = 0; place < count; place++) best[place] -= normaliser;
+    *end_log_prob = dense(from, end, kind) + (bias ? bias[end] : 0.0f) - normaliser;
+}
+
+INLINE void rank(const ranking_run *run, int64_t first, int64_t end, int64_t r, arithmetic kind) {
+    rank_row(row_of(run->logits_RV, r, kind), run->bias_V.data, run->V, run->C, first, end,
+             row(run->log_probs_RC, r, 0, FLOAT32), (int64_t *)run->best_RC.data + r * run->best_RC.outer,
+             (float *)run->ends_R.data + r, kind);
+}
+
+/* ---- the same for the symbols of a sentence's own list, of which EOS is the first ---- */
+
+INLINE float listed_logit(const listed_product_run *run, int64_t r, int64_t v, arithmetic kind) {
+    const float bias = ((const float *)run->bias_V.data)[v];
+    if (kind != IN_INT8)
+        return dot(row(run->readouts_RD.values, r, 0, stored(kind)), row(run->weights_VD, v, 0, stored(kind)), run->D,
+                   stored(kind)) + bias;
+    const int8_t *readout = (const int8_t *)run->readouts_RD.values.data + r * run->readouts_RD.values.outer;
+    const int8_t *weights = (const int8_t *)run->weights_VD.data + v * run->weights_VD.outer;
+    int32_t sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < run->D; i++) sum += (int32_t)readout[i] * weights[i];
+    float scales = ((const float *)run->readouts_RD.scales.data)[r] * ((const float *)run->weight_scales_V.data)[v];
+    return (float)sum * scales + bias;
+}
+
+/* All hypotheses of sentence i: they share the rows of weights. */
+INLINE void project_listed(const listed_product_run *run, int64_t i, arithmetic kind) {
+    int64_t b = integer(run->sentences_b, i), count = integer(run->counts_B, b), beam = run->R / run->b;
+    const int64_t *symbols = (const int64_t *)run->symbols_BN.data + b * run->symbols_BN.outer;
+    for (int64_t n = 0; n < run->N; n++)
+        for (int64_t r = i * beam; r < (i + 1) * beam; r++) {
+            float *logits = row(run->logits_RN, r, 0, FLOAT32);
+            logits[n] = n < count ? listed_logit(run, r, symbols[n], kind) : -__builtin_inff();
+        }
+}
+
+INLINE void rank_listed(const listed_ranking_run *run, int64_t first, int64_t r, arithmetic kind) {
+    int64_t b = sentence_of(run->sentences_b, r, run->R / run->b);
+    product_row from = {row(run->logits_RN, r, 0, FLOAT32), 1.0f, 0};
+    rank_row(from, 0, integer(run->counts_B, b), run->C, first, 0, row(run->log_probs_RC, r, 0, FLOAT32),
+             (int64_t *)run->best_RC.data + r * run->best_RC.outer, (float *)run->ends_R.data + r, kind);
+}
+
+/* ---- rows for the products ---- */
+
+INLINE void prepare(const operand_run *run, int64_t r, arithmetic kind) {
+    put_operand(run->operands_RN, r, row(run->numbers_RN, r, 0, FLOAT32), run->N, kind);
+}
+
+/* ---- each function for each arithmetic, its rows (or sentences) shared among the threads ---- */
+
+#define IN(suffix, kind, name, count, parameters, ...)                        \
+    void name##_##suffix parameters {                                         \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)")     \
+        for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, kind);       \
+    }
+#define IN_EACH(...)                      \
+    IN(float32, IN_FLOAT32, __VA_ARGS__)  \
+    IN(bfloat16, IN_BFLOAT16, __VA_ARGS__) \
+    IN(int8, IN_INT8, __VA_ARGS__)
+
+IN_EACH(prepare, run->R, (const operand_run *run, int threads), run)
+IN_EACH(attend, run->R, (const attention_run *run, int threads), run)
+IN_EACH(advance, run->R, (const gru_run *run, int threads), run)
+IN_EACH(read_out, run->R, (const readout_run *run, int threads), run)
+IN_EACH(rank, run->R, (const ranking_run *run, int64_t first, int64_t end, int threads), run, first, end)
+IN_EACH(project_listed, run->b, (const listed_product_run *run, int threads), run)
+IN(float32, IN_FLOAT32, rank_listed, run->R, (const listed_ranking_run *run, int64_t first, int threads), run, first)

@@ -1,0 +1,187 @@
+"""The checked call of a C function: arrays in, arrays out.
+
+The dimensions of an array stand in its name, as everywhere in this project: `memory_BSM` has three, and the B of one
+array is the B of all. C is handed one record: the sizes, then a `view` of each array, its address and the strides of
+its two outermost dimensions (`c/numbers.h`). The numbers of the innermost dimension lie side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ctypes import c_int, c_int64, c_void_p
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s2s_cli.native import library
+
+_KIND_OF = {np.dtype(kind): kind for kind in ("bool", "int8", "int32", "int64", "float32")}
+_KIND_OF[np.dtype(np.uint16)] = "bfloat16"  # of which NumPy knows nothing: there it lies in arrays of uint16
+_NAMES = {f"torch.{kind}": kind for kind in _KIND_OF.values()}
+
+ABSENT = "absent"
+"""The kind of an array that a variant of a function does not have: None is given in its place."""
+
+
+class ArrayError(ValueError):
+    """An array that a C function cannot take: the program is at fault, not its user."""
+
+
+class Parameter(NamedTuple):
+    """An array of a C function.
+
+    name: ends with a letter for each dimension. kind: the number type, or what stands for one (see `Function.kinds`).
+    role: `read`: copied if its numbers do not lie as declared. `changing`: read too, but others write to it between two
+    steps of a bound call; or `written`: then a copy would be lost, and the array is refused. optional: may be None.
+    limits: the least number that may stand in it, and the dimension that bounds the greatest (which is less than its
+    size, or at most that if the least is 1).
+    """
+
+    name: str
+    kind: str
+    role: str = "read"
+    optional: bool = False
+    limits: tuple[int, str] | None = None
+
+    @property
+    def dimensions(self) -> str:
+        return self.name.rpartition("_")[2]
+
+
+class Scalar(NamedTuple):
+    """A number that follows the record. below: the dimension of which it is an index."""
+
+    type: type
+    below: str = ""
+
+
+class Layout(NamedTuple):
+    """Where an array lies. strides: in numbers, not in bytes. kind: None for types that the library does not know."""
+
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    kind: str | None
+    writable: bool
+
+
+def layout(array: Any) -> Layout:
+    """Of an array of NumPy, or of a tensor of PyTorch, which need not be imported to tell."""
+    if isinstance(array, np.ndarray):
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        return Layout(array.ctypes.data, array.shape, strides, _KIND_OF.get(array.dtype), array.flags.writeable)
+    kind = _NAMES.get(str(array.dtype)) if array.is_cpu else None
+    return Layout(array.data_ptr(), tuple(array.shape), array.stride(), kind, True)
+
+
+class Function:
+    """A function of the library, of which there is one for each variant: `{name}_{variant}`.
+
+    sizes: the dimensions whose sizes C is told, in the order of its record. parameters: likewise. kinds: by variant,
+    what the names of number types stand for. multiples: pairs of dimensions, of which the first is a multiple of the
+    second, by this factor (None: by any). scalars: what comes between the record and the number of threads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sizes: str,
+        parameters: Sequence[Parameter],
+        kinds: dict[str, dict[str, str]],
+        *,
+        multiples: Sequence[tuple[str, str, int | None]] = (),
+        scalars: Sequence[Scalar] = (),
+    ) -> None:
+        self.name, self.sizes, self.parameters, self.kinds = name, sizes, parameters, kinds
+        self.multiples, self.scalars = multiples, scalars
+        self._symbols: dict[str, Any] = {}
+
+    def __call__(self, variant: str, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
+        """Call it. Raises `ArrayError` for an array that is not as declared and that a copy would not help."""
+        self.bind(variant, arrays, threads=threads)(*scalars)
+
+    def bind(self, variant: str, arrays: Sequence[Any], *, threads: int) -> Callable[..., None]:
+        """The call with these arrays, which live as long as it does; it takes the scalars."""
+        record, kept, dimensions = self._record(variant, arrays)
+        symbol, bounds = self._symbol(variant), [dimensions.get(scalar.below) for scalar in self.scalars]
+
+        def call(*scalars: float, _alive: object = kept) -> None:
+            for scalar, bound in zip(scalars, bounds, strict=True):
+                if bound is not None and not 0 <= scalar < bound:
+                    raise ArrayError(f"{self.name}: {scalar} is no index of {bound}")
+            symbol(record, *scalars, threads)
+
+        return call
+
+    def _symbol(self, variant: str) -> Any:
+        if variant not in self._symbols:
+            symbol = getattr(library.loaded(), f"{self.name}_{variant}")
+            symbol.argtypes, symbol.restype = [c_void_p, *(each.type for each in self.scalars), c_int], None
+            self._symbols[variant] = symbol
+        return self._symbols[variant]
+
+    def _record(self, variant: str, arrays: Sequence[Any]) -> tuple[Any, list[Any], dict[str, int]]:
+        """The record for C, the arrays that it points to (some may be copies), and the sizes of all dimensions."""
+        kinds, dimensions, kept, views = self.kinds[variant], dict[str, int](), list[Any](), list[int]()
+        for parameter, array in zip(self.parameters, arrays, strict=True):
+            kind = kinds.get(parameter.kind, parameter.kind)
+            if array is None and (parameter.optional or kind == ABSENT):
+                views += (0, 0, 0)
+                continue
+            found, array = self._checked(parameter, array, kind, dimensions)
+            kept.append(array)
+            views += (found.address, *(*found.strides, 0)[:2])
+        for large, small, factor in self.multiples:
+            size, divisor = dimensions[large], dimensions[small]
+            if size != divisor * factor if factor else divisor and size % divisor:
+                raise ArrayError(f"{self.name}: {large} is {size} where {small} is {divisor}")
+        for parameter, array in zip(self.parameters, arrays, strict=True):
+            if parameter.limits is not None:
+                self._check_limits(parameter, array, dimensions)
+        numbers = [dimensions[letter] for letter in self.sizes] + views
+        return (c_int64 * len(numbers))(*numbers), kept, dimensions
+
+    def _checked(self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int]) -> tuple[Layout, Any]:
+        """An array as C may read or write it, and where it lies; `dimensions` learns its sizes."""
+        found = layout(array) if array is not None else Layout(0, (), (), None, False)
+        if found.kind != kind:
+            raise self._fault(parameter, f"numbers are {found.kind or getattr(array, 'dtype', None)}, not {kind}")
+        letters = parameter.dimensions
+        if len(found.shape) != len(letters):
+            raise self._fault(parameter, f"shape is {found.shape}, not of {len(letters)} dimensions")
+        for letter, size in zip(letters, found.shape, strict=True):
+            if dimensions.setdefault(letter, size) != size:
+                raise self._fault(parameter, f"shape is {found.shape} where {letter} is {dimensions[letter]}")
+        if _lies_in_rows(found):
+            if parameter.role != "written" or (found.writable and _is_free_of_overlap(found)):
+                return found, array
+        elif parameter.role == "read":
+            copy = np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array.contiguous()
+            return layout(copy), copy
+        raise self._fault(parameter, f"memory, of shape {found.shape} and strides {found.strides}, cannot be used")
+
+    def _check_limits(self, parameter: Parameter, array: Any, dimensions: dict[str, int]) -> None:
+        assert parameter.limits is not None
+        least, letter = parameter.limits
+        greatest = dimensions[letter] - (least == 0)
+        if 0 not in array.shape and not least <= int(array.min()) <= int(array.max()) <= greatest:
+            raise self._fault(parameter, f"numbers must lie between {least} and {greatest}")
+
+    def _fault(self, parameter: Parameter, what: str) -> ArrayError:
+        return ArrayError(f"{self.name}: {parameter.name}: its {what}")
+
+
+def _lies_in_rows(found: Layout) -> bool:
+    """Whether the numbers of the innermost dimension lie side by side, and only the two outermost ones have gaps."""
+    return not found.shape or found.shape[-1] <= 1 or found.strides[-1] == 1
+
+
+def _is_free_of_overlap(found: Layout) -> bool:
+    """Whether no two numbers lie at the same place, as they do in an expanded array."""
+    reach = 1
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(found.strides, found.shape, strict=True)):
+        if size > 1:
+            if stride < reach:
+                return False
+            reach = stride * (size - 1) + reach
+    return True
