@@ -66,10 +66,12 @@ class Layout(NamedTuple):
 
 
 def layout(array: Any) -> Layout:
-    """Of an array of NumPy, or of a tensor of PyTorch, which need not be imported to tell."""
+    """Of an array of NumPy, or of a tensor of PyTorch, which need not be imported to tell; nothing of all else."""
     if isinstance(array, np.ndarray):
         strides = tuple(stride // array.itemsize for stride in array.strides)
         return Layout(array.ctypes.data, array.shape, strides, _KIND_OF.get(array.dtype), array.flags.writeable)
+    if not hasattr(array, "data_ptr"):
+        return Layout(0, (), (), None, False)
     kind = _NAMES.get(str(array.dtype)) if array.is_cpu else None
     return Layout(array.data_ptr(), tuple(array.shape), array.stride(), kind, True)
 
@@ -143,7 +145,7 @@ class Function:
 
     def _checked(self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int]) -> tuple[Layout, Any]:
         """An array as C may read or write it, and where it lies; `dimensions` learns its sizes."""
-        found = layout(array) if array is not None else Layout(0, (), (), None, False)
+        found = layout(array)
         if found.kind != kind:
             raise self._fault(parameter, f"numbers are {found.kind or getattr(array, 'dtype', None)}, not {kind}")
         letters = parameter.dimensions
@@ -173,11 +175,13 @@ class Function:
 
 def _lies_in_rows(found: Layout) -> bool:
     """Whether the numbers of the innermost dimension lie side by side, and only the two outermost ones have gaps."""
-    return not found.shape or found.shape[-1] <= 1 or found.strides[-1] == 1
+    return 0 in found.shape or found.shape[-1] == 1 or found.strides[-1] == 1
 
 
 def _is_free_of_overlap(found: Layout) -> bool:
     """Whether no two numbers lie at the same place, as they do in an expanded array."""
+    if 0 in found.shape:
+        return True
     reach = 1
     for stride, size in sorted((abs(stride), size) for stride, size in zip(found.strides, found.shape, strict=True)):
         if size > 1:

@@ -79,7 +79,7 @@ FUNCTIONS = {
     function.name: function
     for function in (
         Function("prepare", "RN", _PREPARE, ARITHMETICS),
-        Function("attend", "RbAM", _ATTEND, ARITHMETICS, multiples=_HYPOTHESES),
+        Function("attend", "RbSAM", _ATTEND, ARITHMETICS, multiples=_HYPOTHESES),
         Function("advance", "RH", _ADVANCE, ARITHMETICS, multiples=[("G", "H", 3)]),
         Function("read_out", "RD", _READ_OUT, ARITHMETICS),
         Function("rank", "RVC", _RANK, ARITHMETICS, scalars=[Scalar(c_int64), Scalar(c_int64, below="V")]),

@@ -129,7 +129,7 @@ class AttentionGRUEngine:
     def _attend(self, queries: Product, state: EngineState) -> tuple[Tensor, Operand]:
         """α_t over the source, and c_t."""
         sources, rows = state.sources, len(queries.values_RN)
-        attention_RS = torch.zeros(rows, sources.keys_BSA.size(1))
+        attention_RS = torch.empty(rows, sources.keys_BSA.size(1))
         contexts = self.arithmetic.room(rows, sources.memory_BSM.size(2))
         encoded = (sources.keys_BSA, sources.memory_BSM, state.sentences_b, sources.lengths_B)
         run_pass("attend", self.arithmetic, (queries, self.energy_A, *encoded, attention_RS, contexts))

@@ -117,8 +117,7 @@ def project_listed(
     symbols_bN = symbols_BN[sentences_b]
     readouts_bKD = readouts.numbers().view(len(sentences_b), beam, readouts.values_RN.size(1))
     logits_bKN = torch.bmm(readouts_bKD, weights.numbers()[symbols_bN].mT) + bias_V[symbols_bN][:, None]
-    is_beyond_bN = torch.arange(symbols_BN.size(1)) >= counts_B[sentences_b][:, None]
-    logits_RN.copy_(logits_bKN.masked_fill(is_beyond_bN[:, None], -torch.inf).flatten(0, 1))
+    logits_RN.copy_(_within(logits_bKN.flatten(0, 1), counts_B[sentences_b]))
 
 
 def rank_listed(
@@ -131,7 +130,14 @@ def rank_listed(
     first: int,
 ) -> None:
     """As `rank`, for places in the lists, of which the first is that of EOS."""
-    _rank(logits_RN.log_softmax(dim=1), log_probs_RC, best_RC, ends_R, first, 0)
+    log_probs_RN = _within(logits_RN, counts_B[sentences_b]).log_softmax(dim=1)
+    _rank(log_probs_RN, log_probs_RC, best_RC, ends_R, first, 0)
+
+
+def _within(logits_RN: Tensor, counts_b: Tensor) -> Tensor:
+    """-inf beyond the end of each sentence's list; its hypotheses are rows one after the other."""
+    counts_R = counts_b.repeat_interleave(len(logits_RN) // max(1, len(counts_b)))
+    return logits_RN.masked_fill(torch.arange(logits_RN.size(1)) >= counts_R[:, None], -torch.inf)
 
 
 def _rank(log_probs_RN: Tensor, log_probs_RC: Tensor, best_RC: Tensor, ends_R: Tensor, first: int, end: int) -> None:

@@ -29,7 +29,7 @@ typedef struct {
 } operand_run;
 
 typedef struct {
-    int64_t R, b, A, M;
+    int64_t R, b, S, A, M;
     product queries_RA;
     view energy_A, keys_BSA, memory_BSM, sentences_b, lengths_B, attention_RS;
     operand contexts_RM;
@@ -135,6 +135,7 @@ INLINE void attend(const attention_run *run, int64_t r, arithmetic kind) {
         greatest = sum > greatest ? sum : greatest;
     }
     for (int64_t s = 0; s < length; s++) total += attention[s] = exponential(attention[s] - greatest);
+    for (int64_t s = length; s < run->S; s++) attention[s] = 0.0f;
     for (int64_t i = 0; i < run->M; i++) context[i] = 0.0f;
     for (int64_t s = 0; s < length; s++) {
         const void *memory = row(run->memory_BSM, b, s, stored(kind));

@@ -1,0 +1,166 @@
+"""What a C function is never handed: arrays of another type, shape or layout, and numbers that point elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from random_arrays import RandomArrays
+
+from s2s_cli.native import calls, decoding, library, training
+from s2s_cli.native.calls import ArrayError, Function
+
+FUNCTIONS = [*training.FUNCTIONS.values(), *decoding.FUNCTIONS.values()]
+each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+
+
+def arguments(function: Function) -> RandomArrays:
+    """Of which no dimension is empty or 1."""
+    seeds = (RandomArrays(function, "float32", np.random.default_rng(seed)) for seed in range(1000))
+    return next(found for found in seeds if min(found.sizes.values()) > 1)
+
+
+def call(function: Function, found: RandomArrays) -> None:
+    function("float32", found.arrays, *found.scalars(), threads=1)
+
+
+SPOIL: dict[str, Callable[[np.ndarray], object]] = {
+    "another type": lambda array: array.astype(np.float64),
+    "another shape": lambda array: np.concatenate([array, array]),
+    "fewer dimensions": lambda array: array.reshape(-1) if array.ndim > 1 else array[0],
+    "nothing": lambda array: None,
+    "more dimensions": lambda array: array[None],
+    "on no processor": lambda array: torch.empty(array.shape, device="meta"),
+}
+
+
+@each_function
+@pytest.mark.parametrize("spoil", SPOIL.values(), ids=SPOIL.keys())
+def test_each_array_must_be_as_declared(function: Function, spoil: Callable) -> None:
+    for place, parameter in enumerate(function.parameters):
+        found = arguments(function)
+        whole, letter = found.arrays[place], parameter.dimensions[0]
+        told_once = sum(letter in other.dimensions for other in function.parameters) == 1
+        if whole is None or (parameter.optional and spoil(whole) is None):
+            continue
+        if told_once and spoil is SPOIL["another shape"]:  # a table may have any number of rows
+            continue
+        found.arrays[place] = spoil(whole)
+        with pytest.raises(ArrayError, match=f"{function.name}: "):
+            call(function, found)
+
+
+@each_function
+def test_what_is_written_must_lie_in_rows_that_do_not_overlap(function: Function) -> None:
+    for place, parameter in enumerate(function.parameters):
+        found = arguments(function)
+        array = found.arrays[place]
+        if parameter.role == "read" or array is None:
+            continue
+        apart = np.repeat(array, 2, axis=-1)[..., ::2]
+        expanded, sealed = np.broadcast_to(array[:1], array.shape).copy(), array.copy()
+        expanded = np.lib.stride_tricks.as_strided(expanded, strides=(0, *expanded.strides[1:]))
+        sealed.flags.writeable = False
+        spoiled = [apart, *([expanded, sealed] if parameter.role == "written" else [])]
+        for one in spoiled:
+            found.arrays[place] = one
+            with pytest.raises(ArrayError, match=parameter.name):
+                call(function, found)
+
+
+@each_function
+def test_indices_must_lie_within_what_they_point_to(function: Function) -> None:
+    for place, parameter in enumerate(function.parameters):
+        if parameter.limits is None:
+            continue
+        for number in (parameter.limits[0] - 1, 10**6):
+            found = arguments(function)
+            array = found.arrays[place]
+            assert array is not None
+            array.flat[-1] = number
+            with pytest.raises(ArrayError, match=f"{parameter.name}: its numbers must lie between"):
+                call(function, found)
+
+
+@pytest.mark.parametrize("position", [-1, 10**6])
+def test_positions_and_symbols_too(position: int) -> None:
+    for name in ("gru_forward", "attention_backward"):
+        found = arguments(training.FUNCTIONS[name])
+        with pytest.raises(ArrayError, match="is no index of"):
+            training.FUNCTIONS[name]("float32", found.arrays, position, threads=1)
+    found = arguments(decoding.FUNCTIONS["rank"])
+    with pytest.raises(ArrayError, match="is no index of"):
+        decoding.FUNCTIONS["rank"]("float32", found.arrays, 0, position, threads=1)
+
+
+def test_a_column_that_is_read_is_copied_and_tensors_are_as_good_as_arrays() -> None:
+    """The fault that there was: a column of a matrix, read as if its numbers lay side by side."""
+    rank, V = decoding.FUNCTIONS["rank"], 50
+    logits_RV, bias_V2 = torch.randn(3, V), torch.randn(V, 2)
+
+    def ranked(bias_V: object) -> torch.Tensor:
+        log_probs_RC, best_RC, ends_R = torch.empty(3, 5), torch.empty(3, 5, dtype=torch.int64), torch.empty(3)
+        rank("float32", [logits_RV, None, None, bias_V, log_probs_RC, best_RC, ends_R], 4, 3, threads=1)
+        return log_probs_RC
+
+    expected = (logits_RV + bias_V2[:, 1]).log_softmax(1)[:, 4:].topk(5).values
+    for bias_V in (bias_V2[:, 1], bias_V2[:, 1].clone(), bias_V2.numpy()[:, 1]):
+        torch.testing.assert_close(ranked(bias_V), expected)
+
+
+def test_a_bound_call_goes_on_with_the_arrays_that_it_was_bound_to() -> None:
+    gru = training.FUNCTIONS["gru_forward"]
+    T, B, H = 3, 2, 4
+    zeros = [torch.zeros(T, B, 3 * H), torch.zeros(T, B, 3 * H), torch.zeros(3 * H), None, torch.zeros(T, B, H)]
+    following_TBH, carry_BH = torch.full((T, B, H), torch.nan), torch.ones(B, H)
+    advance = gru.bind("float32", [*zeros, following_TBH, carry_BH], threads=1)
+    for t in range(T):
+        advance(t)  # all gates are 1/2, and so the state is halved
+    assert torch.equal(following_TBH, torch.tensor([0.5, 0.25, 0.125])[:, None, None].expand(T, B, H))
+
+
+def structs(source: str) -> dict[str, list[str]]:
+    """The fields of each struct of a C file, with those of structs in it in their places."""
+    found: dict[str, list[str]] = {}
+    for body, name in re.findall(r"typedef struct \{([^}]*)\} (\w+);", source):
+        fields: list[str] = []
+        for kind, names in re.findall(r"(\w+) ([\w, ]+);", body):
+            for field in names.split(", "):
+                if kind in ("view", "int64_t"):
+                    fields.append(field)
+                elif kind in ("product", "operand"):
+                    stem, _, letters = field.rpartition("_")
+                    scales = {"product": [f"{stem}_row_scales_R", f"{stem}_column_scales_{letters[1:]}"]}
+                    fields += [field, *scales.get(kind, [f"{stem}_scales_R"])]
+                else:
+                    fields += found.get(kind, [])
+        found[name] = fields
+    return found
+
+
+@pytest.mark.parametrize("module", [training, decoding], ids=["training", "decoding"])
+def test_the_records_of_c_have_the_fields_that_are_declared(module) -> None:
+    name = module.__name__.rpartition(".")[2]
+    source = (library.SOURCES / f"{name}.c").read_text(encoding="utf-8")
+    records = structs(source)
+    for function in module.FUNCTIONS.values():
+        match = re.search(
+            rf"IN\w*\(.*?\b{function.name},.*?\(const (\w+) \*|STEP\({function.name},.*?\(const (\w+) \*", source
+        )
+        assert match, function.name
+        record = match[1] or match[2]
+        assert records[record] == [*function.sizes, *(parameter.name for parameter in function.parameters)]
+
+
+@each_function
+def test_there_is_a_function_for_each_variant(function: Function) -> None:
+    for variant in function.kinds:
+        assert function._symbol(variant)
+
+
+def test_every_number_type_is_known() -> None:
+    kinds = {kind for function in FUNCTIONS for kinds in function.kinds.values() for kind in kinds.values()}
+    assert kinds <= {*calls._KIND_OF.values(), calls.ABSENT}
