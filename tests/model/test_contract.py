@@ -1,0 +1,215 @@
+"""What search is promised by whatever it searches: every model, engine, arithmetic, ensemble and shortlist, through
+greedy, beam, sampling and forced scores, is what one hypothesis after the other, alone, says it is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from family import MEMBERS, SOURCE_SIZE, build, section
+
+from s2s_cli.model.building import build_model
+from s2s_cli.model.engine.arithmetic import ARITHMETICS
+from s2s_cli.model.engine.attention_gru import AttentionGRUEngine
+from s2s_cli.model.engine.shortlist import Shortlist
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.native import library
+from s2s_cli.search.beam import beam_search
+from s2s_cli.search.ensemble import Ensemble
+from s2s_cli.search.greedy import greedy_search
+from s2s_cli.search.history import Hypothesis
+from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.search.sampling import sample
+from s2s_cli.search.scoring import forced_log_probs
+from s2s_cli.search.step_model import StepModel
+from s2s_cli.text.tokenizer import BOS, EOS, PAD
+
+VOCABULARY = 90  # a group of symbols, and some more
+SENTENCES = [[5, 6, 7, 8, 9, 10, 4], [4], [9, 9, 5], [6, 10, 7, 5]]
+OPTIONS = SearchOptions(beam=3, n_best=2, max_length_ratio=0.8, max_length_offset=3, min_length=1)
+CLOSE = 1e-4  # of a log-probability of a whole sentence
+
+
+def fitting(seed: int = 3) -> Seq2Seq:
+    """A model that the engine fits, in float32."""
+    torch.manual_seed(seed)
+    sizes = {"embedding": 13, "encoder.hidden": 11, "decoder.hidden": 37, "attention.size": 19}
+    model = build_model(section(**sizes), SOURCE_SIZE, VOCABULARY).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def engine(name: str, *, shortlisted: bool = False, seed: int = 3) -> AttentionGRUEngine:
+    draw = torch.Generator().manual_seed(1)
+    candidates_VC = torch.randint(0, VOCABULARY, (SOURCE_SIZE, 4), generator=draw)
+    shortlist = Shortlist(candidates_VC, torch.tensor([7, 30])) if shortlisted else None
+    with torch.inference_mode():
+        return AttentionGRUEngine(fitting(seed), ARITHMETICS[name], torch.float32, shortlist)
+
+
+ENGINES: dict[str, Callable[[], StepModel]] = {
+    f"{name}{' shortlist' * shortlisted}": functools.partial(engine, name, shortlisted=shortlisted)
+    for name in ARITHMETICS
+    for shortlisted in (False, True)
+}
+ENSEMBLES: dict[str, Callable[[], StepModel]] = {
+    "ensemble of models": lambda: Ensemble([fitting(3), fitting(4)]),
+    "ensemble of unlike ones": lambda: Ensemble([engine("int8"), fitting(4), engine("fp32", shortlisted=True)]),
+}
+REFERENCES: dict[str, Callable[[], StepModel]] = {
+    name: functools.partial(build, member, "reference") for name, member in MEMBERS.items()
+} | {"float32": fitting}
+SUBJECTS = ENGINES | ENSEMBLES | REFERENCES
+each_subject = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
+
+
+def padded(sentences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = [len(sentence) + 1 for sentence in sentences]
+    rows = [[*sentence, EOS] + [PAD] * (max(lengths) - len(sentence) - 1) for sentence in sentences]
+    return torch.tensor(rows), torch.tensor(lengths)
+
+
+class Plain:
+    """The same model, asked for one sentence and one hypothesis at a time, for all log-probabilities."""
+
+    def __init__(self, model: StepModel, sentence: list[int]) -> None:
+        self.model, self.sentence = model, sentence
+        self.states = {(): (torch.tensor([[BOS]]), model.start(*padded([sentence])))}
+        self.tables: dict[tuple[int, ...], list[float]] = {}
+
+    def log_probs(self, ids: tuple[int, ...]) -> list[float]:
+        if ids not in self.tables:
+            if ids not in self.states:
+                self.log_probs(ids[:-1])
+                self.states[ids] = torch.tensor([[ids[-1]]]), self.states[ids[:-1]][1]
+            previous_B1, state = self.states[ids]
+            step, following = self.model.step(previous_B1, state)
+            self.tables[ids] = step.log_probs()[0, 0].tolist()
+            self.states[ids] = previous_B1, following
+        return self.tables[ids]
+
+    def forced(self, symbols: list[int]) -> float:
+        return sum(self.log_probs(tuple(symbols[:place]))[symbol] for place, symbol in enumerate(symbols))
+
+    @property
+    def limit(self) -> int:
+        return int(len(self.sentence) * OPTIONS.max_length_ratio) + OPTIONS.max_length_offset
+
+    def greedy(self) -> list[int]:
+        symbols: list[int] = []
+        while len(symbols) < self.limit and EOS not in symbols:
+            log_probs = self.log_probs(tuple(symbols))
+            first = EOS if len(symbols) >= OPTIONS.min_length else EOS + 1
+            symbols.append(max(range(first, len(log_probs)), key=log_probs.__getitem__))
+        return symbols
+
+    def beam(self) -> list[tuple[list[int], float]]:
+        """Symbols and scores: the finished hypotheses, best first."""
+        is_open: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        finished: list[tuple[list[int], float]] = []
+        for length in range(1, self.limit + 1):
+            tables = [(log_prob, ids, self.log_probs(ids)) for log_prob, ids in is_open]
+            extended = [(p + table[s], (*ids, s)) for p, ids, table in tables for s in range(EOS + 1, len(table))]
+            pieces = sorted(extended, reverse=True)[: OPTIONS.beam]
+            ends = [(p + table[EOS], ids) for p, ids, table in tables] if length > OPTIONS.min_length else []
+            least = sorted([p for p, _ in pieces] + [p for p, _ in ends], reverse=True)[: OPTIONS.beam][-1]
+            found = [([*ids, EOS], p / OPTIONS.penalty(length)) for p, ids in ends if p >= least and p > -torch.inf]
+            finished, is_open = finished + found, pieces
+            if len(finished) >= OPTIONS.beam:
+                break
+        return sorted(finished, key=lambda each: -each[1])[: OPTIONS.n_best]
+
+
+def symbols_of(hypothesis: Hypothesis) -> list[int]:
+    return hypothesis.ids + [EOS] * hypothesis.finished
+
+
+@each_subject
+@torch.inference_mode()
+def test_greedy(subject: Callable[[], StepModel]) -> None:
+    model = subject()
+    for sentence, [found] in zip(SENTENCES, greedy_search(model, *padded(SENTENCES), OPTIONS), strict=True):
+        plain = Plain(model, sentence)
+        assert symbols_of(found) == plain.greedy()
+        assert found.log_prob == pytest.approx(plain.forced(symbols_of(found)), abs=CLOSE)
+
+
+@each_subject
+@torch.inference_mode()
+def test_beam(subject: Callable[[], StepModel]) -> None:
+    model = subject()
+    for sentence, found in zip(SENTENCES, beam_search(model, *padded(SENTENCES), OPTIONS), strict=True):
+        plain = Plain(model, sentence)
+        finished = [hypothesis for hypothesis in found if hypothesis.finished]
+        expected = plain.beam()
+        assert [symbols_of(hypothesis) for hypothesis in finished] == [symbols for symbols, _ in expected]
+        for hypothesis, (_, score) in zip(finished, expected, strict=True):
+            assert hypothesis.score == pytest.approx(score, abs=CLOSE)
+        for hypothesis in found:
+            assert hypothesis.log_prob == pytest.approx(plain.forced(symbols_of(hypothesis)), abs=CLOSE)
+
+
+@each_subject
+@torch.inference_mode()
+def test_sampling(subject: Callable[[], StepModel]) -> None:
+    model, generator = subject(), torch.Generator().manual_seed(1)
+    drawn = sample(model, *padded(SENTENCES), OPTIONS, SamplingOptions(temperature=0.8, count=3), generator)
+    for sentence, found in zip(SENTENCES, drawn, strict=True):
+        plain = Plain(model, sentence)
+        assert len(found) == 3
+        for hypothesis in found:
+            assert hypothesis.log_prob == pytest.approx(plain.forced(symbols_of(hypothesis)), abs=CLOSE)
+    sharpest = sample(model, *padded(SENTENCES), OPTIONS, SamplingOptions(top_k=1), generator)
+    assert [symbols_of(found[0]) for found in sharpest] == [Plain(model, each).greedy() for each in SENTENCES]
+
+
+@each_subject
+@torch.inference_mode()
+def test_forced_scores(subject: Callable[[], StepModel]) -> None:
+    model = subject()
+    targets = [[5, 9, 7, EOS], [EOS], [12, EOS], [4, 4, 4, 4, 8, 11, EOS]]
+    target_BT, _ = padded([target[:-1] for target in targets])
+    found = forced_log_probs(model, *padded(SENTENCES), target_BT).tolist()
+    expected = [Plain(model, each).forced(target) for each, target in zip(SENTENCES, targets, strict=True)]
+    assert found == pytest.approx(expected, abs=CLOSE)
+
+
+@each_subject
+@torch.inference_mode()
+def test_batch_mates_and_order_change_nothing(subject: Callable[[], StepModel]) -> None:
+    model = subject()
+    together = beam_search(model, *padded(SENTENCES), OPTIONS)
+    reversed_ = beam_search(model, *padded(SENTENCES[::-1]), OPTIONS)[::-1]
+    alone = [beam_search(model, *padded([sentence]), OPTIONS)[0] for sentence in SENTENCES]
+    for first, second, third in zip(together, reversed_, alone, strict=True):
+        assert [symbols_of(each) for each in first] == [symbols_of(each) for each in second]
+        assert [symbols_of(each) for each in first] == [symbols_of(each) for each in third]
+        for one, two, three in zip(first, second, third, strict=True):
+            assert (two.score, three.score) == (pytest.approx(one.score, abs=CLOSE),) * 2
+
+
+@pytest.mark.parametrize("search", [greedy_search, beam_search])
+@torch.inference_mode()
+def test_the_engine_in_float32_finds_what_the_model_finds(search: Callable) -> None:
+    for one, other in zip(*(search(m, *padded(SENTENCES), OPTIONS) for m in (engine("fp32"), fitting())), strict=True):
+        assert [symbols_of(each) for each in one] == [symbols_of(each) for each in other]
+        assert [each.score for each in one] == pytest.approx([each.score for each in other], abs=CLOSE)
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(torch.tensor(a.attention), torch.tensor(b.attention), atol=CLOSE, rtol=0)
+
+
+@pytest.mark.parametrize("name", ENGINES.keys())
+@torch.inference_mode()
+def test_without_a_compiler_the_engine_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = replace(OPTIONS, n_best=1)
+    expected = beam_search(ENGINES[name](), *padded(SENTENCES), options)
+    monkeypatch.setattr(library, "load", lambda: None)
+    tolerance = 0.05 if "bf16" in name else 2e-3 if "int8" in name else CLOSE  # where a number is rounded either way
+    for one, other in zip(expected, beam_search(ENGINES[name](), *padded(SENTENCES), options), strict=True):
+        assert other[0].score == pytest.approx(one[0].score, abs=tolerance)
+        if "bf16" not in name:
+            assert symbols_of(one[0]) == symbols_of(other[0])

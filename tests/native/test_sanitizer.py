@@ -1,0 +1,39 @@
+"""No function of the library touches memory that it was not handed, whatever the sizes and strides."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.native import library
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("cases", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_no_access_beyond_the_arrays(cases: int, tmp_path: Path) -> None:
+    flags = [
+        "-std=gnu11",
+        "-O1",
+        "-g",
+        "-fPIC",
+        "-fopenmp-simd",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover",
+    ]
+    made = tmp_path / "watched.so"
+    library.compile_library(["cc", "-fsanitize=address,undefined"], flags, made)
+    sanitizer = subprocess.check_output(["cc", "-print-file-name=libasan.so"], text=True).strip()
+    variables = os.environ | {
+        "LD_PRELOAD": sanitizer,
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONPATH": f"{HERE.parents[1]}:{HERE}",
+    }
+    command = [sys.executable, str(HERE / "fuzz.py"), str(made), str(cases)]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=900)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout == f"{cases} cases\n"
