@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from s2s_cli import __version__, console
+from s2s_cli.cli.command import Command
 from s2s_cli.cli.evaluate import evaluate
-from s2s_cli.cli.help import GroupedCommand
 from s2s_cli.cli.prep import prep
 from s2s_cli.cli.train import train
 from s2s_cli.cli.translate import translate
@@ -105,7 +105,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for _command in (prep, train, translate, evaluate):
-    app.command(cls=GroupedCommand)(_command)
+    app.command(cls=Command)(_command)
 
 
 @app.callback()

@@ -10,6 +10,8 @@ import typer
 
 from s2s_cli import console
 from s2s_cli.cli import options as shared
+from s2s_cli.cli.command import takes_groups
+from s2s_cli.cli.effects import refuse_idle
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
 
-_METRICS, _FILES = "Metrics (by default BLEU and chrF)", "Without a model"
+_FILES = "Without a model"
 
 
+@takes_groups
 def evaluate(
+    context: typer.Context,
+    *,
     model: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,27 +40,7 @@ def evaluate(
         typer.Option("--test", metavar="NAME", show_default=False, help="A test set of the recipe; by default all."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
-    bleu: Annotated[
-        bool, typer.Option("--bleu", rich_help_panel=_METRICS, help="BLEU (Papineni et al. 2002).")
-    ] = False,
-    chrf: Annotated[bool, typer.Option("--chrf", rich_help_panel=_METRICS, help="chrF (Popović 2015).")] = False,
-    chrf_words: Annotated[
-        bool, typer.Option("--chrf++", rich_help_panel=_METRICS, help="chrF++, with words (Popović 2017).")
-    ] = False,
-    ter: Annotated[
-        bool, typer.Option("--ter", rich_help_panel=_METRICS, help="TER (Snover et al. 2006); less is better.")
-    ] = False,
-    accuracy: Annotated[
-        bool, typer.Option("--accuracy", rich_help_panel=_METRICS, help="Share of lines that equal the reference.")
-    ] = False,
-    character_accuracy: Annotated[
-        bool,
-        typer.Option(
-            "--character-accuracy",
-            rich_help_panel=_METRICS,
-            help="Share of the reference's characters that stand at the same place.",
-        ),
-    ] = False,
+    metrics: shared.MetricArguments,
     references: Annotated[
         list[Path] | None,
         typer.Option(
@@ -78,19 +63,8 @@ def evaluate(
             help="Language of both, which selects BLEU's tokenizer (zh, ja, ...).",
         ),
     ] = "en",
-    beam: shared.Beam = None,
-    greedy: shared.Greedy = False,
-    normalization: shared.Normalization = None,
-    length_penalty: shared.LengthPenalty = None,
-    min_length: shared.MinLength = None,
-    max_length_ratio: shared.MaxLengthRatio = None,
-    max_length_offset: shared.MaxLengthOffset = None,
-    device: shared.Device = "auto",
-    threads: shared.Threads = None,
-    workers: shared.Workers = None,
-    precision: shared.Precision = "auto",
-    engine: shared.Engine = "auto",
-    shortlist: shared.Shortlist = False,
+    search: shared.SearchArguments,
+    machine: shared.MachineArguments,
 ) -> None:
     """Score a model, or given translations.
 
@@ -102,46 +76,15 @@ def evaluate(
     s2s evaluate --hypothesis output.txt --reference a.txt --reference b.txt --ter
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
-    asked = {
-        "bleu": bleu,
-        "chrf": chrf,
-        "chrf++": chrf_words,
-        "ter": ter,
-        "accuracy": accuracy,
-        "character_accuracy": character_accuracy,
-    }
-    metrics = [name for name, wanted in asked.items() if wanted] or ["bleu", "chrf"]
     if references:
-        if model or test:
-            raise UsageError("--reference scores files, --model and --test a model", hint="use one or the other")
-        results = [_score_files(hypothesis, references, metrics, language)]
-    elif hypothesis:
-        raise UsageError("there is nothing to compare with", where="--hypothesis", hint="add --reference FILE")
+        results = [_score_files(hypothesis, references, metrics.names(), language)]
     else:
         directories = shared.chosen_models(model)
-        from s2s_cli.inference.translator import Translator
-
-        translator = Translator.load(
-            directories,
-            device=device,
-            threads=threads,
-            precision=precision,
-            engine=engine,
-            shortlist=shortlist,
-            workers=shared.workers_of(workers, threads),
-        )
-        search = shared.adapted(
-            translator.options,
-            greedy=greedy,
-            beam=beam,
-            normalization=normalization,
-            length_penalty=length_penalty,
-            min_length=min_length,
-            max_length_ratio=max_length_ratio,
-            max_length_offset=max_length_offset,
-        )
+        translator = machine.load_translator(directories)
+        options = search.applied_to(translator.options)
+        refuse_idle(context, device=translator.device.type, **vars(options))
         with translator:
-            results = _score_model(translator, search, directories[0].parent, test, metrics)
+            results = _score_model(translator, options, directories[0].parent, test, metrics.names())
     from s2s_cli.evaluation.report import as_json as to_json
     from s2s_cli.evaluation.report import as_text
 
