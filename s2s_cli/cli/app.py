@@ -69,8 +69,8 @@ def told(error: BaseException) -> tuple[str, int]:
         case BrokenPipeError():
             return "", ExitCode.MACHINE  # the reader has gone, and knows it
         case OSError():
-            place = f"{error.filename}: " if error.filename else ""
-            return f"error: {place}{error.strerror or error}", ExitCode.MACHINE
+            place = error.filename or "reading or writing failed"
+            return f"error: {place}: {error.strerror or error}", ExitCode.MACHINE
         case _ if is_lack_of_memory(error):
             return "error: not enough memory (a smaller batch needs less: batch_tokens)", ExitCode.MACHINE
         case _:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,11 +91,10 @@ def evaluate(
 
 
 def _score_files(hypothesis: Path | None, references: list[Path], metrics: list[str], language: str) -> TestResult:
-    from s2s_cli.evaluation.lines import decode_lines, read_lines
-    from s2s_cli.evaluation.metrics import score
+    from s2s_cli.evaluation.metrics import read_lines, read_stdin, score
     from s2s_cli.evaluation.report import TestResult
 
-    lines = read_lines(hypothesis) if hypothesis else decode_lines(sys.stdin.buffer, "<stdin>")
+    lines = read_lines(hypothesis) if hypothesis else read_stdin()
     _warn_of_tokenizer(metrics, language)
     scores = score(lines, [read_lines(path) for path in references], metrics, language)
     return TestResult(str(hypothesis or "stdin"), len(lines), scores)

@@ -131,7 +131,10 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path, arguments: list[s
     (tmp_path / "a").write_text("a b c d\n")
     with open("/dev/full", "w") as full:
         result = s2s(*arguments, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, capture_output=False)
-    assert (result.returncode, result.stderr) == (ExitCode.MACHINE, "error: No space left on device\n")
+    assert (result.returncode, result.stderr) == (
+        ExitCode.MACHINE,
+        "error: reading or writing failed: No space left on device\n",
+    )
 
 
 def test_a_reader_that_has_gone_is_no_news(tmp_path: Path):
@@ -150,14 +153,14 @@ def test_a_reader_that_has_gone_is_no_news(tmp_path: Path):
 
 WAITING = """
 import sys, time
-import s2s_cli.evaluation.lines
+import s2s_cli.evaluation.metrics
 from s2s_cli.cli import app
 
 def wait(*arguments):
     print("waiting", flush=True)
     time.sleep(60)
 
-s2s_cli.evaluation.lines.decode_lines = wait
+s2s_cli.evaluation.metrics.read_stdin = wait
 sys.argv = ["s2s", "evaluate", "--reference", "none"]
 app.main()
 """
