@@ -21,7 +21,7 @@ from s2s_cli.errors import ExitCode, Stopped, UserError, is_lack_of_memory
 
 
 def main() -> None:
-    """Run one command and exit with its code. Whatever it raises ends here, in a line on stderr."""
+    """Run one command and exit with its code. Every error ends here, as one line on stderr."""
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         try:
@@ -33,7 +33,7 @@ def main() -> None:
     except BaseException as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        message, code = told(error)
+        message, code = message_and_code(error)
         if message:
             console.say(message)
         _forget_stdout()
@@ -52,10 +52,10 @@ class _Commands(TyperGroup):
 
 
 class _Terminated(BaseException):
-    """SIGTERM; no `Exception`, so that nothing on its way takes it for a fault."""
+    """SIGTERM. It is no `Exception`, so that no handler of errors catches it."""
 
 
-def told(error: BaseException) -> tuple[str, int]:
+def message_and_code(error: BaseException) -> tuple[str, int]:
     """The message for the user (empty: none) and the exit code."""
     match error:
         case Stopped():
@@ -75,7 +75,7 @@ def told(error: BaseException) -> tuple[str, int]:
             return "error: not enough memory (a smaller batch needs less: batch_tokens)", ExitCode.MACHINE
         case _:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            return f"error: the program is at fault: {what} (`s2s --debug ...` shows where)", ExitCode.MACHINE
+            return f"error: this is a fault of the program: {what} (`s2s --debug ...` shows where)", ExitCode.MACHINE
 
 
 def _raise_terminated(number: int, frame: object) -> None:
@@ -118,7 +118,7 @@ def _global_options(
     """Machine translation: prepare parallel text, train a model, translate, evaluate.
 
     \b
-    s2s train recipes/quickstart.yaml      train a model, in five minutes
+    s2s train recipes/quickstart.yaml      train a model in five minutes
     echo "Bonjour !" | s2s translate       use it
     s2s evaluate --bleu --chrf             score it on its test set
 

@@ -36,7 +36,12 @@ def evaluate(
     ] = None,
     test: Annotated[
         list[str] | None,
-        typer.Option("--test", metavar="NAME", show_default=False, help="A test set of the recipe; by default all."),
+        typer.Option(
+            "--test",
+            metavar="NAME",
+            show_default=False,
+            help="A test set of the recipe; may be repeated; by default all.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     metrics: shared.MetricArguments,
@@ -59,7 +64,7 @@ def evaluate(
         typer.Option(
             metavar="CODE",
             rich_help_panel=_FILES,
-            help="Language of both, which selects BLEU's tokenizer (zh, ja, ...).",
+            help="Language of the texts, which selects BLEU's tokenizer (zh, ja, ...).",
         ),
     ] = "en",
     search: shared.SearchArguments,

@@ -38,17 +38,19 @@ def translate(
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", rich_help_panel=_OUTPUT, help="An object a line: translation, score, pieces, alignment."
+            "--json",
+            rich_help_panel=_OUTPUT,
+            help="Write one JSON object per line: translation, score, pieces, alignment.",
         ),
     ] = False,
     n_best: Annotated[
         int,
-        typer.Option(metavar="N", rich_help_panel=_OUTPUT, help="Write so many: LINE ||| TRANSLATION ||| SCORE."),
+        typer.Option(metavar="N", rich_help_panel=_OUTPUT, help="Write the N best: LINE ||| TRANSLATION ||| SCORE."),
     ] = 1,
     alignments: Annotated[
         bool,
         typer.Option(
-            "--alignments", rich_help_panel=_OUTPUT, help="Add ||| 0-0 1-2, source and target word of each link."
+            "--alignments", rich_help_panel=_OUTPUT, help="Append the word alignment: ||| 0-0 1-2 (source-target)."
         ),
     ] = False,
     attention: Annotated[
@@ -57,7 +59,7 @@ def translate(
             "--attention",
             metavar="FILE",
             rich_help_panel=_OUTPUT,
-            help="Draw which source pieces each piece was written from: all sentences into one .html, or one .png each"
+            help="Draw the attention weights: all sentences into one .html file, or each into a .png file of its own"
             " (FILE-LINE.png from the second on).",
         ),
     ] = None,
@@ -68,9 +70,9 @@ def translate(
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
 ) -> None:
-    """Translate lines: one out for each one in, in order.
+    """Translate text: one line out for each line in, in order.
 
-    A line typed at a pipe that stays open is answered at once; input of any size needs the same memory.
+    A line that comes through an open pipe is translated at once, and memory does not grow with the input.
 
     \b
     echo "Bonjour !" | s2s translate

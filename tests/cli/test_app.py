@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.cli.app import told
+from s2s_cli.cli.app import message_and_code
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, MachineError, RecipeError, Stopped, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +78,11 @@ def test_options_stand_in_groups():
         (FileNotFoundError(2, "No such file", "x"), "error: x: No such file", 1),
         (MemoryError(), "error: not enough memory (a smaller batch needs less: batch_tokens)", 1),
         (RuntimeError("CUDA out of memory"), "error: not enough memory (a smaller batch needs less: batch_tokens)", 1),
-        (ValueError("x\ny"), "error: the program is at fault: ValueError: x (`s2s --debug ...` shows where)", 1),
+        (ValueError("x\ny"), "error: this is a fault of the program: ValueError: x (`s2s --debug ...` shows where)", 1),
     ],
 )
 def test_errors_become_messages_and_exit_codes(error: BaseException, message: str, code: int):
-    assert told(error) == (message, code)
+    assert message_and_code(error) == (message, code)
 
 
 BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
