@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import os
 
+from s2s_cli import console
+
 # PyTorch keeps a compiled product, of some 0.6 MB, for each shape of matrices, a thousand by default. Everyday
 # sentences make 570 of them; those of a corpus with all lengths would fill memory by the hour. Read when torch starts.
 MOST_COMPILED_PRODUCTS = "512"
@@ -17,6 +19,7 @@ KEPT_WHEN_FREED, ROOM_ON_TOP = 1 << 30, 64 << 20
 
 def main() -> None:
     """Parse the command line, run one command, exit with its code."""
+    console.open_standard_streams()  # before anything else is opened
     for cache in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
         os.environ.setdefault(cache, MOST_COMPILED_PRODUCTS)
     keep_freed_memory()

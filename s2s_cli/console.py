@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,13 +11,32 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+def open_standard_streams() -> None:
+    """Put /dev/null in the place of stdin, stdout and stderr where they are closed (`2>&-`).
+
+    Else the next file to be opened takes the free descriptor, and messages end up in it; and Python prints on stdout
+    what was meant for a stderr that is not there. Messages are then dropped, but reading and writing data still fails
+    with "Bad file descriptor", since /dev/null is opened for the other direction (as gnulib's `stdopen` does).
+    """
+    streams = (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
+    for descriptor, (name, mode, flags) in enumerate(streams):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest free descriptor is always taken: this one
+        if getattr(sys, name) is None:  # what Python makes of a closed one
+            stream = open(descriptor, mode, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def say(message: str) -> None:
-    """Print one line for the user, above any progress bar."""
-    if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
-    else:
-        print(message, file=sys.stderr)
-    sys.stderr.flush()
+    """Print one line for the user, above any progress bar. It is lost if nobody can get it: the work goes on."""
+    with contextlib.suppress(OSError):  # the reader has gone, or the disk is full
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
+        else:
+            print(message, file=sys.stderr)
+        sys.stderr.flush()
 
 
 def warn(message: str) -> None:

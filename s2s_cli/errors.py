@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process answers to its shell."""
+    """The exit code of the process."""
 
     DONE = 0
     MACHINE = 1  # a fault of the machine: disk full, file unreadable, memory
@@ -51,7 +51,7 @@ class UsageError(UserError):
 
 
 class RecipeError(UsageError):
-    """One or more faults of a recipe, all told at once."""
+    """One or more faults of a recipe, reported together."""
 
     def __init__(self, faults: list[UserError]) -> None:
         self.faults = faults
@@ -69,7 +69,7 @@ class CheckpointError(DataError):
 
 
 class Stopped(UserError):
-    """The user or the system asked the program to stop; what was reached is saved."""
+    """The user or the system asked the program to stop; finished work has been saved."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -79,7 +79,7 @@ class Stopped(UserError):
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Python's own error, or one of PyTorch, which must not be imported to tell."""
+    """Whether memory ran out. PyTorch's errors are recognised by their text, so that it need not be imported."""
     if isinstance(error, RuntimeError):
         return any(sign in str(error) for sign in ("out of memory", "can't allocate memory", "not enough memory"))
     return isinstance(error, MemoryError)

@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from s2s_cli import __version__, console
+from s2s_cli.cli.command import Command
 from s2s_cli.cli.evaluate import evaluate
-from s2s_cli.cli.help import GroupedCommand
 from s2s_cli.cli.prep import prep
 from s2s_cli.cli.train import train
 from s2s_cli.cli.translate import translate
@@ -21,7 +21,7 @@ from s2s_cli.errors import ExitCode, Stopped, UserError, is_lack_of_memory
 
 
 def main() -> None:
-    """Run one command and exit with its code. Whatever it raises ends here, in a line on stderr."""
+    """Run one command and exit with its code. Every error ends here, as one line on stderr."""
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         try:
@@ -33,7 +33,7 @@ def main() -> None:
     except BaseException as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        message, code = told(error)
+        message, code = message_and_code(error)
         if message:
             console.say(message)
         _forget_stdout()
@@ -52,10 +52,10 @@ class _Commands(TyperGroup):
 
 
 class _Terminated(BaseException):
-    """SIGTERM; no `Exception`, so that nothing on its way takes it for a fault."""
+    """SIGTERM. It is no `Exception`, so that no handler of errors catches it."""
 
 
-def told(error: BaseException) -> tuple[str, int]:
+def message_and_code(error: BaseException) -> tuple[str, int]:
     """The message for the user (empty: none) and the exit code."""
     match error:
         case Stopped():
@@ -69,13 +69,13 @@ def told(error: BaseException) -> tuple[str, int]:
         case BrokenPipeError():
             return "", ExitCode.MACHINE  # the reader has gone, and knows it
         case OSError():
-            place = f"{error.filename}: " if error.filename else ""
-            return f"error: {place}{error.strerror or error}", ExitCode.MACHINE
+            place = error.filename or "reading or writing failed"
+            return f"error: {place}: {error.strerror or error}", ExitCode.MACHINE
         case _ if is_lack_of_memory(error):
             return "error: not enough memory (a smaller batch needs less: batch_tokens)", ExitCode.MACHINE
         case _:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            return f"error: the program is at fault: {what} (`s2s --debug ...` shows where)", ExitCode.MACHINE
+            return f"error: this is a fault of the program: {what} (`s2s --debug ...` shows where)", ExitCode.MACHINE
 
 
 def _raise_terminated(number: int, frame: object) -> None:
@@ -105,7 +105,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for _command in (prep, train, translate, evaluate):
-    app.command(cls=GroupedCommand)(_command)
+    app.command(cls=Command)(_command)
 
 
 @app.callback()
@@ -118,7 +118,7 @@ def _global_options(
     """Machine translation: prepare parallel text, train a model, translate, evaluate.
 
     \b
-    s2s train recipes/quickstart.yaml      train a model, in five minutes
+    s2s train recipes/quickstart.yaml      train a model in five minutes
     echo "Bonjour !" | s2s translate       use it
     s2s evaluate --bleu --chrf             score it on its test set
 

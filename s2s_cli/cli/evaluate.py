@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,8 @@ import typer
 
 from s2s_cli import console
 from s2s_cli.cli import options as shared
+from s2s_cli.cli.command import takes_groups
+from s2s_cli.cli.effects import refuse_idle
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
 
-_METRICS, _FILES = "Metrics (by default BLEU and chrF)", "Without a model"
+_FILES = "Without a model"
 
 
+@takes_groups
 def evaluate(
+    context: typer.Context,
+    *,
     model: Annotated[
         list[Path] | None,
         typer.Option(
@@ -32,30 +36,15 @@ def evaluate(
     ] = None,
     test: Annotated[
         list[str] | None,
-        typer.Option("--test", metavar="NAME", show_default=False, help="A test set of the recipe; by default all."),
+        typer.Option(
+            "--test",
+            metavar="NAME",
+            show_default=False,
+            help="A test set of the recipe; may be repeated; by default all.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
-    bleu: Annotated[
-        bool, typer.Option("--bleu", rich_help_panel=_METRICS, help="BLEU (Papineni et al. 2002).")
-    ] = False,
-    chrf: Annotated[bool, typer.Option("--chrf", rich_help_panel=_METRICS, help="chrF (Popović 2015).")] = False,
-    chrf_words: Annotated[
-        bool, typer.Option("--chrf++", rich_help_panel=_METRICS, help="chrF++, with words (Popović 2017).")
-    ] = False,
-    ter: Annotated[
-        bool, typer.Option("--ter", rich_help_panel=_METRICS, help="TER (Snover et al. 2006); less is better.")
-    ] = False,
-    accuracy: Annotated[
-        bool, typer.Option("--accuracy", rich_help_panel=_METRICS, help="Share of lines that equal the reference.")
-    ] = False,
-    character_accuracy: Annotated[
-        bool,
-        typer.Option(
-            "--character-accuracy",
-            rich_help_panel=_METRICS,
-            help="Share of the reference's characters that stand at the same place.",
-        ),
-    ] = False,
+    metrics: shared.MetricArguments,
     references: Annotated[
         list[Path] | None,
         typer.Option(
@@ -75,22 +64,11 @@ def evaluate(
         typer.Option(
             metavar="CODE",
             rich_help_panel=_FILES,
-            help="Language of both, which selects BLEU's tokenizer (zh, ja, ...).",
+            help="Language of the texts, which selects BLEU's tokenizer (zh, ja, ...).",
         ),
     ] = "en",
-    beam: shared.Beam = None,
-    greedy: shared.Greedy = False,
-    normalization: shared.Normalization = None,
-    length_penalty: shared.LengthPenalty = None,
-    min_length: shared.MinLength = None,
-    max_length_ratio: shared.MaxLengthRatio = None,
-    max_length_offset: shared.MaxLengthOffset = None,
-    device: shared.Device = "auto",
-    threads: shared.Threads = None,
-    workers: shared.Workers = None,
-    precision: shared.Precision = "auto",
-    engine: shared.Engine = "auto",
-    shortlist: shared.Shortlist = False,
+    search: shared.SearchArguments,
+    machine: shared.MachineArguments,
 ) -> None:
     """Score a model, or given translations.
 
@@ -102,46 +80,15 @@ def evaluate(
     s2s evaluate --hypothesis output.txt --reference a.txt --reference b.txt --ter
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
-    asked = {
-        "bleu": bleu,
-        "chrf": chrf,
-        "chrf++": chrf_words,
-        "ter": ter,
-        "accuracy": accuracy,
-        "character_accuracy": character_accuracy,
-    }
-    metrics = [name for name, wanted in asked.items() if wanted] or ["bleu", "chrf"]
     if references:
-        if model or test:
-            raise UsageError("--reference scores files, --model and --test a model", hint="use one or the other")
-        results = [_score_files(hypothesis, references, metrics, language)]
-    elif hypothesis:
-        raise UsageError("there is nothing to compare with", where="--hypothesis", hint="add --reference FILE")
+        results = [_score_files(hypothesis, references, metrics.names(), language)]
     else:
         directories = shared.chosen_models(model)
-        from s2s_cli.inference.translator import Translator
-
-        translator = Translator.load(
-            directories,
-            device=device,
-            threads=threads,
-            precision=precision,
-            engine=engine,
-            shortlist=shortlist,
-            workers=shared.workers_of(workers, threads),
-        )
-        search = shared.adapted(
-            translator.options,
-            greedy=greedy,
-            beam=beam,
-            normalization=normalization,
-            length_penalty=length_penalty,
-            min_length=min_length,
-            max_length_ratio=max_length_ratio,
-            max_length_offset=max_length_offset,
-        )
+        translator = machine.load_translator(directories)
+        options = search.applied_to(translator.options)
+        refuse_idle(context, device=translator.device.type, **vars(options))
         with translator:
-            results = _score_model(translator, search, directories[0].parent, test, metrics)
+            results = _score_model(translator, options, directories[0].parent, test, metrics.names())
     from s2s_cli.evaluation.report import as_json as to_json
     from s2s_cli.evaluation.report import as_text
 
@@ -149,11 +96,10 @@ def evaluate(
 
 
 def _score_files(hypothesis: Path | None, references: list[Path], metrics: list[str], language: str) -> TestResult:
-    from s2s_cli.evaluation.lines import decode_lines, read_lines
-    from s2s_cli.evaluation.metrics import score
+    from s2s_cli.evaluation.metrics import read_lines, read_stdin, score
     from s2s_cli.evaluation.report import TestResult
 
-    lines = read_lines(hypothesis) if hypothesis else decode_lines(sys.stdin.buffer, "<stdin>")
+    lines = read_lines(hypothesis) if hypothesis else read_stdin()
     _warn_of_tokenizer(metrics, language)
     scores = score(lines, [read_lines(path) for path in references], metrics, language)
     return TestResult(str(hypothesis or "stdin"), len(lines), scores)

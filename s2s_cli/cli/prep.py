@@ -19,8 +19,8 @@ def prep(
 ) -> None:
     """Clean, tokenise and store the data of a recipe.
 
-    `s2s train` does it by itself; this command is for a look at the data first. Run again, it does nothing unless
-    a file or a key that matters has changed, and says which.
+    `s2s train` does this by itself; use this command to look at the data first. Run again, it does nothing unless
+    a file or a key that it depends on has changed, and says which one.
 
     \b
     s2s prep recipes/quickstart.yaml

@@ -17,15 +17,15 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Only prepare the data, then try some updates and tell memory, disk space, time, and whether the"
+            help="Do not train: prepare the data, try some updates and report memory, disk space, time, and whether the"
             " loss falls.",
         ),
     ] = False,
 ) -> None:
     """Train the model of a recipe, and print its scores.
 
-    Prepares the data where that is missing, validates as it goes, keeps the best state and exports it to DIR/model.
-    Interrupt it whenever you like (Ctrl-C): the same command goes on where it was.
+    Prepares the data if necessary, validates at intervals, keeps the best state and exports it to DIR/model.
+    Interrupt it at any time (Ctrl-C): the same command continues from there.
 
     \b
     s2s train recipes/quickstart.yaml

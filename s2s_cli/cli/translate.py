@@ -11,11 +11,16 @@ from typing import Annotated, BinaryIO
 import typer
 
 from s2s_cli.cli import options as shared
+from s2s_cli.cli.command import takes_groups
+from s2s_cli.cli.effects import refuse_idle
 
 _OUTPUT = "Output"
 
 
+@takes_groups
 def translate(
+    context: typer.Context,
+    *,
     inputs: Annotated[
         list[typer.FileBinaryRead] | None,
         typer.Argument(metavar="INPUT", help="Files to translate; stdin if there are none.", show_default=False),
@@ -33,17 +38,19 @@ def translate(
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", rich_help_panel=_OUTPUT, help="An object a line: translation, score, pieces, alignment."
+            "--json",
+            rich_help_panel=_OUTPUT,
+            help="Write one JSON object per line: translation, score, pieces, alignment.",
         ),
     ] = False,
     n_best: Annotated[
         int,
-        typer.Option(metavar="N", rich_help_panel=_OUTPUT, help="Write so many: LINE ||| TRANSLATION ||| SCORE."),
+        typer.Option(metavar="N", rich_help_panel=_OUTPUT, help="Write the N best: LINE ||| TRANSLATION ||| SCORE."),
     ] = 1,
     alignments: Annotated[
         bool,
         typer.Option(
-            "--alignments", rich_help_panel=_OUTPUT, help="Add ||| 0-0 1-2, source and target word of each link."
+            "--alignments", rich_help_panel=_OUTPUT, help="Append the word alignment: ||| 0-0 1-2 (source-target)."
         ),
     ] = False,
     attention: Annotated[
@@ -52,31 +59,20 @@ def translate(
             "--attention",
             metavar="FILE",
             rich_help_panel=_OUTPUT,
-            help="Draw which source pieces each piece was written from: all sentences into one .html, or one .png each"
+            help="Draw the attention weights: all sentences into one .html file, or each into a .png file of its own"
             " (FILE-LINE.png from the second on).",
         ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", rich_help_panel=_OUTPUT, help="Stop at a line that is not valid UTF-8.")
     ] = False,
-    beam: shared.Beam = None,
-    greedy: shared.Greedy = False,
-    normalization: shared.Normalization = None,
-    length_penalty: shared.LengthPenalty = None,
-    min_length: shared.MinLength = None,
-    max_length_ratio: shared.MaxLengthRatio = None,
-    max_length_offset: shared.MaxLengthOffset = None,
+    search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
-    device: shared.Device = "auto",
-    threads: shared.Threads = None,
-    workers: shared.Workers = None,
-    precision: shared.Precision = "auto",
-    engine: shared.Engine = "auto",
-    shortlist: shared.Shortlist = False,
+    machine: shared.MachineArguments,
 ) -> None:
-    """Translate lines: one out for each one in, in order.
+    """Translate text: one line out for each line in, in order.
 
-    A line typed at a pipe that stays open is answered at once; input of any size needs the same memory.
+    A line that comes through an open pipe is translated at once, and memory does not grow with the input.
 
     \b
     echo "Bonjour !" | s2s translate
@@ -89,29 +85,11 @@ def translate(
     from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.output import OutputOptions
     from s2s_cli.inference.stream import translate_stream
-    from s2s_cli.inference.translator import Translator
 
     view = AttentionView(attention) if attention else None
-    translator = Translator.load(
-        models,
-        device=device,
-        threads=threads,
-        precision=precision,
-        engine=engine,
-        shortlist=shortlist,
-        workers=shared.workers_of(workers, threads),
-    )
-    search = shared.adapted(
-        translator.options,
-        greedy=greedy,
-        n_best=n_best,
-        beam=beam,
-        normalization=normalization,
-        length_penalty=length_penalty,
-        min_length=min_length,
-        max_length_ratio=max_length_ratio,
-        max_length_offset=max_length_offset,
-    )
+    translator = machine.load_translator(models)
+    options = search.applied_to(translator.options, n_best)
+    refuse_idle(context, device=translator.device.type, **vars(options))
     output = OutputOptions(
         format="json" if as_json else "text",
         n_best=n_best,
@@ -122,4 +100,4 @@ def translate(
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
     with translator, view or nullcontext():
         for source in sources:
-            translate_stream(translator, source, sys.stdout.buffer, search, output, view)
+            translate_stream(translator, source, sys.stdout.buffer, options, output, view)

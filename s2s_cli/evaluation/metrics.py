@@ -1,21 +1,43 @@
 """sacreBLEU's metrics (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), with the defaults of its command.
 
-Score and signature equal those of the `sacrebleu` command on files with the same lines, to the last digit.
+Score and signature equal those of the `sacrebleu` command on files with the same lines, to the last digit. Hypotheses
+and references are read as it reads them: only LF ends a line, white space at the end of a line is dropped.
 sacreBLEU is imported late: it takes a while.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from s2s_cli.errors import DataError, UsageError
+from s2s_cli.data.corpora import decoded, open_corpus
+from s2s_cli.errors import DataError, MachineError, UsageError
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a UTF-8 file, plain, `.gz` or `.xz`.
+
+    Raises `MachineError` for a file that cannot be read, `DataError` for a damaged archive and, with `file:line`, for
+    other encodings.
+    """
+    with open_corpus(path) as stream:
+        return [line.rstrip() for line in decoded(stream, path)]
+
+
+def read_stdin() -> list[str]:
+    """All lines of stdin, with the errors of `read_lines`."""
+    try:
+        return [line.rstrip() for line in decoded(sys.stdin.buffer, "<stdin>")]
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror or error}", where="<stdin>") from error
 
 
 @dataclass(frozen=True)

@@ -51,15 +51,21 @@ def render(line: int, translation: Translation, options: OutputOptions) -> str:
 
 def _text(line: int, translation: Translation, options: OutputOptions) -> str:
     if options.n_best == 1:
-        alignment = f" ||| {pharaoh(translation.alignment)}" if options.alignments else ""
-        return f"{translation.text}{alignment}\n"
+        return f"{translation.text}{_alignment(translation, options)}\n"
     candidates = translation.n_best or [Candidate(text="", score=0.0, tokens=[])]
     return "".join(_moses(line, candidate, options) for candidate in candidates)
 
 
 def _moses(line: int, candidate: Candidate, options: OutputOptions) -> str:
-    alignment = f" ||| {pharaoh(candidate.alignment)}" if options.alignments else ""
-    return f"{line} ||| {candidate.text} ||| {candidate.score:.4f}{alignment}\n"
+    return f"{line} ||| {candidate.text} ||| {candidate.score:.4f}{_alignment(candidate, options)}\n"
+
+
+def _alignment(translation: Translation | Candidate, options: OutputOptions) -> str:
+    if not options.alignments:
+        return ""
+    if translation.tokens and not translation.alignment:
+        raise UsageError("the model has no attention, hence no alignments", where="--alignments", hint="leave it out")
+    return f" ||| {pharaoh(translation.alignment)}"
 
 
 def _json(line: int, translation: Translation, options: OutputOptions) -> str:

@@ -14,7 +14,7 @@ Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
-"""Numbers of a model are bounded, so that a hostile `config.json` costs little. So recipes are, too."""
+"""The sizes of a model are bounded, so that a hostile `config.json` or recipe cannot demand all memory."""
 Layers = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -140,7 +140,7 @@ class Decoder(Section):
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
     context: Literal["initial", "every_step", "attention"] = "attention"
-    """Where the context enters: as first state only, at every step, or anew at every step by attention."""
+    """Where the context enters: in the first state only, at every step, or by attention, computed at each step."""
     feed_previous: bool = True
     """Whether the previous output y_{t-1} enters the recurrence."""
 
@@ -165,7 +165,7 @@ class Dropout(Section):
     state: Probability = 0.2
     """On the states that leave the recurrence, and between layers."""
     readout: Probability = 0.2
-    """On the readout; with `attention.query: current` the states that leave are the readout, and have had theirs."""
+    """On the readout; not used with `attention.query: current`, where the readout is what `state` applies to."""
     variational: bool = False
     """One mask for all positions of a sentence (Gal and Ghahramani 2016), except between the decoder's layers."""
 
@@ -220,7 +220,7 @@ class Averaging(Section):
     """What the exported model is made of."""
 
     method: Literal["none", "last", "best", "ema"] = "ema"
-    """The best single checkpoint, the mean of the last or the best ones, or an exponential moving average."""
+    """The best checkpoint (`none`), the mean of the last or the best ones, or an exponential moving average."""
     count: Positive = 5
     """Checkpoints to average (`last`, `best`)."""
     decay: Probability = 0.999
@@ -257,7 +257,7 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number type of the matrix products; `auto` takes bf16 where the machine computes it natively."""
     kernel: Literal["auto", "reference", "fused"] = "auto"
-    """The recurrence: plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
+    """The recurrence: a plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """Processor threads. `null`: one per core, shared by the processes of a machine."""
@@ -272,7 +272,7 @@ class Validation(Section):
     every: Positive | None = 500
     """Updates between validations. `null`: at the end of each epoch."""
     metric: Literal["loss", "bleu", "chrf"] = "bleu"
-    """What `best` means."""
+    """What the best checkpoint is chosen by."""
     patience: Positive | None = 8
     """Validations without progress before training stops. `null`: never."""
     beam: Positive = 1
@@ -284,9 +284,9 @@ class Validation(Section):
 class Decoding(Section):
     beam: Annotated[int, Field(ge=1, le=1_000)] = 5
     normalization: Literal["wu", "average", "none"] = "wu"
-    """How hypotheses of unlike length compare: the penalty of Wu et al. 2016, the mean per token, or the plain sum."""
+    """How hypotheses of different lengths are compared: the penalty of Wu et al. 2016, mean per token, or sum."""
     length_penalty: Annotated[float, Field(ge=0.0, le=1_000.0)] = 1.0
-    """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
+    """Exponent α of the penalty; 0 switches it off, a larger one favours longer translations."""
     min_length: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Least number of target pieces."""
     max_length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.cli.app import told
+from s2s_cli.cli.app import message_and_code
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, MachineError, RecipeError, Stopped, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +78,11 @@ def test_options_stand_in_groups():
         (FileNotFoundError(2, "No such file", "x"), "error: x: No such file", 1),
         (MemoryError(), "error: not enough memory (a smaller batch needs less: batch_tokens)", 1),
         (RuntimeError("CUDA out of memory"), "error: not enough memory (a smaller batch needs less: batch_tokens)", 1),
-        (ValueError("x\ny"), "error: the program is at fault: ValueError: x (`s2s --debug ...` shows where)", 1),
+        (ValueError("x\ny"), "error: this is a fault of the program: ValueError: x (`s2s --debug ...` shows where)", 1),
     ],
 )
 def test_errors_become_messages_and_exit_codes(error: BaseException, message: str, code: int):
-    assert told(error) == (message, code)
+    assert message_and_code(error) == (message, code)
 
 
 BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
@@ -131,7 +131,10 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path, arguments: list[s
     (tmp_path / "a").write_text("a b c d\n")
     with open("/dev/full", "w") as full:
         result = s2s(*arguments, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, capture_output=False)
-    assert (result.returncode, result.stderr) == (ExitCode.MACHINE, "error: No space left on device\n")
+    assert (result.returncode, result.stderr) == (
+        ExitCode.MACHINE,
+        "error: reading or writing failed: No space left on device\n",
+    )
 
 
 def test_a_reader_that_has_gone_is_no_news(tmp_path: Path):
@@ -150,14 +153,14 @@ def test_a_reader_that_has_gone_is_no_news(tmp_path: Path):
 
 WAITING = """
 import sys, time
-import s2s_cli.evaluation.lines
+import s2s_cli.evaluation.metrics
 from s2s_cli.cli import app
 
 def wait(*arguments):
     print("waiting", flush=True)
     time.sleep(60)
 
-s2s_cli.evaluation.lines.decode_lines = wait
+s2s_cli.evaluation.metrics.read_stdin = wait
 sys.argv = ["s2s", "evaluate", "--reference", "none"]
 app.main()
 """

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sacrebleu.utils import smart_open
 
 from s2s_cli.errors import DataError, MachineError
-from s2s_cli.evaluation.lines import decode_lines, read_lines
+from s2s_cli.evaluation.metrics import read_lines, read_stdin
 
 TEXT = st.text(st.sampled_from("a é中\t \r\n\v\f\x00\x1c\x85\u2028\ufeff"))
 
@@ -30,9 +30,15 @@ def test_compressed_files(tmp_path, suffix, compress):
     assert read_lines(path) == ["erste\u2028Zeile", "", "два"]
 
 
-def test_invalid_utf8_is_found(tmp_path):
-    with pytest.raises(DataError, match=r"^stdin:2: byte 0xff is not UTF-8"):
-        decode_lines(io.BytesIO(b"fine\nbad \xff\n"), "stdin")
+def test_stdin_is_read_as_a_file_is(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("eine\u2028Zeile \r\n\nдва".encode())))
+    assert read_stdin() == ["eine\u2028Zeile", "", "два"]
+
+
+def test_invalid_utf8_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"fine\nbad \xff\n")))
+    with pytest.raises(DataError, match=r"^<stdin>:2: byte 0xff is not UTF-8"):
+        read_stdin()
     path = tmp_path / "bad.txt"
     path.write_bytes(b"\n\n\xc3")
     with pytest.raises(DataError, match=r"bad\.txt:3"):

@@ -11,8 +11,7 @@ import pytest
 from sacrebleu.metrics import BLEU
 
 from s2s_cli.errors import DataError, ExitCode, UsageError
-from s2s_cli.evaluation.lines import read_lines
-from s2s_cli.evaluation.metrics import METRICS, bleu_tokenizer, score, tokenizer_notice
+from s2s_cli.evaluation.metrics import METRICS, bleu_tokenizer, read_lines, score, tokenizer_notice
 
 HYPOTHESES = """A man in an orange hat is starring at something.
 A Boston Terrier is running on lush green grass in front of a white fence. \t

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError, ExitCode, MachineError, UsageError
 from s2s_cli.inference import stream
+from s2s_cli.inference.output import render
 from s2s_cli.inference.stream import FIRST_WINDOW, OutputOptions, translate_stream
+from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 
 BEAM = SearchOptions(beam=4)
@@ -294,3 +296,12 @@ class Forgetful(list[object]):
 
     def append(self, item: object) -> None:
         pass
+
+
+@pytest.mark.parametrize("n_best", [1, 2])
+def test_alignments_of_a_model_without_attention_are_refused(n_best: int) -> None:
+    candidate = Candidate(text="B", score=-1.0, tokens=["B"])
+    translation = Translation.from_candidates("b", ["b"], [candidate] * n_best, truncated=False)
+    with pytest.raises(UsageError, match="no attention"):
+        render(0, translation, OutputOptions(alignments=True, n_best=n_best))
+    assert render(0, Translation(""), OutputOptions(alignments=True)) == " ||| \n"  # a blank line

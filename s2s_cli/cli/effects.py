@@ -1,0 +1,91 @@
+"""Options that have no effect beside others. They are refused: whoever gives one expects a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from s2s_cli.cli.options import MachineArguments, MetricArguments, SearchArguments
+from s2s_cli.errors import UsageError
+
+Values = Mapping[str, Any]
+"""The value of each parameter of a command, given or by default."""
+
+
+class Idle(NamedTuple):
+    """Options that have no effect under a condition."""
+
+    options: tuple[str, ...]
+    """Names of parameters."""
+    condition: Callable[[Values], bool]
+    reason: str
+    hint: str = "leave it out"
+
+
+def _names(group: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(group))
+
+
+def _one_hypothesis(values: Values) -> bool:
+    return values["greedy"] or values["beam"] == 1
+
+
+_SEARCH_AND_MACHINE = [
+    Idle(("beam", "n_best"), lambda values: values["greedy"], "--greedy keeps one hypothesis only"),
+    Idle(
+        ("length_penalty",),
+        lambda values: values["normalization"] == "none",
+        "there is no length penalty without a normalization",
+        "use --normalization wu or average",
+    ),
+    Idle(("shortlist",), lambda values: values["engine"] == "reference", "--engine reference has no shortlist"),
+    Idle(("workers",), lambda values: values["device"] == "cuda", "worker processes compute on the CPU only"),
+]
+_RANKING = ("normalization", "length_penalty")
+_ALONE = ("there is only one hypothesis, so none are compared", "use a beam of more than 1")
+
+IDLE: dict[str, list[Idle]] = {
+    "translate": [
+        *_SEARCH_AND_MACHINE,
+        # In JSON they change the score.
+        Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),
+        Idle(("alignments",), lambda values: values["as_json"], "--json always has the alignment"),
+    ],
+    "evaluate": [
+        Idle(
+            ("model", "test", *_names(SearchArguments), *_names(MachineArguments)),
+            lambda values: values["references"],
+            "--reference scores files, without a model",
+        ),
+        Idle(
+            ("hypothesis", "language"),
+            lambda values: not values["references"],
+            "without --reference, a model is scored on the test sets of its recipe",
+            "add --reference FILE to score files",
+        ),
+        Idle(
+            ("language",),
+            lambda values: not values["bleu"] and any(values[name] for name in _names(MetricArguments)),
+            "only BLEU depends on the language",
+            "add --bleu",
+        ),
+        *_SEARCH_AND_MACHINE,
+        Idle(_RANKING, _one_hypothesis, *_ALONE),
+    ],
+}
+"""By command. Of several that apply, the first is reported."""
+
+
+def refuse_idle(context: Any, **settled: object) -> None:
+    """Raise UsageError if an option on the command line has no effect.
+
+    context: of the command, as Typer passes it. settled: values that are known better than from the command line, such
+    as those which the model's recipe decides.
+    """
+    values = context.params | settled
+    for options, condition, reason, hint in IDLE.get(context.command.name, ()):
+        for parameter in context.command.params:
+            given = str(context.get_parameter_source(parameter.name)).endswith("COMMANDLINE")
+            if given and parameter.name in options and condition(values):
+                raise UsageError(f"this option has no effect: {reason}", where=parameter.opts[0], hint=hint)

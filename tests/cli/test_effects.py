@@ -1,0 +1,161 @@
+"""An option that has no effect is refused, before any work; and each option is known to have an effect or a rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from s2s_cli.cli.app import app
+from s2s_cli.cli.effects import IDLE
+from s2s_cli.errors import ExitCode, UsageError
+from s2s_cli.search.options import SearchOptions
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+# Command line, and which of its options has no effect.
+REFUSED = [
+    ("translate --greedy --beam 5", "--beam"),
+    ("translate --greedy --n-best 2", "--n-best"),
+    ("translate --normalization none --length-penalty 2", "--length-penalty"),
+    ("translate --greedy --length-penalty 0.5", "--length-penalty"),
+    ("translate --beam 1 --normalization average", "--normalization"),
+    ("translate --engine reference --shortlist", "--shortlist"),
+    ("translate --device cuda --workers 2", "--workers"),
+    ("translate --json --alignments", "--alignments"),
+    ("evaluate --greedy --beam 5", "--beam"),
+    ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
+    ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),
+    ("evaluate --beam 1 --normalization average", "--normalization"),
+    ("evaluate --engine reference --shortlist", "--shortlist"),
+    ("evaluate --device cuda --workers 2", "--workers"),
+    ("evaluate --hypothesis a", "--hypothesis"),
+    ("evaluate --language en", "--language"),
+    ("evaluate --reference a --chrf --ter --language zh", "--language"),
+    *(
+        (f"evaluate --reference a {option}", option.split()[0])
+        for option in (
+            "--model a",
+            "--test b",
+            "--beam 5",
+            "--greedy",
+            "--normalization wu",
+            "--length-penalty 1",
+            "--min-length 1",
+            "--max-length-ratio 2",
+            "--max-length-offset 3",
+            "--device auto",
+            "--threads 2",
+            "--workers 2",
+            "--precision auto",
+            "--engine int8",
+            "--shortlist",
+        )
+    ),
+]
+
+# Options that have an effect beside any others. A new option belongs here or into `IDLE`.
+ALWAYS_EFFECTIVE = {
+    "prep": {"recipe", "overrides", "run", "force", "as_json"},
+    "train": {"recipe", "overrides", "run", "dry_run"},
+    "translate": {"inputs", "model", "as_json", "attention", "strict", "greedy", "min_length", "max_length_ratio"}
+    | {"max_length_offset", "batch_tokens", "device", "threads", "precision", "engine"},
+    "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "references"},
+}
+
+# With a model whose recipe searches greedily without a normalization.
+REFUSED_WITH_THIS_MODEL = [
+    ("translate --length-penalty 2 --json", "--length-penalty"),
+    ("translate --length-penalty 2 --beam 4", "--length-penalty"),
+    ("translate --normalization wu", "--normalization"),
+    ("evaluate --length-penalty 2 --beam 4", "--length-penalty"),
+    ("evaluate --normalization wu", "--normalization"),
+]
+
+ACCEPTED = [
+    "translate --json --greedy --normalization wu --length-penalty 0.5",
+    "translate --json --n-best 2",
+    "translate --normalization none --beam 3",
+    "translate --alignments --n-best 2",
+    "translate --threads 2 --workers 2",
+    "translate --precision fp32 --engine int8",
+    "evaluate --threads 2 --workers 2 --beam 3 --json",
+    "evaluate --normalization wu --length-penalty 2 --beam 3 --json",
+    "evaluate --reference a --hypothesis a --language de",
+    "evaluate --reference a --hypothesis a --bleu --chrf --language de",
+]
+
+
+def fault_of(line: str) -> UsageError | None:
+    """What a command line is refused for, if it is."""
+    error = CliRunner().invoke(app, line.split(), input=b"").exception
+    assert error is None or isinstance(error, UsageError), error
+    return error
+
+
+@pytest.fixture
+def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What of the work was begun, in a folder with one file and one model, which searches greedily."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("S2S_MODEL", "model")
+    Path("a").write_text("a\n")
+    Path("model").mkdir()
+    Path("model/config.json").write_text("{}")
+    begun: list[str] = []
+
+    class Fake:
+        options = SearchOptions(beam=1, normalization="none")
+        device = SimpleNamespace(type="cpu")
+
+        def __enter__(self) -> None: ...
+        def __exit__(self, *_: object) -> None: ...
+
+    def load(models: object, **_: object) -> Fake:
+        begun.append("load")
+        return Fake()
+
+    monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", load)
+    monkeypatch.setattr("s2s_cli.inference.stream.translate_stream", lambda *_: begun.append("translate"))
+    monkeypatch.setattr("s2s_cli.cli.evaluate._score_model", lambda *_: begun.append("score") or [])
+    return begun
+
+
+def is_told(error: UsageError | None, option: str) -> bool:
+    return error is not None and (error.where, error.exit_code) == (option, ExitCode.USAGE) and bool(error.hint)
+
+
+@pytest.mark.parametrize(("line", "option"), REFUSED, ids=[line for line, _ in REFUSED])
+def test_what_has_no_effect_is_refused_before_anything_is_loaded(line: str, option: str, reached: list[str]):
+    assert is_told(fault_of(line), option)
+    assert reached == []
+
+
+@pytest.mark.parametrize(("line", "option"), REFUSED_WITH_THIS_MODEL)
+def test_what_the_model_leaves_without_effect_is_refused(line: str, option: str, reached: list[str]):
+    assert is_told(fault_of(line), option)
+    assert reached == ["load"]
+
+
+@pytest.mark.parametrize("line", ACCEPTED)
+def test_what_has_an_effect_is_accepted(line: str, reached: list[str]):
+    assert fault_of(line) is None
+
+
+def test_worker_processes_are_refused_where_a_gpu_was_chosen(reached: list[str], monkeypatch: pytest.MonkeyPatch):
+    gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"), options=SearchOptions())
+    monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", lambda *_, **__: gpu)
+    assert is_told(fault_of("translate --workers 2"), "--workers")
+    assert is_told(fault_of("evaluate --workers 2"), "--workers")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_option_has_a_rule_or_always_an_effect(name: str):
+    options = {parameter.name: parameter.opts[0] for parameter in COMMANDS[name].params}
+    ruled = {option for idle in IDLE.get(name, ()) for option in idle.options if option in options}
+    assert ruled | ALWAYS_EFFECTIVE[name] == set(options)
+    assert not ruled & ALWAYS_EFFECTIVE[name]
+    tried = {option for line, option in REFUSED if line.split()[0] == name}
+    assert {options[option] for option in ruled} == tried
