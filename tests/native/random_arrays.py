@@ -54,7 +54,7 @@ class RandomArrays:
         if self.function.name in ("attend", "project_listed", "rank_listed"):
             sizes["B"] = max(1, sizes.get("B", 1))
         for large, small, factor in self.function.multiples:
-            sizes[large] = sizes[small] * (factor or int(self.random.integers(1, 6)))
+            sizes[large] = sizes[small] * (factor or int(self.random.integers(1, 20)))
         return sizes
 
     def _array(self, parameter: Parameter) -> np.ndarray | None:

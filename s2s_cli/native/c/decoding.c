@@ -200,9 +200,14 @@ INLINE void insert(float *best, int64_t *symbols, int64_t count, float logit, in
     symbols[place] = symbol;
 }
 
-/* The best places of a row of logits, their log-probabilities, and log p of the place `end`. No bias: it is added. */
+INLINE float logit_at(product_row from, const float *bias, int64_t v, int biased, arithmetic kind) {
+    return biased ? dense(from, v, kind) + bias[v] : dense(from, v, kind);
+}
+
+/* The best places of a row of logits, their log-probabilities, and log p of the place `end`. biased: a constant, once
+ * all is inlined; without it there is no bias to add. */
 INLINE void rank_row(product_row from, const float *bias, int64_t size, int64_t count, int64_t first, int64_t end,
-                     float *best, int64_t *places, float *end_log_prob, arithmetic kind) {
+                     float *best, int64_t *places, float *end_log_prob, int biased, arithmetic kind) {
     float greatest = -__builtin_inff(), total = 0.0f;
     for (int64_t place = 0; place < count; place++) {
         best[place] = -__builtin_inff();
@@ -213,7 +218,7 @@ INLINE void rank_row(product_row from, const float *bias, int64_t size, int64_t 
         float logits[GROUP], most = -__builtin_inff();
 #pragma omp simd reduction(max : most)
         for (int64_t v = start; v < stop; v++) {
-            float logit = dense(from, v, kind) + (bias ? bias[v] : 0.0f);
+            float logit = logit_at(from, bias, v, biased, kind);
             logits[v - start] = logit;
             most = logit > most ? logit : most;
         }
@@ -223,51 +228,112 @@ INLINE void rank_row(product_row from, const float *bias, int64_t size, int64_t 
             if (logits[v - start] > best[count - 1]) insert(best, places, count, logits[v - start], v);
     }
 #pragma omp simd reduction(+ : total)
-    for (int64_t v = 0; v < size; v++)
-        total += exponential(dense(from, v, kind) + (bias ? bias[v] : 0.0f) - greatest);
+    for (int64_t v = 0; v < size; v++) total += exponential(logit_at(from, bias, v, biased, kind) - greatest);
     float normaliser = greatest + __builtin_logf(total);
     for (int64_t place = 0; place < count; place++) best[place] -= normaliser;
-    *end_log_prob = dense(from, end, kind) + (bias ? bias[end] : 0.0f) - normaliser;
+    *end_log_prob = logit_at(from, bias, end, biased, kind) - normaliser;
 }
 
 INLINE void rank(const ranking_run *run, int64_t first, int64_t end, int64_t r, arithmetic kind) {
     rank_row(row_of(run->logits_RV, r, kind), run->bias_V.data, run->V, run->C, first, end,
              row(run->log_probs_RC, r, 0, FLOAT32), (int64_t *)run->best_RC.data + r * run->best_RC.outer,
-             (float *)run->ends_R.data + r, kind);
+             (float *)run->ends_R.data + r, 1, kind);
 }
 
 /* ---- the same for the symbols of a sentence's own list, of which EOS is the first ---- */
 
-INLINE float listed_logit(const listed_product_run *run, int64_t r, int64_t v, arithmetic kind) {
-    const float bias = ((const float *)run->bias_V.data)[v];
-    if (kind != IN_INT8)
-        return dot(row(run->readouts_RD.values, r, 0, stored(kind)), row(run->weights_VD, v, 0, stored(kind)), run->D,
-                   stored(kind)) + bias;
-    const int8_t *readout = (const int8_t *)run->readouts_RD.values.data + r * run->readouts_RD.values.outer;
-    const int8_t *weights = (const int8_t *)run->weights_VD.data + v * run->weights_VD.outer;
-    int32_t sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < run->D; i++) sum += (int32_t)readout[i] * weights[i];
-    float scales = ((const float *)run->readouts_RD.scales.data)[r] * ((const float *)run->weight_scales_V.data)[v];
-    return (float)sum * scales + bias;
+/* Dot products of one row of weights with ROWS readouts, `stride` numbers apart, or with one. */
+enum { ROWS = 4 };
+
+#define DOTS(name, number, total)                                                                                  \
+    INLINE void name##_four(const number *w, const number *readouts, int64_t stride, int64_t size, total *sums) {   \
+        const number *r0 = readouts, *r1 = r0 + stride, *r2 = r1 + stride, *r3 = r2 + stride;                       \
+        total s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                                       \
+        _Pragma("omp simd reduction(+ : s0, s1, s2, s3)")                                                           \
+        for (int64_t i = 0; i < size; i++) {                                                                        \
+            s0 += (total)w[i] * r0[i];                                                                              \
+            s1 += (total)w[i] * r1[i];                                                                              \
+            s2 += (total)w[i] * r2[i];                                                                              \
+            s3 += (total)w[i] * r3[i];                                                                              \
+        }                                                                                                           \
+        sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;                                                     \
+    }                                                                                                               \
+    INLINE void name##_one(const number *weights, const number *readout, int64_t size, total *sum) {                \
+        total s = 0;                                                                                                \
+        _Pragma("omp simd reduction(+ : s)")                                                                        \
+        for (int64_t i = 0; i < size; i++) s += (total)weights[i] * readout[i];                                     \
+        *sum = s;                                                                                                   \
+    }                                                                                                               \
+    INLINE void name(const number *weights, const number *readouts, int64_t rows, int64_t size, total *sums) {      \
+        int64_t r = 0;                                                                                              \
+        for (; r + ROWS <= rows; r += ROWS) name##_four(weights, readouts + r * size, size, size, sums + r);        \
+        for (; r < rows; r++) name##_one(weights, readouts + r * size, size, sums + r);                             \
+    }
+
+DOTS(float_dots, float, float)
+DOTS(short_dots, int16_t, int32_t)
+
+enum { AHEAD = 4, CACHE_LINE = 64 };
+
+/* The rows that are needed lie anywhere in a matrix larger than most caches: ask for them in time. */
+INLINE void prefetch(const listed_product_run *run, int64_t v, arithmetic kind) {
+    int64_t bytes = kind == IN_INT8 ? 1 : kind == IN_BFLOAT16 ? 2 : 4;
+    const char *start = (const char *)run->weights_VD.data + v * run->weights_VD.outer * bytes;
+    for (int64_t at = 0; at < run->D * bytes; at += CACHE_LINE) __builtin_prefetch(start + at);
 }
 
-/* All hypotheses of sentence i: they share the rows of weights. */
-INLINE void project_listed(const listed_product_run *run, int64_t i, arithmetic kind) {
-    int64_t b = integer(run->sentences_b, i), count = integer(run->counts_B, b), beam = run->R / run->b;
+enum { BLOCK = 8 }; /* hypotheses of a sentence that share a row of weights, and lie on the stack */
+
+/* Hypotheses r to r + rows of one sentence. Bytes are widened to 16 bits; a row of floats is rounded and summed in the
+ * same order whoever else is in the batch. */
+INLINE void project_block(const listed_product_run *run, int64_t r, int64_t rows, int64_t b, arithmetic kind) {
+    int64_t count = integer(run->counts_B, b), size = run->D;
     const int64_t *symbols = (const int64_t *)run->symbols_BN.data + b * run->symbols_BN.outer;
-    for (int64_t n = 0; n < run->N; n++)
-        for (int64_t r = i * beam; r < (i + 1) * beam; r++) {
-            float *logits = row(run->logits_RN, r, 0, FLOAT32);
-            logits[n] = n < count ? listed_logit(run, r, symbols[n], kind) : -__builtin_inff();
+    const float *bias = run->bias_V.data;
+    float readouts[BLOCK * size], weights[size], sums[BLOCK];
+    int16_t short_readouts[BLOCK * size], short_weights[size];
+    int32_t short_sums[BLOCK];
+    for (int64_t k = 0; k < rows; k++) {
+        const void *values = row(run->readouts_RD.values, r + k, 0, stored(kind));
+        const int8_t *bytes = (const int8_t *)run->readouts_RD.values.data + (r + k) * run->readouts_RD.values.outer;
+        for (int64_t d = 0; d < size; d++)
+            if (kind == IN_INT8) short_readouts[k * size + d] = bytes[d];
+            else readouts[k * size + d] = get(values, d, stored(kind));
+    }
+    for (int64_t n = 0; n < count; n++) {
+        int64_t v = symbols[n];
+        if (n + AHEAD < count) prefetch(run, symbols[n + AHEAD], kind);
+        if (kind == IN_INT8) {
+            const int8_t *bytes = (const int8_t *)run->weights_VD.data + v * run->weights_VD.outer;
+            const float *scales = (const float *)run->readouts_RD.scales.data + r, *shared = run->weight_scales_V.data;
+            for (int64_t d = 0; d < size; d++) short_weights[d] = bytes[d];
+            short_dots(short_weights, short_readouts, rows, size, short_sums);
+            for (int64_t k = 0; k < rows; k++) sums[k] = short_sums[k] * (scales[k] * shared[v]);
+        } else {
+            const void *values = row(run->weights_VD, v, 0, stored(kind));
+            for (int64_t d = 0; d < size; d++) weights[d] = get(values, d, stored(kind));
+            float_dots(weights, readouts, rows, size, sums);
         }
+        for (int64_t k = 0; k < rows; k++) ((float *)row(run->logits_RN, r + k, 0, FLOAT32))[n] = sums[k] + bias[v];
+    }
+    for (int64_t k = 0; k < rows; k++)
+        for (int64_t n = count; n < run->N; n++)
+            ((float *)row(run->logits_RN, r + k, 0, FLOAT32))[n] = -__builtin_inff();
+}
+
+INLINE void project_listed(const listed_product_run *run, int64_t i, arithmetic kind) {
+    int64_t beam = run->R / run->b;
+    for (int64_t r = i * beam; r < (i + 1) * beam; r += BLOCK) {
+        int64_t rows = (i + 1) * beam - r;
+        project_block(run, r, rows < BLOCK ? rows : BLOCK, integer(run->sentences_b, i), kind);
+    }
 }
 
 INLINE void rank_listed(const listed_ranking_run *run, int64_t first, int64_t r, arithmetic kind) {
     int64_t b = sentence_of(run->sentences_b, r, run->R / run->b);
     product_row from = {row(run->logits_RN, r, 0, FLOAT32), 1.0f, 0};
     rank_row(from, 0, integer(run->counts_B, b), run->C, first, 0, row(run->log_probs_RC, r, 0, FLOAT32),
-             (int64_t *)run->best_RC.data + r * run->best_RC.outer, (float *)run->ends_R.data + r, kind);
+             (int64_t *)run->best_RC.data + r * run->best_RC.outer, (float *)run->ends_R.data + r, 0, kind);
 }
 
 /* ---- rows for the products ---- */
