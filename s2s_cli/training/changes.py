@@ -53,8 +53,8 @@ class Basis:
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
-        files = prepared.manifest["files"]
-        hashes = sorted((name, files[name]["sha256"]) for name in files if not name.startswith("test-"))
+        files = prepared.sealed.files
+        hashes = sorted((name, files[name].sha256) for name in files if not name.startswith("test-"))
         settings = recipe.training
         return cls(
             hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
