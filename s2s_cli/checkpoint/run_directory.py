@@ -22,6 +22,16 @@ class RunDirectory:
 
     root: Path
 
+    @classmethod
+    def keeps(cls, recipe: Path) -> bool:
+        """Whether this recipe is the one of a run, which lies where it lies."""
+        run = cls(recipe.parent)
+        return recipe == run.recipe and run.lock_file.is_file()
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "lock"
+
     @property
     def recipe(self) -> Path:
         """The resolved recipe."""
@@ -52,7 +62,7 @@ class RunDirectory:
 
         Raises `UsageError` at once if another process holds the lock, naming that process.
         """
-        path = self.root / "lock"
+        path = self.lock_file
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             descriptor = _acquire(path)

@@ -31,7 +31,7 @@ def prep(
     from s2s_cli.sealed import to_json
 
     values = load(recipe, overrides)
-    directory = RunDirectory(run_of(values, run))
+    directory = RunDirectory(run_of(recipe, values, overrides, run))
     with directory.lock():
         prepared = prepare(values, recipe.parent, directory.root, force=force)
     if as_json:

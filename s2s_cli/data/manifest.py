@@ -49,7 +49,7 @@ def relevant_keys(recipe: Recipe, test_names: list[str]) -> dict[str, Any]:
         "data": {
             "cleaning": data.cleaning.model_dump(),
             "test": test_names,
-            "columns": [corpus.columns for corpus in (*data.train, *data.dev, *data.test) if corpus.tsv],
+            "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
         },
     }
     return dict(_leaves("", json.loads(json.dumps(tree))))

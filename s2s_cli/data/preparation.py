@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from s2s_cli import atomic, console
 from s2s_cli.data.cleaning import HeldOut
-from s2s_cli.data.corpora import ParallelCorpus, locate
+from s2s_cli.data.corpora import ParallelCorpus, folders_of, locate
 from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
 from s2s_cli.data.parallel import ParallelData
@@ -137,12 +137,13 @@ def _damage(prepared: PreparedData) -> list[str]:
 
 def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]:
     """Corpora by split: `train`, `dev`, and a split `test-<name>` for each test corpus."""
+    folders = folders_of(recipe.data.folders, recipe_dir)
     splits = {
-        "train": [locate(corpus, recipe_dir) for corpus in recipe.data.train],
-        "dev": [locate(corpus, recipe_dir) for corpus in recipe.data.dev],
+        "train": [locate(corpus, folders) for corpus in recipe.data.train],
+        "dev": [locate(corpus, folders) for corpus in recipe.data.dev],
     }
     for corpus in recipe.data.test:
-        located = locate(corpus, recipe_dir)
+        located = locate(corpus, folders)
         name = "test-" + re.sub(r"[^\w.-]", "-", located.name)
         if name in splits:
             hint = "give each corpus of data.test its own `name`"
