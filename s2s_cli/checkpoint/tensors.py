@@ -2,7 +2,7 @@
 
 The format is 8 bytes of header length (little endian), a JSON header {name: {dtype, shape, data_offsets}}, and the
 data without gaps: https://github.com/huggingface/safetensors#format. Tensors that share memory are written as copies
-of their own, so that tied weights keep every name.
+of their own.
 """
 
 from __future__ import annotations
