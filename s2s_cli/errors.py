@@ -65,7 +65,7 @@ class DataError(UserError):
 
 
 class CheckpointError(DataError):
-    """A checkpoint or model directory that is damaged, foreign or missing."""
+    """A sealed directory (checkpoint, model, prepared data) that is damaged, foreign or missing."""
 
 
 class Stopped(UserError):
@@ -76,6 +76,13 @@ class Stopped(UserError):
     def __init__(self, what: str, *, exit_code: ExitCode, hint: str | None = None) -> None:
         super().__init__(what, hint=hint)
         self.exit_code = exit_code
+
+
+def printable(value: object, most: int = 200) -> str:
+    """What a foreign file says, as it may stand in a message: one line of visible characters, cut where it is long."""
+    text = str(value)
+    visible = "".join(character if character.isprintable() else "?" for character in text[:most])
+    return visible if len(text) <= most else f"{visible}..."
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

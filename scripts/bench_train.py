@@ -191,7 +191,7 @@ def measure_scale(options: argparse.Namespace) -> str:
     """A table of s2s on the corpus and on one that repeats it many times."""
     folder = options.work.resolve() / "scale"
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = locate(reference_recipe().data.train[0], RECIPE.parent)
+    corpus = locate(reference_recipe().data.train[0], [RECIPE.parent])
     longer = {side: folder / f"train.{side}" for side in ("source", "target")}
     for side, path in longer.items():
         if not path.exists():

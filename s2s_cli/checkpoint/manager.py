@@ -15,9 +15,9 @@ from typing import Literal
 from torch import Tensor
 
 from s2s_cli import atomic, console
-from s2s_cli.checkpoint.documents import Document, parse_json, to_json
 from s2s_cli.checkpoint.snapshot import Snapshot, SnapshotState, read_snapshot, read_state, read_weights, write_snapshot
 from s2s_cli.errors import CheckpointError
+from s2s_cli.sealed import Document, parse_json, to_json
 
 _STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 

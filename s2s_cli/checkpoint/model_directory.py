@@ -19,11 +19,18 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, int32
 
 from s2s_cli import atomic
-from s2s_cli.checkpoint.documents import Document, describe_fault, parse_json, to_json
-from s2s_cli.checkpoint.manifest import ManifestWriter, SealedDirectory
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
 from s2s_cli.errors import CheckpointError, MachineError, UserError
 from s2s_cli.recipe import schema
+from s2s_cli.sealed import (
+    Document,
+    Manifest,
+    ManifestWriter,
+    SealedDirectory,
+    describe_fault,
+    parse_json,
+    to_json,
+)
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
 
 WEIGHTS, CONFIG, CARD, SHORTLIST = "model.safetensors", "config.json", "README.md", "shortlist.safetensors"
@@ -94,8 +101,8 @@ def save_model(
         writer.write(CARD, [card.encode()])
         if shortlist is not None:
             writer.write(SHORTLIST, encode_tensors(shortlist))
-        save_tokenizers(tokenizers, temporary)
-        writer.seal()
+        save_tokenizers(tokenizers, writer)
+        writer.seal(Manifest)
 
 
 def load_model_files(directory: Path) -> ModelFiles:
@@ -119,21 +126,23 @@ def load_model_files(directory: Path) -> ModelFiles:
 
 def _load(directory: Path) -> ModelFiles:
     sealed = SealedDirectory.open(directory)
-    contents = {name: sealed.read(name) for name in sealed.files}
     for name in (CONFIG, WEIGHTS):
-        if name not in contents:
+        if name not in sealed.files:
             raise CheckpointError(f"has no {name}, so it is not a model", where=directory)
-    config = parse_json(contents[CONFIG], ModelConfig, directory / CONFIG)
-    tokenizers = load_tokenizers(directory)
+    if CARD in sealed.files:
+        sealed.verify(CARD)
+    config = parse_json(sealed.read(CONFIG), ModelConfig, directory / CONFIG)
+    tokenizers = load_tokenizers(sealed)
     for side, tokenizer in (("source", tokenizers.source), ("target", tokenizers.target)):
         expected = getattr(config, f"{side}_vocabulary")
         if tokenizer.size != expected:
             fault = f"the {side} tokenizer has {tokenizer.size:,} symbols, the model needs {expected:,}"
             raise CheckpointError(fault, where=directory)
     shortlist = None
-    if SHORTLIST in contents:
-        shortlist = _checked_shortlist(decode_tensors(contents[SHORTLIST], directory / SHORTLIST), config, directory)
-    return ModelFiles(decode_tensors(contents[WEIGHTS], directory / WEIGHTS), config, tokenizers, shortlist)
+    if SHORTLIST in sealed.files:
+        tensors = decode_tensors(sealed.read(SHORTLIST), directory / SHORTLIST)
+        shortlist = _checked_shortlist(tensors, config, directory)
+    return ModelFiles(decode_tensors(sealed.read(WEIGHTS), directory / WEIGHTS), config, tokenizers, shortlist)
 
 
 def _checked_shortlist(tensors: dict[str, Tensor], config: ModelConfig, directory: Path) -> dict[str, Tensor]:

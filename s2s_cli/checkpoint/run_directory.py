@@ -13,7 +13,7 @@ from pathlib import Path
 
 from s2s_cli import console
 from s2s_cli.atomic import unshared
-from s2s_cli.errors import MachineError, UsageError
+from s2s_cli.errors import MachineError, UsageError, printable
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,16 @@ class RunDirectory:
     """The paths of a run. Nothing is created before it is needed."""
 
     root: Path
+
+    @classmethod
+    def keeps(cls, recipe: Path) -> bool:
+        """Whether this recipe is the one of a run, which lies where it lies."""
+        run = cls(recipe.parent)
+        return recipe == run.recipe and run.lock_file.is_file()
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "lock"
 
     @property
     def recipe(self) -> Path:
@@ -52,7 +62,7 @@ class RunDirectory:
 
         Raises `UsageError` at once if another process holds the lock, naming that process.
         """
-        path = self.root / "lock"
+        path = self.lock_file
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             descriptor = _acquire(path)
@@ -80,12 +90,8 @@ def _lock(descriptor: int, root: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = _printable(os.pread(descriptor, 200, 0)) or "another process"
+        holder = printable(os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()) or "another process"
         hint = "wait for its end, or name another --run"
         raise UsageError(f"is in use by {holder}", where=root, hint=hint) from error
     except OSError as error:
         console.warn(f"{root}: this file system has no locks ({error.strerror}); do not start a second training here")
-
-
-def _printable(data: bytes) -> str:
-    return "".join(c for c in data.decode("utf-8", "replace") if c.isprintable())

@@ -18,9 +18,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from s2s_cli.checkpoint.documents import Document, parse_json, to_json
-from s2s_cli.checkpoint.manifest import ManifestWriter, SealedDirectory
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
+from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
 
 WEIGHTS, OPTIMIZER, RANDOM, STATE = "weights.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"
 _EXTRA = re.compile(r"extra-([a-z0-9_]+)\.safetensors")
@@ -64,7 +63,7 @@ def write_snapshot(directory: Path, snapshot: Snapshot, *, best: bool) -> None:
     for name, tensors in parts.items():
         writer.write(name, encode_tensors(tensors))
     writer.write(STATE, [to_json(state)])
-    writer.seal()
+    writer.seal(Manifest)
 
 
 def read_snapshot(directory: Path) -> Snapshot:

@@ -2,7 +2,7 @@
 
 The format is 8 bytes of header length (little endian), a JSON header {name: {dtype, shape, data_offsets}}, and the
 data without gaps: https://github.com/huggingface/safetensors#format. Tensors that share memory are written as copies
-of their own, so that tied weights keep every name.
+of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from s2s_cli.errors import CheckpointError
+from s2s_cli.errors import CheckpointError, printable
 
 _LARGEST_HEADER = 16 * 2**20  # bytes; a thousand tensors need some 100 kB
 _DTYPES = {
@@ -66,7 +66,7 @@ def decode_tensors(data: bytes, where: object) -> dict[str, Tensor]:
     try:
         return load_safetensors(data)
     except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:
-        fault = " ".join(str(error).split())[:200] or type(error).__name__
+        fault = printable(" ".join(str(error).split())) or type(error).__name__
         raise CheckpointError(f"is not a valid safetensors file: {fault}", where=where) from error
 
 
@@ -77,12 +77,12 @@ def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
     """
     for name in sorted(found.keys() | expected.keys()):
         if name not in found:
-            raise CheckpointError(f"has no tensor {name!r}, which the model needs", where=where)
+            raise CheckpointError(f"has no tensor {printable(repr(name))}, which the model needs", where=where)
         if name not in expected:
-            raise CheckpointError(f"has a tensor {name!r}, which the model does not know", where=where)
+            raise CheckpointError(f"has a tensor {printable(repr(name))}, which the model does not know", where=where)
         if found[name].shape != expected[name].shape:
             shapes = f"{list(found[name].shape)}, the model needs {list(expected[name].shape)}"
-            raise CheckpointError(f"tensor {name!r} has the shape {shapes}", where=where)
+            raise CheckpointError(f"tensor {printable(repr(name))} has the shape {shapes}", where=where)
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

@@ -190,8 +190,16 @@ def load(recipe: Path, overrides: list[str] | None) -> Recipe:
     return load_recipe(recipe, overrides or ())
 
 
-def run_of(recipe: Recipe, run: Path | None) -> Path:
-    """The run directory that was named, or the one that the recipe's name stands for."""
+def run_of(path: Path, recipe: Recipe, overrides: Sequence[str] | None, run: Path | None) -> Path:
+    """The directory of the run of the recipe in `path`.
+
+    It is the one that was named; or that which keeps the recipe, unless another name was given to it; or the one that
+    the recipe's name stands for.
+    """
+    from s2s_cli.checkpoint.run_directory import RunDirectory
+
+    if run is None and RunDirectory.keeps(path) and not any(text.startswith("name=") for text in overrides or ()):
+        return path.parent
     return run or RUNS / recipe.name
 
 

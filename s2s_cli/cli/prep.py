@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -29,10 +28,11 @@ def prep(
     """
     from s2s_cli.checkpoint.run_directory import RunDirectory
     from s2s_cli.data.preparation import prepare
+    from s2s_cli.sealed import to_json
 
     values = load(recipe, overrides)
-    directory = RunDirectory(run_of(values, run))
+    directory = RunDirectory(run_of(recipe, values, overrides, run))
     with directory.lock():
         prepared = prepare(values, recipe.parent, directory.root, force=force)
     if as_json:
-        print(json.dumps(prepared.manifest, ensure_ascii=False, indent=2))
+        print(to_json(prepared.manifest).decode(), end="")

@@ -40,7 +40,7 @@ def train(
 
     with process_group() as group:
         values = load(recipe, overrides)
-        directory = RunDirectory(run_of(values, run))
+        directory = RunDirectory(run_of(recipe, values, overrides, run))
         if dry_run:
             group.once(lambda: try_recipe(values, recipe.parent, directory))
         else:

@@ -10,7 +10,7 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,7 +22,6 @@ from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.recipe import schema
 from s2s_cli.text.hygiene import BYTE_ORDER_MARK
 
-_Role = Literal["source", "target", "tsv"]
 _OPENERS: dict[str, Callable[[Path, Literal["rb"]], Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
@@ -57,23 +56,50 @@ class ParallelCorpus:
         return _aligned(self.files["source"].path, self.files["target"].path)
 
 
-def locate(corpus: schema.Corpus, recipe_dir: Path) -> ParallelCorpus:
-    """Find the files of a corpus, beside the recipe or in the folder `S2S_DATA`, or download them.
+def folders_of(named: Sequence[str], recipe_dir: Path) -> list[Path]:
+    """Where relative paths of corpora are looked for, in order.
+
+    named: `data.folders` of the recipe, which lies in `recipe_dir`.
+    """
+    return [*(recipe_dir / folder for folder in named or [""]), Path(os.environ.get("S2S_DATA") or "data")]
+
+
+def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe:
+    """The recipe as its run keeps it: with the folders in which its corpora were found, as seen from the run.
+
+    Paths and addresses stay as they are given, and a folder that `S2S_DATA` names is not written down: so the run may
+    go to another machine that has another one. Folders are relative if they and the run lie in the working directory,
+    which then can be moved as a whole, and absolute otherwise.
+    """
+    here, run = Path.cwd(), run.resolve()
+    if recipe_dir.resolve() == run:
+        return recipe
+    paths = [path for corpus in recipe.data.corpora() for path in corpus.paths.values() if not is_address(path)]
+    relative = [path for path in paths if not Path(path).is_absolute()]
+    folders = folders_of(recipe.data.folders, recipe_dir)[: -1 if os.environ.get("S2S_DATA") else None]
+    used = [folder.resolve() for folder in folders if any((folder / path).is_file() for path in relative)]
+    return recipe.with_folders(
+        [
+            os.path.relpath(folder, run) if folder.is_relative_to(here) and run.is_relative_to(here) else str(folder)
+            for folder in used
+        ]
+    )
+
+
+def locate(corpus: schema.Corpus, folders: Sequence[Path]) -> ParallelCorpus:
+    """Find the files of a corpus in the first of `folders` that has them, or download them.
 
     Raises DataError if one is not there.
     """
     files: dict[str, CorpusFile] = {}
-    roles: tuple[_Role, ...] = ("source", "target", "tsv")
-    for role in roles:
-        given = getattr(corpus, role)
-        if given is not None:
-            sha256 = _expected_sha256(corpus, role)
-            files[role] = CorpusFile(given, _find(given, recipe_dir, sha256), sha256)
+    for role, given in corpus.paths.items():
+        sha256 = _expected_sha256(corpus, role)
+        files[role] = CorpusFile(given, _find(given, folders, sha256), sha256)
     stem = next(iter(files.values())).path.name.partition(".")[0]
     return ParallelCorpus(corpus.name or stem, files, corpus.columns)
 
 
-def _expected_sha256(corpus: schema.Corpus, role: _Role) -> str | None:
+def _expected_sha256(corpus: schema.Corpus, role: schema.Role) -> str | None:
     if not isinstance(corpus.sha256, str):
         return (corpus.sha256 or {}).get(role)
     if role != "tsv":
@@ -81,16 +107,15 @@ def _expected_sha256(corpus: schema.Corpus, role: _Role) -> str | None:
     return corpus.sha256
 
 
-def _find(given: str, recipe_dir: Path, sha256: str | None) -> Path:
+def _find(given: str, folders: Sequence[Path], sha256: str | None) -> Path:
     if is_address(given):
         if sha256 is None:
             raise UsageError("an address needs the `sha256` of its file", where=given)
         return download(given, sha256)
-    data = Path(os.environ.get("S2S_DATA") or "data")
-    for folder in (recipe_dir, data):
+    for folder in folders:
         if (folder / given).is_file():
             return folder / given
-    places = f"neither in {recipe_dir} nor in {data}" if not Path(given).is_absolute() else "no such file"
+    places = "no such file" if Path(given).is_absolute() else f"neither in {' nor in '.join(map(str, folders))}"
     hint = "set S2S_DATA to the folder of the corpora, or correct the path in the recipe"
     raise DataError(f"corpus file not found: {places}", where=given, hint=hint)
 

@@ -13,6 +13,7 @@ from typing import Any
 from s2s_cli.data.corpora import ParallelCorpus
 from s2s_cli.data.training_split import encode_pairs
 from s2s_cli.recipe import schema
+from s2s_cli.sealed import SealedDirectory
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.tokenizer import TokenizerPair
 
@@ -32,8 +33,10 @@ class HeldOutText:
         return cls([clean_line(source) for source, _ in pairs], [target for _, target in pairs])
 
     @classmethod
-    def open(cls, directory: Path) -> HeldOutText:
-        return cls(*(_lines(directory / name) for name in ("source.txt", "target.txt")))
+    def open(cls, sealed: SealedDirectory, split: str) -> HeldOutText:
+        """Read what `write` wrote. Raises `DataError` if it is damaged."""
+        texts = (sealed.read(f"{split}/{name}").decode() for name in ("source.txt", "target.txt"))
+        return cls(*(text.split("\n")[:-1] for text in texts))
 
     def clean_pairs(self) -> list[tuple[str, str]]:
         return [(s, clean_line(t)) for s, t in zip(self.sources, self.references, strict=True)]
@@ -50,8 +53,3 @@ class HeldOutText:
         counts = encode_pairs(self.clean_pairs(), len(self.sources), tokenizers, limits, directory)
         without_loss = {"pairs_with_loss": counts.pop("pairs"), "without_loss": counts.pop("rejected")}
         return {"pairs": len(self.sources), **without_loss, **counts}
-
-
-def _lines(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        return [line.removesuffix("\n") for line in file]

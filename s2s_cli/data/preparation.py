@@ -18,22 +18,15 @@ from typing import Any, Self
 
 from s2s_cli import atomic, console
 from s2s_cli.data.cleaning import HeldOut
-from s2s_cli.data.corpora import ParallelCorpus, locate
+from s2s_cli.data.corpora import ParallelCorpus, folders_of, locate
 from s2s_cli.data.held_out import HeldOutText
-from s2s_cli.data.manifest import (
-    FORMAT,
-    differences,
-    file_record,
-    fingerprints,
-    read_manifest,
-    relevant_keys,
-    write_manifest,
-)
+from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
 from s2s_cli.data.parallel import ParallelData
 from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
 from s2s_cli.data.workers import apart
-from s2s_cli.errors import DataError
+from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
 from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
 from s2s_cli.text.training import train_tokenizers
 
@@ -43,10 +36,10 @@ _SAMPLE_BYTES = 24 << 20
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Prepared data on disk."""
+    """Prepared data on disk: tokenizers and texts are compared with their hash as they are read, shards by `verify`."""
 
-    directory: Path
-    manifest: dict[str, Any]
+    sealed: SealedDirectory
+    manifest: DataManifest
     tokenizers: TokenizerPair
     train: ParallelData
     dev: ParallelData
@@ -54,16 +47,24 @@ class PreparedData:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Raises DataError if there is nothing, or something damaged."""
-        manifest = read_manifest(directory)
-        if manifest is None:
-            raise DataError("there is no prepared data", where=directory, hint="run `s2s prep` with the recipe")
+        """Raises DataError if a file is missing, has another size, or is damaged so far as it is read here."""
+        sealed = SealedDirectory.open(directory, DataManifest)
+        assert isinstance(sealed.manifest, DataManifest)
         train, dev = ParallelData.open(directory / "train"), ParallelData.open(directory / "dev")
-        return cls(directory, manifest, load_tokenizers(directory), train, dev)
+        return cls(sealed, sealed.manifest, load_tokenizers(sealed), train, dev)
+
+    def verify(self) -> None:
+        """Compare every file with its hash. Raises DataError, which names the first that is damaged."""
+        for name in self.sealed.files:
+            self.sealed.verify(name)
+
+    @property
+    def directory(self) -> Path:
+        return self.sealed.path
 
     @property
     def test_names(self) -> list[str]:
-        return list(self.manifest["tests"])
+        return self.manifest.tests
 
     def dev_texts(self) -> tuple[list[str], list[str]]:
         """Clean sources and original references of all dev pairs."""
@@ -74,13 +75,19 @@ class PreparedData:
         return self._texts(f"test-{name}")
 
     def _texts(self, split: str) -> tuple[list[str], list[str]]:
-        text = HeldOutText.open(self.directory / split)
+        text = HeldOutText.open(self.sealed, split)
         return text.sources, text.references
 
 
 def open_prepared(run: Path) -> PreparedData:
-    """The prepared data of a run. Raises DataError if there is none."""
-    return PreparedData.open(run / "data")
+    """The prepared data of a run, its shards not verified. Raises DataError if there is none."""
+    directory = run / "data"
+    if not directory.exists():
+        raise DataError("there is no prepared data", where=directory, hint="run `s2s prep` with the recipe")
+    try:
+        return PreparedData.open(directory)
+    except CheckpointError as error:
+        raise DataError(error.what, where=error.where, hint="prepare the data again: `s2s prep --force`") from error
 
 
 def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False) -> PreparedData:
@@ -93,46 +100,50 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
     splits = _locate(recipe, recipe_dir)
     keys = relevant_keys(recipe, [name.removeprefix("test-") for name in splits if name.startswith("test-")])
     before, reasons = _state(run / "data")
-    inputs = fingerprints(splits, before["inputs"] if before else {})
+    inputs = fingerprints(splits, before.manifest.inputs if before else {})
     if before:
-        reasons = differences(before, keys, inputs)
+        reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(before))
         if not reasons and not force:
             console.say(f"data is up to date: {run / 'data'}")
-            return open_prepared(run)
+            return before
     for reason in reasons:
         console.say(f"data is prepared anew: {reason}")
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
-        manifest = {"format": FORMAT, "tests": keys["data.test"], "keys": keys, "inputs": inputs}
-        manifest |= _build(recipe, splits, directory)
-        manifest["files"] = {
-            path.relative_to(directory).as_posix(): file_record(path)
-            for path in sorted(directory.rglob("*"))
-            if path.is_file()
-        }
-        write_manifest(directory, manifest)
+        writer = ManifestWriter(directory)
+        facts = _build(recipe, splits, writer)
+        manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
     for line in _report(manifest):
         console.say(line)
     console.say(f"prepared in {time.monotonic() - begin:.1f} s: {run / 'data'}")
     return open_prepared(run)
 
 
-def _state(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The manifest of what was prepared before; or None, and what is wrong with it if there is something."""
+def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
+    """What was prepared before; or None, and what is wrong with it if there is something."""
     try:
-        return read_manifest(directory), []
+        return (PreparedData.open(directory) if (directory / MANIFEST).exists() else None), []
     except DataError as error:
         return None, [str(error)]
 
 
+def _damage(prepared: PreparedData) -> list[str]:
+    try:
+        prepared.verify()
+    except DataError as error:
+        return [str(error)]
+    return []
+
+
 def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]:
     """Corpora by split: `train`, `dev`, and a split `test-<name>` for each test corpus."""
+    folders = folders_of(recipe.data.folders, recipe_dir)
     splits = {
-        "train": [locate(corpus, recipe_dir) for corpus in recipe.data.train],
-        "dev": [locate(corpus, recipe_dir) for corpus in recipe.data.dev],
+        "train": [locate(corpus, folders) for corpus in recipe.data.train],
+        "dev": [locate(corpus, folders) for corpus in recipe.data.dev],
     }
     for corpus in recipe.data.test:
-        located = locate(corpus, recipe_dir)
+        located = locate(corpus, folders)
         name = "test-" + re.sub(r"[^\w.-]", "-", located.name)
         if name in splits:
             hint = "give each corpus of data.test its own `name`"
@@ -141,8 +152,9 @@ def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]
     return splits
 
 
-def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], directory: Path) -> dict[str, Any]:
-    """Fill `directory`; returns the counts of all splits."""
+def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: ManifestWriter) -> dict[str, Any]:
+    """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
+    directory = writer.directory
     held_out = {name: HeldOutText.read(corpora) for name, corpora in splits.items() if name != "train"}
     keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
     cleaning = recipe.data.cleaning
@@ -153,7 +165,7 @@ def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], directory: P
     if not len(text):
         raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
     tokenizers = apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
-    save_tokenizers(tokenizers, directory)
+    save_tokenizers(tokenizers, writer)
     train = encode_pairs(text.pairs(), len(text), tokenizers, cleaning, directory / "train")
     shutil.rmtree(work)
 
@@ -176,9 +188,9 @@ def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Itera
     return (source for source, _ in sample(text, most)), (target for _, target in sample(text, most))
 
 
-def _report(manifest: dict[str, Any]) -> Iterator[str]:
+def _report(manifest: DataManifest) -> Iterator[str]:
     """The figures of a preparation, for the user."""
-    splits, sizes = manifest["splits"], manifest["tokenizers"]
+    splits, sizes = manifest.splits, manifest.tokenizers
     train = splits["train"]
     yield f"train: {train['pairs_read']:,} pairs read, {train['pairs']:,} kept; {_dropped(train['rejected'])}"
     for name, counts in splits.items():

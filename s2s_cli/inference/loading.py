@@ -94,8 +94,10 @@ def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:
     """
     config = files.config
     model = build_without_weights(config.model, config.source_vocabulary, config.target_vocabulary)
-    check_tensors(files.weights, model.state_dict(), directory / WEIGHTS)
-    model.load_state_dict({name: tensor.float() for name, tensor in files.weights.items()}, assign=True)
+    tied = model.tied_names()  # older models hold a shared table under each of its names
+    weights = {name: tensor for name, tensor in files.weights.items() if name not in tied}
+    check_tensors(weights, model.state_dict(), directory / WEIGHTS)
+    model.assign({name: tensor.float() for name, tensor in weights.items()})
     return model
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +43,28 @@ class Seq2Seq(nn.Module):
         self.readout = readout
         self.output = output
         self.kernel = kernel
+        self.register_state_dict_post_hook(_save_tables_once)
+        self.register_load_state_dict_pre_hook(_load_tables_once)
 
     @property
     def vocabulary(self) -> int:
         """Target size V."""
         return self.output.out_features
+
+    def tied_names(self) -> dict[str, str]:
+        """For each further name of a table that several parts share, the first one: `state_dict` has that alone."""
+        first: dict[int, str] = {}
+        names = self.named_parameters(remove_duplicate=False)
+        pairs = ((name, first.setdefault(id(parameter), name)) for name, parameter in names)
+        return {name: own for name, own in pairs if name != own}
+
+    def assign(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these tensors as the parameters, without a copy. What was tied stays tied."""
+        tied = self.tied_names()
+        self.load_state_dict(weights, assign=True)
+        for name, own in tied.items():
+            path, _, attribute = name.rpartition(".")
+            setattr(self.get_submodule(path), attribute, self.get_parameter(own))
 
     def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Tensor:
         """Readouts [B, T, R] for the target whose symbols y_0..y_{T-1}, begin of sentence first, are `previous_BT`."""
@@ -69,3 +88,15 @@ class Seq2Seq(nn.Module):
         at_least_float32 = torch.promote_types(logits_BKV.dtype, torch.float32)
         log_probs_BKV = torch.log_softmax(logits_BKV, dim=-1, dtype=at_least_float32)
         return Prediction(log_probs_BKV, features.attention_BXS), state
+
+
+def _save_tables_once(model: Seq2Seq, tensors: dict[str, Tensor], prefix: str, metadata: object) -> None:
+    for name in model.tied_names():
+        del tensors[prefix + name]
+
+
+def _load_tables_once(model: Seq2Seq, tensors: dict[str, Tensor], prefix: str, *others: Any) -> None:
+    """A table goes where each of its names stands. (Older files hold it under each, which is one too many.)"""
+    for name, own in model.tied_names().items():
+        if prefix + own in tensors:
+            tensors[prefix + name] = tensors[prefix + own]

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
-from s2s_cli.errors import UserError
+from s2s_cli.errors import UserError, printable
 from s2s_cli.recipe.schema import Recipe, Section
-from s2s_cli.recipe.yaml_text import KeyPath, clipped
+from s2s_cli.recipe.yaml_text import KeyPath
 
 _WANTED = {
     "bool_type": "true or false",
@@ -48,7 +48,7 @@ def told(errors: list[ErrorDetails], places: dict[KeyPath, str]) -> list[UserErr
     for (given, shown), findings in sorted(by_path.items(), key=lambda item: order[item[0][0]]):
         whats = list(dict.fromkeys(what for what, _ in findings))  # several: no member of a union fits
         hint = next((hint for _, hint in findings if hint), None)
-        key, place = clipped(".".join(map(str, shown))), places[given]
+        key, place = printable(".".join(map(str, shown))), places[given]
         prefix = f"{key}: " if key and not place.endswith(f" {key}") else ""  # `--set KEY` names the key already
         faults.append(UserError(prefix + ", or ".join(whats), where=place, hint=hint))
     return faults
@@ -93,8 +93,7 @@ def _type_hint(kind: str, given: Any) -> str | None:
 
 def _shown(value: Any) -> str:
     """`value` in few characters."""
-    text = f"the text {value!r}" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return printable(f"the text {value!r}" if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 60)
 
 
 def _key_meant(path: KeyPath) -> str | None:

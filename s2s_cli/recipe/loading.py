@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from s2s_cli.errors import RecipeError, UserError
+from s2s_cli.errors import RecipeError, UserError, printable
 from s2s_cli.recipe.faults import told
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.recipe.yaml_text import KeyPath, YamlReader, clipped, to_yaml
+from s2s_cli.recipe.yaml_text import KeyPath, YamlReader, to_yaml
 
 MOST_BYTES = 1 << 20
 MOST_FAULTS = 20  # that are told
@@ -69,7 +69,7 @@ def _text_of(path: Path) -> str:
 def _override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> UserError | None:
     """Apply one `KEY=VALUE` to `values` and `places`, or say why that cannot be."""
     dotted, equals, text = override.partition("=")
-    place = f"--set {clipped(dotted)}"
+    place = f"--set {printable(dotted)}"
     if not equals or not all(dotted.split(".")):
         return UserError("give KEY=VALUE, such as training.epochs=5", where=place)
     reader = YamlReader(place)

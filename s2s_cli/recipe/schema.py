@@ -31,11 +31,14 @@ class Languages(Section):
     """Language code of the target side; it also selects the tokenizer of sacreBLEU."""
 
 
+Role = Literal["source", "target", "tsv"]
+
+
 class Corpus(Section):
     """One parallel corpus: two line-aligned files, or two columns of one TSV file. Plain, `.gz` or `.xz`.
 
-    A path is looked for beside the recipe, then in the folder `S2S_DATA` (default `./data`). A path may be a
-    `https://` address, which then needs its SHA-256 and is downloaded once.
+    A path is looked for in `data.folders`, then in the folder `S2S_DATA` (default `./data`). A path may be a `https://`
+    address, which then needs its SHA-256 and is downloaded once.
     """
 
     name: str | None = None
@@ -48,8 +51,14 @@ class Corpus(Section):
     """One file with a pair a line, columns separated by tabs (instead of `source` and `target`)."""
     columns: tuple[Positive, Positive] = (1, 2)
     """Source and target column of `tsv`, counted from 1."""
-    sha256: str | dict[Literal["source", "target", "tsv"], str] | None = None
+    sha256: str | dict[Role, str] | None = None
     """Expected SHA-256 of the file, or of each file; required for addresses."""
+
+    @property
+    def paths(self) -> dict[Role, str]:
+        """The files as they are given: `source` and `target`, or `tsv`."""
+        given: dict[Role, str | None] = {"source": self.source, "target": self.target, "tsv": self.tsv}
+        return {role: path for role, path in given.items() if path is not None}
 
     @model_validator(mode="after")
     def _one_kind(self) -> Corpus:
@@ -84,28 +93,41 @@ class Data(Section):
     """Corpora to validate on."""
     test: list[Corpus] = []
     """Corpora that `s2s evaluate` scores; never seen in training."""
+    folders: list[str] = []
+    """Where relative paths of corpora are looked for; themselves relative to the recipe's folder, which is the default.
+    The recipe that a run keeps has those where its corpora were found, so that it can be run where it lies."""
     cleaning: Cleaning = Cleaning()
+
+    def corpora(self) -> list[Corpus]:
+        """Those of all splits."""
+        return [*self.train, *self.dev, *self.test]
+
+
+Kind = Literal["sentencepiece", "character", "word"]
+Algorithm = Literal["unigram", "bpe"]
+Vocabulary = Annotated[int, Field(ge=8, le=4_000_000)]
+Coverage = Annotated[float, Field(ge=0.98, le=1.0)]
 
 
 class SideTokenizer(Section):
     """How one side is tokenised where it differs from the other; unset keys are those of `tokenizer`."""
 
-    kind: Literal["sentencepiece", "character", "word"] | None = None
-    model: Literal["unigram", "bpe"] | None = None
-    vocabulary: Positive | None = None
-    character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] | None = None
+    kind: Kind | None = None
+    model: Algorithm | None = None
+    vocabulary: Vocabulary | None = None
+    character_coverage: Coverage | None = None
 
 
 class Tokenizer(Section):
-    kind: Literal["sentencepiece", "character", "word"] = "sentencepiece"
+    kind: Kind = "sentencepiece"
     """`sentencepiece` for real work, `character` and `word` for teaching, labels and spelling."""
-    model: Literal["unigram", "bpe"] = "unigram"
+    model: Algorithm = "unigram"
     """SentencePiece's algorithm."""
-    vocabulary: Annotated[int, Field(ge=8, le=4_000_000)] = 8000
+    vocabulary: Vocabulary = 8000
     """Largest number of pieces, the four special symbols included."""
     joint: bool = True
     """One vocabulary for both sides, or one for each."""
-    character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] = 1.0
+    character_coverage: Coverage = 1.0
     """Share of characters that get a piece; 0.9995 suits Chinese and Japanese."""
     sample: Positive = 2_000_000
     """Most lines (of a uniform sample, never over 24 MiB of text) that the tokenizer is trained on."""
@@ -118,6 +140,12 @@ class Tokenizer(Section):
     def is_joint(self) -> bool:
         """Whether both sides really share one vocabulary."""
         return self.joint and self.source is None and self.target is None
+
+    def of_side(self, side: Literal["source", "target"]) -> Tokenizer:
+        """The settings of one side, its own values merged into the common ones, and validated together."""
+        own: SideTokenizer | None = getattr(self, side)
+        common = self.model_dump(exclude={"source", "target"})
+        return Tokenizer.model_validate(common | (own.model_dump(exclude_none=True) if own else {}))
 
 
 class Encoder(Section):
@@ -308,6 +336,10 @@ class Recipe(Section):
     training: Training = Training()
     validation: Validation = Validation()
     decoding: Decoding = Decoding()
+
+    def with_folders(self, folders: list[str]) -> Recipe:
+        """The same recipe with other `data.folders`."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"folders": folders})})
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

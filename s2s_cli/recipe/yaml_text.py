@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from s2s_cli.errors import UserError
+from s2s_cli.errors import UserError, printable
 
 KeyPath = tuple[str | int, ...]
 """The way to a value: `("data", "test", 0, "name")`."""
@@ -63,10 +63,7 @@ class YamlReader:
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath) -> Any:
         line = event.start_mark.line
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise self._fault("anchors and aliases (`&`, `*`) are not allowed", line, "write the value out")
-        if event.tag is not None:
-            raise self._fault(f"the tag `{event.tag}` is not allowed", line, "text goes into quotes")
+        self._refuse_marks(event)
         if len(path) > MOST_LEVELS:
             raise self._fault(f"more than {MOST_LEVELS} levels of nesting", line)
         self.lines.setdefault(path, line + 1)
@@ -88,6 +85,7 @@ class YamlReader:
         values: dict[str, Any] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             line = event.start_mark.line
+            self._refuse_marks(event)
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._fault("a key must be one word", line)
             key = event.value
@@ -104,19 +102,21 @@ class YamlReader:
             raise self._fault("control characters are not allowed in a value", event.start_mark.line)
         return plain_scalar(event.value) if event.style is None else event.value
 
+    def _refuse_marks(self, event: yaml.Event) -> None:
+        """Neither a value nor a key may have a tag or an anchor, or stand for another."""
+        line = event.start_mark.line
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise self._fault("anchors and aliases (`&`, `*`) are not allowed", line, "write the value out")
+        if event.tag is not None:
+            raise self._fault(f"the tag `{event.tag}` is not allowed", line, "text goes into quotes")
+
     def _fault(self, what: str, line: int, hint: str | None = None) -> UserError:
-        return UserError(clipped(what), where=f"{self.name}:{line + 1}", hint=hint)
+        return UserError(printable(what), where=f"{self.name}:{line + 1}", hint=hint)
 
     def _syntax_fault(self, error: yaml.MarkedYAMLError) -> UserError:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         return self._fault(f"not valid YAML: {what}", mark.line if mark else 0)
-
-
-def clipped(text: str, most: int = 200) -> str:
-    """`text` as it may stand in a message: without control characters, cut where it is long."""
-    printable = "".join(character if character.isprintable() else "?" for character in text[:most])
-    return printable if len(text) <= most else f"{printable}..."
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 
 BYTE_ORDER_MARK = "\ufeff"
-_LONGEST_QUOTE = 60  # characters
 
 # Deleted: the C0 and C1 controls that are not white space, and the byte-order mark. White space of any kind (tab,
 # vertical tab, form feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
@@ -22,12 +21,6 @@ def clean_line(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())
-
-
-def quoted(value: object) -> str:
-    """What a foreign file holds, to be shown in a message: printable ASCII, cut where it is long."""
-    text = ascii(value)
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 def one_line(text: str) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Self
 
-from s2s_cli.errors import DataError
-from s2s_cli.text.hygiene import quoted
+from s2s_cli.errors import DataError, printable
 from s2s_cli.text.tokenizer import SYMBOLS, UNK, UNKNOWN_TEXT, WORD_START, Tokenizer, not_text
 
 
@@ -58,7 +57,7 @@ class SymbolTokenizer(Tokenizer):
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"not a {cls.kind} tokenizer, or a damaged one") from error
         if kind != cls.kind:
-            raise DataError(f"a tokenizer of kind {quoted(kind)} where one of kind {cls.kind!r} should be")
+            raise DataError(f"a tokenizer of kind {printable(repr(kind), 60)} where one of kind {cls.kind!r} should be")
         if not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
             raise DataError(f"a {cls.kind} tokenizer without a list of symbols")
         if len(set(symbols)) != len(symbols):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
-from s2s_cli.errors import DataError, MachineError
-from s2s_cli.text.hygiene import one_line, quoted
+from pydantic import Field
+
+from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.sealed import Document, ManifestWriter, SealedDirectory, parse_json, to_json
+from s2s_cli.text.hygiene import one_line
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Padding, unknown, begin and end of sentence: the same ids in every vocabulary."""
@@ -28,7 +28,6 @@ _KINDS = {
     "character": ("s2s_cli.text.symbols", "CharacterTokenizer"),
     "word": ("s2s_cli.text.symbols", "WordTokenizer"),
 }
-_FORMAT = 1
 _INDEX = "tokenizers.json"
 
 
@@ -97,79 +96,52 @@ class TokenizerPair:
         return self.source is self.target
 
 
-def save_tokenizers(pair: TokenizerPair, directory: Path) -> list[Path]:
-    """Write one file for each vocabulary, and an index with their kinds, sizes and checksums."""
-    directory.mkdir(parents=True, exist_ok=True)
-    index: dict[str, object] = {"format": _FORMAT, "joint": pair.joint}
-    paths = []
-    for name, tokenizer in _files(pair).items():
-        data = tokenizer.to_bytes()
-        index[name] = {
-            "kind": tokenizer.kind,
-            "size": tokenizer.size,
-            "bytes": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
-        paths.append(directory / name)
-        paths[-1].write_bytes(data)
-    paths.append(directory / _INDEX)
-    paths[-1].write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    return paths
+class _TokenizerFile(Document, extra="ignore"):  # older ones also say what the manifest says
+    kind: Literal["sentencepiece", "character", "word"]
 
 
-def load_tokenizers(directory: Path) -> TokenizerPair:
+class _Index(Document, extra="allow"):
+    """`tokenizers.json`: the kind of each file, by its name."""
+
+    __pydantic_extra__: dict[str, _TokenizerFile] = Field(init=False)
+    format: Literal[1, 2]
+    joint: bool
+
+
+def save_tokenizers(pair: TokenizerPair, writer: ManifestWriter) -> None:
+    """Write one file for each vocabulary, and an index with their kinds. Raises `OSError`."""
+    tokenizers = dict(zip(_names(pair.joint), (pair.source, pair.target), strict=False))
+    kinds = {name: {"kind": tokenizer.kind} for name, tokenizer in tokenizers.items()}
+    for name, tokenizer in tokenizers.items():
+        writer.write(name, [tokenizer.to_bytes()])
+    writer.write(_INDEX, [to_json(_Index.model_validate({"format": 2, "joint": pair.joint, **kinds}))])
+
+
+def load_tokenizers(sealed: SealedDirectory) -> TokenizerPair:
     """Read what `save_tokenizers` wrote.
 
     Raises DataError, which names the file, if one is missing, damaged, or not the one that was saved here.
     """
-    where = directory / _INDEX
+    index = parse_json(sealed.read(_INDEX), _Index, sealed.path / _INDEX)
+    tokenizers = [_load(sealed, name, index) for name in _names(index.joint)]
+    return TokenizerPair(tokenizers[0], tokenizers[-1])
+
+
+def _names(joint: bool) -> tuple[str, ...]:
+    return ("tokenizer.model",) if joint else ("source.model", "target.model")
+
+
+def _load(sealed: SealedDirectory, name: str, index: _Index) -> Tokenizer:
+    if name not in index.__pydantic_extra__:
+        raise DataError(f"does not know {name}", where=sealed.path / _INDEX)
+    module, kind = _KINDS[index.__pydantic_extra__[name].kind]
     try:
-        index = json.loads(_read(where))
-        if index["format"] != _FORMAT:
-            raise DataError(f"unknown format {quoted(index['format'])}", where=where, hint="written by a newer s2s?")
-        if index["joint"]:
-            tokenizer = _load(directory / "tokenizer.model", index["tokenizer.model"])
-            return TokenizerPair(tokenizer, tokenizer)
-        return TokenizerPair(*(_load(directory / name, index[name]) for name in ("source.model", "target.model")))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"damaged index of the tokenizers: {quoted(error)}", where=where, hint=_REMEDY) from error
-
-
-_REMEDY = "restore the whole directory, or prepare the data again with `s2s prep --force`"
-
-
-def _files(pair: TokenizerPair) -> dict[str, Tokenizer]:
-    if pair.joint:
-        return {"tokenizer.model": pair.source}
-    return {"source.model": pair.source, "target.model": pair.target}
-
-
-def _load(path: Path, expected: dict) -> Tokenizer:
-    """The tokenizer in a file, if it is the file that `expected` describes."""
-    data = _read(path)
-    if len(data) != expected["bytes"]:
-        sizes = f"{len(data)} bytes instead of {quoted(expected['bytes'])}"
-        raise DataError(f"tokenizer of {sizes}", where=path, hint=_REMEDY)
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise DataError("tokenizer with a wrong checksum", where=path, hint=_REMEDY)
-    module, name = _KINDS[expected["kind"]]
-    try:
-        tokenizer: Tokenizer = getattr(import_module(module), name).from_bytes(data)
+        tokenizer: Tokenizer = getattr(import_module(module), kind).from_bytes(sealed.read(name))
+    except CheckpointError:
+        raise
     except DataError as error:
-        raise DataError(error.what, where=path, hint=_REMEDY) from error
-    if tokenizer.size != expected["size"]:
-        sizes = f"{tokenizer.size} symbols instead of {quoted(expected['size'])}"
-        raise DataError(f"tokenizer of {sizes}", where=path, hint=_REMEDY)
+        raise DataError(error.what, where=sealed.path / name) from error
     return tokenizer
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError("tokenizer file is missing", where=path, hint=_REMEDY) from error
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror}", where=path) from error
 
 
 def not_text(lines: Sequence[str]) -> DataError:

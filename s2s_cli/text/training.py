@@ -21,13 +21,9 @@ def train_tokenizers(
         tokenizer = _train(config, chain(source_lines, target_lines), "joint")
         return TokenizerPair(tokenizer, tokenizer)
     return TokenizerPair(
-        _train(_with_overrides(config, config.source), source_lines, "source"),
-        _train(_with_overrides(config, config.target), target_lines, "target"),
+        _train(config.of_side("source"), source_lines, "source"),
+        _train(config.of_side("target"), target_lines, "target"),
     )
-
-
-def _with_overrides(config: schema.Tokenizer, side: schema.SideTokenizer | None) -> schema.Tokenizer:
-    return config.model_copy(update=side.model_dump(exclude_none=True)) if side else config
 
 
 def _train(config: schema.Tokenizer, lines: Iterable[str], name: str) -> Tokenizer:

@@ -40,13 +40,17 @@ class MovingAverage:
 
 
 def mean_weights(checkpoints: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The plain mean of several sets of weights (summed in float64, one set in memory at a time)."""
-    sums: dict[str, Tensor] = {}
-    count = 0
-    dtypes = {}
+    """The plain mean of several sets of weights (summed in float64, one set in memory at a time).
+
+    Older checkpoints hold a tied table under each of its names: what not all of them have is such a further name.
+    """
+    checkpoints = iter(checkpoints)
+    first = next(checkpoints)
+    sums = {name: tensor.to(torch.float64, copy=True) for name, tensor in first.items()}
+    count = 1
     for weights in checkpoints:
         count += 1
-        for name, tensor in weights.items():
-            dtypes[name] = tensor.dtype
-            sums[name] = sums[name] + tensor.double() if name in sums else tensor.double()
-    return {name: (total / count).to(dtypes[name]) for name, total in sums.items()}
+        sums = {name: total for name, total in sums.items() if name in weights}
+        for name, total in sums.items():
+            total += weights[name]
+    return {name: (total / count).to(first[name].dtype) for name, total in sums.items()}

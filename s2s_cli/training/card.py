@@ -45,7 +45,7 @@ def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores:
             "## Recipe",
             "",
             "```yaml",
-            dump_recipe(recipe).rstrip(),
+            dump_recipe(recipe.with_folders([])).rstrip(),
             "```",
             "",
         ]

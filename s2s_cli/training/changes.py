@@ -30,7 +30,7 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
     """Say what changed in the recipe since the last start. Raises `UsageError` if checkpoints cannot follow."""
     if not run.recipe.exists():
         return
-    differences = recipe_differences(load_recipe(run.recipe), recipe)
+    differences = recipe_differences(load_recipe(run.recipe).with_folders([]), recipe.with_folders([]))
     for difference in differences:
         console.say(f"changed recipe: {difference}")
     refused = [difference for difference in differences if difference.startswith(FIXED)]
@@ -53,8 +53,8 @@ class Basis:
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
-        files = prepared.manifest["files"]
-        hashes = sorted((name, files[name]["sha256"]) for name in files if not name.startswith("test-"))
+        files = prepared.sealed.files
+        hashes = sorted((name, files[name].sha256) for name in files if not name.startswith("test-"))
         settings = recipe.training
         return cls(
             hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),

@@ -75,7 +75,7 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> None:
 
 def warn_of_unknown(prepared: PreparedData) -> None:
     """Say which side of dev the tokenizer does not know well."""
-    dev = prepared.manifest["splits"]["dev"]
+    dev = prepared.manifest.splits["dev"]
     for side in ("source", "target"):
         if (share := dev[side]["unknown"] / max(1, dev[side]["tokens"])) > MANY_UNKNOWN:
             console.warn(

@@ -17,6 +17,7 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import collate
+from s2s_cli.data.corpora import as_kept
 from s2s_cli.data.preparation import PreparedData, open_prepared, prepare
 from s2s_cli.errors import CheckpointError, ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
@@ -43,7 +44,8 @@ def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGro
         prepared = group.once(lambda: _prepare(recipe, recipe_dir, run)) or open_prepared(run.root)
         session = Session(recipe, run, prepared, group)
         session.resume()
-        group.once(lambda: atomic.replace_file(run.recipe, dump_recipe(recipe).encode()))
+        kept = as_kept(recipe, recipe_dir, run.root)
+        group.once(lambda: atomic.replace_file(run.recipe, dump_recipe(kept).encode()))
         session.run()
 
 

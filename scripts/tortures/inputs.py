@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import json
 import lzma
 import random
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from s2s_cli.sealed import Manifest, ManifestWriter
 
 from .mutations import NUMBERS, TOKENS, become_odd, spoiled
 from .task import finish, write_task
@@ -148,21 +147,4 @@ def _spoil_one(folder: Path, chance: random.Random) -> None:
         return
     path.write_bytes(spoiled(path.read_bytes(), chance))
     if sealed and path.name != "manifest.json" and chance.random() < 0.5:
-        _seal(folder, path)
-
-
-def _seal(folder: Path, path: Path) -> None:
-    """Let the checksums fit what the file holds now, those of the index of tokenizers too."""
-    index = folder / "tokenizers.json"
-    if path.suffix == ".model":
-        entries = json.loads(index.read_bytes())
-        entries[path.name] |= {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-        index.write_text(json.dumps(entries))
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-    for changed in {path, index} if index.exists() else {path}:
-        manifest["files"][changed.name] = {"size": changed.stat().st_size, "sha256": _sha256(changed)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        ManifestWriter(folder).seal(Manifest)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.checkpoint.manager import CheckpointManager
-from s2s_cli.checkpoint.manifest import MANIFEST
 from s2s_cli.errors import CheckpointError, MachineError
+from s2s_cli.sealed import MANIFEST
 
 
 @pytest.fixture

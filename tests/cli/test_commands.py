@@ -89,8 +89,18 @@ def test_train_only_tries_where_it_is_asked_to(folder: Path, monkeypatch: pytest
 
 def test_the_run_is_named_by_the_recipe(folder: Path):
     recipe = load_recipe(folder / "recipe.yaml")
-    assert run_of(recipe, None) == Path("runs/small")
-    assert run_of(recipe, Path("x")) == Path("x")
+    assert run_of(folder / "recipe.yaml", recipe, None, None) == Path("runs/small")
+    assert run_of(folder / "recipe.yaml", recipe, None, Path("x")) == Path("x")
+
+
+def test_the_recipe_that_a_run_keeps_is_that_of_this_run(folder: Path):
+    with RunDirectory(folder).lock():
+        pass
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert run_of(folder / "recipe.yaml", recipe, ["seed=2"], None) == folder
+    assert run_of(folder / "recipe.yaml", recipe, ["name=small"], None) == Path("runs/small")
+    assert run_of(folder / "recipe.yaml", recipe, None, Path("x")) == Path("x")
+    assert run_of(folder / "other.yaml", recipe, None, None) == Path("runs/small")
 
 
 class FakeTranslator:

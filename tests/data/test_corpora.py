@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.corpora import locate, read_lines
+from s2s_cli.data.corpora import as_kept, folders_of, locate, read_lines
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.recipe import schema
 
@@ -18,7 +18,7 @@ LINES = ["un", "", "deux mots", "trois"]
 
 
 def _pairs(directory: Path, **corpus: object) -> list[tuple[str, str]]:
-    return list(locate(schema.Corpus.model_validate(corpus), directory).pairs())
+    return list(locate(schema.Corpus.model_validate(corpus), folders_of([], directory)).pairs())
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
@@ -109,12 +109,44 @@ def test_places_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert _pairs(beside, tsv=str(data / "a.tsv")) == [("in", "corpora")]
 
 
+def _kept(recipe_dir: Path, run: Path, *paths: str, folders: list[str] | None = None) -> list[str]:
+    """`data.folders` of the recipe that a run keeps."""
+    recipe = schema.Recipe.model_validate(
+        {
+            "name": "n",
+            "languages": {"source": "fr", "target": "en"},
+            "data": {"train": [{"tsv": path} for path in paths], "dev": [{"tsv": paths[0]}], "folders": folders or []},
+        }
+    )
+    return as_kept(recipe, recipe_dir, run).data.folders
+
+
+def test_folders_that_a_run_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, outside = tmp_path / "project", tmp_path / "outside"
+    recipes, run, data = project / "recipes", project / "runs" / "n", project / "data"
+    for folder in (recipes, run, data, outside):
+        folder.mkdir(parents=True)
+    (recipes / "a").touch()
+    (data / "b").touch()
+    (outside / "c").touch()
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("S2S_DATA", raising=False)
+    assert _kept(Path("recipes"), Path("runs/n"), "a") == ["../../recipes"]
+    assert _kept(Path("recipes"), Path("runs/n"), "a", "b") == ["../../recipes", "../../data"]
+    assert _kept(Path("recipes"), Path("runs/n"), "c", folders=["../../outside"]) == [str(outside)]
+    assert _kept(Path("recipes"), outside / "n", "a") == [str(recipes)]
+    assert _kept(Path("recipes"), Path("runs/n"), str(outside / "c"), "https://example.org/a") == []
+    assert _kept(run, Path("runs/n"), "a", folders=["../../recipes"]) == ["../../recipes"]
+    monkeypatch.setenv("S2S_DATA", str(outside))
+    assert _kept(Path("recipes"), Path("runs/n"), "c") == []
+
+
 def test_names_of_corpora(tmp_path: Path) -> None:
     (tmp_path / "test_2016.de.xz").touch()
     (tmp_path / "t").touch()
     corpus = schema.Corpus(source="test_2016.de.xz", target="t")
-    assert locate(corpus, tmp_path).name == "test_2016"
-    assert locate(corpus.model_copy(update={"name": "flickr"}), tmp_path).name == "flickr"
+    assert locate(corpus, [tmp_path]).name == "test_2016"
+    assert locate(corpus.model_copy(update={"name": "flickr"}), [tmp_path]).name == "flickr"
 
 
 def test_addresses_need_a_checksum_and_two_files_two(tmp_path: Path) -> None:

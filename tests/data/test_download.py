@@ -149,4 +149,4 @@ def test_parallel_downloads_of_one_file(server: Server) -> None:
 def test_an_address_in_a_corpus(server: Server, tmp_path: Path) -> None:
     server.content = b"un\tone\n"
     corpus = schema.Corpus(tsv=server.address.replace(".gz", ""), sha256=hashlib.sha256(server.content).hexdigest())
-    assert list(locate(corpus, tmp_path).pairs()) == [("un", "one")]
+    assert list(locate(corpus, [tmp_path]).pairs()) == [("un", "one")]

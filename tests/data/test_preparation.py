@@ -25,6 +25,7 @@ from s2s_cli.data import preparation, training_split, workers
 from s2s_cli.data.preparation import open_prepared, prepare
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.sealed import ManifestWriter, SealedDirectory
 
 WORDS_FR = "le chat la maison rouge bleue mange dort petit grand vite bien hier demain".split()
 WORDS_EN = "the cat a house red blue eats sleeps small big fast well yesterday tomorrow".split()
@@ -118,7 +119,7 @@ def test_each_rule_is_counted_and_no_side_ever_shifts(corpora: Path, tmp_path: P
         data={"train": [_files("train")], "cleaning": {"max_pieces": 30, "max_length_ratio": 2.0}},
     )
     data = prepare(recipe, corpora, tmp_path / "run")
-    counts = data.manifest["splits"]["train"]
+    counts = data.manifest.splits["train"]
     assert counts["pairs_read"] == len(pairs) == counts["pairs"] + sum(counts["rejected"].values())
     expected = {"empty": 2, "identical": 1, "script": 1, "overlap": 2, "duplicate": 1, "length": 1}
     assert counts["rejected"] == expected
@@ -144,7 +145,7 @@ def test_held_out_texts_score_like_the_original_file(corpora: Path, tmp_path: Pa
         original = [line.rstrip("\n") for line in file]
     for metric in (sacrebleu.corpus_bleu, sacrebleu.corpus_chrf, sacrebleu.corpus_ter):
         assert metric(hypotheses, [kept]).score == metric(hypotheses, [original]).score
-    counts = data.manifest["splits"]["test-test"]
+    counts = data.manifest.splits["test-test"]
     assert counts["pairs"] == 6 and counts["without_loss"] == {"empty": 2}
 
 
@@ -153,7 +154,7 @@ def test_held_out_texts_score_like_the_original_file(corpora: Path, tmp_path: Pa
 def test_tokenizers_of_all_kinds(corpora: Path, tmp_path: Path, kind: str, joint: bool) -> None:
     data = prepare(_recipe(tokenizer={"kind": kind, "vocabulary": 60, "joint": joint}), corpora, tmp_path / "run")
     assert data.tokenizers.joint == joint and data.tokenizers.source.kind == kind
-    assert data.manifest["tokenizers"]["source"] == data.tokenizers.source.size <= 60
+    assert data.manifest.tokenizers["source"] == data.tokenizers.source.size <= 60
 
 
 def test_columns_and_several_tests(corpora: Path, tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_damaged_data_is_noticed_and_made_anew(
     with pytest.raises(DataError):
         open_prepared(tmp_path / "run")
     prepare(_recipe(), corpora, tmp_path / "run")
-    assert "damaged" in capsys.readouterr().err
+    assert f"data is prepared anew: {tmp_path / 'run' / 'data' / name}: " in capsys.readouterr().err
     assert _hashes(tmp_path / "run") == first
 
 
@@ -255,20 +256,46 @@ def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match=f"{name}: a file of the prepared data is missing or damaged"):
-        open_prepared(tmp_path / "run")
+    with pytest.raises(DataError, match=f"{name}: is damaged: its SHA-256 differs from manifest.json"):
+        opened = open_prepared(tmp_path / "run")
+        opened.dev_texts()
+        opened.verify()
     prepare(_recipe(), corpora, tmp_path / "run")
     assert f"prepared anew: {path}" in capsys.readouterr().err
     assert _hashes(tmp_path / "run") == first
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/hostname"])
+def test_what_is_hashed_when(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file once where it is prepared or looked at again; what a model is scored on where that is read."""
+    verified: list[str] = []
+    monkeypatch.setattr(SealedDirectory, "verify", lambda self, name: verified.append(name))
+    prepared = prepare(_recipe(), corpora, tmp_path / "run")
+    open_prepared(tmp_path / "run").test_texts("test")
+    assert verified == []
+    prepare(_recipe(), corpora, tmp_path / "run")
+    assert verified == list(prepared.manifest.files)
+
+
+def test_data_of_the_form_before_is_up_to_date(
+    corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = prepare(_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
+    content = json.loads(path.read_text())
+    assert content["tokenizers"]["joint"] is True
+    content["files"] = {name: {"bytes": e["size"], "sha256": e["sha256"]} for name, e in content["files"].items()}
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    prepare(_recipe(), corpora, tmp_path / "run")
+    assert capsys.readouterr().err.startswith("data is up to date")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "train/../secret", "train/deep/file", "manifest.json"])
 def test_files_outside_the_directory_are_refused(corpora: Path, tmp_path: Path, name: str) -> None:
     manifest = prepare(_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
     content = json.loads(manifest.read_text())
-    content["files"][name] = {"bytes": 1, "sha256": "0" * 64}
+    content["files"][name] = {"size": 1, "sha256": "0" * 64}
     manifest.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="outside its directory"):
+    with pytest.raises(DataError, match="not a plain file name"):
         open_prepared(tmp_path / "run")
 
 
@@ -310,10 +337,10 @@ def test_a_full_disk_leaves_the_old_data(corpora: Path, tmp_path: Path, monkeypa
     prepare(_recipe(), corpora, tmp_path / "run")
     first = _hashes(tmp_path / "run")
 
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **facts: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(preparation, "write_manifest", full)
+    monkeypatch.setattr(ManifestWriter, "seal", full)
     with pytest.raises(MachineError, match="No space left"):
         prepare(_recipe(), corpora, tmp_path / "run", force=True)
     assert _hashes(tmp_path / "run") == first
@@ -321,14 +348,14 @@ def test_a_full_disk_leaves_the_old_data(corpora: Path, tmp_path: Path, monkeypa
 
 def _wait_within(corpora: Path, run: Path, waiting: Event, go_on: Event) -> None:
     """In a process of its own: prepare, and wait in the midst of it."""
-    write = preparation.write_manifest
+    encode = preparation.encode_pairs
 
-    def wait(directory: Path, manifest: dict[str, Any]) -> None:
-        write(directory, manifest)
+    def wait(*arguments: Any) -> dict[str, Any]:
         waiting.set()
         assert go_on.wait(60)
+        return encode(*arguments)
 
-    preparation.write_manifest = wait
+    preparation.encode_pairs = wait
     prepare(_recipe(), corpora, run)
 
 
@@ -358,11 +385,11 @@ def _killed_at(stage: str, corpora: Path, run: Path) -> None:
     def kill(*arguments: object, **options: object) -> None:
         os.kill(process, signal.SIGKILL)  # also from a worker
 
-    setattr(atomic if stage == "_publish" else preparation, stage, kill)
+    setattr({"seal": ManifestWriter, "_publish": atomic}.get(stage, preparation), stage, kill)
     prepare(_recipe(), corpora, run, force=True)
 
 
-STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs", "write_manifest", "_publish"]
+STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs", "seal", "_publish"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -434,6 +461,6 @@ def test_killed_at_random_moments(corpora: Path, tmp_path: Path) -> None:
 
 def test_the_manifest_is_json_a_program_may_read(corpora: Path, tmp_path: Path) -> None:
     data = prepare(_recipe(), corpora, tmp_path / "run")
-    assert json.loads((data.directory / "manifest.json").read_text()) == data.manifest
-    assert set(data.manifest["splits"]) == {"train", "dev", "test-test"}
-    assert all(len(record["sha256"]) == 64 for record in data.manifest["files"].values())
+    assert json.loads((data.directory / "manifest.json").read_text()) == data.manifest.model_dump()
+    assert set(data.manifest.splits) == {"train", "dev", "test-test"}
+    assert all(len(record.sha256) == 64 for record in data.manifest.files.values())

@@ -8,6 +8,8 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -54,6 +56,33 @@ def test_started_again_it_says_that_it_is_finished_and_changes_nothing(recipe: P
     assert code == ExitCode.DONE
     assert "training is finished" in messages
     assert state() == before
+
+
+def test_the_recipe_that_a_run_keeps_can_be_run_where_it_lies_also_after_a_move(whole: Path, tmp_path: Path):
+    """The working directory with recipe, corpora and run is moved as a whole, and the command is given elsewhere."""
+    before = tmp_path / "before"
+    recipe = write_task(before / "recipes", pairs=200)
+    shutil.copytree(whole, before / "runs" / "r", copy_function=shutil.copy2)
+    settle = [sys.executable, "-m", "s2s_cli", "train", "recipes/recipe.yaml", "--run", "runs/r"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def run(*command: str, cwd: Path) -> str:
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and not done.stdout, done.stderr
+        return done.stderr
+
+    assert recipe.is_file() and "training is finished" in run(*settle, cwd=before)
+    before.rename(tmp_path / "after")
+    kept, elsewhere = tmp_path / "after" / "runs" / "r" / "recipe.yaml", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for command in (["train"], ["prep"], ["train", "--set", "decoding.beam=2"], ["prep", "--set", "seed=5"]):
+        messages = run(sys.executable, "-m", "s2s_cli", command[0], str(kept), *command[1:], cwd=elsewhere)
+        assert "data is up to date" in messages and "anew" not in messages
+        assert command[0] == "prep" or "training is finished" in messages
+        assert "changed recipe" not in messages
+    messages = run(*settle, cwd=tmp_path / "after")
+    assert "changed recipe" not in messages and "training is finished" in messages
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_sigterm_and_sigint_save_and_the_same_command_goes_on(

@@ -144,7 +144,7 @@ def test_decoder_equals_its_equations(
     equations: Callable[..., list[np.ndarray]], choices: dict[str, object], tied: str
 ) -> None:
     model, batch = build(section(**choices, tied=tied, **{"decoder.hidden": 10})), example(lengths=(4,), target=STEPS)
-    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    weights = {name: value.detach().numpy() for name, value in model.named_parameters(remove_duplicate=False)}
     memory = model.encoder(batch.source_BS, batch.lengths_B, model.kernel)
     embedded = [model.embedding(word).numpy() for word in batch.previous_BT[0]]
     expected = equations(weights, memory.states_BSM[0].numpy(), memory.summary_BM[0].numpy(), embedded)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from s2s_cli.text import scripts
@@ -45,7 +43,29 @@ def test_tags_and_unknown_languages() -> None:
     assert script_of("sr") is None and script_of("tlh") is None
 
 
-def test_every_script_of_the_tables_is_defined() -> None:
+def test_every_script_of_the_tables_is_known_to_unicode() -> None:
     codes = {part for parts in scripts._MIXED.values() for part in parts} | set(scripts._LANGUAGES)
-    assert codes <= set(scripts._BLOCKS) | set(scripts._MIXED)
-    assert all(re.compile(f"[{blocks}]") for blocks in scripts._BLOCKS.values())
+    assert all(scripts._others(code) is not None for code in codes)
+
+
+def test_tags_name_any_script_of_unicode() -> None:
+    assert script_of("chr-Cher") == "Cher" and script_share("ᏣᎳᎩ", "Cher") == 1.0
+    assert script_of("de-abcd") == "Latn" and script_of("de-1901") == "Latn"
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "share"),
+    [
+        ("ー", "Jpan", 1.0),  # the long vowel mark, which both kanas share
+        ("々〆", "Hans", 1.0),
+        ("ㄅㄆㄇ", "Hant", 1.0),
+        ("ｶﾞｷﾞ", "Jpan", 1.0),
+        ("한자漢字", "Kore", 1.0),
+        ("ｆｕｌｌ", "Latn", 1.0),
+        ("𠮷野家", "Hans", 1.0),
+        ("ـعـ", "Arab", 1.0),
+        ("漢字かな", "Hans", 0.5),
+    ],
+)
+def test_letters_that_are_hard_to_place(text: str, script: str, share: float) -> None:
+    assert script_share(text, script) == share

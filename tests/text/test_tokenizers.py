@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError
 from s2s_cli.recipe import schema
+from s2s_cli.sealed import Manifest, ManifestWriter, SealedDirectory
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
 from s2s_cli.text.symbols import CharacterTokenizer, WordTokenizer
@@ -168,16 +170,26 @@ def test_too_small_a_vocabulary_names_what_is_needed() -> None:
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
+def _sealed(pair: TokenizerPair, directory: Path) -> Path:
+    writer = ManifestWriter(directory)
+    save_tokenizers(pair, writer)
+    writer.seal(Manifest)
+    return directory
+
+
+def _load(directory: Path) -> TokenizerPair:
+    return load_tokenizers(SealedDirectory.open(directory))
+
+
 @pytest.fixture(params=["joint", "two"])
 def saved(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[TokenizerPair, Path]:
     pair = TokenizerPair(TOKENIZERS[0], TOKENIZERS[0] if request.param == "joint" else TOKENIZERS[3])
-    save_tokenizers(pair, tmp_path)
-    return pair, tmp_path
+    return pair, _sealed(pair, tmp_path)
 
 
 def test_files_come_back(saved: tuple[TokenizerPair, Path]) -> None:
     pair, directory = saved
-    again = load_tokenizers(directory)
+    again = _load(directory)
     assert again.joint == pair.joint
     assert again.source.to_bytes() == pair.source.to_bytes()
     assert again.target.to_bytes() == pair.target.to_bytes()
@@ -185,32 +197,50 @@ def test_files_come_back(saved: tuple[TokenizerPair, Path]) -> None:
 
 def test_any_damage_of_any_file_is_found_and_named(saved: tuple[TokenizerPair, Path]) -> None:
     _, directory = saved
-    for path in sorted(directory.iterdir()):
+    for path in [*sorted(directory.glob("*.model")), directory / "tokenizers.json"]:
         whole = path.read_bytes()
         flipped = bytearray(whole)
         flipped[len(whole) // 2] ^= 64
-        damages = [b"", b"[]", b"null", b"\xff", whole[: len(whole) // 2]]
-        if path.suffix == ".model":
-            damages += [whole[:-1], whole + b"x", bytes(flipped)]
-        for damage in damages:
+        for damage in (b"", b"[]", b"\xff", whole[: len(whole) // 2], whole[:-1], whole + b"x", bytes(flipped)):
             path.write_bytes(damage)
             with pytest.raises(DataError) as caught:
-                load_tokenizers(directory)
+                _load(directory)
             assert caught.value.where == str(path)
         path.unlink()
-        with pytest.raises(DataError, match="missing"):
-            load_tokenizers(directory)
+        with pytest.raises(DataError, match="No such file"):
+            _load(directory)
         path.write_bytes(whole)
-    load_tokenizers(directory)
+    _load(directory)
 
 
-def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:
-    save_tokenizers(TokenizerPair(TOKENIZERS[0], TOKENIZERS[0]), tmp_path)
-    index = json.loads((tmp_path / "tokenizers.json").read_text())
-    index["tokenizer.model"]["size"] += 1
-    (tmp_path / "tokenizers.json").write_text(json.dumps(index))
-    with pytest.raises(DataError, match="symbols instead of"):
-        load_tokenizers(tmp_path)
+def _reindexed(directory: Path, change: Callable[[dict], object]) -> Path:
+    """A directory whose index was changed together with its manifest: a hostile author can."""
+    index = json.loads((directory / "tokenizers.json").read_text())
+    change(index)
+    (directory / "tokenizers.json").write_text(json.dumps(index))
+    ManifestWriter(directory).seal(Manifest)
+    return directory
+
+
+def test_the_index_of_an_older_version_is_read(saved: tuple[TokenizerPair, Path]) -> None:
+    pair, directory = saved
+
+    def make_old(index: dict) -> None:
+        for entry in (value for value in index.values() if isinstance(value, dict)):
+            entry.update(size=200, bytes=1, sha256="0" * 64)
+        index["format"] = 1
+
+    assert _load(_reindexed(directory, make_old)).joint == pair.joint
+
+
+@pytest.mark.parametrize("key", ["joint", "format", "a file"])
+def test_an_index_that_lacks_something_is_refused(saved: tuple[TokenizerPair, Path], key: str) -> None:
+    pair, directory = saved
+    if key == "a file":
+        key = "tokenizer.model" if pair.joint else "source.model"
+    with pytest.raises(DataError, match=r"tokenizers.json: ") as caught:
+        _load(_reindexed(directory, lambda index: index.pop(key)))
+    assert key in caught.value.what
 
 
 def test_foreign_content_is_refused() -> None:
@@ -223,15 +253,13 @@ def test_foreign_content_is_refused() -> None:
         WordTokenizer.from_bytes(TOKENIZERS[2].to_bytes())
 
 
-@pytest.mark.parametrize("key", ["format", "kind", "size", "bytes"])
+@pytest.mark.parametrize("key", ["format", "joint", "kind", "\x1b[2J\n" * 50])
 def test_what_a_hostile_file_says_is_quoted_in_few_printable_characters(tmp_path: Path, key: str) -> None:
     hostile = "\x1b[2J\n" * 10_000
-    save_tokenizers(TokenizerPair(TOKENIZERS[2], TOKENIZERS[2]), tmp_path)
-    index = json.loads((tmp_path / "tokenizers.json").read_text())
-    (index if key == "format" else index["tokenizer.model"])[key] = hostile
-    (tmp_path / "tokenizers.json").write_text(json.dumps(index))
+    _sealed(TokenizerPair(TOKENIZERS[2], TOKENIZERS[2]), tmp_path)
+    _reindexed(tmp_path, lambda index: (index["tokenizer.model"] if key == "kind" else index).update({key: hostile}))
     with pytest.raises(DataError) as raised:
-        load_tokenizers(tmp_path)
+        _load(tmp_path)
     with pytest.raises(DataError) as raised_by_kind:
         WordTokenizer.from_bytes(json.dumps({"kind": hostile, "symbols": []}).encode())
     for error in (raised, raised_by_kind):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from tiny import tiny_model
 from torch import Tensor, nn
 
 from s2s_cli.training.averaging import EVERY, MovingAverage, mean_weights
@@ -80,3 +82,22 @@ def test_the_mean_of_one_is_itself_to_the_last_bit():
     weights = {"a": torch.randn(7), "d": torch.randn(7, dtype=torch.float64)}
     mean = mean_weights([weights])
     assert all(torch.equal(mean[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 1), (1, 0, 0)])
+def test_a_further_name_of_a_table_that_only_older_checkpoints_have_is_left_out(order: tuple[int, ...]):
+    older, newer = {"a": torch.ones(2), "further": torch.ones(2)}, {"a": torch.full((2,), 3.0)}
+    mean = mean_weights([(older, newer)[index] for index in order])
+    assert mean.keys() == {"a"}
+    assert torch.allclose(mean["a"], torch.tensor(sum((1.0, 3.0)[index] for index in order) / len(order)))
+
+
+def test_the_mean_leaves_what_it_was_given_as_it_was():
+    weights = {"a": torch.ones(2, dtype=torch.float64)}
+    mean_weights([weights, {"a": torch.zeros(2, dtype=torch.float64)}])
+    assert weights["a"].tolist() == [1, 1]
+
+
+def test_a_tied_table_is_averaged_once():
+    model = tiny_model(tied="all")
+    assert MovingAverage(model, 0.9).weights.keys() == dict(model.named_parameters()).keys()

@@ -189,6 +189,29 @@ def test_dropout_really_draws_random_numbers():
     assert not same(weights_of(first), weights_of(second))
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_tied_tables_are_saved_once_and_restored_also_from_an_older_checkpoint(tmp_path: Path, older: bool):
+    trainer, again, batches = (*(tiny_trainer(average=True, tied="all") for _ in range(2)), random_batches(20))
+    go_on(trainer, batches[:9])
+    snapshot = trainer.snapshot()
+    if older:  # it held a table under each of its names
+        further = trainer.model.tied_names().items()
+        snapshot.weights = snapshot.weights | {name: snapshot.weights[own] for name, own in further}
+        average = snapshot.extra["average"]
+        snapshot.extra["average"] = average | {name: average[own] for name, own in further}
+    CheckpointManager(tmp_path, keep=1).save(snapshot, best=False)
+    loaded = CheckpointManager(tmp_path, keep=1).load_latest()
+    tables = ["encoder.embedding.weight", "embedding.weight", "output.weight"]
+    for tensors in (loaded.weights, loaded.extra["average"]):
+        assert [name for name in tables if name in tensors] == (tables if older else tables[:1])
+    go_on(again, batches[9:12])
+    again.restore(loaded)
+    for each in (trainer, again):
+        go_on(each, batches[9:])
+    assert same(weights_of(again), weights_of(trainer))
+    assert same(dict(again.average.weights), {name: trainer.average.weights[name] for name in again.average.weights})
+
+
 def test_a_restored_trainer_shares_no_memory_with_its_snapshot():
     trainer, other, batches = tiny_trainer(average=True), tiny_trainer(average=True), random_batches(9)
     go_on(trainer, batches)

@@ -34,10 +34,15 @@ def tiny_model(dropout: float = 0.0, **changes: object) -> Seq2Seq:
 
 
 def tiny_trainer(
-    *, dropout: float = 0.0, average: bool = False, clip_norm: float | None = None, course: str = "inverse_sqrt"
+    *,
+    dropout: float = 0.0,
+    average: bool = False,
+    clip_norm: float | None = None,
+    course: str = "inverse_sqrt",
+    **changes: object,
 ) -> Trainer:
     """A trainer at update 0, the same each time."""
-    model = tiny_model(dropout)
+    model = tiny_model(dropout, **changes)
     return Trainer(
         model,
         torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), fused=True),

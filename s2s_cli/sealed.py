@@ -1,0 +1,235 @@
+"""Directories sealed by a `manifest.json`, which has the size and the SHA-256 of every other file and is written last.
+
+Prepared data, tokenizers, checkpoints and models all lie on disk in this form. Reading trusts nothing: names must be
+plain, files must be regular files of the listed size, and bytes are handed out only after their hash was compared.
+Files whose name starts with a dot are left alone and never read: operating systems and version control put theirs
+everywhere.
+
+What is hashed when: `open` looks at names, kinds and sizes alone, which costs the same for any size; `read` hashes what
+it hands out. A file that is to be mapped into memory is never read whole, so whoever works with all of it (`s2s prep`,
+`s2s train`) calls `verify` once before; SHA-256 takes about a second for each GB. No time stamp is trusted: bits that
+rot leave them as they are, and copying changes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from s2s_cli import atomic
+from s2s_cli.errors import CheckpointError, printable
+
+MANIFEST = "manifest.json"
+_PLAIN_NAME = re.compile(r"\w[\w.-]{0,127}")
+_LARGEST_DOCUMENT = 16 * 2**20  # bytes
+
+Form = TypeVar("Form", bound="Document")
+AnyManifest = TypeVar("AnyManifest", bound="Manifest")
+
+
+# ------------------------------------------------------------------------------------------------------ JSON documents
+
+
+class Document(BaseModel):
+    """A JSON object with known keys only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def to_json(document: Document) -> bytes:
+    """The document as UTF-8 JSON, ready to be written. Floats keep every bit; infinities and NaN are allowed."""
+    data = (json.dumps(document.model_dump(), ensure_ascii=False, indent=2) + "\n").encode()
+    if len(data) > _LARGEST_DOCUMENT:
+        raise ValueError(f"{type(document).__name__} takes {len(data):,} bytes and could not be read again")
+    return data
+
+
+def parse_json(data: bytes, form: type[Form], where: object) -> Form:
+    """Read a document; a number is never taken from a text. Raises `CheckpointError` with `where` and the fault."""
+    if len(data) > _LARGEST_DOCUMENT:
+        raise CheckpointError(f"has {len(data):,} bytes, the most is {_LARGEST_DOCUMENT:,}", where=where)
+    try:
+        return form.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise CheckpointError(describe_fault(error), where=where) from error
+
+
+def describe_fault(error: ValidationError) -> str:
+    """The first fault of a document on one line, and how many there are besides."""
+    first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+    key = ".".join(map(str, first["loc"]))
+    more = f" (and {len(others)} more)" if others else ""
+    return (f"{printable(key, 100)}: " if key else "") + printable(first["msg"]) + more
+
+
+# --------------------------------------------------------------------------------------------------------- the manifest
+
+
+class FileEntry(Document):
+    size: Annotated[int, Field(ge=0, validation_alias=AliasChoices("size", "bytes"))]
+    """Bytes. (Prepared data once said `bytes`.)"""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(Document):
+    """What `manifest.json` says. A form of its own may say more: a class that adds fields to this one."""
+
+    levels: ClassVar[int] = 1
+    """1: all files lie in the directory itself; 2: some lie in folders of it, and are called `folder/name`."""
+
+    format: Literal[1] = 1
+    files: dict[str, FileEntry]
+
+
+class ManifestWriter:
+    """Writes the files of one directory and remembers their hashes; `seal` ends it with the manifest."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._written: dict[str, atomic.Written] = {}
+
+    def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Write one file. Raises `OSError`."""
+        self._written[name] = atomic.write_file(self.directory / name, chunks)
+
+    def seal(self, form: type[AnyManifest], **facts: Any) -> AnyManifest:
+        """Write the manifest of all files of the directory, also of those that somebody else put there.
+
+        facts: what `form` holds besides. Raises `OSError`.
+        """
+        entries = {}
+        for name in sorted(set(_names(self.directory, form.levels)) - {MANIFEST}):
+            written = self._written.get(name) or _measure(self.directory / name)
+            entries[name] = FileEntry(size=written.size, sha256=written.sha256)
+        manifest = form(files=entries, **facts)
+        atomic.write_file(self.directory / MANIFEST, [to_json(manifest)])
+        return manifest
+
+
+@dataclass(frozen=True)
+class SealedDirectory:
+    """A directory whose files agree with its manifest in name, kind and size; `read` and `verify` compare the hash."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path, form: type[Manifest] = Manifest) -> SealedDirectory:
+        """Raises `CheckpointError`, which names the file and the fault."""
+        try:
+            names = set(_names(path, form.levels))
+        except OSError as error:
+            raise CheckpointError(f"cannot be read: {error.strerror}", where=path) from error
+        if MANIFEST not in names:
+            raise CheckpointError(f"has no {MANIFEST}, so it is not whole", where=path)
+        with _regular(path / MANIFEST, limit=_LARGEST_DOCUMENT) as file:
+            manifest = parse_json(file.read(), form, path / MANIFEST)
+        for name in manifest.files:
+            if not _is_plain(name, form.levels):
+                fault = f"lists {printable(ascii(name))}, which is not a plain file name"
+                raise CheckpointError(fault, where=path / MANIFEST)
+        if unlisted := sorted(names - manifest.files.keys() - {MANIFEST}):
+            raise CheckpointError(f"{printable(ascii(unlisted[0]))} is not listed in {MANIFEST}", where=path)
+        for name, entry in manifest.files.items():
+            _check_size(path / name, entry.size)
+        return cls(path, manifest)
+
+    @property
+    def files(self) -> Mapping[str, FileEntry]:
+        return self.manifest.files
+
+    def read(self, name: str) -> bytes:
+        """The verified content of one listed file. Raises `CheckpointError`."""
+        with self._listed(name) as file:
+            data = file.read()
+        self._compare(name, len(data), hashlib.sha256(data).hexdigest())
+        return data
+
+    def verify(self, name: str) -> None:
+        """Hash one listed file where it lies, in constant memory. Raises `CheckpointError` if it is damaged."""
+        with self._listed(name) as file:
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # typeshed wants more than it needs
+            size = file.tell()
+        self._compare(name, size, digest.hexdigest())
+
+    @contextmanager
+    def _listed(self, name: str) -> Iterator[IO[bytes]]:
+        if name not in self.files:
+            raise CheckpointError(f"is missing from {MANIFEST}", where=self.path / name)
+        with _regular(self.path / name, limit=self.files[name].size) as file:
+            yield file
+
+    def _compare(self, name: str, size: int, sha256: str) -> None:
+        if (size, sha256) != (self.files[name].size, self.files[name].sha256):
+            raise CheckpointError(f"is damaged: its SHA-256 differs from {MANIFEST}", where=self.path / name)
+
+
+def _is_plain(name: str, levels: int) -> bool:
+    parts = name.split("/")
+    return len(parts) <= levels and name != MANIFEST and all(map(_PLAIN_NAME.fullmatch, parts))
+
+
+def _names(directory: Path, levels: int) -> Iterator[str]:
+    """Names of all that lies in a directory but for hidden files; folders are entered on the upper levels alone."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if levels > 1 and entry.is_dir(follow_symlinks=False):
+                yield from (f"{entry.name}/{name}" for name in _names(directory / entry.name, levels - 1))
+            else:
+                yield entry.name
+
+
+def _measure(path: Path) -> atomic.Written:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return atomic.Written(file.tell(), digest.hexdigest())
+
+
+def _check_size(path: Path, size: int) -> None:
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}", where=path) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointError("is not a regular file", where=path)
+    if found.st_size != size:
+        raise CheckpointError(f"is damaged: it has {found.st_size:,} bytes instead of {size:,}", where=path)
+
+
+@contextmanager
+def _regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
+    """A regular file of at most `limit` bytes; no link is followed and no pipe waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError("is not a regular file", where=path)
+            _check_fits(path, status.st_size, limit)
+            yield file
+    except OSError as error:
+        fault = "is not a regular file" if path.is_symlink() else f"cannot be read: {error.strerror}"
+        raise CheckpointError(fault, where=path) from error
+    except MemoryError as error:
+        raise CheckpointError("does not fit into memory", where=path) from error
+
+
+def _check_fits(path: Path, size: int, limit: int) -> None:
+    """A sparse file costs its author nothing, so its size says nothing about what may be allocated for it."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > limit:
+        raise CheckpointError(f"has {size:,} bytes, more than the {limit:,} expected", where=path)
+    if size > memory:
+        raise CheckpointError(f"has {size:,} bytes, more than the memory of this machine", where=path)
