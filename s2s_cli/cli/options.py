@@ -124,7 +124,7 @@ def run_of(recipe: Recipe, run: Path | None) -> Path:
 
 def workers_of(workers: int | None, threads: int | None) -> int:
     """The number that was named, or one for each thread or core that may be used."""
-    from s2s_cli.data.workers import usable_cores
+    from s2s_cli.processes import usable_cores
 
     return workers or threads or usable_cores()
 

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from s2s_cli import atomic
-from s2s_cli.data import preparation, training_split, workers
+from s2s_cli import atomic, processes
+from s2s_cli.data import preparation, training_split
 from s2s_cli.data.preparation import open_prepared, prepare
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
@@ -172,7 +172,7 @@ def test_number_of_processes_and_size_of_chunks_change_nothing(
     prepare(_recipe(), corpora, tmp_path / "one")
     monkeypatch.setattr(training_split, "CHUNK", 7)
     for cores in (1, 3):
-        monkeypatch.setattr(workers, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(processes, "usable_cores", lambda cores=cores: cores)
         prepare(_recipe(), corpora, tmp_path / str(cores))
         assert _hashes(tmp_path / str(cores)) == _hashes(tmp_path / "one")
 

@@ -25,7 +25,9 @@ from scripts.tortures.task import command
 PATIENCE = 300.0  # seconds until a process that has not ended is taken to hang, on a busy machine
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["s2s_cli.training.run", "s2s_cli.training.process_group"])
+_server.set_forkserver_preload(
+    ["s2s_cli.cli.app", "s2s_cli.training.run", "s2s_cli.training.dry_run", "torch._dynamo"]  # which optimisers import
+)
 
 
 class Ended(NamedTuple):

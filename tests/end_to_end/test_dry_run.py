@@ -36,7 +36,7 @@ def test_as_a_process_it_reports_in_a_few_lines_and_leaves_the_data_alone(recipe
     code, messages = finish(process)
     assert code == ExitCode.DONE, messages
     topics = [line.partition(":")[0] for line in messages.splitlines()]
-    assert topics[-7:] == ["model", "memory", "disk", "speed", "duration", "learning", "digits"]
+    assert topics[-7:] == ["model", "memory", "learning", "disk", "speed", "duration", "digits"]
     assert sorted(os.listdir(tmp_path / "run")) == ["data", "lock"]
 
 
