@@ -67,8 +67,8 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
         warn_of_unknown(prepared)
         batches = _first_batches(recipe, prepared)
         trainer = build_trainer(recipe, prepared, ALONE)
-        tell_memory(trainer, prepared, batches)
         tell_learning(recipe, trainer, collate(prepared.train, batches[0]))
+        tell_memory(trainer, prepared, batches)
         speed = time_updates(trainer, prepared, batches, recipe.training.accumulate)
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
@@ -172,7 +172,7 @@ def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:
 
 
 def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
-    """Learn one batch, from where the trainer stands.
+    """Learn one batch, from the start.
 
     Raises `UsageError` if its loss, without dropout, does not fall.
     """

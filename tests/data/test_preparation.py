@@ -326,7 +326,7 @@ def _wait_within(corpora: Path, run: Path, waiting: Event, go_on: Event) -> None
     def wait(directory: Path, manifest: dict[str, Any]) -> None:
         write(directory, manifest)
         waiting.set()
-        assert go_on.wait(60)
+        assert go_on.wait(120)
 
     preparation.write_manifest = wait
     prepare(_recipe(), corpora, run)
@@ -337,7 +337,7 @@ def test_two_preparations_at_once_leave_each_other_alone(corpora: Path, tmp_path
     waiting, go_on = context.Event(), context.Event()
     other = context.Process(target=_wait_within, args=(corpora, run, waiting, go_on))
     other.start()
-    assert waiting.wait(30)
+    assert waiting.wait(120)
     prepare(_recipe(), corpora, run)
     whole = _hashes(run / "data")
     assert len(list(run.iterdir())) == 2  # the temporary of the other is untouched
@@ -401,9 +401,9 @@ def test_an_interrupt_takes_effect_even_while_tokenizers_are_trained(corpora: Pa
     training = context.Event()
     process = context.Process(target=_interrupted_at, args=(corpora, tmp_path / "run", training))
     process.start()
-    assert training.wait(30) and process.pid is not None
+    assert training.wait(120) and process.pid is not None
     os.kill(process.pid, signal.SIGINT)
-    process.join(10)
+    process.join(120)
     process.kill()  # if it is deaf
     assert process.exitcode == 0
     assert list((tmp_path / "run").iterdir()) == []

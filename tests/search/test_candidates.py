@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from s2s_cli.search.candidates import GROUP, best_candidates
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 10_000),
     sentences=st.integers(1, 4),
