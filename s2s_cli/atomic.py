@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _PREVIOUS = re.compile(r"\.(?P<name>.+)\.previous")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+LAST_BREATH = 2.0  # seconds
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h> and <linux/fs.h>
 
 
@@ -113,6 +115,22 @@ def previous_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.previous")
 
 
+def take(descriptor: int) -> None:
+    """Lock a file for this process. Raises `BlockingIOError` if another one that lives has the lock.
+
+    A worker that is forked as its parent is killed has the parent's locks until it gets a processor for the first time:
+    what nobody holds on purpose is free within `LAST_BREATH`.
+    """
+    deadline = time.monotonic() + LAST_BREATH
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 @contextmanager
 def unshared(lock: int) -> Iterator[None]:
     """Close a descriptor that holds a `flock` at the end of the block, and in a child that is forked meanwhile at once.
@@ -155,12 +173,13 @@ def _claim(target: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
             continue  # a sweep came between
         with suppress(OSError):  # a file system without locks: sweeping does not work there either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_at(temporary, descriptor):
+        if is_at(temporary, descriptor):
             return temporary, descriptor
         os.close(descriptor)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether this open file is still the one of that name."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
@@ -170,7 +189,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _remove_abandoned(temporary: Path) -> None:
     descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its writer lives
+        take(descriptor)  # BlockingIOError: its writer lives
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:

@@ -1,4 +1,4 @@
-"""Faults of the operating system to meet, and children to kill."""
+"""How examples are made; faults of the operating system to meet, and children to kill."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from s2s_cli import atomic
+
+# The same examples each time, however slow the machine. `--hypothesis-profile exploring` tries new ones.
+UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("exploring", **UNHURRIED)
+settings.register_profile("steady", derandomize=True, **UNHURRIED)
+settings.load_profile("steady")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background has them ignore it, and so would all processes that they start.

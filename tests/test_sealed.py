@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.errors import CheckpointError
@@ -169,7 +169,6 @@ def test_bad_manifests_are_one_sentence(sealed, text):
     assert MANIFEST in refusal(sealed)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_in_any_file(sealed, position, bit):
     for name in ("one", "two"):

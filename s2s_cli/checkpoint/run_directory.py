@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from s2s_cli import console
-from s2s_cli.atomic import unshared
+from s2s_cli import atomic, console
 from s2s_cli.errors import MachineError, UsageError, printable
 
 
@@ -60,7 +58,7 @@ class RunDirectory:
     def lock(self) -> Iterator[None]:
         """Keep others from writing into this run, until the block is left or the process dies, however it dies.
 
-        Raises `UsageError` at once if another process holds the lock, naming that process.
+        Raises `UsageError` soon if another process holds the lock, naming that process.
         """
         path = self.lock_file
         try:
@@ -68,7 +66,7 @@ class RunDirectory:
             descriptor = _acquire(path)
         except OSError as error:
             raise MachineError(f"cannot be written: {error.strerror}", where=path) from error
-        with unshared(descriptor):
+        with atomic.unshared(descriptor):
             yield
 
 
@@ -88,7 +86,7 @@ def _acquire(path: Path) -> int:
 
 def _lock(descriptor: int, root: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        atomic.take(descriptor)
     except BlockingIOError as error:
         holder = printable(os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()) or "another process"
         hint = "wait for its end, or name another --run"

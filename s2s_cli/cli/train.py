@@ -42,6 +42,6 @@ def train(
         values = load(recipe, overrides)
         directory = RunDirectory(run_of(recipe, values, overrides, run))
         if dry_run:
-            group.once(lambda: try_recipe(values, recipe.parent, directory))
+            group.once(lambda: try_recipe(values, recipe.parent, directory, group))
         else:
             train_recipe(values, recipe.parent, directory, group)

@@ -10,10 +10,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from s2s_cli import console
+from s2s_cli import atomic, console
 from s2s_cli.errors import DataError, MachineError
 
 _BLOCK = 1 << 20
@@ -42,10 +44,9 @@ def download(url: str, sha256: str) -> Path:
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{name}.part").open("ab") as part:
-        fcntl.flock(part, fcntl.LOCK_EX)  # one process downloads, others wait for it
+    with _locked(path.with_name(f"{name}.part")) as part:
         if path.exists():
-            Path(part.name).unlink(missing_ok=True)
+            Path(part.name).unlink()
             return path
         resumed = part.tell() > 0
         _fetch(url, part)
@@ -63,6 +64,17 @@ def download(url: str, sha256: str) -> Path:
         os.fsync(part.fileno())
         os.replace(part.name, path)
     return path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """The file, to append to it, once nobody else does: one process downloads, others wait for it."""
+    while True:
+        with path.open("ab") as part:
+            fcntl.flock(part, fcntl.LOCK_EX)
+            if atomic.is_at(path, part.fileno()):  # whoever had it did not remove or rename it
+                yield part
+                return
 
 
 def file_sha256(path: Path) -> str:

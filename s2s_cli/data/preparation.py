@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,8 +24,8 @@ from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
 from s2s_cli.data.parallel import ParallelData
 from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
-from s2s_cli.data.workers import apart
 from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.processes import apart
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
 from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
@@ -117,6 +118,16 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
         console.say(line)
     console.say(f"prepared in {time.monotonic() - begin:.1f} s: {run / 'data'}")
     return open_prepared(run)
+
+
+def prepare_apart(recipe: Recipe, recipe_dir: Path, run: Path) -> PreparedData:
+    """The same for a caller in which a library has threads at work: the worker processes are not forked from there."""
+    apart(partial(_only_prepare, recipe, recipe_dir, run), fresh=True)
+    return open_prepared(run)
+
+
+def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path) -> None:
+    prepare(recipe, recipe_dir, run)
 
 
 def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:

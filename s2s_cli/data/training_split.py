@@ -18,7 +18,7 @@ from s2s_cli.data.cleaning import HeldOut, length_rules, pair_key, text_rules
 from s2s_cli.data.corpora import ParallelCorpus
 from s2s_cli.data.repetitions import repeated
 from s2s_cli.data.shards import ShardWriter
-from s2s_cli.data.workers import map_in_order
+from s2s_cli.processes import map_in_order
 from s2s_cli.recipe import schema
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.tokenizer import UNK, TokenizerPair

@@ -13,11 +13,10 @@ from s2s_cli import console
 from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
-from s2s_cli.inference.workers import LinesLost
+from s2s_cli.inference.translation import LinesLost, Translation
 
 if TYPE_CHECKING:
     from s2s_cli.inference.attention_view.view import AttentionView
-    from s2s_cli.inference.translation import Translation
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from s2s_cli.errors import MachineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +18,19 @@ Alignment = list[tuple[int, int]]
 
 # Some readers take these for the end of a line, and `json` leaves them as they are.
 _JSON_LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+
+
+class LinesLost(MachineError):
+    """Lines, counted from 1, that no worker process survives."""
+
+    def __init__(self, numbers: Sequence[int], where: str | None = None) -> None:
+        listed = ", ".join(map(str, sorted(numbers)))
+        super().__init__(
+            f"two worker processes ended unexpectedly while they translated the lines {listed}",
+            where=where,
+            hint="is there enough memory? --workers 1 needs less",
+        )
+        self.numbers = numbers
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import torch
 
+from s2s_cli import console
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.alignment import align_words
 from s2s_cli.inference.batching import token_batches
 from s2s_cli.inference.loading import load_ensemble
-from s2s_cli.inference.translation import Candidate, Scored, Translation
-from s2s_cli.inference.workers import JobLost, LinesLost, WorkerPool
+from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
+from s2s_cli.processes import JobLost, WorkerPool
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis
@@ -63,7 +64,7 @@ class Translator:
         self.max_pieces, self.batch_tokens = max_pieces, batch_tokens
         self.device = torch.device(device)
         self._turn = threading.Lock()
-        self._pool = WorkerPool(self._make_work, workers) if workers > 1 else None
+        self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
 
     def __enter__(self) -> Translator:
         return self
@@ -233,6 +234,10 @@ class Translator:
             finished=hypothesis.finished,
             attention=attention_TS if keep_attention else None,
         )
+
+
+def _tell_loss() -> None:
+    console.warn("a worker process ended unexpectedly; its lines are translated again")
 
 
 class _Job(NamedTuple):

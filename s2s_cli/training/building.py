@@ -10,13 +10,13 @@ import torch
 
 from s2s_cli.data.batches import BatchOrder
 from s2s_cli.data.preparation import PreparedData
-from s2s_cli.data.workers import usable_cores
 from s2s_cli.inference.loading import search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
 from s2s_cli.model.engine import build_engine
 from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.patience import Patience

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -14,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.distributed_c10d import _set_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
 from s2s_cli.errors import ExitCode, MachineError, UsageError
@@ -22,11 +24,19 @@ from s2s_cli.training.exchange import Exchange, OverNetwork, ThroughMemory, fits
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """Variables of the environment that tell a process of `torchrun` which one it is, and where it finds the others."""
 
+JOIN_TIMEOUT = "S2S_JOIN_TIMEOUT"
+"""Variable of the environment: seconds until all processes must have come together."""
+
+LONGEST_UPDATE = timedelta(minutes=30)
+"""Until the slowest process has its gradients."""
+
 LONGEST_WAIT = timedelta(days=2)
 """For what the first process does while the others wait: preparing, validating, saving, exporting."""
 
 ANSWER = timedelta(seconds=5)
 """Until the first process, if it is there, has let another one in."""
+
+GO_ON = "the same command goes on from the newest checkpoint"
 
 Result = TypeVar("Result")
 
@@ -81,18 +91,32 @@ class ProcessGroup:
 
 
 class TorchrunGroup(ProcessGroup):
-    """The processes of `torchrun`. Each operation raises `MachineError` if another process has gone."""
+    """The processes of `torchrun`, once they have joined. Each operation raises `MachineError` if another has gone."""
 
     def __init__(self) -> None:
-        self.local_rank = int(os.environ["LOCAL_RANK"])
-        self.local_size = int(os.environ["LOCAL_WORLD_SIZE"])
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-        with _in_touch("the processes of this training cannot reach one another"):
-            self.lasting_store, self.rank, self.size = next(rendezvous("env://"))
-            self.store = _own_store(self.lasting_store, leads=self.leads)
-            dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
-            self.waiting = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        self.rank, self.size, self.local_rank, self.local_size = (
+            int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        )
+        self.lasting_store: Store | None = None
+        self.start = f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # until there is a better name for it
         self.exchange: Exchange | None = None  # made when it is known for what
+
+    def join(self, seconds: float) -> None:
+        """Meet the others. Raises `MachineError` if they do not all come within these seconds."""
+        deadline, bound = time.monotonic() + seconds, timedelta(seconds=seconds)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        late = f"the {self.size} processes of this training did not come together within {seconds:g} s"
+        with _in_touch(late, f"start all of them, or set {JOIN_TIMEOUT} to wait longer"):
+            self.lasting_store, *_ = next(rendezvous("env://", timeout=bound))
+            self.store = _own_store(self.lasting_store, deadline, leads=self.leads)
+            self.start = f"port {self.store.port}"
+            self.store.set(f"here/{self.rank}", "")
+            for rank in range(self.size):
+                _await(self.store, f"here/{rank}", deadline)
+            dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size, timeout=bound)
+            self.waiting = dist.new_group(backend="gloo", timeout=bound)
+        _set_pg_timeout(LONGEST_UPDATE)
+        _set_pg_timeout(LONGEST_WAIT, self.waiting)
 
     def once(self, work: Callable[[], Result]) -> Result | None:
         result = self._with_all_threads(work) if self.leads else None
@@ -150,11 +174,10 @@ class TorchrunGroup(ProcessGroup):
             self.exchange.finish_step()
 
     def is_first_to_fail(self) -> bool:
-        """Whether no other process has called this before."""
-        try:
-            return self.lasting_store.add(f"failures of {self.store.port}", 1) == 1
-        except RuntimeError:  # `torchrun` has gone
-            return True
+        """Whether no other process has called this before, as far as can be known."""
+        with suppress(RuntimeError):  # `torchrun` has gone
+            return self.lasting_store is None or self.lasting_store.add(f"failures of {self.start}", 1) == 1
+        return True
 
 
 ALONE = ProcessGroup()
@@ -172,6 +195,7 @@ def process_group() -> Iterator[ProcessGroup]:
         return
     group = TorchrunGroup()
     try:
+        group.join(_join_timeout())
         yield group
     except BaseException as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `torchrun` sends it once a process ended: this one is about to
@@ -194,7 +218,15 @@ def own_device(device: torch.device, group: ProcessGroup) -> torch.device:
     return torch.device("cuda", group.local_rank)
 
 
-def _own_store(lasting: Store, *, leads: bool) -> TCPStore:
+def _join_timeout() -> float:
+    text = os.environ.get(JOIN_TIMEOUT, "600")
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < LONGEST_WAIT.total_seconds():
+            return seconds
+    raise UsageError(f"{text!r} is no number of seconds", where=JOIN_TIMEOUT, hint="leave it out for 600")
+
+
+def _own_store(lasting: Store, deadline: float, *, leads: bool) -> TCPStore:
     """A store for this start of the group: the one of `torchrun` still has the addresses of those that it restarted."""
     host = os.environ["MASTER_ADDR"]
     if leads:
@@ -202,13 +234,23 @@ def _own_store(lasting: Store, *, leads: bool) -> TCPStore:
         lasting.set("port", str(store.port))
         return store
     while True:
+        _await(lasting, "port", deadline)
         with suppress(dist.DistNetworkError):  # nobody is there: the port is that of an earlier start
             return TCPStore(host, int(lasting.get("port")), is_master=False, timeout=ANSWER)
 
 
+def _await(store: Store, key: str, deadline: float) -> None:
+    """Wait until another process has set the key, in such a way that signals are heard. Raises `RuntimeError`."""
+    while time.monotonic() < deadline:
+        if store.check([key]):
+            return
+        time.sleep(0.01)
+    raise RuntimeError(f"there is no {key}")
+
+
 @contextmanager
-def _in_touch(otherwise: str = "another process of this training has ended") -> Iterator[None]:
+def _in_touch(otherwise: str = "another process of this training has ended", hint: str = GO_ON) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise MachineError(otherwise, hint="the same command goes on from the newest checkpoint") from error
+        raise MachineError(otherwise, hint=hint) from error

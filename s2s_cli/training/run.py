@@ -18,7 +18,7 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import collate
 from s2s_cli.data.corpora import as_kept
-from s2s_cli.data.preparation import PreparedData, open_prepared, prepare
+from s2s_cli.data.preparation import PreparedData, open_prepared, prepare, prepare_apart
 from s2s_cli.errors import CheckpointError, ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
@@ -41,7 +41,7 @@ def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGro
     the errors of its parts.
     """
     with run.lock() if group.leads else nullcontext():
-        prepared = group.once(lambda: _prepare(recipe, recipe_dir, run)) or open_prepared(run.root)
+        prepared = group.once(lambda: prepare_for(group, recipe, recipe_dir, run)) or open_prepared(run.root)
         session = Session(recipe, run, prepared, group)
         session.resume()
         kept = as_kept(recipe, recipe_dir, run.root)
@@ -49,9 +49,10 @@ def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGro
         session.run()
 
 
-def _prepare(recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> PreparedData:
+def prepare_for(group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> PreparedData:
+    """Say what changed in the recipe, and prepare its data where that is missing."""
     tell_changes(recipe, run)
-    return prepare(recipe, recipe_dir, run.root)
+    return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run.root)
 
 
 class Session:

@@ -68,7 +68,7 @@ def test_the_best_is_kept_outside_the_window(three, folder, tools):
     assert sorted(os.listdir(folder)) == ["best.json", "latest.json", "step-4", "step-5"]
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     scores=st.lists(st.none() | st.integers(0, 5).map(float), min_size=1, max_size=8),
     keep=st.integers(1, 3),

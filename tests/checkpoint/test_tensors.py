@@ -51,7 +51,6 @@ def bits(tensor: torch.Tensor) -> tuple:
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), tensor(), max_size=4))
-@settings(deadline=None)
 def test_every_bit_survives_and_the_reference_reads_it(tensors):
     tensors.pop("__metadata__", None)
     data = encode(tensors)
@@ -135,7 +134,7 @@ def test_bad_files_are_one_sentence(data):
 
 
 @given(st.binary(max_size=200), st.integers(0, len(VALID)), st.integers(0, len(VALID)))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_bytes_do_anything_else_than_be_read_or_refused(junk, start, end):
     for data in (junk, VALID[:start] + junk + VALID[end:]):
         try:

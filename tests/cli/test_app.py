@@ -20,7 +20,7 @@ COMMANDS = ("prep", "train", "translate", "evaluate")
 
 def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], text=True, env=ENVIRONMENT, timeout=60, **{"capture_output": True} | options
+        [sys.executable, *arguments], text=True, env=ENVIRONMENT, timeout=120, **{"capture_output": True} | options
     )
 
 
@@ -158,7 +158,7 @@ from s2s_cli.cli import app
 
 def wait(*arguments):
     print("waiting", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 s2s_cli.evaluation.metrics.read_stdin = wait
 sys.argv = ["s2s", "evaluate", "--reference", "none"]
@@ -176,5 +176,5 @@ def test_signals(number: signal.Signals, code: int, message: str):
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr) == (code, message)

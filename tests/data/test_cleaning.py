@@ -83,7 +83,7 @@ def test_rules_on_lengths(source: int, target: int, broken: str | None) -> None:
         assert next(found, None) == broken
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(keys=st.lists(st.integers(0, 20)), at_a_time=st.integers(1, 30), shift=st.sampled_from([0, 40, 59]))
 def test_repetitions(tmp_path_factory: pytest.TempPathFactory, keys: list[int], at_a_time: int, shift: int) -> None:
     """The same as a plain set would find, in however many parts."""

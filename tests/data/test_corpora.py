@@ -37,7 +37,7 @@ def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
     assert list(read_lines(tmp_path / "file")) == [odd, "second"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lines=st.lists(st.text(st.characters(exclude_characters="\n\r\ufeff", exclude_categories=["Cs"]))))
 def test_lines_come_back_as_they_are(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     path = tmp_path_factory.mktemp("lines") / "file"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +34,7 @@ class Server:
     """For each of the next requests, after how many bytes the connection breaks."""
     status: int | None = None
     ranges: list[str | None] = field(default_factory=list)
+    before_answer: Callable[[], None] = lambda: None
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            behaviour.before_answer()
             asked = self.headers["Range"]
             behaviour.ranges.append(asked)
             if behaviour.status is not None:
@@ -144,6 +147,37 @@ def test_parallel_downloads_of_one_file(server: Server) -> None:
         thread.join()
     assert len(paths) == 4 and len(set(paths)) == 1
     assert paths[0].read_bytes() == CONTENT and len(server.ranges) == 1
+
+
+def test_parallel_downloads_of_one_file_with_a_wrong_checksum(server: Server, tmp_path: Path) -> None:
+    """Each in its turn finds out by itself, although the first one has removed the file that the others wait for."""
+    errors: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            download(server.address, "0" * 64)
+        except BaseException as error:
+            errors.append(error)
+
+    waiting, resume = threading.Event(), threading.Event()
+
+    def wait(*arguments: object) -> None:
+        waiting.set()
+        resume.wait(120)
+
+    server.before_answer = wait
+    threads = [threading.Thread(target=fetch) for _ in range(4)]
+    threads[0].start()
+    assert waiting.wait(120)
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.2)  # so that they most probably have opened the file and wait for its lock
+    resume.set()
+    for thread in threads:
+        thread.join()
+    assert [type(error) for error in errors] == [DataError] * 4
+    assert all(SHA256 in str(error) for error in errors)
+    assert _cached(tmp_path) == []
 
 
 def test_an_address_in_a_corpus(server: Server, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def _lists(order: BatchOrder, epoch: int, skip: int = 0) -> list[list[int]]:
     return [batch.tolist() for batch in order.epoch(epoch, skip)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIDES, st.integers(31, 200), st.none() | st.integers(1, 5), st.integers(1, 100), st.integers(0, 2**32 - 1))
 def test_every_pair_once_and_within_the_budget(
     sides: Sides, tokens: int, sentences: int | None, window: int, seed: int
@@ -45,7 +45,7 @@ def test_every_pair_once_and_within_the_budget(
             assert len(batch) * max(max(sides[0][pair], sides[1][pair]) + 1 for pair in batch) <= tokens
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIDES, st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(0, 60))
 def test_skipping_is_dropping_the_first_batches(sides: Sides, seed: int, epoch: int, skip: int) -> None:
     whole = _lists(_order(sides, seed=seed), epoch)

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from s2s_cli import atomic
-from s2s_cli.data import preparation, training_split, workers
+from s2s_cli import atomic, processes
+from s2s_cli.data import preparation, training_split
 from s2s_cli.data.preparation import open_prepared, prepare
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
@@ -173,7 +173,7 @@ def test_number_of_processes_and_size_of_chunks_change_nothing(
     prepare(_recipe(), corpora, tmp_path / "one")
     monkeypatch.setattr(training_split, "CHUNK", 7)
     for cores in (1, 3):
-        monkeypatch.setattr(workers, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(processes, "usable_cores", lambda cores=cores: cores)
         prepare(_recipe(), corpora, tmp_path / str(cores))
         assert _hashes(tmp_path / str(cores)) == _hashes(tmp_path / "one")
 
@@ -352,7 +352,7 @@ def _wait_within(corpora: Path, run: Path, waiting: Event, go_on: Event) -> None
 
     def wait(*arguments: Any) -> dict[str, Any]:
         waiting.set()
-        assert go_on.wait(60)
+        assert go_on.wait(120)
         return encode(*arguments)
 
     preparation.encode_pairs = wait
@@ -364,7 +364,7 @@ def test_two_preparations_at_once_leave_each_other_alone(corpora: Path, tmp_path
     waiting, go_on = context.Event(), context.Event()
     other = context.Process(target=_wait_within, args=(corpora, run, waiting, go_on))
     other.start()
-    assert waiting.wait(30)
+    assert waiting.wait(120)
     prepare(_recipe(), corpora, run)
     whole = _hashes(run / "data")
     assert len(list(run.iterdir())) == 2  # the temporary of the other is untouched
@@ -428,9 +428,9 @@ def test_an_interrupt_takes_effect_even_while_tokenizers_are_trained(corpora: Pa
     training = context.Event()
     process = context.Process(target=_interrupted_at, args=(corpora, tmp_path / "run", training))
     process.start()
-    assert training.wait(30) and process.pid is not None
+    assert training.wait(120) and process.pid is not None
     os.kill(process.pid, signal.SIGINT)
-    process.join(10)
+    process.join(120)
     process.kill()  # if it is deaf
     assert process.exitcode == 0
     assert list((tmp_path / "run").iterdir()) == []

@@ -22,7 +22,7 @@ def write(stem: Path, sequences: list[list[int]], vocabulary: int = 1000, chunk:
             writer.write(ids, np.array([len(ids) for ids in part], np.int64))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), vocabulary=st.sampled_from([10, 2**16, 2**16 + 1, 2**20]))
 def test_sequences_come_back(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, vocabulary: int) -> None:
     sequences = data.draw(st.lists(st.lists(st.integers(0, vocabulary - 1), max_size=5), max_size=10))

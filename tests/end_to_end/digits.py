@@ -18,6 +18,8 @@ from scripts.tortures.task import ROOT, log_of
 
 __all__ = ["ROOT", "log_of"]
 
+PATIENCE = 300.0  # seconds until a process that has not ended is taken to hang, on a busy machine
+
 
 def write_task(directory: Path, pairs: int) -> Path:
     """A corpus of so many pairs and its recipe, whose path is returned."""
@@ -50,7 +52,7 @@ def start_training(
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and stderr. Training has nothing to say on stdout."""
-    output, messages = process.communicate(timeout=120)
+    output, messages = process.communicate(timeout=PATIENCE)
     assert output == ""
     return process.returncode, messages
 

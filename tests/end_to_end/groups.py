@@ -1,60 +1,114 @@
-"""Groups of processes as `torchrun` starts them, but forked: importing torch in each would take most of the time."""
+"""Groups of processes as `torchrun` starts them, without its time: each is forked from a server that imported torch.
+
+The server is a process of its own, in which nothing else ever runs: it has no thread that a fork could cut off with a
+lock in its hand. Each member goes through the door of the command line, with the environment that `torchrun` makes.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
 import time
-import traceback
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import torch.distributed as dist
 
-from s2s_cli.training.process_group import ProcessGroup, process_group
+from s2s_cli.training import reporting
+from s2s_cli.training.trainer import Trainer, Update
+from s2s_cli.training.validation import Validator
+from scripts.tortures.task import command
 
-PATIENCE = 120.0  # seconds until a process that has not ended is taken to hang, on a busy machine
+PATIENCE = 300.0  # seconds until a process that has not ended is taken to hang, on a busy machine
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(
+    ["s2s_cli.cli.app", "s2s_cli.training.run", "s2s_cli.training.dry_run", "torch._dynamo"]  # which optimisers import
+)
 
 
-def run_group(size: int, work: Callable[[ProcessGroup], object], *, on_one_machine: bool = False) -> list[int]:
-    """The exit code of each process, by rank, once all of them have done the work or failed.
+class Ended(NamedTuple):
+    """The exit code of each process, by rank, and what all of them said."""
 
-    on_one_machine: let them know that they are; then they share memory and the threads of those that wait.
+    codes: list[int | None]
+    messages: str
+
+
+AfterUpdate = Callable[[Trainer], None]
+
+
+def train_group(
+    size: int,
+    arguments: Sequence[str],
+    messages: Path,
+    *,
+    after_update: AfterUpdate | None = None,
+    interrupts_validation: bool = False,
+    on_one_machine: bool = False,
+    environment: dict[str, str] | None = None,
+    absent: Sequence[int] = (),
+) -> Ended:
+    """`torchrun --nproc-per-node SIZE -m s2s_cli ARGUMENTS`, until all of the processes have ended.
+
+    messages: a new file for what they say. after_update: called in each process after each update. on_one_machine: let
+    them know that they are; then they share memory and the threads of those that wait. absent: ranks that never come.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    with ThreadPoolExecutor(1) as fresh:  # a thread without helpers of OpenMP, which would be missing after the fork
-        children = [fresh.submit(_start, rank, size, store.port, work, on_one_machine).result() for rank in range(size)]
-    deadline, codes = time.monotonic() + PATIENCE, dict.fromkeys(children)
-    while None in codes.values() and time.monotonic() < deadline:
-        time.sleep(0.01)
-        for child in [child for child in children if codes[child] is None]:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            codes[child] = os.waitstatus_to_exitcode(status) if ended else None
-    hanging = [child for child in children if codes[child] is None]
-    for child in hanging:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    assert not hanging, "some processes did not end"
-    return list(codes.values())
+    variables = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size if on_one_machine else 1}
+    variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, "TORCHELASTIC_USE_AGENT_STORE": True}
+    members = []
+    for rank in [rank for rank in range(size) if rank not in absent]:
+        own = variables | {"RANK": rank, "LOCAL_RANK": rank if on_one_machine else 0} | (environment or {})
+        texts = {name: str(value) for name, value in own.items()}
+        task = (texts, list(arguments), messages, after_update, interrupts_validation)
+        members.append(_server.Process(target=_be_member, args=task))
+        members[-1].start()
+    deadline = time.monotonic() + PATIENCE
+    for member in members:
+        member.join(max(0.0, deadline - time.monotonic()))
+    codes = [member.exitcode for member in members]
+    for member in members:
+        member.kill()
+    said = messages.read_text(encoding="utf-8")
+    assert None not in codes, f"some processes did not end: {codes}\n{said}"
+    return Ended(codes, said)
 
 
-def _start(rank: int, size: int, port: int, work: Callable[[ProcessGroup], object], on_one_machine: bool) -> int:
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        variables = {"RANK": rank, "WORLD_SIZE": size}
-        variables |= {"LOCAL_RANK": rank if on_one_machine else 0, "LOCAL_WORLD_SIZE": size if on_one_machine else 1}
-        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": True}
-        os.environ |= {name: str(value) for name, value in variables.items()}
-        with process_group() as group:
-            work(group)
-        code = 0
-    except SystemExit as left:
-        code = left.code
-    except BaseException as error:
-        traceback.print_exc()
-        code = getattr(error, "exit_code", 1)
-    finally:
-        os._exit(code)
+def _be_member(
+    environment: dict[str, str],
+    arguments: list[str],
+    messages: Path,
+    after_update: AfterUpdate | None,
+    interrupts_validation: bool,
+) -> None:
+    """What a member does. Each update has its line in the log, and nothing waits for the disk."""
+    os.environ |= environment
+    with messages.open("ab") as log:
+        os.dup2(log.fileno(), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    reporting.LOG_EVERY = 1
+    os.fsync = lambda descriptor: None
+    if interrupts_validation:
+        Validator._loss = _interrupted
+    if after_update is not None:
+        _watch(after_update)
+    sys.exit(command(arguments))
+
+
+def _watch(after_update: AfterUpdate) -> None:
+    update = Trainer.update
+
+    def watched(trainer: Trainer, batches: object) -> Update:
+        result = update(trainer, batches)
+        after_update(trainer)
+        return result
+
+    Trainer.update = watched
+
+
+def _interrupted(validator: Validator, model: object) -> float:
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise AssertionError("the validation goes on")

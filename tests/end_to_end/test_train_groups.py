@@ -7,27 +7,26 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import groups
 import pytest
 from digits import ROOT, assert_same_outcome, finish, log_of, signal_at, steps, train_here, write_task
-from groups import run_group
+from groups import Ended
 
 from s2s_cli.checkpoint.manager import CheckpointManager
-from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.errors import DataError, ExitCode
-from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.training import reporting
-from s2s_cli.training.process_group import ProcessGroup
-from s2s_cli.training.run import train
 from s2s_cli.training.trainer import Trainer
-from s2s_cli.training.validation import Validator
 
 BASE = ("training.updates=20", "validation.every=8", "training.save_every=5")
 NO_DROPOUT = "model.dropout={embedding: 0.0, state: 0.0, readout: 0.0}"
 FIGURES = ("loss", "gradient_norm")
+GONE = "error: another process of this training has ended (the same command goes on from the newest checkpoint)"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,33 +55,16 @@ def by_one(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_two(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes that nothing disturbed."""
     run = tmp_path_factory.mktemp("two") / "run"
-    assert train_group(2, recipe, run, *BASE) == [0, 0]
+    assert train_group(2, recipe, run, *BASE).codes == [0, 0]
     return run
 
 
-def train_group(
-    size: int,
-    recipe: Path,
-    run: Path,
-    *overrides: str,
-    after_update: Callable[[Trainer], None] | None = None,
-    on_one_machine: bool = False,
-) -> list[int]:
-    """`torchrun -m s2s_cli train`; returns the exit codes. after_update: called in each process after each update."""
-
-    def work(group: ProcessGroup) -> None:
-        if after_update is not None:
-            update = Trainer.update
-
-            def watched(trainer: Trainer, batches):
-                result = update(trainer, batches)
-                after_update(trainer)
-                return result
-
-            Trainer.update = watched
-        train(load_recipe(recipe, overrides), recipe.parent, RunDirectory(run), group)
-
-    return run_group(size, work, on_one_machine=on_one_machine)
+def train_group(size: int, recipe: Path, run: Path, *overrides: str, **options: Any) -> Ended:
+    """`s2s train` by a group; its members' messages lie beside the run. options: as of `groups.train_group`."""
+    arguments = ["train", str(recipe), "--run", str(run)]
+    arguments += [word for override in overrides for word in ("--set", override)]
+    messages = run.with_name(f"messages-{len(list(run.parent.glob('messages-*')))}")
+    return groups.train_group(size, arguments, messages, **options)
 
 
 def assert_same_curve(run: Path, other: Path) -> None:
@@ -97,6 +79,13 @@ def assert_same_curve(run: Path, other: Path) -> None:
 # -------------------------------------------------------------------------------------------------- the same training
 
 
+def note_weights(trainer: Trainer, *, below: Path) -> None:
+    weights = b"".join(tensor.numpy().tobytes() for tensor in trainer.model.state_dict().values())
+    with (below / f"weights-{trainer.group.rank}").open("a") as file:
+        print(sha256(weights).hexdigest(), file=file)
+    trainer.group.greatest(0)  # all have noted theirs: to validate, the first one puts the average in their place
+
+
 @pytest.mark.parametrize(
     ("size", "on_one_machine", "overrides"),
     [
@@ -109,18 +98,10 @@ def assert_same_curve(run: Path, other: Path) -> None:
 def test_several_processes_train_as_one_and_have_the_same_weights(
     size: int, on_one_machine: bool, overrides: tuple[str, ...], recipe: Path, tmp_path: Path
 ):
-    def note(trainer: Trainer) -> None:
-        weights = b"".join(tensor.numpy().tobytes() for tensor in trainer.model.state_dict().values())
-        with (tmp_path / f"weights-{trainer.group.rank}").open("a") as file:
-            print(sha256(weights).hexdigest(), file=file)
-        trainer.group.greatest(0)  # all have noted theirs: to validate, the first one puts the average in their place
-
     settings = (*BASE, *overrides, NO_DROPOUT)
     train_here(recipe, tmp_path / "one", *settings)
-    several = train_group(
-        size, recipe, tmp_path / "several", *settings, after_update=note, on_one_machine=on_one_machine
-    )
-    assert several == [0] * size
+    options = {"after_update": partial(note_weights, below=tmp_path), "on_one_machine": on_one_machine}
+    assert train_group(size, recipe, tmp_path / "several", *settings, **options).codes == [0] * size
     assert_same_curve(tmp_path / "several", tmp_path / "one")
     first, *others = ((tmp_path / f"weights-{rank}").read_text() for rank in range(size))
     assert others == [first] * (size - 1)
@@ -135,7 +116,8 @@ def test_a_run_goes_on_with_another_number_of_processes(
     stages = ((before, ("training.updates=8",)), (after, ()))
     for size, limits in stages:
         settings = (*BASE, NO_DROPOUT, *limits)
-        assert train_group(size, recipe, tmp_path / "run", *settings, on_one_machine=on_one_machine) == [0] * size
+        ended = train_group(size, recipe, tmp_path / "run", *settings, on_one_machine=on_one_machine)
+        assert ended.codes == [0] * size, ended.messages
     assert_same_curve(tmp_path / "run", by_one)
 
 
@@ -149,98 +131,101 @@ def test_each_process_has_random_numbers_of_its_own(by_two: Path):
 # ------------------------------------------------------------------------------------------------------------ together
 
 
+def send_itself(trainer: Trainer, *, rank: int, update: int, number: signal.Signals) -> None:
+    if (trainer.group.rank, trainer.position.update) == (rank, update):
+        os.kill(os.getpid(), number)
+
+
 @pytest.mark.parametrize(
     ("rank", "number", "code"),
     [(0, signal.SIGINT, ExitCode.INTERRUPTED), (1, signal.SIGTERM, ExitCode.TERMINATED)],
 )
 def test_a_signal_to_one_process_stops_all_at_the_same_update_and_they_go_on_bit_for_bit(
-    rank: int,
-    number: signal.Signals,
-    code: ExitCode,
-    recipe: Path,
-    by_two: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    rank: int, number: signal.Signals, code: ExitCode, recipe: Path, by_two: Path, tmp_path: Path
 ):
-    def interrupt(trainer: Trainer) -> None:
-        if (trainer.group.rank, trainer.position.update) == (rank, 11):
-            os.kill(os.getpid(), number)
-
-    assert train_group(2, recipe, tmp_path / "run", *BASE, after_update=interrupt) == [code, code]
+    interrupt = partial(send_itself, rank=rank, update=11, number=number)
+    codes, messages = train_group(2, recipe, tmp_path / "run", *BASE, after_update=interrupt)
+    assert codes == [code, code]
     assert steps(tmp_path / "run")[-1] == 11
-    messages = capfd.readouterr().err
     assert messages.count("stopped after update 11") == 1
     assert messages.count("stopping after this step") == (rank == 0)
-    assert train_group(2, recipe, tmp_path / "run", *BASE) == [0, 0]
+    assert train_group(2, recipe, tmp_path / "run", *BASE).codes == [0, 0]
     assert_same_outcome(tmp_path / "run", by_two)
 
 
-def test_a_signal_in_the_middle_of_a_validation_stops_all(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def interrupted(validator: Validator, model) -> float:
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise AssertionError("the validation goes on")
-
-    monkeypatch.setattr(Validator, "_loss", interrupted)
-    assert train_group(2, recipe, tmp_path / "run", *BASE) == [ExitCode.TERMINATED] * 2
+def test_a_signal_in_the_middle_of_a_validation_stops_all(recipe: Path, tmp_path: Path):
+    codes, _ = train_group(2, recipe, tmp_path / "run", *BASE, interrupts_validation=True)
+    assert codes == [ExitCode.TERMINATED] * 2
     assert steps(tmp_path / "run")[-1] == 8
     assert [line["kind"] for line in log_of(tmp_path / "run")] == ["train"] * 8
 
 
 def test_impatience_ends_all_at_the_same_update(recipe: Path, tmp_path: Path):
     hopeless = ("training.learning_rate=1e-9", "validation.every=2", "validation.patience=2")
-    assert train_group(2, recipe, tmp_path / "run", *hopeless) == [0, 0]
+    assert train_group(2, recipe, tmp_path / "run", *hopeless).codes == [0, 0]
     assert log_of(tmp_path / "run")[-1]["kind"] == "test"
     assert steps(tmp_path / "run")[-1] < 10
 
 
-def test_a_finished_run_is_left_as_it_is(recipe: Path, by_two: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_finished_run_is_left_as_it_is(recipe: Path, by_two: Path):
     before = (by_two / "metrics.jsonl").read_bytes()
-    assert train_group(2, recipe, by_two, *BASE) == [0, 0]
-    assert capfd.readouterr().err.count("training is finished") == 1
+    codes, messages = train_group(2, recipe, by_two, *BASE)
+    assert codes == [0, 0]
+    assert messages.count("training is finished") == 1
     assert (by_two / "metrics.jsonl").read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------------ ended together
 
 
+def fail(trainer: Trainer, *, rank: int) -> None:
+    if (trainer.group.rank, trainer.position.update) == (rank, 3):
+        raise DataError("something is wrong")
+
+
 @pytest.mark.parametrize("rank", [0, 1])
-def test_the_fault_of_one_process_ends_all_and_is_told_once(
-    rank: int, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-):
-    def fail(trainer: Trainer) -> None:
-        if (trainer.group.rank, trainer.position.update) == (rank, 3):
-            raise DataError("something is wrong")
-
-    codes = train_group(2, recipe, tmp_path / "run", *BASE, after_update=fail)
+def test_the_fault_of_one_process_ends_all_and_is_told_once(rank: int, recipe: Path, tmp_path: Path):
+    codes, messages = train_group(2, recipe, tmp_path / "run", *BASE, after_update=partial(fail, rank=rank))
     assert (codes[rank], codes[1 - rank]) == (ExitCode.DATA, ExitCode.MACHINE)
-    messages = capfd.readouterr().err
-    assert messages.count("something is wrong") == 2  # in the traceback: the line of code and the error
-    assert messages.count("Traceback") == 1
+    assert errors(messages) == ["error: something is wrong"]
 
 
-def test_a_fault_of_the_first_process_before_training_is_told_once(
-    recipe: Path, by_two: Path, capfd: pytest.CaptureFixture[str]
-):
-    codes = train_group(2, recipe, by_two, *BASE, "model.embedding=8")
+def test_a_fault_of_the_first_process_before_training_is_told_once(recipe: Path, by_two: Path):
+    codes, messages = train_group(2, recipe, by_two, *BASE, "model.embedding=8")
     assert set(codes) == {ExitCode.USAGE, ExitCode.MACHINE}
-    assert capfd.readouterr().err.count("Error: ") == 1
+    assert len(errors(messages)) == 1
+
+
+def errors(messages: str) -> list[str]:
+    """What is said of errors; a traceback is none of it."""
+    assert "Traceback" not in messages
+    return re.findall(r"^error: .*", messages, re.MULTILINE)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_takes_the_others_with_it_and_the_run_goes_on_bit_for_bit(
-    rank: int, recipe: Path, by_two: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    rank: int, recipe: Path, by_two: Path, tmp_path: Path
 ):
-    def die(trainer: Trainer) -> None:
-        if (trainer.group.rank, trainer.position.update) == (rank, 12):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    codes = train_group(2, recipe, tmp_path / "run", *BASE, after_update=die)
+    die = partial(send_itself, rank=rank, update=12, number=signal.SIGKILL)
+    codes, messages = train_group(2, recipe, tmp_path / "run", *BASE, after_update=die)
     assert (codes[rank], codes[1 - rank]) == (-signal.SIGKILL, ExitCode.MACHINE)
-    assert "another process of this training has ended" in capfd.readouterr().err
-    assert train_group(2, recipe, tmp_path / "run", *BASE) == [0, 0]
+    assert errors(messages) == [GONE]
+    assert train_group(2, recipe, tmp_path / "run", *BASE).codes == [0, 0]
     assert_same_outcome(tmp_path / "run", by_two)
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_a_group_whose_member_never_comes_ends_in_bounded_time_with_one_sentence(
+    absent: int, recipe: Path, tmp_path: Path
+):
+    soon = {"S2S_JOIN_TIMEOUT": "2"}
+    codes, messages = train_group(3, recipe, tmp_path / "run", absent=[absent], environment=soon)
+    assert codes == [ExitCode.MACHINE] * 2
+    assert errors(messages) == [
+        "error: the 3 processes of this training did not come together within 2 s"
+        " (start all of them, or set S2S_JOIN_TIMEOUT to wait longer)"
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 # ------------------------------------------------------------------------------------------------------ with `torchrun`
@@ -273,7 +258,7 @@ def alive(process: int) -> bool:
 
 @pytest.mark.slow
 def test_torchrun_starts_the_group_again_when_a_worker_is_killed(recipe: Path, tmp_path: Path):
-    assert train_group(2, recipe, tmp_path / "undisturbed", *BASE, on_one_machine=True) == [0, 0]
+    assert train_group(2, recipe, tmp_path / "undisturbed", *BASE, on_one_machine=True).codes == [0, 0]
     torchrun = start_torchrun(recipe, tmp_path / "run", "--max-restarts=1")
     workers = workers_of(torchrun, tmp_path / "run", 5)
     os.kill(workers[-1], signal.SIGKILL)
@@ -294,9 +279,7 @@ def test_torchrun_ends_when_a_worker_is_killed(recipe: Path, tmp_path: Path):
     code, messages = finish(torchrun)
     assert code == 1
     assert not any(map(alive, workers))
-    assert re.findall(r"^error: .*", messages, re.MULTILINE) == [
-        "error: another process of this training has ended (the same command goes on from the newest checkpoint)"
-    ]
+    assert errors(messages) == [GONE]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from s2s_cli import atomic
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.errors import ExitCode
+from s2s_cli.training.interruption import StopRequest
 
 KILLS = int(os.environ.get("S2S_KILLS", "100"))
 
@@ -105,7 +106,7 @@ def test_sigterm_and_sigint_save_and_the_same_command_goes_on(
 
 
 def test_killed_three_times_it_ends_as_if_nothing_had_happened(recipe: Path, whole: Path, tmp_path: Path):
-    run, moments = tmp_path / "run", random.Random()
+    run, moments = tmp_path / "run", random.Random(5)
     for update in (moments.randint(0, 20), moments.randint(21, 42), moments.randint(43, 63)):
         process = start_training(recipe, run)
         signal_at(process, run, update, signal.SIGKILL, delay=moments.uniform(0, 0.1))
@@ -118,7 +119,7 @@ def test_killed_three_times_it_ends_as_if_nothing_had_happened(recipe: Path, who
 @pytest.mark.slow
 def test_killed_at_random_moments_many_times_a_checkpoint_always_loads(recipe: Path, whole: Path, tmp_path: Path):
     """S2S_KILLS says how often. The processes are forked: starting Python would take most of the time."""
-    moments, kills, number = random.Random(), 0, 0
+    moments, kills, number = random.Random(5), 0, 0
     while kills < KILLS:
         run, number, code, patience = tmp_path / f"run-{number}", number + 1, -signal.SIGKILL, 0.2
         while code == -signal.SIGKILL:
@@ -153,21 +154,25 @@ def fork(function) -> int:
 def test_a_second_signal_while_saving_leaves_at_once_and_the_old_checkpoint_is_whole(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    run, flush = tmp_path / "run", atomic._flush
+    run, flush, receive = tmp_path / "run", atomic._flush, StopRequest.receive
 
     def slow_flush(path: Path) -> None:
         if path.parent.name.startswith(".step-14.") and path.name == "manifest.json":
             (tmp_path / "saving").touch()
-            time.sleep(60)
+            time.sleep(600)
         flush(path)
 
+    def receive_and_note(request: StopRequest, *signal: object) -> None:
+        receive(request, *signal)
+        (tmp_path / "received").touch()
+
     monkeypatch.setattr(atomic, "_flush", slow_flush)
+    monkeypatch.setattr(StopRequest, "receive", receive_and_note)
     child = fork(lambda: train_here(recipe, run))
-    while not (tmp_path / "saving").exists():
-        time.sleep(0.01)
-    for _ in range(2):
+    for sign in ("saving", "received"):  # two signals that wait together are one
+        while not (tmp_path / sign).exists():
+            time.sleep(0.01)
         os.kill(child, signal.SIGINT)
-        time.sleep(0.05)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == ExitCode.INTERRUPTED
     assert steps(run) == [7]
     snapshot = CheckpointManager(run / "checkpoints", keep=1).load_latest()

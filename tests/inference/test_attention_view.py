@@ -97,7 +97,7 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 
 
 @given(ANY_TEXT, ANY_TEXT, st.lists(ANY_TEXT, min_size=1, max_size=3), st.lists(ANY_TEXT, min_size=1, max_size=3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_text_is_shown_as_text(
     tmp_path_factory: pytest.TempPathFactory, source: str, text: str, columns: list[str], rows: list[str]
 ) -> None:

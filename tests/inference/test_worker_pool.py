@@ -6,79 +6,17 @@ import io
 import multiprocessing
 import os
 import re
-import signal
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from copy_model import copy_translator
 
-from s2s_cli.errors import DataError
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
+from s2s_cli.inference.translation import LinesLost
 from s2s_cli.inference.translator import Translator
-from s2s_cli.inference.workers import JobLost, LinesLost, WorkerPool
 from s2s_cli.search.options import SearchOptions
 
 GREEDY = SearchOptions(beam=1)
-
-
-def pool(work: Callable[[int], int], size: int = 3) -> WorkerPool[int, int]:
-    return WorkerPool(lambda: work, size)
-
-
-def test_every_job_is_done_once_and_by_several_processes() -> None:
-    workers = WorkerPool(lambda: lambda number: (number * number, os.getpid()), 3)
-    for _ in range(2):  # the same processes, again
-        results = dict(workers.map(range(50)))
-        assert {index: square for index, (square, _) in results.items()} == {n: n * n for n in range(50)}
-        assert len({process for _, process in results.values()}) == 3
-    workers.close()
-    assert not multiprocessing.active_children()
-
-
-def test_a_job_whose_worker_dies_is_done_by_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def work(number: int) -> int:
-        mark = tmp_path / "died"
-        if number == 5 and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    workers = pool(work)
-    assert sorted(workers.map(range(20))) == [(n, n) for n in range(20)]
-    assert "worker process ended unexpectedly" in capsys.readouterr().err
-    workers.close()
-
-
-def test_a_job_that_no_worker_survives_is_named() -> None:
-    def work(number: int) -> int:
-        if number == 5:
-            os._exit(1)
-        return number
-
-    with pytest.raises(JobLost) as caught:
-        list(pool(work).map(range(20)))
-    assert caught.value.index == 5
-    assert not multiprocessing.active_children()
-
-
-def test_an_error_of_the_work_arrives_and_leaves_nothing_behind() -> None:
-    def work(number: int) -> int:
-        raise DataError("thirteen", where="here")
-
-    with pytest.raises(DataError, match="thirteen"):
-        list(pool(work).map(range(4)))
-    assert not multiprocessing.active_children()
-
-
-def test_whoever_stops_early_gets_fresh_results_afterwards() -> None:
-    workers = pool(lambda number: number)
-    results = workers.map(range(100))
-    next(results)
-    results.close()
-    assert sorted(workers.map(range(200, 204))) == [(0, 200), (1, 201), (2, 202), (3, 203)]
-    workers.close()
 
 
 def two_workers(translator: Translator) -> Translator:
@@ -95,7 +33,9 @@ def test_translations_do_not_depend_on_the_workers(monkeypatch: pytest.MonkeyPat
     assert not multiprocessing.active_children()
 
 
-def test_lines_that_no_worker_survives_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_no_worker_survives_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("s2s_cli.inference.translator.LEAST_SHARE", 16)
     translator = two_workers(copy_translator())
     start, victim = translator.model.start, len("deadly") + 1
@@ -112,4 +52,5 @@ def test_lines_that_no_worker_survives_are_named(monkeypatch: pytest.MonkeyPatch
         translate_stream(translator, source, sink, GREEDY, OutputOptions())
     assert re.search(r"lines .*\b301\b", str(caught.value))
     assert sink.getvalue() == b"A\n" * 256
+    assert "worker process ended unexpectedly; its lines are translated again" in capsys.readouterr().err
     assert not multiprocessing.active_children()

@@ -221,7 +221,7 @@ ANY_SECTION = st.fixed_dictionaries(
 
 
 @given(ANY_SECTION)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_the_recipe_accepts_can_be_built_and_run(choices: dict[str, object]) -> None:
     try:
         member = section(**choices)

@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.errors import ExitCode, RecipeError
@@ -256,10 +256,9 @@ def test_hostile_yaml_costs_little(faults, text):
         tracemalloc.stop()
     assert len(only) < 300
     assert peak < 50 << 20
-    assert time.process_time() - begin < 20  # traced; seconds without
+    assert time.process_time() - begin < 60  # seconds of a processor, traced; few without
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=200), st.text("-?:,[]{}#&*!|>'\"%@` \n\tab1.~", max_size=80).map(str.encode)))
 def test_any_bytes_give_a_recipe_or_a_recipe_error(load, noise):
     for text in (noise, MINIMAL.encode() + noise):
@@ -269,7 +268,6 @@ def test_any_bytes_give_a_recipe_or_a_recipe_error(load, noise):
             assert error.faults
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_override_gives_a_recipe_or_a_recipe_error(load, key, value):
     for override in (key, f"{key}={value}", f"name={value}", f"data.{key}={value}"):
@@ -362,7 +360,6 @@ TRICKY = st.sampled_from(READ_AS_OTHERS + SIGNS)
 TEXT = TRICKY | st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXT, TEXT, TEXT, st.floats(1e-12, 1e12), st.none() | st.integers(1, 2**40))
 def test_a_dumped_recipe_reads_as_the_same(load, language, path, digest, rate, updates):
     recipe = load(MINIMAL).model_copy(deep=True)

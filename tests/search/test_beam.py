@@ -31,7 +31,7 @@ OPTIONS = st.builds(
     max_length_ratio=st.sampled_from([0.5, 1.0, 2.0]),
     max_length_offset=st.integers(0, 5),
 )
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def search(model: TableModel, sentences: list[list[int]], options: SearchOptions, padding: int = 0):
@@ -60,7 +60,7 @@ def test_beam_of_one_is_greedy(seed, sentences, options):
 
 
 @pytest.mark.parametrize("normalization", sorted(PENALTIES))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS, alpha=st.sampled_from([0.0, 0.5, 1.0, 1.5]), least=st.integers(0, 2))
 def test_a_wide_beam_finds_the_optimum(normalization, seed, alpha, least):
     options = SearchOptions(500, 3, normalization, alpha, least, max_length_ratio=1.0, max_length_offset=2)

@@ -11,7 +11,7 @@ from s2s_cli.search.beam import best_continuations
 from s2s_cli.search.step_model import GROUP, Prediction, greatest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 10_000),
     sentences=st.integers(1, 4),

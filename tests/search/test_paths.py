@@ -23,7 +23,7 @@ def draw(model, sentences, sampling, seed=0, options=SHORT):
     return sample(model, *batch(sentences), options, sampling, torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), least=st.integers(0, 4), padding=st.integers(0, 3))
 def test_greedy_takes_the_most_probable_symbol_each_time(seed, least, padding):
     model, source = TableModel(vocabulary=90, seed=seed), [7, 5, 12]

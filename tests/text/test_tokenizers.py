@@ -88,7 +88,7 @@ def test_unknown_characters_are_shown(tokenizer: Tokenizer) -> None:
 
 
 @every_tokenizer
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_word_indices_agree_with_the_decoded_text(tokenizer: Tokenizer, data: st.DataObject) -> None:
     """Any ids a model may emit: the words of the indices are the words of the text."""
@@ -101,7 +101,7 @@ def test_word_indices_agree_with_the_decoded_text(tokenizer: Tokenizer, data: st
 
 
 @every_tokenizer
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_makes_one_line(tokenizer: Tokenizer, text: str) -> None:
     decoded = tokenizer.decode(tokenizer.encode([clean_line(text)])[0])

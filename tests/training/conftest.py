@@ -1,4 +1,4 @@
-"""How the tests of this folder run: one thread, no waiting for the disk, no clock on the examples of hypothesis."""
+"""How the tests of this folder run: one thread, no waiting for the disk."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import os
 
 import pytest
 import torch
-from hypothesis import settings
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

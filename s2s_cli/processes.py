@@ -1,0 +1,352 @@
+"""Work done by other processes: on chunks, with results in their order; on a list of jobs; or a single piece of work.
+
+Each worker is a process with one pipe. A worker whose parent dies, in whatever way, ends at once, whatever it is doing,
+so nothing is left behind.
+
+A new process is forked: it begins at once, and shares the memory that is there. Of the threads of its parent it has
+only the one that forked, and a lock that another one held at that moment stays locked for ever. Python's own locks and
+the C library's memory are prepared for that; open files and other libraries are not. So no work uses a file that a
+thread of the parent may be writing to, and where a library has threads at work (the sockets of a group that trains
+together), work is done `apart` and `fresh`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain, islice
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from s2s_cli.errors import MachineError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+MOST_ATTEMPTS = 2
+"""Workers that may die of the same job."""
+
+
+GLANCE = 0.5
+"""Seconds between two looks at whether a worker that says nothing is alive."""
+
+
+class WorkerLost(MachineError):
+    """A worker has died without an answer."""
+
+    def __init__(self) -> None:
+        super().__init__("a worker process ended unexpectedly", hint="is there enough memory?")
+
+
+class JobLost(Exception):
+    """A job that no worker survives. index: which one."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+# ----------------------------------------------------------------------------------------------------------- the work
+
+
+def map_in_order(
+    make_work: Callable[[], Callable[[Job], Result]], chunks: Iterable[Job], *, processes: int | None = None
+) -> Generator[Result]:
+    """The result of the work on each chunk, in order; at most two chunks for each process are in memory.
+
+    make_work: called once in each process; it makes what does the work. What few chunks there are is done here,
+    without any process. processes: one for each core by default. Raises `MachineError` if there can be no process, or
+    one of them dies.
+    """
+    chunks = iter(chunks)
+    processes = processes or usable_cores()
+    first = list(islice(chunks, 2))
+    if processes == 1 or len(first) < 2:
+        work = make_work()
+        yield from (work(chunk) for chunk in chain(first, chunks))
+        return
+    with _workers(make_work, processes) as workers:
+        yield from _exchange(workers, chain(first, chunks))
+
+
+def apart(work: Callable[[], Result], *, fresh: bool = False) -> Result:
+    """The result of the work, done by a process of its own.
+
+    So a signal to this process takes effect at once, even if the work is deep in a library that looks for none. fresh:
+    by a new Python, which has nothing of this one; `work` must be a function of a module, or a `partial` of one.
+    """
+    with _workers(partial(_without_chunk, work), 1, "spawn" if fresh else "fork") as workers:
+        return next(_exchange(workers, iter([None])))
+
+
+def _without_chunk(work: Callable[[], Result]) -> Callable[[None], Result]:
+    return lambda _: work()
+
+
+def _exchange(workers: list[Worker], chunks: Iterator[Job]) -> Iterator[Result]:
+    """Deal chunks out in turn and collect the results in the same turn."""
+    busy = deque[Worker]()
+    for worker, chunk in zip(workers, chunks, strict=False):  # the workers end before a chunk is taken
+        worker.send(chunk)
+        busy.append(worker)
+    while busy:
+        worker = busy.popleft()
+        result = worker.receive()
+        for chunk in islice(chunks, 1):
+            worker.send(chunk)
+            busy.append(worker)
+        yield result
+
+
+class WorkerPool(Generic[Job, Result]):
+    """Workers that share out a list of jobs, outlive the death of one of them, and are kept for more.
+
+    make_work: called once in each process; it makes what does the work. tell_loss: called when a worker died and its
+    job is given to another one.
+    """
+
+    def __init__(
+        self,
+        make_work: Callable[[], Callable[[Job], Result]],
+        size: int,
+        tell_loss: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.size = size
+        self._make_work, self._tell_loss = make_work, tell_loss
+        self._workers: list[Worker] = []
+
+    def map(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
+        """The result of each job with its index, as they come in.
+
+        Raises `JobLost` if a job's second worker dies too, `MachineError` if there can be no process, and what the work
+        raises. Whoever stops before the end loses the workers, so that no stale result is left in a pipe.
+        """
+        waiting, deaths = deque(range(len(jobs))), Counter[int]()
+        busy: dict[Worker, int] = {}
+        try:
+            while waiting or busy:
+                while len(self._workers) < min(self.size, len(jobs)):
+                    self._workers.append(Worker.start(self._make_work, self._workers))
+                for worker in self._workers:
+                    if waiting and worker not in busy:
+                        busy[worker] = waiting.popleft()
+                        worker.send(jobs[busy[worker]])
+                for worker in _ready(busy):
+                    index = busy.pop(worker)
+                    try:
+                        yield index, worker.receive()
+                    except WorkerLost:
+                        self._workers.remove(worker)
+                        stop([worker])
+                        deaths[index] += 1
+                        if deaths[index] == MOST_ATTEMPTS:
+                            raise JobLost(index) from None
+                        self._tell_loss()
+                        waiting.appendleft(index)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers; the pool starts new ones when it is used again."""
+        stop(self._workers)
+        self._workers.clear()
+
+
+# ---------------------------------------------------------------------------------------------------------- a worker
+
+
+class Worker(NamedTuple):
+    """A process, and the pipe by which it is sent chunks and answers each with (result, None) or (None, error)."""
+
+    process: BaseProcess
+    connection: Connection
+
+    @staticmethod
+    def start(
+        make_work: Callable[[], Callable[[Job], Result]], others: Sequence[Worker] = (), method: str = "fork"
+    ) -> Worker:
+        """A new process. Raises `MachineError` if there can be none.
+
+        others: all workers of the same owner; their pipes must not stay open in the new one.
+        """
+        outcome: list[Worker | BaseException] = []
+        # A thread that has done work with OpenMP has helpers, which the new process lacks and would wait for: there,
+        # the thread that forks becomes the main one, so take one that has done nothing.
+        forking = threading.Thread(target=_start, args=(make_work, others, method, outcome))
+        _start_thread(forking)
+        forking.join()
+        [worker] = outcome
+        if isinstance(worker, OSError):
+            raise _refused(worker.strerror) from worker
+        if isinstance(worker, BaseException):
+            raise worker
+        return worker
+
+    def send(self, chunk: object) -> None:
+        """Send a chunk; if nobody is there to take it, `receive` will tell."""
+        with suppress(ConnectionError):
+            self.connection.send(chunk)
+
+    def receive(self) -> Any:
+        """The result of its chunk. Raises what the work raised, and `WorkerLost` if there is no answer."""
+        _ready([self])
+        try:
+            if not self.connection.poll():  # dead, although another process holds its end of the pipe open
+                raise WorkerLost
+            result, error = self.connection.recv()
+        except (EOFError, ConnectionError) as lost:
+            raise WorkerLost from lost
+        if error is not None:
+            raise error
+        return result
+
+
+def _ready(workers: Iterable[Worker]) -> list[Worker]:
+    """Wait for workers that have answered or died: whatever was sent before a death is there to be read.
+
+    The end of a pipe tells a death at once; the process itself tells it too where a child of its own keeps the pipe.
+    """
+    owners = {worker.connection: worker for worker in workers}
+    while True:
+        answered = wait(list(owners), GLANCE)
+        ended = [connection for connection, worker in owners.items() if worker.process.exitcode is not None]
+        if answered or ended:
+            return [owners[connection] for connection in dict.fromkeys([*answered, *ended])]  # type: ignore[index]
+
+
+def _start_thread(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:  # Python's word for what is an OSError elsewhere
+        raise _refused(error) from error
+
+
+def _refused(reason: object) -> MachineError:
+    hint = "end other programs, or raise the limits of memory and processes"
+    return MachineError(f"no worker process can be started: {reason}", hint=hint)
+
+
+def stop(workers: Sequence[Worker]) -> None:
+    """End these processes, whatever they are doing."""
+    for worker in workers:
+        worker.process.kill()
+        worker.connection.close()
+    for worker in workers:
+        worker.process.join()
+
+
+@contextmanager
+def _workers(
+    make_work: Callable[[], Callable[[Job], Result]], processes: int, method: str = "fork"
+) -> Iterator[list[Worker]]:
+    """Start the workers and end them."""
+    workers: list[Worker] = []
+    try:
+        for _ in range(processes):
+            workers.append(Worker.start(make_work, workers, method))
+        yield workers
+    finally:
+        stop(workers)
+
+
+# No process may be forked, by whomever, while there are both ends of a worker's pipe: it would inherit the worker's
+# one, and hold it open when the worker has died.
+_both_ends = threading.RLock()
+
+
+def _renew() -> None:
+    global _both_ends
+    _both_ends = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _both_ends.acquire(), after_in_parent=lambda: _both_ends.release(), after_in_child=_renew
+    )
+
+
+def _start(
+    make_work: Callable[[], Callable[[Job], Result]],
+    others: Sequence[Worker],
+    method: str,
+    outcome: list[Worker | BaseException],
+) -> None:
+    """Leave the new worker, or why there is none, in `outcome`."""
+    context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
+    try:
+        with _both_ends:
+            ours, theirs = context.Pipe()
+            with theirs:
+                inherited = [ours, *(worker.connection for worker in others)] if method == "fork" else []
+                process = context.Process(target=_serve, args=(make_work, theirs, inherited), daemon=method == "fork")
+                process.start()
+        outcome.append(Worker(process, ours))
+    except BaseException as error:
+        outcome.append(error)
+
+
+def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, inherited: list[Connection]) -> None:
+    """A worker's life: answer each chunk with (result, None) or (None, error) until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for connection in inherited:
+        connection.close()  # the parent's ends: held here, they would keep pipes open that the parent left
+    work = None
+    with suppress(EOFError, ConnectionError):
+        while True:
+            chunk = pipe.recv()
+            answer: tuple[Result | None, Exception | None]
+            try:
+                if work is None:
+                    _start_thread(threading.Thread(target=_end_with_parent, daemon=True))
+                    work = make_work()
+                answer = work(chunk), None
+            except Exception as error:
+                answer = None, error
+            pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
+
+
+# ------------------------------------------------------------------------------------------------------------- cores
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use, a whole number: beyond its quota of time it would stand still now and then.
+
+    root: where `proc` and `sys` are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([cores, *_quotas(root)])))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """For each control group that this process is in, and each above it, how many cores' time it has, if bounded.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and .../cgroup-v1/cgroups.html with
+    scheduler/sched-bwc.html (cpu.cfs_quota_us).
+    """
+    with suppress(OSError, ValueError):  # a system without such groups
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            mounted = root / "sys/fs/cgroup" / controllers
+            group = PurePosixPath(path.lstrip("/"))
+            for folder in (mounted / group, *(mounted / above for above in group.parents)):
+                for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+                    with suppress(OSError, ValueError):  # not this version, or no number: unbounded
+                        quota, period = " ".join((folder / name).read_text() for name in names).split()
+                        if int(quota) > 0:
+                            yield int(quota) / int(period)
