@@ -14,7 +14,7 @@ from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.gradients import add_gradients
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.patience import Patience
@@ -154,7 +154,7 @@ class Trainer:
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """The weights to validate and export: the moving average where there is one."""
-        return self.model.state_dict() if self.average is None else self.average.weights
+        return self.model.state_dict() if self.average is None else self.average.of(self.model)
 
     def snapshot(self, score: float | None = None) -> Snapshot:
         """Everything needed to go on bit for bit. The tensors are those of the trainer: save them before it goes on."""
@@ -167,8 +167,9 @@ class Trainer:
                 "position": asdict(self.position),
                 "schedule": self.schedule.state(),
                 "patience": self.patience.state(),
-            },
-            extra={} if self.average is None else {"average": self.average.weights},
+            }
+            | ({} if self.average is None else {"average_start": self.average.start}),
+            extra={} if self.average is None else {"average": self.average.of(self.model)},
             score=score,
         )
 
@@ -185,7 +186,9 @@ class Trainer:
         self.schedule.restore(snapshot.scalars["schedule"])
         self.patience.restore(snapshot.scalars["patience"])
         if self.average is not None:
-            self.average.restore(snapshot.extra.get("average", snapshot.weights))
+            before = float(snapshot.step < EVERY)  # when the start was still part of the average: it is as good as gone
+            start = snapshot.scalars.get("average_start", before)
+            self.average.restore(snapshot.extra.get("average", snapshot.weights), start)
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         return {
