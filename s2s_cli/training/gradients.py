@@ -19,8 +19,9 @@ def add_gradients(
 ) -> list[Result]:
     """Add the gradients of a batch to those that the parameters have already. Returns what `backward` did.
 
-    Where it lacks memory, the halves of the batch are done one after the other, each with a result: since gradients
-    are sums over tokens, they are the same. A batch without pairs has no results.
+    Where it lacks memory, the halves of the batch are done one after the other, each with a result. Gradients are sums
+    over tokens, so without dropout they are the same; with dropout each half draws masks of its own, other than those
+    that the whole would have had. A batch without pairs has no results.
     Raises `MachineError` if a single pair is too large.
     """
     if not len(batch.pairs):
