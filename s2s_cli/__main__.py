@@ -28,8 +28,8 @@ def main() -> None:
 def keep_freed_memory() -> bool:
     """Let large tensors be made of memory that is there: asking the system for its pages anew costs 3 % of training.
 
-    Returns whether the C library does all of it. It is asked for nothing more once it has refused: any of these settings
-    alone ends its own adaptation to large blocks, which serves better than half of ours.
+    Returns whether the C library does all of it. It is asked for nothing more once it has refused: any of these
+    settings alone ends its own adaptation to large blocks, which serves better than half of ours.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -60,7 +60,7 @@ def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = 
 
 def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
     """AdamW whose weight decay leaves biases, norms and other vectors alone."""
-    matrices, vectors = [], []
+    matrices, vectors = list[nn.Parameter](), list[nn.Parameter]()
     for parameter in model.parameters():
         (matrices if parameter.dim() > 1 else vectors).append(parameter)
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
