@@ -6,7 +6,14 @@ import ctypes
 
 import pytest
 
-from s2s_cli.__main__ import M_MMAP_THRESHOLD, M_TOP_PAD, M_TRIM_THRESHOLD, MOST_OF_OLD_LIBRARIES, keep_freed_memory
+from s2s_cli.__main__ import (
+    M_ARENA_MAX,
+    M_MMAP_THRESHOLD,
+    M_TOP_PAD,
+    M_TRIM_THRESHOLD,
+    MOST_OF_OLD_LIBRARIES,
+    keep_freed_memory,
+)
 
 
 class Library:
@@ -30,7 +37,7 @@ def asked(library: object, monkeypatch: pytest.MonkeyPatch) -> bool:
 def test_an_allocator_that_takes_all_is_told_all(monkeypatch: pytest.MonkeyPatch):
     library = Library(most=1 << 40)
     assert asked(library, monkeypatch)
-    assert library.settings.keys() == {M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD}
+    assert library.settings.keys() == {M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, M_ARENA_MAX}
 
 
 def test_an_older_allocator_is_told_the_most_that_it_takes(monkeypatch: pytest.MonkeyPatch):
