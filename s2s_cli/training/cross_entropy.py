@@ -57,7 +57,7 @@ class _CrossEntropy(torch.autograd.Function):
         kind, wide = readout_NR.dtype, wide_type(readout_NR.dtype)
         weight, bias = weight_VR.to(kind), bias_V.to(wide)
         d_readout_NR = torch.empty_like(readout_NR)
-        d_weight_VR, d_bias_V = torch.empty_like(weight_VR, dtype=wide), torch.zeros_like(bias)
+        d_weight_VR, d_bias_V = torch.empty(0, dtype=wide), torch.zeros_like(bias)
         loss, likelihood = torch.zeros(2, dtype=wide, device=readout_NR.device).unbind()
         chunks = max(1, math.ceil(len(readout_NR) / CHUNK))
         output = packed(weight)
@@ -74,7 +74,7 @@ class _CrossEntropy(torch.autograd.Function):
                 d_logits_nV[rows:] = 0
                 d_readout_nR.copy_((d_logits_nV @ weight)[:rows])
                 d_part_VR = d_logits_nV.t() @ readout_nR
-                d_weight_VR.copy_(d_part_VR) if chunk == 0 else d_weight_VR.add_(d_part_VR)
+                d_weight_VR = d_part_VR.to(wide) if chunk == 0 else d_weight_VR.add_(d_part_VR)
                 d_bias_V += d_logits_nV.sum(dim=0)
         if with_gradients:
             ctx.save_for_backward(d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype))
