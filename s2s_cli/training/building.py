@@ -20,10 +20,9 @@ from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.schema import Recipe, Training
 from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.patience import Patience
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
 from s2s_cli.training.random_streams import part_streams
-from s2s_cli.training.schedule import Schedule
+from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches
 
