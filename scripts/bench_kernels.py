@@ -20,7 +20,7 @@ from s2s_cli.model.building import build_model
 from s2s_cli.model.kernels import FusedKernel, ReferenceKernel
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
-from s2s_cli.training.cross_entropy import fused_cross_entropy
+from s2s_cli.training.loss import fused_cross_entropy
 
 FLOP_PER_TOKEN = 48e6
 KERNELS = {"reference": ReferenceKernel, "aten": lambda: FusedKernel(native=False), "fused": FusedKernel}

@@ -100,6 +100,12 @@ def memory_width(config: schema.Model) -> int:
     return config.encoder.hidden * (2 if config.encoder.bidirectional else 1)
 
 
+def context_width(config: schema.Model) -> int:
+    """M where a context is there before a step is made, for all layers and the readout to receive; else 0."""
+    late = config.decoder.context == "attention" and config.attention.query == "current"
+    return 0 if late or config.decoder.context == "initial" else memory_width(config)
+
+
 def readout_width(config: schema.Model) -> int:
     """R: that of the embedding where both share one table."""
     return config.decoder.hidden if config.tied == "none" else config.embedding
@@ -128,7 +134,7 @@ def build_decoder(config: schema.Model) -> Decoder:
     """The decoder of the two switches `context` and `feed_previous`."""
     settings, memory = config.decoder, memory_width(config)
     cells = [_cell(config, settings.hidden) for _ in range(settings.layers)]
-    stack = Stack(cells, Dropout(config.dropout.state, False), settings.residual)
+    stack = Stack(cells, Dropout(config.dropout.state, False), context_width(config), settings.residual)
     gates = stack.bottom.gate_width
     previous = (PreviousOutput if settings.feed_previous else NoPreviousOutput)(config.embedding, gates)
     bridge = BRIDGES["own" if settings.context == "every_step" else config.encoder.bridge]
@@ -158,10 +164,9 @@ def build_readout(config: schema.Model) -> nn.Module:
     settings = config.decoder
     if settings.context == "attention" and config.attention.query == "current":
         return AttentionalReadout()
-    context = 0 if settings.context == "initial" else memory_width(config)
     embedding = config.embedding if settings.feed_previous else 0
     dropout = Dropout(config.dropout.readout, config.dropout.variational)
-    return Readout(settings.hidden, context, embedding, readout_width(config), dropout)
+    return Readout(settings.hidden, context_width(config), embedding, readout_width(config), dropout)
 
 
 def _cell(config: schema.Model, hidden: int) -> Cell:

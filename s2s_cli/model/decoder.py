@@ -115,7 +115,7 @@ class InitialContextDecoder(Decoder):
 
 
 class EveryStepDecoder(Decoder):
-    """C at every step: s_t = f(s_{t-1}, C [, y_{t-1}]), s_0 its own (Cho et al. 2014, section 2.2)."""
+    """C at every step and in every layer: s_t = f(s_{t-1}, C [, y_{t-1}]), s_0 its own (Cho et al. 2014, 2.2)."""
 
     def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], memory: int) -> None:
         super().__init__(previous, stack, bridges)
@@ -125,8 +125,8 @@ class EveryStepDecoder(Decoder):
         return super().hoist(embedded_BXE, memory) + self.context(memory.summary_BM)[:, None]
 
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
-        output, layers = self.stack(inputs_BKG, state.layers)
-        context = state.memory.summary_BM[:, None].expand(-1, output.shape[1], -1)
+        context = state.memory.summary_BM[:, None].expand(-1, inputs_BKG.shape[1], -1)
+        output, layers = self.stack(inputs_BKG, state.layers, context)
         return Features(output, context), replace(state, layers=layers)
 
 
@@ -146,7 +146,7 @@ class AttentiveStart(Decoder):
 class AttentionDecoder(AttentiveStart):
     """c_t = attention(s_{t-1}), s_t = f(s_{t-1}, y_{t-1}, c_t) (Bahdanau et al. 2015, section 3.1).
 
-    In a deep decoder the bottom layer asks and receives (Wu et al. 2016, section 3).
+    In a deep decoder the bottom layer asks, and every layer receives (Wu et al. 2016, section 3).
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class AttentionDecoder(AttentiveStart):
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
         query_BKH = self.stack.bottom.output(state.layers[0])
         context, attention = self.attention(query_BKH, state.memory, state.past_BKS)
-        output, layers = self.stack(inputs_BKG + self.context(context), state.layers)
+        output, layers = self.stack(inputs_BKG + self.context(context), state.layers, context)
         past = None if state.past_BKS is None else state.past_BKS + attention
         return Features(output, context, attention), replace(state, layers=layers, past_BKS=past)
 
@@ -166,7 +166,8 @@ class AttentionDecoder(AttentiveStart):
 class AttentionalDecoder(AttentiveStart):
     """c_t = attention(s_t), and the attentional vector tanh(W [s_t; c_t]) in place of s_t (Luong et al. 2015).
 
-    feeding: the attentional vector also enters the next step (input feeding, section 3.3).
+    The top layer asks, so the others learn of the context by input feeding alone. feeding: the attentional vector also
+    enters the bottom layer's next step (section 3.3).
     """
 
     def __init__(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -30,8 +34,27 @@ class Dropout(nn.Module):
         return f"probability={self.threshold / 256:.3f}, variational={self.variational}"
 
 
+class _Thread(threading.local):
+    generator: torch.Generator | None = None
+
+
+_THREAD = _Thread()
+
+
+@contextmanager
+def own_stream(seed: int) -> Iterator[None]:
+    """While inside, this thread draws its masks (on CPU) from a stream of its own: threads that draw from one stream
+    would get what the chance of their timing gives them."""
+    _THREAD.generator = torch.Generator().manual_seed(seed)
+    try:
+        yield
+    finally:
+        _THREAD.generator = None
+
+
 def random_bytes(shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
-    """Uniform uint8 of this shape, from the default generator of the device, eight to a draw."""
+    """Uniform uint8 of this shape, eight to a draw, from the thread's own stream or the device's default generator."""
     count = torch.Size(shape).numel()
     words = torch.empty((count + 7) // 8, dtype=torch.int64, device=device)
-    return words.random_(-(2**63), None).view(torch.uint8)[:count].view(shape)
+    words.random_(-(2**63), None, generator=_THREAD.generator)
+    return words.view(torch.uint8)[:count].view(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.cells import Cell
@@ -13,13 +14,14 @@ from s2s_cli.model.dropout import Dropout
 class Stack(nn.Module):
     """Deep recurrence: the bottom cell takes a projected input, each further cell the output of the one below.
 
-    residual: add a layer's input to its output, from the second layer on (Wu et al. 2016, section 3.1).
+    context: width M of the context that every layer receives, the upper ones beside the output of the one below (Wu et
+    al. 2016, section 3); 0 for none. residual: add the output of the layer below to a layer's own (section 3.1).
     """
 
-    def __init__(self, cells: list[Cell], dropout: Dropout, residual: bool = False) -> None:
+    def __init__(self, cells: list[Cell], dropout: Dropout, context: int = 0, residual: bool = False) -> None:
         super().__init__()
         self.cells = nn.ModuleList(cells)
-        self.inputs = nn.ModuleList(nn.Linear(cell.hidden, cell.gate_width) for cell in cells[1:])
+        self.inputs = nn.ModuleList(nn.Linear(cell.hidden + context, cell.gate_width) for cell in cells[1:])
         self.dropout = dropout
         self.residual = residual
 
@@ -27,14 +29,24 @@ class Stack(nn.Module):
     def bottom(self) -> Cell:
         return cast(Cell, self.cells[0])
 
-    def forward(self, projected: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """projected [..., G], one state [..., W] a layer -> output [..., H] of the top, next states."""
+    def forward(
+        self, projected: Tensor, states: tuple[Tensor, ...], context: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """projected [..., G], one state [..., W] a layer, context [..., M] -> output [..., H] of the top, next states.
+
+        The bottom's share of the context is already in its projected input.
+        """
         state = self.bottom(projected, states[0])
         output, following = self.bottom.output(state), [state]
         upper = cast(list[Cell], list(self.cells))[1:]
         for cell, inputs, state in zip(upper, self.inputs, states[1:], strict=True):
             below = self.dropout(output)
-            state = cell(inputs(below), state)
+            state = cell(inputs(beside(below, context)), state)
             output = cell.output(state) + below if self.residual else cell.output(state)
             following.append(state)
         return output, tuple(following)
+
+
+def beside(below: Tensor, context: Tensor | None) -> Tensor:
+    """What an upper layer receives: [output of the layer below; context]."""
+    return below if context is None else torch.cat([below, context], dim=-1)

@@ -278,7 +278,7 @@ class Training(Section):
     betas: tuple[Probability, Probability] = (0.9, 0.98)
     """Adam's decay rates."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    """Decoupled weight decay (AdamW)."""
+    """Decoupled weight decay (AdamW), of matrices only: biases and norms do not decay."""
     label_smoothing: Probability = 0.1
     clip_norm: PositiveFloat | None = 1.0
     """Largest norm of the gradient of the mean loss per token. `null`: no clipping."""

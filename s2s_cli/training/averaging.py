@@ -17,11 +17,13 @@ class MovingAverage:
     (Polyak and Juditsky 1992; for translation Junczys-Dowmunt et al. 2018.)
 
     decay: share kept at each update. It rises from zero with the number of updates n as (1 + n) / (10 + n), so that
-    the random weights of the start are soon forgotten.
+    early weights are soon forgotten. The random weights of the start have no share at all: as in Adam (Kingma and Ba
+    2015, section 3), what they would have is taken out. Shares of the others sum to one.
+    weights: the average, once there was a refresh. start: the share that is taken out, 1 before the first refresh.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
+        self.decay, self.start = decay, 1.0
         self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     @torch.no_grad()
@@ -30,11 +32,17 @@ class MovingAverage:
         if update % EVERY:
             return
         decay = min(self.decay, (1 + update) / (10 + update)) ** EVERY
-        live = model.state_dict()
-        torch._foreach_lerp_(list(self.weights.values()), [live[name] for name in self.weights], 1 - decay)
+        self.start *= decay
+        live, share = model.state_dict(), (1 - decay) / (1 - self.start)
+        torch._foreach_lerp_(list(self.weights.values()), [live[name] for name in self.weights], share)
 
-    def restore(self, weights: Mapping[str, Tensor]) -> None:
+    def of(self, model: nn.Module) -> dict[str, Tensor]:
+        """The average; before the first refresh the weights of the model itself."""
+        return model.state_dict() if self.start == 1.0 else self.weights
+
+    def restore(self, weights: Mapping[str, Tensor], start: float) -> None:
         """Go on from these weights."""
+        self.start = start
         for name, tensor in self.weights.items():
             tensor.copy_(weights[name])
 

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from s2s_cli.data.batches import BatchOrder
 from s2s_cli.data.preparation import PreparedData
@@ -17,12 +18,11 @@ from s2s_cli.model.engine import build_engine
 from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
-from s2s_cli.recipe.schema import Recipe
+from s2s_cli.recipe.schema import Recipe, Training
 from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.patience import Patience
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
 from s2s_cli.training.random_streams import part_streams
-from s2s_cli.training.schedule import Schedule
+from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches
 
@@ -35,18 +35,11 @@ def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = 
     device = own_device(choose_device(settings.device, "training.device"), group)
     tokenizers = prepared.tokenizers
     model = build_model(recipe.model, tokenizers.source.size, tokenizers.target.size, settings.kernel).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
     averaging = settings.averaging
     part_streams(group)  # after the weights, which are the same in all processes
     return Trainer(
         model,
-        optimizer,
+        build_optimizer(model, settings),
         Schedule(
             settings.learning_rate,
             settings.schedule,
@@ -62,6 +55,15 @@ def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = 
         clip_norm=settings.clip_norm,
         group=group,
     )
+
+
+def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """AdamW whose weight decay leaves biases, norms and other vectors alone."""
+    matrices, vectors = list[nn.Parameter](), list[nn.Parameter]()
+    for parameter in model.parameters():
+        (matrices if parameter.dim() > 1 else vectors).append(parameter)
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:

@@ -19,8 +19,9 @@ def add_gradients(
 ) -> list[Result]:
     """Add the gradients of a batch to those that the parameters have already. Returns what `backward` did.
 
-    Where it lacks memory, the halves of the batch are done one after the other, each with a result: since gradients
-    are sums over tokens, they are the same. A batch without pairs has no results.
+    Where it lacks memory, the halves of the batch are done one after the other, each with a result. Gradients are sums
+    over tokens, so without dropout they are the same; with dropout each half draws masks of its own, other than those
+    that the whole would have had. A batch without pairs has no results.
     Raises `MachineError` if a single pair is too large.
     """
     if not len(batch.pairs):
@@ -38,7 +39,7 @@ def add_gradients(
     if not results:  # here the error is gone, and with it all that its traceback kept in memory
         console.warn(f"not enough memory for {len(batch.pairs)} pairs at once: lower training.batch_tokens")
         _clear(parameters)  # of what was complete before memory ran out
-        results = [result for half in _halves(batch) for result in add_gradients(parameters, backward, half)]
+        results = [result for half in parts_of(batch, 2) for result in add_gradients(parameters, backward, half)]
     for parameter, gradient in zip(parameters, before, strict=True):
         if gradient is not None:
             parameter.grad = gradient if parameter.grad is None else gradient.add_(parameter.grad)
@@ -50,10 +51,10 @@ def _clear(parameters: Sequence[nn.Parameter]) -> None:
         parameter.grad = None
 
 
-def _halves(batch: Batch) -> Iterator[Batch]:
-    """The first and the second half of the pairs, each as wide as it needs to be."""
-    middle = len(batch.pairs) // 2
-    for rows in (slice(middle), slice(middle, None)):
+def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
+    """The pairs in so many parts of like sizes, each as wide as it needs to be."""
+    edges = [len(batch.pairs) * part // count for part in range(count + 1)]
+    for rows in map(slice, edges, edges[1:]):
         source_lengths_B, target_lengths_B = batch.source_lengths_B[rows], batch.target_lengths_B[rows]
         yield Batch(
             batch.source_BS[rows, : int(source_lengths_B.max())],

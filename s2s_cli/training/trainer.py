@@ -14,13 +14,13 @@ from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.gradients import add_gradients
+from s2s_cli.training.averaging import EVERY, MovingAverage
+from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.loss import sequence_loss
-from s2s_cli.training.patience import Patience
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.random_streams import restore_streams, stream_states
-from s2s_cli.training.schedule import Schedule
+from s2s_cli.training.schedule import Patience, Schedule
+from s2s_cli.training.team import Team, shares
 
 MOST_SKIPPED = 20
 """Updates in a row with a gradient that is not finite, before training stops."""
@@ -89,6 +89,7 @@ class Trainer:
         self.dtype, self.smoothing, self.clip_norm = dtype, smoothing, clip_norm
         self.group = group
         self.parameters = list(model.parameters())
+        self.team = Team()
         self.position = Position()
 
     @property
@@ -110,15 +111,26 @@ class Trainer:
         return Update(nll, tokens, gradient_norm, rate)
 
     def autocast(self) -> torch.autocast:
-        """Matrix products in the chosen number type."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        """Matrix products in the chosen number type. Without a cache of weights, which threads would share."""
+        enabled = self.dtype != torch.float32
+        return torch.autocast(self.device.type, self.dtype, enabled=enabled, cache_enabled=False)
 
     def _backward(self, batch: Batch) -> tuple[float, int]:
         """Sum the gradients over the tokens of a batch; its −log p and the number of tokens."""
+        count = shares(len(batch.pairs)) if self.device.type == "cpu" else 1
+        parts = self.team.map(self._gradients, parts_of(batch, count))
+        for gradients, _, _ in parts:  # in this order, for a sum depends on it
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        return sum(nll for _, nll, _ in parts), sum(tokens for _, _, tokens in parts)
+
+    def _gradients(self, batch: Batch) -> tuple[Sequence[Tensor | None], float, int]:
+        """Of each parameter the sum over the tokens of a batch; −log p; the number of tokens."""
         with self.autocast():
             loss = sequence_loss(self.model, batch.to(self.device), self.smoothing)
-        loss.smoothed.backward()
-        return loss.nll.item(), loss.tokens
+        gradients = torch.autograd.grad(loss.smoothed, self.parameters, allow_unused=True)
+        return gradients, loss.nll.item(), loss.tokens
 
     def _mean_gradient(self, tokens: int) -> float:
         """Turn summed gradients into those of the mean loss per token, clipped; their norm before clipping."""
@@ -154,7 +166,7 @@ class Trainer:
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """The weights to validate and export: the moving average where there is one."""
-        return self.model.state_dict() if self.average is None else self.average.weights
+        return self.model.state_dict() if self.average is None else self.average.of(self.model)
 
     def snapshot(self, score: float | None = None) -> Snapshot:
         """Everything needed to go on bit for bit. The tensors are those of the trainer: save them before it goes on."""
@@ -167,8 +179,9 @@ class Trainer:
                 "position": asdict(self.position),
                 "schedule": self.schedule.state(),
                 "patience": self.patience.state(),
-            },
-            extra={} if self.average is None else {"average": self.average.weights},
+            }
+            | ({} if self.average is None else {"average_start": self.average.start}),
+            extra={} if self.average is None else {"average": self.average.of(self.model)},
             score=score,
         )
 
@@ -185,7 +198,9 @@ class Trainer:
         self.schedule.restore(snapshot.scalars["schedule"])
         self.patience.restore(snapshot.scalars["patience"])
         if self.average is not None:
-            self.average.restore(snapshot.extra.get("average", snapshot.weights))
+            before = float(snapshot.step < EVERY)  # when the start was still part of the average: it is as good as gone
+            start = snapshot.scalars.get("average_start", before)
+            self.average.restore(snapshot.extra.get("average", snapshot.weights), start)
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         return {

@@ -161,7 +161,7 @@ def first_log_probs(model: Seq2Seq, source: torch.Tensor, lengths: torch.Tensor,
 
 
 @torch.no_grad()
-def test_a_deep_attention_decoder_asks_at_the_bottom_and_answers_at_the_top() -> None:
+def test_a_deep_attention_decoder_asks_at_the_bottom_and_all_its_layers_receive() -> None:
     model, batch = build(section(**{"decoder.layers": 2, "decoder.residual": True})), example(lengths=(4,), target=1)
     state = model.start(batch.source_BS, batch.lengths_B)
     decoder, memory = model.decoder, state.memory
@@ -170,7 +170,7 @@ def test_a_deep_attention_decoder_asks_at_the_bottom_and_answers_at_the_top() ->
     first = bottom(
         decoder.hoist(model.embedding(batch.previous_BT), memory) + decoder.context(context), state.layers[0]
     )
-    second = top(decoder.stack.inputs[0](first), state.layers[1])
+    second = top(decoder.stack.inputs[0](torch.cat([first, context], dim=-1)), state.layers[1])
     features, following = decoder.advance(decoder.hoist(model.embedding(batch.previous_BT), memory), state)
     torch.testing.assert_close(features.output_BXH, first + second)
     torch.testing.assert_close(features.attention_BXS, attention)

@@ -166,6 +166,7 @@ TINY = {"embedding": 3, "encoder.hidden": 2, "decoder.hidden": 4, "attention.siz
         {"cell": "gru"},
         {"cell": "lstm", "layer_norm": True, "encoder.bridge": "copy"},
         {"cell": "rnn", "decoder.layers": 2, "decoder.residual": True},
+        {"decoder.context": "every_step", "decoder.layers": 2},
         {"attention.coverage": True},
         {"attention.coverage": True, "attention.heads": 2, "attention.query": "current"},
         {"attention.score": "dot", "attention.heads": 2},

@@ -28,6 +28,7 @@ FITTING = {  # odd widths, so that no vector register is ever full
     "deep attention": section(**{"decoder.layers": 3, "decoder.residual": True, "encoder.layers": 2}),
     "initial": section(**{"decoder.context": "initial", "decoder.layers": 2}),
     "every step": section(**{"decoder.context": "every_step", "decoder.feed_previous": False}),
+    "deep every step": section(**{"decoder.context": "every_step", "decoder.layers": 2}),
 }
 BATCH = example(lengths=(9, 1, 4, 6, 2), target=7)
 

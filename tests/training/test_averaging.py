@@ -21,24 +21,35 @@ def walk(model: nn.Linear, average: MovingAverage, updates: int) -> list[Tensor]
     return weights
 
 
-def test_the_moving_average_follows_its_formula():
+@pytest.mark.parametrize("updates", [EVERY, EVERY + 1, 2 * EVERY, 3 * EVERY - 1, 30 * EVERY])
+def test_the_moving_average_is_the_mean_of_trained_weights_by_its_formula(updates: int):
+    """Weights after refresh k have the share (1 − d_k) Π_{j > k} d_j, over the sum of all such shares."""
     torch.manual_seed(1)
     model = nn.Linear(3, 4).double()
+    nn.init.constant_(model.weight, 1e6)  # the start: where it has a share, that is seen
     average = MovingAverage(model, decay=0.95)
-    expected = model.weight.detach().clone()
-    updates = 30 * EVERY
-    for update, weight in enumerate(walk(model, average, updates), start=1):
-        if update % EVERY == 0:
-            kept = min(0.95, (1 + update) / (10 + update)) ** EVERY
-            expected = kept * expected + (1 - kept) * weight
-    torch.testing.assert_close(average.weights["weight"], expected, rtol=0, atol=1e-12)
+    refreshed = walk(model, average, updates)[EVERY - 1 :: EVERY]
+    counts = EVERY * torch.arange(1, len(refreshed) + 1, dtype=torch.double)
+    kept = ((1 + counts) / (10 + counts)).clamp(max=0.95) ** EVERY
+    shares = (1 - kept) * kept.flip(0).cumprod(0).roll(1).index_fill(0, torch.tensor(0), 1.0).flip(0)
+    expected = torch.einsum("k,kij->ij", shares / shares.sum(), torch.stack(refreshed))
+    torch.testing.assert_close(average.of(model)["weight"], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("updates", range(EVERY))
+def test_before_the_first_refresh_the_average_is_the_model_as_it_is(updates: int):
+    model = nn.Linear(3, 4)
+    average = MovingAverage(model, decay=0.95)
+    walk(model, average, updates)
+    assert torch.equal(average.of(model)["weight"], model.weight)
 
 
 def test_a_refresh_now_and_then_is_the_average_of_every_update_when_weights_stand_still():
     torch.manual_seed(1)
     model = nn.Linear(3, 4).double()
     average = MovingAverage(model, decay=0.95)
-    start = model.weight.detach().clone()
+    start = average.weights["weight"].clone()
+    average.start = 0.0  # as after many updates
     with torch.no_grad():
         model.weight.normal_()
     for update in range(1000 * EVERY, 1001 * EVERY):
@@ -47,22 +58,12 @@ def test_a_refresh_now_and_then_is_the_average_of_every_update_when_weights_stan
     torch.testing.assert_close(average.weights["weight"], expected, rtol=0, atol=1e-12)
 
 
-def test_the_random_weights_of_the_start_are_soon_forgotten():
-    model = nn.Linear(3, 4)
-    nn.init.constant_(model.weight, 1e6)
-    average = MovingAverage(model, decay=0.999)
-    nn.init.zeros_(model.weight)
-    for update in range(1, 201):
-        average.refresh(model, update)
-    assert average.weights["weight"].max() < 1e-2
-
-
 def test_the_average_shares_no_memory_with_the_model_or_with_what_it_is_restored_from():
     model = nn.Linear(3, 4)
     average = MovingAverage(model, decay=0.9)
     given = {name: tensor + 1 for name, tensor in average.weights.items()}
     before = {name: tensor.clone() for name, tensor in given.items()}
-    average.restore(given)
+    average.restore(given, 0.5)
     walk(model, average, 2 * EVERY)
     assert all(torch.equal(given[name], before[name]) for name in given)
     assert not torch.equal(average.weights["weight"], before["weight"])

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from s2s_cli.training import cross_entropy
-from s2s_cli.training.cross_entropy import fused_cross_entropy
+from s2s_cli.training.loss import fused_cross_entropy
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 

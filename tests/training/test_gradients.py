@@ -60,7 +60,7 @@ def gradients_by(make: Callable[[Seq2Seq], Limited], batches: list[Batch]) -> tu
 @pytest.mark.parametrize("lack", LACKS)
 @pytest.mark.parametrize("in_backward", [False, True])
 @pytest.mark.parametrize("most", [1, 2, 4])
-def test_the_gradient_of_a_split_batch_is_that_of_the_whole(most: int, in_backward: bool, lack: str):
+def test_without_dropout_the_gradient_of_a_split_batch_is_that_of_the_whole(most: int, in_backward: bool, lack: str):
     batches = [batch_of(random_pairs(count, seed)) for seed, count in enumerate((4, 7, 1))]
     plain, split = (
         gradients_by(lambda model, most=most: Limited(model, most, LACKS[lack], in_backward), batches)

@@ -8,7 +8,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.training.patience import Patience
+from s2s_cli.training.schedule import Patience
 
 scores = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
+from s2s_cli.training.averaging import EVERY
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.trainer import MOST_SKIPPED, Position, Trainer
 
@@ -223,11 +224,26 @@ def test_a_restored_trainer_shares_no_memory_with_its_snapshot():
     assert all(same(part, old) for part, old in zip(parts, before, strict=True))
 
 
-def test_an_average_that_the_run_did_not_have_begins_with_its_weights():
-    trainer, other, batches = tiny_trainer(), tiny_trainer(average=True), random_batches(3)
+@pytest.mark.parametrize("updates", [3, 11])
+def test_an_average_that_the_run_did_not_have_begins_with_its_weights(updates: int):
+    trainer, other, batches = tiny_trainer(), tiny_trainer(average=True), random_batches(updates)
     go_on(trainer, batches)
     other.restore(trainer.snapshot())
-    assert same(other.average.weights, weights_of(trainer))
+    assert same(other.averaged_weights(), weights_of(trainer))
+
+
+@pytest.mark.parametrize("updates", [3, 11])
+def test_a_checkpoint_that_does_not_tell_the_share_of_the_start_goes_on(updates: int):
+    """As it was written when the start was part of the average: worth something only after a refresh."""
+    trainer, other = tiny_trainer(average=True), tiny_trainer(average=True)
+    start = weights_of(trainer)
+    go_on(trainer, random_batches(updates))
+    older = trainer.snapshot()
+    del older.scalars["average_start"]
+    if updates < EVERY:
+        older.extra["average"] = start
+    other.restore(older)
+    assert same(other.averaged_weights(), trainer.averaged_weights())
 
 
 def test_a_position_counts_the_epochs_that_were_begun():

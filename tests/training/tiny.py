@@ -12,8 +12,7 @@ from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.patience import Patience
-from s2s_cli.training.schedule import Schedule
+from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 
 SYMBOLS = 12

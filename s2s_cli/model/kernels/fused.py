@@ -15,7 +15,7 @@ from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import compute_type, steps_for, wide_type
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.kernels.reference import ReferenceKernel
-from s2s_cli.model.stack import Stack
+from s2s_cli.model.stack import Stack, beside
 
 
 class FusedKernel(ReferenceKernel):
@@ -44,7 +44,7 @@ class FusedKernel(ReferenceKernel):
             return super().unroll(decoder, inputs_BTG, state)
         if type(decoder) is EveryStepDecoder:
             bottom = replace(bottom, context_BXM=state.memory.summary_BM[:, None].expand(-1, inputs_BTG.shape[1], -1))
-        return replace(bottom, output_BXH=self._run_upper(decoder.stack, bottom.output_BXH, state))
+        return replace(bottom, output_BXH=self._run_upper(decoder.stack, bottom, state))
 
     def _run_gru(
         self,
@@ -85,12 +85,13 @@ class FusedKernel(ReferenceKernel):
         with torch.autocast(device.type, enabled=False):
             return Features(*AttentionGRU.apply(*tensors, steps_for(kind, device, self.native)))
 
-    def _run_upper(self, stack: Stack, output_BTH: Tensor, state: DecoderState) -> Tensor:
+    def _run_upper(self, stack: Stack, bottom: Features, state: DecoderState) -> Tensor:
         """The layers above the bottom one, each along the whole sequence, for none feeds back to those below."""
+        output_BTH = bottom.output_BXH
         for cell, inputs, layer in zip(stack.cells[1:], stack.inputs, state.layers[1:], strict=True):
             assert isinstance(cell, GRU)
             below_BTH = stack.dropout(output_BTH)
-            output_BTH = self._run_gru(cell, inputs(below_BTH), layer[:, 0])
+            output_BTH = self._run_gru(cell, inputs(beside(below_BTH, bottom.context_BXM)), layer[:, 0])
             output_BTH = output_BTH + below_BTH if stack.residual else output_BTH
         return output_BTH
 
