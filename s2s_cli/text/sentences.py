@@ -78,9 +78,10 @@ def joins_without_space(language: str) -> bool:
 
 def _is_end(text: str, match: re.Match[str], start: int, language: str) -> bool:
     """Whether the marks that were found end a sentence that begins at `start`."""
-    marks, following = match.group(), _following(text, match.end())
+    marks = match.group()
     if marks[0] in "。！？｡":  # 「…。」と言った goes on
-        return not (marks.rstrip()[-1] in _WIDE_CLOSING and following in "とっなのをがにはも、，")
+        return not (marks.rstrip()[-1] in _WIDE_CLOSING and text[match.end()] in "とっなのをがにはも、，")
+    following = _following(text, match.end())
     if not following or following.islower() or following in ",;:–-…":
         return False
     return marks[0] != "." or marks[:2] == ".." or not _is_abbreviation(text, match.start(), start, language)
