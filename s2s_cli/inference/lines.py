@@ -9,15 +9,16 @@ from typing import IO
 from s2s_cli.errors import MachineError
 
 CHUNK = 65_536  # bytes of one read; also what a Linux pipe holds
-LINE_BYTES = 1 << 20  # so much of a line is kept; a model reads far less
-WINDOW_BYTES = 8 << 20  # read for one window at most
+LINE_BYTES = 1 << 20  # so much of a line is translated
+KEPT_BYTES = LINE_BYTES + 4  # a character more, to see that a line was longer
+WINDOW_BYTES = 1 << 20  # read for one window at most
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class LineSplitter:
     """Cuts chunks of bytes into lines: at LF alone, with CRLF and a byte-order mark at the start removed.
 
-    Of a line longer than `LINE_BYTES` only the beginning is kept, up to a whole UTF-8 character: input without any
+    Of a line longer than `KEPT_BYTES` only the beginning is kept, up to a whole UTF-8 character: input without any
     newline takes no more memory than that. How the input is cut into chunks changes nothing.
     """
 
@@ -41,7 +42,7 @@ class LineSplitter:
         return [] if nothing else [self._close()]
 
     def _extend(self, piece: bytes) -> None:
-        room = LINE_BYTES + 1 - len(self._open)  # one more than is kept, to see that a line is too long
+        room = KEPT_BYTES + 1 - len(self._open)  # one more, to see whether half a character is at the end
         self._open += piece[:room]
 
     def _close(self) -> bytes:
@@ -55,10 +56,10 @@ class LineSplitter:
 
 def _whole_characters(line: bytes) -> bytes:
     """The line, or the beginning of one that is too long, without half a character at its end."""
-    if len(line) <= LINE_BYTES:
+    if len(line) <= KEPT_BYTES:
         return line
-    end = LINE_BYTES
-    while end > LINE_BYTES - 3 and line[end] & 0xC0 == 0x80:  # a continuation byte: the character began before it
+    end = KEPT_BYTES
+    while end > KEPT_BYTES - 3 and line[end] & 0xC0 == 0x80:  # a continuation byte: the character began before it
         end -= 1
     return line[:end]
 

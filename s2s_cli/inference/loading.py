@@ -12,6 +12,7 @@ from s2s_cli.checkpoint.model_directory import WEIGHTS, ModelFiles, load_model_f
 from s2s_cli.checkpoint.tensors import check_tensors
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.model_path import model_directory
+from s2s_cli.inference.reading import Division
 from s2s_cli.model.building import build_without_weights
 from s2s_cli.model.engine import build_engine
 from s2s_cli.model.engine.shortlist import Shortlist
@@ -33,7 +34,7 @@ class LoadedModel:
     model: StepModel
     tokenizers: TokenizerPair
     options: SearchOptions
-    max_pieces: int
+    division: Division
     batch_tokens: int
     device: torch.device
 
@@ -64,7 +65,7 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
         model=models[0] if len(models) == 1 else Ensemble(models),
         tokenizers=files[0].tokenizers,
         options=search_options(config.decoding),
-        max_pieces=config.max_pieces,
+        division=division(config.decoding, config.languages, config.max_pieces),
         batch_tokens=config.decoding.batch_tokens,
         device=target,
     )
@@ -85,6 +86,11 @@ def search_options(decoding: schema.Decoding) -> SearchOptions:
         max_length_ratio=decoding.max_length_ratio,
         max_length_offset=decoding.max_length_offset,
     )
+
+
+def division(decoding: schema.Decoding, languages: schema.Languages, max_pieces: int) -> Division:
+    """How lines are divided, by a recipe's `decoding` section."""
+    return Division(decoding.split, max_pieces, languages.source, languages.target)
 
 
 def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:

@@ -99,10 +99,7 @@ class _Stream:
     def report(self) -> None:
         """One warning for each kind of fault, with the count."""
         self._invalid.warn(self._name, "invalid UTF-8, replaced by U+FFFD")
-        limit = self._translator.max_pieces
-        self._truncated.warn(
-            self._name, f"a line of more than {limit} pieces, of which only the beginning was translated"
-        )
+        self._truncated.warn(self._name, "a line that is too long, of which only the beginning was translated")
 
     def _decode(self, window: list[bytes]) -> tuple[list[str], DataError | None]:
         texts: list[str] = []

@@ -43,6 +43,7 @@ class Candidate:
     alignment: Alignment = field(default_factory=list)  # empty for models without attention
     finished: bool = True  # whether the model ended the sentence itself, before the length limit
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # kept where it is asked for
+    words: int = field(default=0, repr=False, compare=False)  # of the text, as the alignment counts them
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,12 @@ class Translation:
     The fields that it shares with `Candidate` are those of the best one; `n_best` holds all that were asked for, best
     first. A blank line has an empty text, no score and no candidates: the model never sees it.
 
+    A line of several parts (sentences) is one translation: its words and pieces are counted over the whole line, its
+    score is the sum of those of the parts, and it is finished if all of them are.
+
     attention: [T, S] float32, for each of the T `tokens` its weights on the `source_tokens` and, last, on the end of
-    the source; None unless asked for, and for models without attention.
+    the source; None unless asked for, and for models without attention. A line of several parts has none of its own:
+    `parts` are then the translations of its parts, with theirs.
     """
 
     source: str
@@ -63,13 +68,14 @@ class Translation:
     source_tokens: list[str] = field(default_factory=list)
     alignment: Alignment = field(default_factory=list)
     finished: bool = True
-    truncated: bool = False  # whether the source was too long, and only its beginning translated
+    truncated: bool = False  # whether the source was over 1 MiB long, and only its beginning translated
     n_best: list[Candidate] = field(default_factory=list)
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)
+    parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def from_candidates(
-        cls, source: str, source_tokens: list[str], candidates: list[Candidate], *, truncated: bool
+        cls, source: str, source_tokens: list[str], candidates: list[Candidate], *, truncated: bool = False
     ) -> Translation:
         """The translation of a line for which the search found `candidates` (at least one, best first)."""
         best = candidates[0]
@@ -110,7 +116,7 @@ class Scored:
 
     log_prob: float | None = None  # log p(target | source) in nats, the end of the sentence included
     tokens: int = 0  # target pieces that it is the sum of, the end of the sentence included
-    truncated: bool = False  # whether a side was too long, and only its beginning read
+    truncated: bool = False  # whether a side was longer than 10,000 pieces, and only its beginning read
 
 
 def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:

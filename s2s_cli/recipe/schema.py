@@ -323,6 +323,9 @@ class Decoding(Section):
     """... plus so many."""
     batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4000
     """Most source tokens of a decoding batch, padding included."""
+    split: Literal["always", "long", "never"] = "always"
+    """Translate a line sentence by sentence; or so only lines of more than `max_pieces` (for a model that learned from
+    lines of several sentences); or never divide a line (one label for a text)."""
 
 
 class Recipe(Section):

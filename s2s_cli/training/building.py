@@ -11,7 +11,7 @@ from torch import nn
 
 from s2s_cli.data.batches import BatchOrder
 from s2s_cli.data.preparation import PreparedData
-from s2s_cli.inference.loading import search_options
+from s2s_cli.inference.loading import division, search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
 from s2s_cli.model.engine import build_engine
@@ -121,7 +121,7 @@ def build_translator(
         decoder,
         prepared.tokenizers,
         options=replace(search_options(recipe.decoding), beam=beam or recipe.decoding.beam),
-        max_pieces=recipe.data.cleaning.max_pieces,
+        division=division(recipe.decoding, recipe.languages, recipe.data.cleaning.max_pieces),
         batch_tokens=recipe.decoding.batch_tokens,
         device=device,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import Prediction
@@ -69,4 +70,6 @@ def copy_translator(
 ) -> Translator:
     """A translator over a `CopyModel`, greedy unless a call says otherwise."""
     model = CopyModel(ends=ends, delay=delay)
-    return Translator(model, TOKENIZERS, options=GREEDY, max_pieces=max_pieces, batch_tokens=batch_tokens)
+    return Translator(
+        model, TOKENIZERS, options=GREEDY, division=Division(max_pieces=max_pieces), batch_tokens=batch_tokens
+    )

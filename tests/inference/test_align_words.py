@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.inference.alignment import align_words
+from s2s_cli.inference.writing import align_words
 
 
 def test_attention_is_summed_over_the_pieces_of_both_words() -> None:

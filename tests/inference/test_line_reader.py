@@ -57,7 +57,7 @@ def test_chunks_make_no_difference(data: bytes, draw: st.DataObject) -> None:
 def test_of_an_endless_line_the_beginning_is_kept_in_whole_characters(
     character: str, offset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "LINE_BYTES", 1000)
+    monkeypatch.setattr(lines, "KEPT_BYTES", 1000)
     first, second = split([b"x" * offset + character.encode() * 3000, b"\nnext\n"])
     text = first.decode("utf-8")  # strict: no half character
     assert text == "x" * offset + character * ((1000 - offset) // len(character.encode()))

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError, ExitCode, MachineError, UsageError
-from s2s_cli.inference import stream
+from s2s_cli.inference import lines as line_reader
+from s2s_cli.inference import reading, stream
 from s2s_cli.inference.output import render
 from s2s_cli.inference.stream import FIRST_WINDOW, OutputOptions, translate_stream
 from s2s_cli.inference.translation import Candidate, Translation
@@ -113,11 +114,24 @@ def test_strict_stops_at_invalid_utf8_and_names_the_line(bad: int) -> None:
     assert sink.getvalue() == b"OK\n" * (bad - 1)  # what came before it is out
 
 
-def test_a_line_of_10_mb_is_one_line_out_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_of_10_mb_is_one_line_out_with_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LINE_BYTES", 1000)
     output = translate(b"before\n" + b"x" * 10_000_000 + b"\nafter\n")
-    assert output.split(b"\n") == [b"BEFORE", b"X" * 50, b"AFTER", b""]
+    assert output.split(b"\n") == [b"BEFORE", b"X" * 1000, b"AFTER", b""]
     (warning,) = capsys.readouterr().err.splitlines()
-    assert "<stdin>:2:" in warning and "50 pieces" in warning
+    assert "<stdin>:2:" in warning and "too long" in warning
+
+
+def test_a_line_that_the_reader_cuts_is_flagged() -> None:
+    """What the reader keeps of a line is more than what is translated, whatever the width of its characters."""
+    assert line_reader.KEPT_BYTES - 3 > line_reader.LINE_BYTES >= reading.LINE_BYTES
+    for character in ("é", "中", "😀"):
+        data = character.encode() * (line_reader.LINE_BYTES // 2)
+        (line,) = line_reader.LineSplitter().feed(b"x" + data + b"\n")
+        _, truncated = reading._text(line.decode(), 1)
+        assert truncated == (1 + len(data) > line_reader.LINE_BYTES)
 
 
 @given(st.one_of(st.binary(max_size=400), MIXED))

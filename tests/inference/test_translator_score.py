@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError
+from s2s_cli.inference import reading
 from s2s_cli.inference.translation import Scored
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
@@ -54,8 +55,17 @@ def test_a_blank_source_never_reaches_the_model() -> None:
     assert [len(batch) for batch in model.batches] == [1]
 
 
-def test_long_sides_are_cut_and_flagged() -> None:
-    fits, long_source, long_target = copy_translator(max_pieces=4).score(["a" * 4, "a" * 5, "a"], ["A", "A", "A" * 5])
+def test_long_sides_are_scored_whole() -> None:
+    whole, parts = copy_translator(max_pieces=100), copy_translator(max_pieces=4)
+    pairs = ["Abc. " * 5, "abcdefgh"], ["aBC. " * 5, "ABCDEFGH"]
+    assert parts.score(*pairs) == whole.score(*pairs)
+    assert [scored.tokens for scored in parts.score(*pairs)] == [25, 9]
+    assert not any(scored.truncated for scored in parts.score(*pairs))
+
+
+def test_endless_sides_are_cut_and_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WHOLE_PIECES", 4)
+    fits, long_source, long_target = copy_translator().score(["a" * 4, "a" * 5, "a"], ["A", "A", "A" * 5])
     assert not fits.truncated
     assert long_source.truncated and long_target.truncated
     assert long_source.log_prob == pytest.approx(fits.log_prob)

@@ -24,8 +24,8 @@ _PICTURES = (
 class HeatMap:
     """A sentence with its attention. T target pieces, S source positions, the end of the sentence included."""
 
-    line: int
-    """Of the input, counted from 1."""
+    name: str
+    """Number of the line in the input, counted from 1; "3.2" is the second part of the third."""
     source: str
     translation: str
     columns: list[str]
@@ -36,8 +36,8 @@ class HeatMap:
     """Row t has the weights with which target piece t was written; they add up to 1."""
 
     @classmethod
-    def of(cls, line: int, translation: Translation) -> HeatMap:
-        """The map of a translation with pieces. Raises UsageError for a model without attention."""
+    def of(cls, name: str, translation: Translation) -> HeatMap:
+        """The map of a translation in one part, with pieces. Raises UsageError for a model without attention."""
         if translation.attention is None:
             raise UsageError(
                 "this model has no attention to show",
@@ -45,7 +45,7 @@ class HeatMap:
                 hint="leave the option out, or train with decoder.context: attention",
             )
         return cls(
-            line,
+            name,
             visible(translation.source),
             visible(translation.text),
             [visible(piece) for piece in [*translation.source_tokens, SENTENCE_END]],

@@ -79,7 +79,7 @@ def section(heat_map: HeatMap) -> str:
         for piece, weights_S in zip(heat_map.rows, heat_map.weights_TS.tolist(), strict=True)
     )
     return (
-        f"<section>\n<h2>Line {heat_map.line}</h2>\n"
+        f"<section>\n<h2>Line {heat_map.name}</h2>\n"
         f"<p><bdi>{escape(heat_map.source)}</bdi></p>\n<p><bdi>{escape(heat_map.translation)}</bdi></p>\n"
         f"<div><table>\n<tr><td></td>{heads}</tr>\n{body}</table></div>\n</section>\n"
     )

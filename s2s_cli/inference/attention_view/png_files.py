@@ -23,7 +23,7 @@ LONGEST_SIDE = 60.0  # inches: a larger picture could not be shown, so its cells
 
 
 class PngFiles:
-    """The first sentence goes to `FILE.png` itself, each later one to `FILE-<line>.png`.
+    """The first sentence goes to `FILE.png` itself, each later one to `FILE-<line>.png`, or `FILE-<line>.<part>.png`.
 
     Raises UsageError where matplotlib is missing.
     """
@@ -51,7 +51,7 @@ class PngFiles:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             picture = _picture(heat_map, self._fonts)
-        path = self._path.with_stem(f"{self._path.stem}-{heat_map.line}") if self._drawn else self._path
+        path = self._path.with_stem(f"{self._path.stem}-{heat_map.name}") if self._drawn else self._path
         path.write_bytes(picture)
         self._drawn += 1
         if not self._warned and any("missing from" in str(warning.message) for warning in caught):

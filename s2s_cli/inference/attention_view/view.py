@@ -31,9 +31,9 @@ PAINTERS: dict[str, type[HtmlPage] | type[PngFiles]] = {".html": HtmlPage, ".htm
 class AttentionView:
     """A context manager: the file is begun on entering and whole on leaving, however the stream ends.
 
-    Lines are counted over all that is shown. A line without pieces (a blank one) is counted, not drawn. Memory does not
-    grow. Raises UsageError for an unknown ending of the file name and for a model without attention, MachineError where
-    the file cannot be written.
+    Lines are counted over all that is shown; each part of a line (sentence) is drawn by itself. A line without pieces
+    (a blank one) is counted, not drawn. Memory does not grow. Raises UsageError for an unknown ending of the file name
+    and for a model without attention, MachineError where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,9 +57,11 @@ class AttentionView:
         """Draw the translations of the next lines."""
         for translation in translations:
             self._lines += 1
-            if translation.tokens:
-                with self._naming_the_file():
-                    self._painter.draw(HeatMap.of(self._lines, translation))
+            for number, part in enumerate(translation.parts or [translation], start=1):
+                if part.tokens:
+                    name = f"{self._lines}.{number}" if translation.parts else f"{self._lines}"
+                    with self._naming_the_file():
+                        self._painter.draw(HeatMap.of(name, part))
 
     @contextmanager
     def _naming_the_file(self) -> Iterator[None]:

@@ -1,0 +1,175 @@
+"""Write, the last stage of translation: hypotheses become text, and those of the parts the translation of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from s2s_cli.inference.reading import Division, Part, Source
+from s2s_cli.inference.translation import Alignment, Candidate, Translation
+from s2s_cli.search.history import Hypothesis
+from s2s_cli.text.hygiene import one_line
+from s2s_cli.text.sentences import joins_without_space
+from s2s_cli.text.tokenizer import TokenizerPair
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Detokenises hypotheses, and joins the parts of a line."""
+
+    tokenizers: TokenizerPair
+    division: Division
+
+    def candidates(
+        self, part: Part, hypotheses: Sequence[Hypothesis], *, keep_attention: bool = False
+    ) -> list[Candidate]:
+        """What the search found for one part, as text."""
+        source_words, target = self.tokenizers.source.word_indices(part.ids), self.tokenizers.target
+        candidates = []
+        for found in hypotheses:
+            words, attention_TS = target.word_indices(found.ids), found.attention
+            candidate = Candidate(
+                text=one_line(target.decode(found.ids)),
+                score=found.score,
+                tokens=target.pieces(found.ids),
+                alignment=[] if attention_TS is None else align_words(attention_TS, source_words, words),
+                finished=found.finished,
+                attention=attention_TS if keep_attention else None,
+                words=_count(words),
+            )
+            candidates.append(candidate)
+        return candidates
+
+    def line(self, source: Source, candidates: Sequence[list[Candidate]], n_best: int = 1) -> Translation:
+        """The translation of a line from the candidates of each of its parts (none for one of white space).
+
+        Words and pieces are those of the whole line. Its score is the sum of those of its parts; of all ways to combine
+        their candidates the `n_best` of highest score are its own. It is finished where all its parts are.
+        """
+        pairs = [(part, found) for part, found in zip(source.parts, candidates, strict=True) if found]
+        if not pairs:
+            return Translation(source.line, truncated=source.truncated)
+        pieces = self.tokenizers.source.pieces
+        parts = [Translation.from_candidates(part.text, pieces(part.ids), found) for part, found in pairs]
+        if len(parts) == 1:
+            return replace(parts[0], source=source.line, truncated=source.truncated)
+        spaces = [True, *_spaces(source)]
+        offsets = self._source_offsets([part for part, _ in pairs], spaces)
+        joints = [self._joint(space) for space in spaces]
+        ranked = best_combinations([found for _, found in pairs], n_best)
+        translation = Translation.from_candidates(
+            source.line,
+            [token for part in parts for token in part.source_tokens],
+            [_joined(chosen, offsets, joints) for chosen in ranked],
+        )
+        shown = parts if any(part.attention is not None for part in parts) else []
+        return replace(translation, truncated=source.truncated, parts=shown)
+
+    def _source_offsets(self, parts: Sequence[Part], spaces: Sequence[bool]) -> list[int]:
+        """For each part the index of its first word in the line."""
+        offsets, words = [], 0
+        for part, space in zip(parts, spaces, strict=True):
+            offsets.append(words if space else max(words - 1, 0))
+            words = offsets[-1] + _count(self.tokenizers.source.word_indices(part.ids))
+        return offsets
+
+    def _joint(self, space: bool) -> str:
+        """What stands between the translations of two parts, by whether there was white space between the parts.
+
+        A language that is written with spaces has none where a word was cut.
+        """
+        word_was_cut = not space and not joins_without_space(self.division.source)
+        return "" if word_was_cut or joins_without_space(self.division.target) else " "
+
+
+def best_combinations(lists: Sequence[Sequence[Candidate]], count: int) -> list[list[Candidate]]:
+    """One candidate of each list, in the `count` ways of the highest sums of scores, best first.
+
+    Each list is sorted, best first; so are the combinations of the first lists, of which only the i-th with
+    candidates up to the (count / i)-th can be among the `count` best.
+    """
+    if count == 1:
+        return [[candidates[0] for candidates in lists]]
+    ranked: list[tuple[float, _Chain]] = [(0.0, None)]
+    for candidates in lists:
+        sums: list[tuple[float, _Chain]] = [
+            (score + candidate.score, (chain, candidate))
+            for rank, (score, chain) in enumerate(ranked, start=1)
+            for candidate in candidates[: count // rank]
+        ]
+        ranked = sorted(sums, key=lambda each: -each[0])[:count]  # stable: of equals the earlier one
+    return [_unrolled(chain) for _, chain in ranked]
+
+
+_Chain = tuple["_Chain", Candidate] | None  # a list from its end, which shares its beginning with others
+
+
+def _unrolled(chain: _Chain) -> list[Candidate]:
+    found = []
+    while chain is not None:
+        chain, candidate = chain
+        found.append(candidate)
+    return found[::-1]
+
+
+def _spaces(source: Source) -> list[bool]:
+    """For each part with pieces but the first, whether there is white space between it and the one before."""
+    spaces, space, begun = [], False, False
+    for part in source.parts:
+        space = space or part.text[:1].isspace()
+        if part.ids:
+            if begun:
+                spaces.append(space)
+            begun, space = True, False
+        space = space or part.text[-1:].isspace()
+    return spaces
+
+
+def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequence[str]) -> Candidate:
+    """The candidates of the parts in one. offsets: of the source words. joints: what stands before each."""
+    texts: list[str] = []
+    alignment: Alignment = []
+    words = 0
+    for candidate, offset, joint in zip(chosen, offsets, joints, strict=True):
+        first = words if joint or not words or not candidate.words else words - 1
+        alignment += [(source + offset, target + first) for source, target in candidate.alignment]
+        words = first + candidate.words if candidate.words else words
+        if candidate.text:
+            texts += [joint if texts else "", candidate.text]
+    return Candidate(
+        text="".join(texts),
+        score=sum(candidate.score for candidate in chosen),
+        tokens=[token for candidate in chosen for token in candidate.tokens],
+        alignment=list(dict.fromkeys(alignment)),  # words that were cut may be linked twice
+        finished=all(candidate.finished for candidate in chosen),
+        words=words,
+    )
+
+
+def align_words(attention_TS: np.ndarray, source_words: Sequence[int], target_words: Sequence[int]) -> Alignment:
+    """For each target word the source word of greatest attention.
+
+    attention_TS: weight of source piece s when target piece t was written; rows and columns beyond the two lists
+        (end of sentence, padding) are left out.
+    source_words, target_words: the word that each piece belongs to (`Tokenizer.word_indices`).
+
+    The attention between two words is the sum over their pieces. Each target word has exactly one link, to the
+    earliest of equals, so a source word may have none or several.
+    """
+    if not source_words or not target_words:
+        return []
+    S, T = len(source_words), len(target_words)
+    per_word = _membership(target_words).T @ attention_TS[:T, :S] @ _membership(source_words)  # [target, source] words
+    best = per_word.argmax(axis=1).tolist()
+    return [(best[target], target) for target in sorted(set(target_words))]
+
+
+def _membership(words: Sequence[int]) -> np.ndarray:
+    """[pieces, words]: 1 where the piece belongs to the word."""
+    return np.equal.outer(words, np.arange(max(words) + 1)).astype(np.float32)
+
+
+def _count(words: Sequence[int]) -> int:
+    return max(words) + 1 if words else 0
