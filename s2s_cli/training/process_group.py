@@ -109,6 +109,7 @@ class TorchrunGroup(ProcessGroup):
         with _in_touch(late, f"start all of them, or set {JOIN_TIMEOUT} to wait longer"):
             self.lasting_store, *_ = next(rendezvous("env://", timeout=bound))
             self.store = _own_store(self.lasting_store, deadline, leads=self.leads)
+            self.store.set_timeout(LONGEST_UPDATE)  # not the one of the connection
             self.start = f"port {self.store.port}"
             self.store.set(f"here/{self.rank}", "")
             for rank in range(self.size):

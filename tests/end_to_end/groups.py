@@ -19,7 +19,6 @@ import torch.distributed as dist
 
 from s2s_cli.training import reporting
 from s2s_cli.training.trainer import Trainer, Update
-from s2s_cli.training.validation import Validator
 from scripts.tortures.task import command
 
 PATIENCE = 300.0  # seconds until a process that has not ended is taken to hang, on a busy machine
@@ -46,14 +45,15 @@ def train_group(
     messages: Path,
     *,
     after_update: AfterUpdate | None = None,
-    interrupts_validation: bool = False,
+    set_up: Callable[[], None] | None = None,
     on_one_machine: bool = False,
     environment: dict[str, str] | None = None,
     absent: Sequence[int] = (),
 ) -> Ended:
     """`torchrun --nproc-per-node SIZE -m s2s_cli ARGUMENTS`, until all of the processes have ended.
 
-    messages: a new file for what they say. after_update: called in each process after each update. on_one_machine: let
+    messages: a new file for what they say. set_up, after_update: called in each process first, and after each update;
+    functions of a module. on_one_machine: let
     them know that they are; then they share memory and the threads of those that wait. absent: ranks that never come.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -63,7 +63,7 @@ def train_group(
     for rank in [rank for rank in range(size) if rank not in absent]:
         own = variables | {"RANK": rank, "LOCAL_RANK": rank if on_one_machine else 0} | (environment or {})
         texts = {name: str(value) for name, value in own.items()}
-        task = (texts, list(arguments), messages, after_update, interrupts_validation)
+        task = (texts, list(arguments), messages, after_update, set_up)
         members.append(_server.Process(target=_be_member, args=task))
         members[-1].start()
     deadline = time.monotonic() + PATIENCE
@@ -82,7 +82,7 @@ def _be_member(
     arguments: list[str],
     messages: Path,
     after_update: AfterUpdate | None,
-    interrupts_validation: bool,
+    set_up: Callable[[], None] | None,
 ) -> None:
     """What a member does. Each update has its line in the log, and nothing waits for the disk."""
     os.environ |= environment
@@ -91,8 +91,8 @@ def _be_member(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     reporting.LOG_EVERY = 1
     os.fsync = lambda descriptor: None
-    if interrupts_validation:
-        Validator._loss = _interrupted
+    if set_up is not None:
+        set_up()
     if after_update is not None:
         _watch(after_update)
     sys.exit(command(arguments))
@@ -107,8 +107,3 @@ def _watch(after_update: AfterUpdate) -> None:
         return result
 
     Trainer.update = watched
-
-
-def _interrupted(validator: Validator, model: object) -> float:
-    os.kill(os.getpid(), signal.SIGTERM)
-    raise AssertionError("the validation goes on")

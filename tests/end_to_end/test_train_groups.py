@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,13 +17,16 @@ from typing import Any
 
 import groups
 import pytest
+import torch.distributed as dist
 from digits import ROOT, assert_same_outcome, finish, log_of, signal_at, steps, train_here, write_task
 from groups import Ended
 
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.errors import DataError, ExitCode
-from s2s_cli.training import reporting
+from s2s_cli.training import process_group, reporting
+from s2s_cli.training.exchange import ThroughMemory
 from s2s_cli.training.trainer import Trainer
+from s2s_cli.training.validation import Validator
 
 BASE = ("training.updates=20", "validation.every=8", "training.save_every=5")
 NO_DROPOUT = "model.dropout={embedding: 0.0, state: 0.0, readout: 0.0}"
@@ -64,7 +69,9 @@ def train_group(size: int, recipe: Path, run: Path, *overrides: str, **options: 
     arguments = ["train", str(recipe), "--run", str(run)]
     arguments += [word for override in overrides for word in ("--set", override)]
     messages = run.with_name(f"messages-{len(list(run.parent.glob('messages-*')))}")
-    return groups.train_group(size, arguments, messages, **options)
+    ended = groups.train_group(size, arguments, messages, **options)
+    print(ended.messages)  # for whoever reads why a test failed
+    return ended
 
 
 def assert_same_curve(run: Path, other: Path) -> None:
@@ -117,7 +124,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     for size, limits in stages:
         settings = (*BASE, NO_DROPOUT, *limits)
         ended = train_group(size, recipe, tmp_path / "run", *settings, on_one_machine=on_one_machine)
-        assert ended.codes == [0] * size, ended.messages
+        assert ended.codes == [0] * size
     assert_same_curve(tmp_path / "run", by_one)
 
 
@@ -153,8 +160,16 @@ def test_a_signal_to_one_process_stops_all_at_the_same_update_and_they_go_on_bit
     assert_same_outcome(tmp_path / "run", by_two)
 
 
+def interrupt_validation() -> None:
+    def interrupted(validator: Validator, model: object) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the validation goes on")
+
+    Validator._loss = interrupted
+
+
 def test_a_signal_in_the_middle_of_a_validation_stops_all(recipe: Path, tmp_path: Path):
-    codes, _ = train_group(2, recipe, tmp_path / "run", *BASE, interrupts_validation=True)
+    codes, _ = train_group(2, recipe, tmp_path / "run", *BASE, set_up=interrupt_validation)
     assert codes == [ExitCode.TERMINATED] * 2
     assert steps(tmp_path / "run")[-1] == 8
     assert [line["kind"] for line in log_of(tmp_path / "run")] == ["train"] * 8
@@ -212,6 +227,22 @@ def test_a_killed_process_takes_the_others_with_it_and_the_run_goes_on_bit_for_b
     assert errors(messages) == [GONE]
     assert train_group(2, recipe, tmp_path / "run", *BASE).codes == [0, 0]
     assert_same_outcome(tmp_path / "run", by_two)
+
+
+def delay_the_first() -> None:
+    process_group.ANSWER = timedelta(seconds=0.5)
+    start = ThroughMemory.__init__
+
+    def start_late(*arguments: object) -> None:
+        time.sleep(2.0 if dist.get_rank() == 0 else 0.0)
+        start(*arguments)
+
+    ThroughMemory.__init__ = start_late
+
+
+def test_a_process_that_is_late_is_waited_for(recipe: Path, tmp_path: Path):
+    ended = train_group(2, recipe, tmp_path / "run", *BASE, set_up=delay_the_first, on_one_machine=True)
+    assert ended.codes == [0, 0]
 
 
 @pytest.mark.parametrize("absent", [0, 1])
