@@ -61,15 +61,10 @@ def parse_json(data: bytes, form: type[Form], where: object) -> Form:
     try:
         return form.model_validate_json(data, strict=True)
     except ValidationError as error:
-        raise CheckpointError(describe_fault(error), where=where) from error
-
-
-def describe_fault(error: ValidationError) -> str:
-    """The first fault of a document on one line, and how many there are besides."""
-    first, *others = error.errors(include_url=False, include_input=False, include_context=False)
-    key = ".".join(map(str, first["loc"]))
-    more = f" (and {len(others)} more)" if others else ""
-    return (f"{printable(key, 100)}: " if key else "") + printable(first["msg"]) + more
+        first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+        key = printable(".".join(map(str, first["loc"])), 100)
+        more = f" (and {len(others)} more)" if others else ""
+        raise CheckpointError((f"{key}: " if key else "") + printable(first["msg"]) + more, where=where) from error
 
 
 # --------------------------------------------------------------------------------------------------------- the manifest
@@ -154,6 +149,10 @@ class SealedDirectory:
             data = file.read()
         self._compare(name, len(data), hashlib.sha256(data).hexdigest())
         return data
+
+    def parse(self, name: str, form: type[Form]) -> Form:
+        """The verified JSON document in one listed file. Raises `CheckpointError`."""
+        return parse_json(self.read(name), form, self.path / name)
 
     def verify(self, name: str) -> None:
         """Hash one listed file where it lies, in constant memory. Raises `CheckpointError` if it is damaged."""

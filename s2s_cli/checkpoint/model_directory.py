@@ -10,27 +10,20 @@ and the tokenizer files, as `s2s_cli.text` writes them
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, int32
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
 from s2s_cli.errors import CheckpointError, MachineError, UserError
 from s2s_cli.recipe import schema
-from s2s_cli.sealed import (
-    Document,
-    Manifest,
-    ManifestWriter,
-    SealedDirectory,
-    describe_fault,
-    parse_json,
-    to_json,
-)
+from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
 
 WEIGHTS, CONFIG, CARD, SHORTLIST = "model.safetensors", "config.json", "README.md", "shortlist.safetensors"
@@ -91,7 +84,7 @@ def save_model(
     Raises `MachineError` if it cannot be written, `CheckpointError` if `config` is not in order or if `directory` holds
     something else than a model; what was there before then still is.
     """
-    document = _checked_config(config, directory / CONFIG)
+    document = parse_json(json.dumps(config).encode(), ModelConfig, directory / CONFIG)
     _refuse_foreign(directory)
     atomic.sweep(directory.resolve().parent)
     with atomic.new_directory(directory) as temporary:
@@ -131,7 +124,7 @@ def _load(directory: Path) -> ModelFiles:
             raise CheckpointError(f"has no {name}, so it is not a model", where=directory)
     if CARD in sealed.files:
         sealed.verify(CARD)
-    config = parse_json(sealed.read(CONFIG), ModelConfig, directory / CONFIG)
+    config = sealed.parse(CONFIG, ModelConfig)
     tokenizers = load_tokenizers(sealed)
     for side, tokenizer in (("source", tokenizers.source), ("target", tokenizers.target)):
         expected = getattr(config, f"{side}_vocabulary")
@@ -183,13 +176,6 @@ def _identity(directory: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def _checked_config(config: Mapping[str, Any], where: Path) -> ModelConfig:
-    try:
-        return ModelConfig.model_validate(config)
-    except ValidationError as error:
-        raise CheckpointError(describe_fault(error), where=where) from error
 
 
 def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -23,12 +23,7 @@ class RunDirectory:
     @classmethod
     def keeps(cls, recipe: Path) -> bool:
         """Whether this recipe is the one of a run, which lies where it lies."""
-        run = cls(recipe.parent)
-        return recipe == run.recipe and run.lock_file.is_file()
-
-    @property
-    def lock_file(self) -> Path:
-        return self.root / "lock"
+        return recipe == cls(recipe.parent).recipe and recipe.with_name("lock").is_file()
 
     @property
     def recipe(self) -> Path:
@@ -60,7 +55,7 @@ class RunDirectory:
 
         Raises `UsageError` soon if another process holds the lock, naming that process.
         """
-        path = self.lock_file
+        path = self.root / "lock"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             descriptor = _acquire(path)

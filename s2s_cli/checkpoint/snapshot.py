@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
-from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
+from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, to_json
 
 WEIGHTS, OPTIMIZER, RANDOM, STATE = "weights.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"
 _EXTRA = re.compile(r"extra-([a-z0-9_]+)\.safetensors")
@@ -69,7 +69,7 @@ def write_snapshot(directory: Path, snapshot: Snapshot, *, best: bool) -> None:
 def read_snapshot(directory: Path) -> Snapshot:
     """Read and verify a whole snapshot. Raises `CheckpointError`, which names the file and the fault."""
     sealed = SealedDirectory.open(directory)
-    state = _read_state(sealed)
+    state = sealed.parse(STATE, SnapshotState)
     extras = {match[1]: name for name in sealed.files if (match := _EXTRA.fullmatch(name))}
     return Snapshot(
         step=state.step,
@@ -89,11 +89,7 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
 
 def read_state(directory: Path) -> SnapshotState:
     """Read and verify what is not a tensor. Raises `CheckpointError`."""
-    return _read_state(SealedDirectory.open(directory))
-
-
-def _read_state(sealed: SealedDirectory) -> SnapshotState:
-    return parse_json(sealed.read(STATE), SnapshotState, sealed.path / STATE)
+    return SealedDirectory.open(directory).parse(STATE, SnapshotState)
 
 
 def _read_tensors(sealed: SealedDirectory, name: str) -> dict[str, Tensor]:

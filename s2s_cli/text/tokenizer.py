@@ -10,8 +10,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from s2s_cli.errors import CheckpointError, DataError
-from s2s_cli.sealed import Document, ManifestWriter, SealedDirectory, parse_json, to_json
+from s2s_cli.errors import DataError
+from s2s_cli.sealed import Document, ManifestWriter, SealedDirectory, to_json
 from s2s_cli.text.hygiene import one_line
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -122,7 +122,7 @@ def load_tokenizers(sealed: SealedDirectory) -> TokenizerPair:
 
     Raises DataError, which names the file, if one is missing, damaged, or not the one that was saved here.
     """
-    index = parse_json(sealed.read(_INDEX), _Index, sealed.path / _INDEX)
+    index = sealed.parse(_INDEX, _Index)
     tokenizers = [_load(sealed, name, index) for name in _names(index.joint)]
     return TokenizerPair(tokenizers[0], tokenizers[-1])
 
@@ -135,13 +135,11 @@ def _load(sealed: SealedDirectory, name: str, index: _Index) -> Tokenizer:
     if name not in index.__pydantic_extra__:
         raise DataError(f"does not know {name}", where=sealed.path / _INDEX)
     module, kind = _KINDS[index.__pydantic_extra__[name].kind]
+    data = sealed.read(name)
     try:
-        tokenizer: Tokenizer = getattr(import_module(module), kind).from_bytes(sealed.read(name))
-    except CheckpointError:
-        raise
+        return getattr(import_module(module), kind).from_bytes(data)
     except DataError as error:
         raise DataError(error.what, where=sealed.path / name) from error
-    return tokenizer
 
 
 def not_text(lines: Sequence[str]) -> DataError:

@@ -27,30 +27,16 @@ def train_tokenizers(
 
 
 def _train(config: schema.Tokenizer, lines: Iterable[str], name: str) -> Tokenizer:
-    tokenizer = _TRAINERS[config.kind](config, lines)
-    if tokenizer.size < config.vocabulary and config.kind == "sentencepiece":
-        console.say(f"{name} vocabulary: {tokenizer.size:,} pieces, all that the text yields, of {config.vocabulary:,}")
-    return tokenizer
+    if config.kind != "sentencepiece":
+        from s2s_cli.text.symbols import CharacterTokenizer, WordTokenizer
 
-
-def _sentencepiece(config: schema.Tokenizer, lines: Iterable[str]) -> Tokenizer:
+        kinds = {"character": CharacterTokenizer, "word": WordTokenizer}
+        return kinds[config.kind].train(lines, vocabulary=config.vocabulary)
     from s2s_cli.text.sentencepieces import train_sentencepiece
 
-    return train_sentencepiece(
+    tokenizer = train_sentencepiece(
         lines, model=config.model, vocabulary=config.vocabulary, character_coverage=config.character_coverage
     )
-
-
-def _character(config: schema.Tokenizer, lines: Iterable[str]) -> Tokenizer:
-    from s2s_cli.text.symbols import CharacterTokenizer
-
-    return CharacterTokenizer.train(lines, vocabulary=config.vocabulary)
-
-
-def _word(config: schema.Tokenizer, lines: Iterable[str]) -> Tokenizer:
-    from s2s_cli.text.symbols import WordTokenizer
-
-    return WordTokenizer.train(lines, vocabulary=config.vocabulary)
-
-
-_TRAINERS = {"sentencepiece": _sentencepiece, "character": _character, "word": _word}
+    if tokenizer.size < config.vocabulary:
+        console.say(f"{name} vocabulary: {tokenizer.size:,} pieces, all that the text yields, of {config.vocabulary:,}")
+    return tokenizer
