@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from s2s_cli.data.batches import Batch
-from s2s_cli.model.kernels.backend import compute_type, steps_for, wide_type
+from s2s_cli.model.kernels.backend import compute_type, passes_for, wide_type
 from s2s_cli.model.kernels.packing import packed
-from s2s_cli.model.kernels.steps import Steps
+from s2s_cli.model.kernels.passes import Passes
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.tokenizer import BOS
 
@@ -75,7 +75,7 @@ def fused_cross_entropy(
     kind, device = compute_type(readout_NR), readout_NR.device
     tensors = (readout_NR.to(kind), weight_VR, bias_V, targets_N)
     with torch.autocast(device.type, enabled=False):
-        return _CrossEntropy.apply(*tensors, smoothing, steps_for(kind, device), torch.is_grad_enabled())
+        return _CrossEntropy.apply(*tensors, smoothing, passes_for(kind, device), torch.is_grad_enabled())
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -89,7 +89,7 @@ class _CrossEntropy(torch.autograd.Function):
         bias_V: Tensor,
         targets_N: Tensor,
         smoothing: float,
-        steps: Steps,
+        passes: Passes,
         with_gradients: bool,
     ) -> tuple[Tensor, Tensor]:
         kind, wide = readout_NR.dtype, wide_type(readout_NR.dtype)
@@ -104,11 +104,11 @@ class _CrossEntropy(torch.autograd.Function):
             rows = len(readout_nR)
             readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
             logits_nV = output.product(readout_nR)
-            loss_n, likelihood_n = steps.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
+            loss_n, likelihood_n = passes.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
             loss += loss_n.sum()
             likelihood += likelihood_n.sum()
             if with_gradients:
-                d_logits_nV = logits_nV  # the step has put them there
+                d_logits_nV = logits_nV  # the pass has put them there
                 d_logits_nV[rows:] = 0
                 d_readout_nR.copy_((d_logits_nV @ weight)[:rows])
                 d_part_VR = d_logits_nV.t() @ readout_nR

@@ -10,7 +10,7 @@ import torch
 
 from s2s_cli import console
 from s2s_cli.model.kernels import FusedKernel
-from s2s_cli.model.kernels.backend import steps_name
+from s2s_cli.model.kernels.backend import passes_name
 from s2s_cli.training.metrics_log import MetricsLog
 from s2s_cli.training.trainer import Position, Trainer, Update
 from s2s_cli.training.validation import Figures
@@ -25,7 +25,7 @@ def machinery(trainer: Trainer) -> str:
     """What the model is trained with, in words."""
     kernel = "reference kernel"
     if isinstance(trainer.model.kernel, FusedKernel):
-        kernel = f"fused kernel, {steps_name(trainer.dtype, trainer.device)} steps"
+        kernel = f"fused kernel, {passes_name(trainer.dtype, trainer.device)} passes"
     threads = torch.get_num_threads()
     place = f"{threads} thread{'s' * (threads > 1)}" if trainer.device.type == "cpu" else "GPU"
     processes = f", {trainer.group.size} processes" if trainer.group.size > 1 else ""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, native
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
-from s2s_cli.model.kernels.backend import steps_name
+from s2s_cli.model.kernels.backend import passes_name
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
@@ -179,8 +179,8 @@ def python(code: str, **environment: str) -> str:
 
 NAME = """
 import torch
-from s2s_cli.model.kernels.backend import steps_name
-print(steps_name(torch.float32, torch.device("cpu")))
+from s2s_cli.model.kernels.backend import passes_name
+print(passes_name(torch.float32, torch.device("cpu")))
 """
 
 
@@ -232,6 +232,6 @@ print(before, len(os.listdir("/proc/self/task")))
 
 
 def test_names_and_types() -> None:
-    assert steps_name(torch.float64, CPU) == "aten"
-    assert steps_name(torch.float32, torch.device("cuda")) == "aten"
-    assert steps_name(torch.float32, CPU) == ("native" if library.load() else "aten")
+    assert passes_name(torch.float64, CPU) == "aten"
+    assert passes_name(torch.float32, torch.device("cuda")) == "aten"
+    assert passes_name(torch.float32, CPU) == ("native" if library.load() else "aten")

@@ -148,7 +148,7 @@ def test_the_records_of_c_have_the_fields_that_are_declared(module) -> None:
     records = structs(source)
     for function in module.FUNCTIONS.values():
         match = re.search(
-            rf"IN\w*\(.*?\b{function.name},.*?\(const (\w+) \*|STEP\({function.name},.*?\(const (\w+) \*", source
+            rf"IN\w*\(.*?\b{function.name},.*?\(const (\w+) \*|PASS\({function.name},.*?\(const (\w+) \*", source
         )
         assert match, function.name
         record = match[1] or match[2]

@@ -14,7 +14,7 @@ from random_arrays import RandomArrays
 from s2s_cli.model.engine.arithmetic import Operand, Product
 from s2s_cli.model.engine.passes import REFERENCES
 from s2s_cli.model.kernels import aten
-from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun
+from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun
 from s2s_cli.native import decoding, training
 from s2s_cli.native.calls import Function
 

@@ -75,7 +75,7 @@ def test_it_is_told_what_the_model_is_trained_with(monkeypatch: pytest.MonkeyPat
     trainer = tiny_trainer()
     monkeypatch.setenv("S2S_KERNEL_NATIVE", "0")
     library.load.cache_clear()
-    assert machinery(trainer) == "fused kernel, aten steps, fp32, 1 thread"
+    assert machinery(trainer) == "fused kernel, aten passes, fp32, 1 thread"
     library.load.cache_clear()
     trainer.model.kernel = ReferenceKernel()
     trainer.group = ProcessGroup()

@@ -1,4 +1,4 @@
-"""Steps as plain torch operations: for any device and any floating type. See `s2s_cli.model.kernels.steps`.
+"""Passes as plain torch operations: for any device and any floating type. See `s2s_cli.model.kernels.passes`.
 
 tanh(x) is computed as 2σ(2x) − 1: on CPU, torch's sigmoid is ten times as fast as its tanh. In the attention the
 constants fall away, for softmax does not see them.
@@ -9,26 +9,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun, Step
+from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Pass
 
 
-def gru_forward(run: GRURun) -> Step:
+def gru_forward(run: GRURun) -> Pass:
     """s_t = n + z (s_{t-1} − n), see `s2s_cli.model.cells.GRU`."""
 
-    def step(t: int) -> None:
+    def at(t: int) -> None:
         _, update, new, _ = _gates(run, t)
         state = torch.lerp(new, run.carry_BH, update)
         run.carry_BH.copy_(state if run.valid_TB is None else state * run.valid_TB[t, :, None])
         run.following_TBH[t] = run.carry_BH
 
-    return step
+    return at
 
 
-def gru_backward(run: GRURun, gradients: GRUGradients) -> Step:
+def gru_backward(run: GRURun, gradients: GRUGradients) -> Pass:
     """From the gradient in s_t to those in x_t, U s_{t-1} and s_{t-1}; the gates are computed anew."""
     hidden = run.carry_BH.shape[-1]
 
-    def step(t: int) -> None:
+    def at(t: int) -> None:
         reset, update, new, product_new = _gates(run, t)
         d_state = gradients.carry_BH + gradients.feedback_BH + gradients.states_TBH[t]
         if run.valid_TB is not None:
@@ -41,7 +41,7 @@ def gru_backward(run: GRURun, gradients: GRUGradients) -> Step:
         gradients.products_TBG[t] = gradients.inputs_TBG[t]
         gradients.products_TBG[t, :, 2 * hidden :] = d_new * reset
 
-    return step
+    return at
 
 
 def _gates(run: GRURun, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -55,25 +55,25 @@ def _gates(run: GRURun, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return reset, update, new, product_new
 
 
-def attention_forward(run: AttentionRun) -> Step:
+def attention_forward(run: AttentionRun) -> Pass:
     """α_t = softmax(v · tanh(q_t + k)) = softmax(2v · σ(2 q_t + 2k)), c_t = α_t · h."""
     keys_BSA, energy_A = 2 * run.keys_BSA.to(run.attention_TBS.dtype), 2 * run.energy_A
     invalid_BS = ~run.valid_BS
 
-    def step(t: int) -> None:
+    def at(t: int) -> None:
         energies_BS = torch.add(keys_BSA, run.queries_TBA[t, :, None], alpha=2).sigmoid_() @ energy_A
         attention_BS = torch.softmax(energies_BS.masked_fill_(invalid_BS, -torch.inf), dim=-1)
         run.attention_TBS[t] = attention_BS
         run.contexts_TBM[t] = torch.bmm(attention_BS[:, None].to(run.memory_BSM.dtype), run.memory_BSM)[:, 0]
 
-    return step
+    return at
 
 
-def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Step:
+def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Pass:
     """From the gradient in c_t to those in q_t, k and v; σ is computed anew, with 4σ(1 − σ) the derivative of tanh."""
     keys_BSA, energy_A = 2 * run.keys_BSA.to(run.attention_TBS.dtype), run.energy_A
 
-    def step(t: int) -> None:
+    def at(t: int) -> None:
         sigma_BSA = torch.add(keys_BSA, run.queries_TBA[t, :, None], alpha=2).sigmoid_()
         attention_BS = run.attention_TBS[t]
         d_attention_BS = torch.bmm(run.memory_BSM, gradients.contexts_TBM[t, :, :, None])[:, :, 0]
@@ -85,7 +85,7 @@ def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Step
         gradients.keys_BSA.add_(d_keys_BSA)
         gradients.queries_TBA[t] = d_keys_BSA.sum(dim=1)
 
-    return step
+    return at
 
 
 def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

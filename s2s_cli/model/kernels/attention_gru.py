@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2s_cli.model.kernels.gru import batch_first
 from s2s_cli.model.kernels.packing import packed
-from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun, Steps
+from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Passes
 
 
 class AttentionGRU(torch.autograd.Function):
@@ -31,7 +31,7 @@ class AttentionGRU(torch.autograd.Function):
         context_weight_GM: Tensor,
         bias_G: Tensor,
         energy_A: Tensor,
-        steps: Steps,
+        passes: Passes,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """-> s [B, T, H], c [B, T, M], α [B, T, S] (not differentiable).
 
@@ -61,7 +61,7 @@ class AttentionGRU(torch.autograd.Function):
             following_TBH=states_XBH[1:],
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
-        attend, advance = steps.attention_forward(attention), steps.gru_forward(gru)
+        attend, advance = passes.attention_forward(attention), passes.gru_forward(gru)
         state_weight, context_weight = packed(state_weight_PH), packed(context_weight_GM)
         for t in range(length):
             state_weight.mm(states_XBH[t], out=products_TBP[t])
@@ -69,7 +69,7 @@ class AttentionGRU(torch.autograd.Function):
             context_weight.addmm(inputs_BTG[:, t], attention.contexts_TBM[t], out=gru.inputs_TBG[t])
             advance(t)
         ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
-        ctx.steps = steps
+        ctx.passes = passes
         attention_BTS = batch_first(attention.attention_TBS)
         ctx.mark_non_differentiable(attention_BTS)
         return batch_first(gru.following_TBH), batch_first(attention.contexts_TBM), attention_BTS
@@ -87,7 +87,7 @@ class AttentionGRU(torch.autograd.Function):
             keys_BSA=torch.zeros_like(attention.keys_BSA, dtype=attention.energy_A.dtype),
             energy_BA=attention.energy_A.new_zeros(len(d_states_BTH), size),
         )
-        attend, retreat = ctx.steps.attention_backward(attention, d_attention), ctx.steps.gru_backward(gru, d_gru)
+        attend, retreat = ctx.passes.attention_backward(attention, d_attention), ctx.passes.gru_backward(gru, d_gru)
         state_weight, context_weight = packed(state_weight_PH.t()), packed(context_weight_GM.t())
         for t in reversed(range(len(products_TBP))):
             retreat(t)

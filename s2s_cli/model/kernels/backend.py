@@ -1,4 +1,4 @@
-"""Which steps a fused kernel is made of, and which number types it works with."""
+"""Which passes a fused kernel is made of, and which number types it works with."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from s2s_cli.model.kernels import aten, native
-from s2s_cli.model.kernels.steps import Steps
+from s2s_cli.model.kernels.passes import Passes
 
 
-def steps_for(kind: torch.dtype, device: torch.device, native_allowed: bool = True) -> Steps:
-    """The steps in C where there are such for this number type and device, else those of torch operations."""
+def passes_for(kind: torch.dtype, device: torch.device, native_allowed: bool = True) -> Passes:
+    """The passes in C where there are such for this number type and device, else those of torch operations."""
     return native if native_allowed and native.fits(kind, device) else aten
 
 
-def steps_name(kind: torch.dtype, device: torch.device) -> str:
+def passes_name(kind: torch.dtype, device: torch.device) -> str:
     """Which of the two it is, `native` or `aten`, for messages. The first call compiles the C library."""
-    return "native" if steps_for(kind, device) is native else "aten"
+    return "native" if passes_for(kind, device) is native else "aten"
 
 
 def compute_type(values: Tensor) -> torch.dtype:

@@ -12,7 +12,7 @@ from s2s_cli.model.cells import GRU, Cell
 from s2s_cli.model.decoder import AttentionDecoder, Decoder, DecoderState, EveryStepDecoder, InitialContextDecoder
 from s2s_cli.model.features import Features
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
-from s2s_cli.model.kernels.backend import compute_type, steps_for, wide_type
+from s2s_cli.model.kernels.backend import compute_type, passes_for, wide_type
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.kernels.reference import ReferenceKernel
 from s2s_cli.model.stack import Stack, beside
@@ -21,7 +21,7 @@ from s2s_cli.model.stack import Stack, beside
 class FusedKernel(ReferenceKernel):
     """For GRUs without layer normalisation, and for additive attention of one head that feeds them.
 
-    native: carry the steps out by the C library, where there is one and it fits.
+    native: carry the passes out by the C library, where there is one and it fits.
     """
 
     def __init__(self, native: bool = True) -> None:
@@ -64,7 +64,7 @@ class FusedKernel(ReferenceKernel):
         )
         device = inputs_BTG.device
         with torch.autocast(device.type, enabled=False):
-            return GRUSequence.apply(*tensors, backwards, steps_for(kind, device, self.native))
+            return GRUSequence.apply(*tensors, backwards, passes_for(kind, device, self.native))
 
     def _run_attention_gru(self, decoder: AttentionDecoder, inputs_BTG: Tensor, state: DecoderState) -> Features:
         kind = compute_type(inputs_BTG)
@@ -83,7 +83,7 @@ class FusedKernel(ReferenceKernel):
         )
         device = inputs_BTG.device
         with torch.autocast(device.type, enabled=False):
-            return Features(*AttentionGRU.apply(*tensors, steps_for(kind, device, self.native)))
+            return Features(*AttentionGRU.apply(*tensors, passes_for(kind, device, self.native)))
 
     def _run_upper(self, stack: Stack, bottom: Features, state: DecoderState) -> Tensor:
         """The layers above the bottom one, each along the whole sequence, for none feeds back to those below."""

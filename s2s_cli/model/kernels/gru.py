@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.model.kernels.packing import packed
-from s2s_cli.model.kernels.steps import GRUGradients, GRURun, Steps
+from s2s_cli.model.kernels.passes import GRUGradients, GRURun, Passes
 
 
 class GRUSequence(torch.autograd.Function):
@@ -26,7 +26,7 @@ class GRUSequence(torch.autograd.Function):
         weight_GH: Tensor,
         bias_G: Tensor,
         backwards: bool,
-        steps: Steps,
+        passes: Passes,
     ) -> Tensor:
         """-> s_1..s_T [B, T, H]. valid_BT: the state is zero where False. bias_G: at least float32; the rest alike."""
         batch, length, gates = inputs_BTG.shape
@@ -42,12 +42,12 @@ class GRUSequence(torch.autograd.Function):
             following_TBH=earlier_TBH if backwards else later_TBH,
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
-        advance, weight = steps.gru_forward(run), packed(weight_GH)
+        advance, weight = passes.gru_forward(run), packed(weight_GH)
         for t in positions(length, backwards):
             weight.mm(run.previous_TBH[t], out=run.products_TBG[t])
             advance(t)
         ctx.save_for_backward(*run, weight_GH)
-        ctx.backwards, ctx.steps = backwards, steps
+        ctx.backwards, ctx.passes = backwards, passes
         return batch_first(run.following_TBH)
 
     @staticmethod
@@ -55,7 +55,7 @@ class GRUSequence(torch.autograd.Function):
         *saved, weight_GH = ctx.saved_tensors
         run = GRURun(*saved)
         gradients = GRUGradients.of(run, d_states_BTH)
-        retreat, weight = ctx.steps.gru_backward(run, gradients), packed(weight_GH.t())
+        retreat, weight = ctx.passes.gru_backward(run, gradients), packed(weight_GH.t())
         for t in positions(len(run.products_TBG), not ctx.backwards):
             retreat(t)
             weight.mm(gradients.products_TBG[t], out=gradients.feedback_BH)

@@ -1,4 +1,4 @@
-"""Steps as loops in C, each one pass over its tensors: on CPU, in float32 and bfloat16. See `native/c/training.c`."""
+"""Passes as loops in C, each once over its tensors: on CPU, in float32 and bfloat16. See `native/c/training.c`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.steps import AttentionGradients, AttentionRun, GRUGradients, GRURun, Step
+from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Pass
 from s2s_cli.native import library
 from s2s_cli.native.training import FUNCTIONS
 
@@ -19,20 +19,20 @@ def fits(kind: torch.dtype, device: torch.device) -> bool:
     return device.type == "cpu" and kind in STORAGES and library.load() is not None
 
 
-def gru_forward(run: GRURun) -> Step:
-    return _step("gru_forward", run)
+def gru_forward(run: GRURun) -> Pass:
+    return _pass("gru_forward", run)
 
 
-def gru_backward(run: GRURun, gradients: GRUGradients) -> Step:
-    return _step("gru_backward", (*run, *gradients))
+def gru_backward(run: GRURun, gradients: GRUGradients) -> Pass:
+    return _pass("gru_backward", (*run, *gradients))
 
 
-def attention_forward(run: AttentionRun) -> Step:
-    return _step("attention_forward", run)
+def attention_forward(run: AttentionRun) -> Pass:
+    return _pass("attention_forward", run)
 
 
-def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Step:
-    return _step("attention_backward", (*run, *gradients))
+def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Pass:
+    return _pass("attention_backward", (*run, *gradients))
 
 
 def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothin
     return loss_N, likelihood_N
 
 
-def _step(name: str, tensors: Sequence[Tensor | None]) -> Step:
+def _pass(name: str, tensors: Sequence[Tensor | None]) -> Pass:
     """The function of the library with these tensors, whose first one tells the type of all that is stored."""
     first = tensors[0]
     assert first is not None

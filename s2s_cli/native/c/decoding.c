@@ -1,4 +1,4 @@
-/* Steps of the decoding engine: the loops between two matrix products, each one pass over the rows of a batch.
+/* Passes of the decoding engine: the loops between two matrix products, each one pass over the rows of a batch.
  *
  * What they compute stands in `Seq2Seq.step`; here only how. A row is a hypothesis; rows are shared among the threads,
  * and no sum crosses a row: a translation does not depend on its batch mates.

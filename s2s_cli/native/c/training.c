@@ -1,6 +1,6 @@
-/* Steps of the fused recurrences, and softmax cross-entropy: the loops between two matrix products, each one pass.
+/* Passes of the fused recurrences, and softmax cross-entropy: the loops between two matrix products, each one pass.
  *
- * What each step computes stands in model/kernels/aten.py; here only how. Sentences (or rows) are shared among the threads, and no sum
+ * What each pass computes stands in model/kernels/aten.py; here only how. Sentences (or rows) are shared among the threads, and no sum
  * crosses a sentence: results do not depend on the number of threads.
  */
 
@@ -184,10 +184,10 @@ INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, st
     put(logits, target, exponential(expected - greatest) * scale - share - (1.0f - smoothing), kind);
 }
 
-/* ---- each step for each storage, its sentences or rows shared among the threads ---- */
+/* ---- each pass for each storage, its sentences or rows shared among the threads ---- */
 
 /* The loops stand outside of the functions because OpenMP makes functions of them before anything is inlined. */
-#define STEP(name, count, parameters, ...)                                  \
+#define PASS(name, count, parameters, ...)                                  \
     void name##_float32 parameters {                                        \
         _Pragma("omp parallel for num_threads(threads) schedule(static)")   \
         for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, FLOAT32);  \
@@ -197,8 +197,8 @@ INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, st
         for (int64_t i = 0; i < count; i++) name(__VA_ARGS__, i, BFLOAT16); \
     }
 
-STEP(gru_forward, run->B, (const gru_run *run, int64_t t, int threads), run, t)
-STEP(gru_backward, gradients->run.B, (const gru_gradients *gradients, int64_t t, int threads), gradients, t)
-STEP(attention_forward, run->B, (const attention_run *run, int64_t t, int threads), run, t)
-STEP(attention_backward, gradients->run.B, (const attention_gradients *gradients, int64_t t, int threads), gradients, t)
-STEP(cross_entropy, run->N, (const softmax_run *run, float smoothing, int threads), run, smoothing)
+PASS(gru_forward, run->B, (const gru_run *run, int64_t t, int threads), run, t)
+PASS(gru_backward, gradients->run.B, (const gru_gradients *gradients, int64_t t, int threads), gradients, t)
+PASS(attention_forward, run->B, (const attention_run *run, int64_t t, int threads), run, t)
+PASS(attention_backward, gradients->run.B, (const attention_gradients *gradients, int64_t t, int threads), gradients, t)
+PASS(cross_entropy, run->N, (const softmax_run *run, float smoothing, int threads), run, smoothing)

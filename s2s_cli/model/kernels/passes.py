@@ -1,8 +1,8 @@
-"""What the steps of a fused recurrence read and write, and who carries them out.
+"""What the passes of a fused recurrence read and write, and who carries them out.
 
 A recurrence runs on buffers that hold every position, time first (X: one position more than T). Its matrix products
-stand in `gru.py` and `attention_gru.py`; all that is between two products is a *step*, made once for a run and then
-called with a position. `aten` makes steps of torch operations, `native` of a small C library: same names, same results.
+stand in `gru.py` and `attention_gru.py`; all that is between two products is a *pass*, made once for a run and then
+called with a position. `aten` makes passes of torch operations, `native` of the C library: same names, same results.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-Step = Callable[[int], None]
+Pass = Callable[[int], None]
 
 
 class GRURun(NamedTuple):
@@ -21,7 +21,7 @@ class GRURun(NamedTuple):
 
     inputs_TBG (x_t, projected), products_TBG (U s_{t-1}), bias_G (that of U), previous_TBH (s_{t-1}) and valid_TB (the
     state becomes zero where False) are read; following_TBH (s_t) is written; carry_BH holds the state unrounded, in at
-    least float32, from step to step.
+    least float32, from position to position.
     """
 
     inputs_TBG: Tensor
@@ -37,7 +37,7 @@ class GRUGradients(NamedTuple):
     """Gradients of the loss in the tensors of a `GRURun`.
 
     Three parts make the gradient in s_t: states_TBH, from outside; feedback_BH, by way of U s_t; carry_BH, by way of
-    the blend in s_{t+1}, which the step replaces by that in s_{t-1}. inputs_TBG and products_TBG are written.
+    the blend in s_{t+1}, which the pass replaces by that in s_{t-1}. inputs_TBG and products_TBG are written.
     """
 
     states_TBH: Tensor
@@ -48,7 +48,7 @@ class GRUGradients(NamedTuple):
 
     @staticmethod
     def of(run: GRURun, d_states_BTH: Tensor) -> GRUGradients:
-        """Room for the gradients of a run, before its last step."""
+        """Room for the gradients of a run, before its last pass."""
         return GRUGradients(
             states_TBH=d_states_BTH.transpose(0, 1),
             feedback_BH=torch.zeros_like(run.following_TBH[0]),
@@ -87,13 +87,13 @@ class AttentionGradients(NamedTuple):
     energy_BA: Tensor
 
 
-class Steps(Protocol):
+class Passes(Protocol):
     """The names that `aten` and `native` have in common."""
 
-    def gru_forward(self, run: GRURun) -> Step: ...
-    def gru_backward(self, run: GRURun, gradients: GRUGradients) -> Step: ...
-    def attention_forward(self, run: AttentionRun) -> Step: ...
-    def attention_backward(self, run: AttentionRun, gradients: AttentionGradients) -> Step: ...
+    def gru_forward(self, run: GRURun) -> Pass: ...
+    def gru_backward(self, run: GRURun, gradients: GRUGradients) -> Pass: ...
+    def attention_forward(self, run: AttentionRun) -> Pass: ...
+    def attention_backward(self, run: AttentionRun, gradients: AttentionGradients) -> Pass: ...
     def cross_entropy(
         self, logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]: ...
