@@ -39,7 +39,7 @@ def test_senseless_sampling_is_refused(name, value):
 
 
 def test_the_defaults_and_names_are_those_of_the_recipe():
-    decoding = Decoding().model_dump(exclude={"batch_tokens"})
+    decoding = Decoding().model_dump(exclude={"batch_tokens", "split"})
     assert SearchOptions(**decoding) == SearchOptions()
     for normalization in PENALTIES:
         Decoding(normalization=normalization)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s2s_cli.model.kernels import library
+from s2s_cli.native import library
 
 
 def test_the_c_library_can_be_built_here() -> None:
