@@ -64,7 +64,11 @@ REFERENCES: dict[str, Callable[[], StepModel]] = {
     name: functools.partial(build, member, "reference") for name, member in MEMBERS.items()
 } | {"float32": fitting}
 SUBJECTS = ENGINES | ENSEMBLES | REFERENCES
-each_subject = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
+LATER = {name for place, name in enumerate(MEMBERS) if place % 4}  # of the family, a quarter each time
+each_subject = pytest.mark.parametrize(
+    "subject",
+    [pytest.param(make, id=name, marks=[pytest.mark.slow] * (name in LATER)) for name, make in SUBJECTS.items()],
+)
 
 
 def padded(sentences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
