@@ -30,7 +30,6 @@ from s2s_cli import atomic
 from s2s_cli.errors import CheckpointError, printable
 
 MANIFEST = "manifest.json"
-_PLAIN_NAME = re.compile(r"\w[\w.-]{0,127}")
 _LARGEST_DOCUMENT = 16 * 2**20  # bytes
 
 Form = TypeVar("Form", bound="Document")
@@ -81,6 +80,8 @@ class Manifest(Document):
 
     levels: ClassVar[int] = 1
     """1: all files lie in the directory itself; 2: some lie in folders of it, and are called `folder/name`."""
+    plain_name: ClassVar[str] = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+    """What a file, or a folder, may be called: a regular expression."""
 
     format: Literal[1] = 1
     files: dict[str, FileEntry]
@@ -130,7 +131,7 @@ class SealedDirectory:
         with _regular(path / MANIFEST, limit=_LARGEST_DOCUMENT) as file:
             manifest = parse_json(file.read(), form, path / MANIFEST)
         for name in manifest.files:
-            if not _is_plain(name, form.levels):
+            if not _is_plain(name, form):
                 fault = f"lists {printable(ascii(name))}, which is not a plain file name"
                 raise CheckpointError(fault, where=path / MANIFEST)
         if unlisted := sorted(names - manifest.files.keys() - {MANIFEST}):
@@ -173,9 +174,9 @@ class SealedDirectory:
             raise CheckpointError(f"is damaged: its SHA-256 differs from {MANIFEST}", where=self.path / name)
 
 
-def _is_plain(name: str, levels: int) -> bool:
+def _is_plain(name: str, form: type[Manifest]) -> bool:
     parts = name.split("/")
-    return len(parts) <= levels and name != MANIFEST and all(map(_PLAIN_NAME.fullmatch, parts))
+    return len(parts) <= form.levels and name != MANIFEST and all(re.fullmatch(form.plain_name, part) for part in parts)
 
 
 def _names(directory: Path, levels: int) -> Iterator[str]:

@@ -55,7 +55,21 @@ def test_hidden_files_are_neither_refused_nor_read(sealed):
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret", "..", ".", "/etc/hostname", "a/b", "a\\b", "", ".hidden", "a\x1b[2Jb", "a\nb", MANIFEST, "x" * 500],
+    [
+        "../secret",
+        "..",
+        ".",
+        "/etc/hostname",
+        "a/b",
+        "a\\b",
+        "",
+        ".hidden",
+        "ｓｅｃｒｅｔ",
+        "a\x1b[2Jb",
+        "a\nb",
+        MANIFEST,
+        "x" * 500,
+    ],
 )
 def test_names_that_are_not_plain_are_refused(sealed, name):
     (sealed.parent / "secret").write_bytes(b"secret")

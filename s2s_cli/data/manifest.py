@@ -27,6 +27,7 @@ class DataManifest(Manifest):
     """`manifest.json` of prepared data."""
 
     levels: ClassVar[int] = 2
+    plain_name: ClassVar[str] = r"\w[\w.-]{0,127}"  # test sets are called by their users
 
     tests: list[str]
     """Names of the test sets."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.paths import follow_paths
-from s2s_cli.search.step_model import Step, StepModel
+from s2s_cli.search.step_model import Step, StepModel, at
 
 
 def sample(
@@ -39,7 +39,7 @@ def _draw(step: Step, first: int, sampling: SamplingOptions, generator: torch.Ge
         best_RC, best_indices_RC = logits_RV.topk(min(sampling.top_k, logits_RV.size(1)))
         indices_R1 = best_indices_RC.gather(1, _draw_index(best_RC, generator))
     symbols_BK = first + indices_R1.view(log_probs_BKV.shape[:2])
-    return symbols_BK, log_probs_BKV.gather(2, symbols_BK.unsqueeze(2)).squeeze(2)
+    return symbols_BK, at(log_probs_BKV, symbols_BK)
 
 
 def _draw_index(logits_RV: Tensor, generator: torch.Generator) -> Tensor:

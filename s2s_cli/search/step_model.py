@@ -59,10 +59,15 @@ class Prediction:
         return log_probs_BKC, symbols_BKC + first, self.log_probs_BKV[:, :, end]
 
     def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
-        return self.log_probs_BKV.gather(2, symbols_BK[:, :, None]).squeeze(2)
+        return at(self.log_probs_BKV, symbols_BK)
 
     def log_probs(self) -> Tensor:
         return self.log_probs_BKV
+
+
+def at(values_BKV: Tensor, symbols_BK: Tensor) -> Tensor:
+    """The value of one symbol of each hypothesis, [B, K]."""
+    return values_BKV.gather(2, symbols_BK[:, :, None]).squeeze(2)
 
 
 def greatest(values_BKV: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -112,11 +112,15 @@ def build_translator(
     precision: str,
     beam: int | None = None,
     int8_is_harmless: bool = False,
+    device: torch.device | None = None,
 ) -> Translator:
-    """A translator by a copy of the model, with the recipe's decoding. The other arguments as of `build_engine`."""
-    device = next(model.parameters()).device
-    dtype = choose_dtype(precision, device)
-    decoder = build_engine(engine, deepcopy(model).eval(), device, dtype, int8_is_harmless=int8_is_harmless)
+    """A translator by a copy of the model, with the recipe's decoding.
+
+    device: by default the one that the model is on. The other arguments as of `build_engine`.
+    """
+    device = device or next(model.parameters()).device
+    copy, dtype = deepcopy(model).eval().to(device), choose_dtype(precision, device)
+    decoder = build_engine(engine, copy, device, dtype, int8_is_harmless=int8_is_harmless)
     return Translator(
         decoder,
         prepared.tokenizers,

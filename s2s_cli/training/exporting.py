@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -87,11 +86,12 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
     """
     if not fits(model):
         return None
-    model = deepcopy(model).cpu()
     sources, references = (texts[: recipe.validation.max_pairs] for texts in prepared.dev_texts())
     bleu = {}
     for engine in ("fast", "int8"):
-        translator = build_translator(recipe, prepared, model, engine=engine, precision="fp32")
+        translator = build_translator(
+            recipe, prepared, model, engine=engine, precision="fp32", device=torch.device("cpu")
+        )
         hypotheses = [translation.text for translation in translator.translate(sources)]
         bleu[engine] = score(hypotheses, [references], ["bleu"], recipe.languages.target)[0].value
     loss = bleu["fast"] - bleu["int8"]

@@ -25,7 +25,7 @@ from s2s_cli.model.kernels.fused import fits_attention, fits_cell
 from s2s_cli.model.kernels.packing import pack_linears
 from s2s_cli.model.readout import Readout
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.search.step_model import Step
+from s2s_cli.search.step_model import Step, at
 from s2s_cli.text.tokenizer import EOS
 
 
@@ -179,7 +179,7 @@ class EngineStep:
         return log_probs_RV.view(*self.attention_BKS.shape[:2], -1)
 
     def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
-        return self.log_probs().gather(2, symbols_BK[:, :, None]).squeeze(2)
+        return at(self.log_probs(), symbols_BK)
 
     def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
         (rows, symbols), shape = self.logits.values_RN.shape, self.attention_BKS.shape[:2]
@@ -212,7 +212,7 @@ class ListedStep:
         return nothing_bKV.scatter_reduce(2, symbols_b1N.expand_as(log_probs_bKN), log_probs_bKN, "amax")
 
     def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
-        return self.log_probs().gather(2, symbols_BK[:, :, None]).squeeze(2)
+        return at(self.log_probs(), symbols_BK)
 
     def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
         assert first in (EOS, EOS + 1) and end == EOS, "of the special symbols, a list has EOS alone, and first"
