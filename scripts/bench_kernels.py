@@ -1,6 +1,9 @@
 """Time of a training step on a synthetic batch of the reference workload, and where it goes.
 
     python scripts/bench_kernels.py [--kernel fused] [--precision bf16] [--threads 2] [--profile]
+    python scripts/bench_kernels.py --against decoder.cell=ssru attention.query=current attention.input_feeding=false
+
+With `--against`, the same model with other keys is timed in turn with it.
 
 The workload: embeddings 256, bidirectional GRU 2 × 256, GRU decoder 512, additive attention 512, 8,000 pieces, 64 pairs
 of 15 pieces, dropout 0.2, label smoothing 0.1, Adam. It needs about 48 MFLOP of matrix products per target token.
@@ -12,6 +15,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,9 +23,10 @@ from torch import nn
 from s2s_cli.model.building import build_model
 from s2s_cli.model.kernels import FusedKernel, ReferenceKernel
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.recipe import schema
+from s2s_cli.recipe import load_recipe
 from s2s_cli.training.loss import fused_cross_entropy
 
+RECIPE = Path(__file__).parent.parent / "recipes/multi30k-de-en.yaml"
 FLOP_PER_TOKEN = 48e6
 KERNELS = {"reference": ReferenceKernel, "aten": lambda: FusedKernel(native=False), "fused": FusedKernel}
 
@@ -35,17 +40,21 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=15)
     parser.add_argument("--vocabulary", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of the recipe's `model`")
+    parser.add_argument("--against", nargs="+", metavar="KEY=VALUE", help="keys of another model, timed in turn")
     parser.add_argument("--profile", action="store_true", help="print torch's profile of ten steps")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     kind = torch.bfloat16 if options.precision == "bf16" else torch.float32
-    step = training_step(options, kind)
+    step = training_step(options, options.set, kind)
     for _ in range(3):
         step()
     if options.profile:
         profile(step)
     seconds = best_time(step, options.steps)
+    if options.against is not None:
+        report_ratios(step, training_step(options, options.against, kind), options.steps)
     rate = max(matrix_product_rate(kind) for _ in range(3))
     tokens = options.pairs * options.length
     share = tokens * FLOP_PER_TOKEN / seconds / rate
@@ -55,9 +64,16 @@ def main() -> None:
     )
 
 
-def training_step(options: argparse.Namespace, kind: torch.dtype) -> Callable[[], None]:
+def report_ratios(step: Callable[[], None], other: Callable[[], None], repeats: int) -> None:
+    """How many times as fast the other is, in five rounds, each side in turn."""
+    ratios = sorted(best_time(step, repeats) / best_time(other, repeats) for _ in range(5))
+    print(f"the other model is {ratios[2]:.2f} × as fast ({ratios[0]:.2f} to {ratios[-1]:.2f} in five rounds)")
+
+
+def training_step(options: argparse.Namespace, keys: list[str], kind: torch.dtype) -> Callable[[], None]:
     """A whole step on one fixed batch: forward, loss, backward, clipping, Adam."""
-    model = build_model(schema.Model(), options.vocabulary, options.vocabulary)
+    settings = load_recipe(RECIPE, [f"model.{key}" for key in keys]).model
+    model = build_model(settings, options.vocabulary, options.vocabulary)
     model.kernel = KERNELS[options.kernel]()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     shape = (options.pairs, options.length)

@@ -24,7 +24,7 @@ from s2s_cli.model.decoder import (
     PreviousOutput,
 )
 from s2s_cli.model.dropout import Dropout
-from s2s_cli.model.encoder import Direction, Encoder, EncoderLayer
+from s2s_cli.model.encoder import ENCODERS, Encoder, Parts, TransformerEncoder
 from s2s_cli.model.kernels import choose_kernel
 from s2s_cli.model.memory import SUMMARIES
 from s2s_cli.model.readout import AttentionalReadout, Readout
@@ -58,14 +58,17 @@ def build_model(config: schema.Model, source_size: int, target_size: int, kernel
     return model
 
 
+SELF_INITIALISED = (Cell, TransformerEncoder)
+
+
 def initialise(model: Seq2Seq) -> None:
-    """Random weights: dense ones as He et al. 2015 for tanh, embeddings of unit length; cells see to their own.
+    """Random weights: dense ones as He et al. 2015 for tanh, embeddings of unit length; some parts see to their own.
 
     The width of torch's own initialisation is a third of this, and training then needs twice as many updates.
     """
-    recurrent = {module.recurrent for module in model.modules() if isinstance(module, Cell)}
+    own = {part for module in model.modules() if isinstance(module, SELF_INITIALISED) for part in module.modules()}
     for module in model.modules():
-        if isinstance(module, nn.Linear) and module not in recurrent:
+        if isinstance(module, nn.Linear) and module not in own:
             nn.init.kaiming_normal_(module.weight, nonlinearity="tanh")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -95,15 +98,10 @@ class _NoRandomNumbers(TorchFunctionMode):
         return function(*arguments, **keywords)
 
 
-def memory_width(config: schema.Model) -> int:
-    """M."""
-    return config.encoder.hidden * (2 if config.encoder.bidirectional else 1)
-
-
 def context_width(config: schema.Model) -> int:
     """M where a context is there before a step is made, for all layers and the readout to receive; else 0."""
     late = config.decoder.context == "attention" and config.attention.query == "current"
-    return 0 if late or config.decoder.context == "initial" else memory_width(config)
+    return 0 if late or config.decoder.context == "initial" else config.encoder.width
 
 
 def readout_width(config: schema.Model) -> int:
@@ -112,28 +110,23 @@ def readout_width(config: schema.Model) -> int:
 
 
 def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
-    """Layers of one or two directions."""
-    layers = []
-    for depth in range(config.encoder.layers):
-        inputs = config.embedding if depth == 0 else memory_width(config)
-        sides = (False, True) if config.encoder.bidirectional else (False,)
-        layers.append(
-            EncoderLayer([Direction(inputs, _cell(config, config.encoder.hidden), backwards) for backwards in sides])
-        )
-    return Encoder(
+    """The encoder of its kind, with the keys of this kind."""
+    parts = Parts(
         embedding=embedding,
-        layers=layers,
-        summary=SUMMARIES[config.encoder.summary],
         embedding_dropout=Dropout(config.dropout.embedding, config.dropout.variational),
         state_dropout=Dropout(config.dropout.state, config.dropout.variational),
-        residual=config.encoder.residual,
+        summary=SUMMARIES[config.encoder.summary],
+        cell=lambda hidden: CELLS[config.cell](hidden, config.layer_norm),
     )
+    keys = config.encoder.model_dump(exclude=set(schema.EveryEncoder.model_fields))
+    return ENCODERS[config.encoder.kind](parts, **keys)
 
 
 def build_decoder(config: schema.Model) -> Decoder:
     """The decoder of the two switches `context` and `feed_previous`."""
-    settings, memory = config.decoder, memory_width(config)
-    cells = [_cell(config, settings.hidden) for _ in range(settings.layers)]
+    settings, memory = config.decoder, config.encoder.width
+    cell = CELLS[settings.cell or config.cell]
+    cells = [cell(settings.hidden, config.layer_norm) for _ in range(settings.layers)]
     stack = Stack(cells, Dropout(config.dropout.state, False), context_width(config), settings.residual)
     gates = stack.bottom.gate_width
     previous = (PreviousOutput if settings.feed_previous else NoPreviousOutput)(config.embedding, gates)
@@ -154,7 +147,7 @@ def build_attention(config: schema.Model) -> Attention:
     """As many scores as heads."""
     settings = config.attention
     score = CoverageScore if settings.coverage else SCORES[settings.score]
-    widths = (config.decoder.hidden, memory_width(config), settings.size)
+    widths = (config.decoder.hidden, config.encoder.width, settings.size)
     state, memory, size = (width // settings.heads for width in widths)
     return Attention([score(state, memory, size) for _ in range(settings.heads)])
 
@@ -167,10 +160,6 @@ def build_readout(config: schema.Model) -> nn.Module:
     embedding = config.embedding if settings.feed_previous else 0
     dropout = Dropout(config.dropout.readout, config.dropout.variational)
     return Readout(settings.hidden, context_width(config), embedding, readout_width(config), dropout)
-
-
-def _cell(config: schema.Model, hidden: int) -> Cell:
-    return CELLS[config.cell](hidden, config.layer_norm)
 
 
 def _embedding(size: int, width: int) -> nn.Embedding:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class Cell(nn.Module):
-    """hidden: H. layer_norm: normalise both pre-activations, as in Ba et al. 2016, section 3.1."""
+    """hidden: H. layer_norm: normalise the pre-activations, as in Ba et al. 2016, section 3.1."""
 
     gates: ClassVar[int]
     state_parts: ClassVar[int] = 1
@@ -25,16 +25,7 @@ class Cell(nn.Module):
         self.hidden = hidden
         self.gate_width = self.gates * hidden
         self.state_width = self.state_parts * hidden
-        self.recurrent = nn.Linear(hidden, self.gate_width)
         self.input_norm = nn.LayerNorm(self.gate_width) if layer_norm else nn.Identity()
-        self.state_norm = nn.LayerNorm(self.gate_width) if layer_norm else nn.Identity()
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Orthogonal recurrent weights, gate by gate; zero biases."""
-        for gate in self.recurrent.weight.data.split(self.hidden):
-            nn.init.orthogonal_(gate)
-        nn.init.zeros_(self.recurrent.bias)
 
     def output(self, state: Tensor) -> Tensor:
         """The part of the state [..., W] that others see, [..., H]."""
@@ -45,7 +36,23 @@ class Cell(nn.Module):
         """projected [..., G] (the input's share of the gates, with biases), state [..., W] -> next state [..., W]."""
 
 
-class GRU(Cell):
+class ProductCell(Cell):
+    """The gates see the state by a product, U s_{t-1} + b."""
+
+    def __init__(self, hidden: int, layer_norm: bool = False) -> None:
+        super().__init__(hidden, layer_norm)
+        self.recurrent = nn.Linear(hidden, self.gate_width)
+        self.state_norm = nn.LayerNorm(self.gate_width) if layer_norm else nn.Identity()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Orthogonal recurrent weights, gate by gate; zero biases."""
+        for gate in self.recurrent.weight.data.split(self.hidden):
+            nn.init.orthogonal_(gate)
+        nn.init.zeros_(self.recurrent.bias)
+
+
+class GRU(ProductCell):
     """Gated recurrent unit (Cho et al. 2014), in the form of cuDNN: the reset gate follows the product."""
 
     gates = 3
@@ -59,7 +66,7 @@ class GRU(Cell):
         return new + update * (state - new)
 
 
-class LSTM(Cell):
+class LSTM(ProductCell):
     """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gate (Gers et al. 2000)."""
 
     gates = 4
@@ -77,7 +84,7 @@ class LSTM(Cell):
         return torch.cat([torch.sigmoid(leave) * torch.tanh(c), c], dim=-1)
 
 
-class RNN(Cell):
+class RNN(ProductCell):
     """Simple recurrent network (Elman 1990)."""
 
     gates = 1
@@ -86,4 +93,60 @@ class RNN(Cell):
         return torch.tanh(self.input_norm(projected) + self.state_norm(self.recurrent(state)))
 
 
-CELLS: dict[str, type[Cell]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
+class InputGatedCell(Cell):
+    """c_t = f_t ⊙ c_{t-1} + (1 − f_t) ⊙ x̃_t, where f_t = σ(W_f x_t + b) and x̃_t = W x_t see the input only.
+
+    With no product of the state, a sequence is one product before the recurrence and one elementwise pass.
+    """
+
+    gates = 2
+
+    def __init__(self, hidden: int, layer_norm: bool = False) -> None:
+        super().__init__(hidden, layer_norm)
+        self.forget_bias = nn.Parameter(torch.ones(hidden))  # remember at first, as the LSTM
+
+    def forward(self, projected: Tensor, state: Tensor) -> Tensor:
+        gates = self.input_norm(projected)
+        forget, new = gates[..., : self.hidden], gates[..., self.hidden : 2 * self.hidden]
+        memory = new + torch.sigmoid(forget + self.forget_bias) * (state[..., : self.hidden] - new)
+        return self.shown(gates, memory)
+
+    def shown(self, gates: Tensor, memory: Tensor) -> Tensor:
+        """The state [..., W] made of c_t [..., H]. gates: the normalised ones, [..., G]."""
+        return memory
+
+
+class MinGRU(InputGatedCell):
+    """Minimal GRU (Feng et al. 2024, section 3.1)."""
+
+
+class SSRU(InputGatedCell):
+    """Simpler simple recurrent unit (Kim et al. 2019, section 3.1): others see h_t = relu(c_t)."""
+
+    def output(self, state: Tensor) -> Tensor:
+        return torch.relu(state)
+
+
+class SRU(InputGatedCell):
+    """Simple recurrent unit (Lei et al. 2018, section 2; its gates without the state): others see
+    h_t = r_t ⊙ tanh(c_t) + (1 − r_t) ⊙ W_h x_t, kept beside c_t, where r_t = σ(W_r x_t + b)."""
+
+    gates = 4
+    state_parts = 2
+
+    def shown(self, gates: Tensor, memory: Tensor) -> Tensor:
+        reset, way = gates[..., 2 * self.hidden :].chunk(2, dim=-1)
+        return torch.cat([memory, way + torch.sigmoid(reset) * (torch.tanh(memory) - way)], dim=-1)
+
+    def output(self, state: Tensor) -> Tensor:
+        return state[..., self.hidden :]
+
+
+CELLS: dict[str, type[Cell]] = {
+    "gru": GRU,
+    "lstm": LSTM,
+    "rnn": RNN,
+    "ssru": SSRU,
+    "sru": SRU,
+    "mingru": MinGRU,
+}

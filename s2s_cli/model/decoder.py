@@ -194,12 +194,19 @@ class AttentionalDecoder(AttentiveStart):
         if self.feed is not None:
             inputs_BKG = inputs_BKG + self.feed(state.feed_BKR)
         output, layers = self.stack(inputs_BKG, state.layers)
-        context, attention = self.attention(output, state.memory, state.past_BKS)
-        attentional = torch.tanh(self.attentional(torch.cat([output, context], dim=-1)))
-        following = replace(
-            state,
-            layers=layers,
-            feed_BKR=None if self.feed is None else attentional,
-            past_BKS=None if state.past_BKS is None else state.past_BKS + attention,
+        attentional, attention = self.look(output, state)
+        past_BKS = None if state.past_BKS is None else state.past_BKS + attention
+        feed_BKR = None if self.feed is None else attentional
+        return Features(attentional, attention_BXS=attention), replace(
+            state, layers=layers, feed_BKR=feed_BKR, past_BKS=past_BKS
         )
-        return Features(attentional, attention_BXS=attention), following
+
+    def look(self, output_BXH: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """The attentional vectors [B, X, R] and the attention [B, X, S] of s_t, at one position or at several."""
+        context, attention = self.attention(output_BXH, state.memory, state.past_BKS)
+        return torch.tanh(self.attentional(torch.cat([output_BXH, context], dim=-1))), attention
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a step waits for what the one before looked at."""
+        return self.feed is not None or self.attention.covers

@@ -28,6 +28,19 @@ _GRU_GRADIENTS = (
     Parameter("d_products_TBG", "storage", "written"),
     Parameter("d_carry_BH", "float32", "written"),
 )
+_BLEND = (
+    Parameter("inputs_TBG", "storage", "changing"),
+    Parameter("bias_H", "float32"),
+    Parameter("valid_TB", "bool", optional=True),
+    Parameter("previous_TBH", "storage", "changing"),
+    Parameter("following_TBH", "storage", "written"),
+    Parameter("carry_BH", "float32", "written"),
+)
+_BLEND_GRADIENTS = (
+    Parameter("d_states_TBH", "storage"),
+    Parameter("d_inputs_TBG", "storage", "written"),
+    Parameter("d_carry_BH", "float32", "written"),
+)
 _ATTENTION = (
     Parameter("queries_TBA", "storage", "changing"),
     Parameter("keys_BSA", "storage"),
@@ -51,12 +64,14 @@ _SOFTMAX = (
     Parameter("likelihood_N", "float32", "written"),
 )
 
-_GATES = [("G", "H", 3)]
+_THREE, _TWO = [("G", "H", 3)], [("G", "H", 2)]
 FUNCTIONS = {
     function.name: function
     for function in (
-        Function("gru_forward", "BH", _GRU, STORAGES, multiples=_GATES, scalars=[POSITION]),
-        Function("gru_backward", "BH", _GRU + _GRU_GRADIENTS, STORAGES, multiples=_GATES, scalars=[POSITION]),
+        Function("gru_forward", "BH", _GRU, STORAGES, multiples=_THREE, scalars=[POSITION]),
+        Function("gru_backward", "BH", _GRU + _GRU_GRADIENTS, STORAGES, multiples=_THREE, scalars=[POSITION]),
+        Function("blend_forward", "BH", _BLEND, STORAGES, multiples=_TWO, scalars=[POSITION]),
+        Function("blend_backward", "BH", _BLEND + _BLEND_GRADIENTS, STORAGES, multiples=_TWO, scalars=[POSITION]),
         Function("attention_forward", "BSAM", _ATTENTION, STORAGES, scalars=[POSITION]),
         Function("attention_backward", "BSAM", _ATTENTION + _ATTENTION_GRADIENTS, STORAGES, scalars=[POSITION]),
         Function("cross_entropy", "NV", _SOFTMAX, STORAGES, scalars=[Scalar(c_float)]),

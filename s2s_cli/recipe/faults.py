@@ -41,9 +41,12 @@ def told(errors: list[ErrorDetails], places: dict[KeyPath, str]) -> list[UserErr
     order = {path: number for number, path in enumerate(places)}
     by_path: dict[tuple[KeyPath, KeyPath], list[tuple[str, str | None]]] = {}
     for error in errors:
-        given = _given(error["loc"], places)
-        shown = error["loc"] if error["type"] == "missing" else given
-        by_path.setdefault((given, shown), []).append(_what_and_hint(error, shown))
+        keys, _ = _keys_and_section(error["loc"])
+        if error["type"] == "union_tag_invalid":
+            keys = (*keys, "kind")
+        given = _given(keys, places)
+        shown = keys if error["type"] == "missing" else given
+        by_path.setdefault((given, shown), []).append(_what_and_hint(error))
     faults = []
     for (given, shown), findings in sorted(by_path.items(), key=lambda item: order[item[0][0]]):
         whats = list(dict.fromkeys(what for what, _ in findings))  # several: no member of a union fits
@@ -61,24 +64,28 @@ def _given(path: KeyPath, places: dict[KeyPath, str]) -> KeyPath:
     return path
 
 
-def _what_and_hint(error: ErrorDetails, path: KeyPath) -> tuple[str, str | None]:
+def _what_and_hint(error: ErrorDetails) -> tuple[str, str | None]:
     kind, given, limits = error["type"], error["input"], error.get("ctx", {})
     if kind == "missing":
         return "this key is missing", None
     if kind == "extra_forbidden":
-        return "unknown key", _key_meant(path)
+        return "unknown key", _key_meant(error["loc"])
     if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", limits["expected"])
-        near = difflib.get_close_matches(str(given), choices, n=1)
-        return (
-            f"must be one of {', '.join(choices)}, not {_shown(given)}",
-            f"did you mean `{near[0]}`?" if near else None,
-        )
+        return _choice(given, limits["expected"])
+    if kind == "union_tag_invalid":
+        return _choice(given["kind"], limits["expected_tags"])
     if kind in _WANTED:
         return f"give {_WANTED[kind]}, not {_shown(given)}", _type_hint(kind, given)
     if kind in _OTHERWISE:
         return _OTHERWISE[kind](limits), None
     return error["msg"], None
+
+
+def _choice(given: Any, expected: str) -> tuple[str, str | None]:
+    choices = re.findall(r"'([^']*)'", expected)
+    near = difflib.get_close_matches(str(given), choices, n=1)
+    what = f"must be one of {', '.join(choices)}, not {_shown(given)}"
+    return what, f"did you mean `{near[0]}`?" if near else None
 
 
 def _type_hint(kind: str, given: Any) -> str | None:
@@ -96,12 +103,14 @@ def _shown(value: Any) -> str:
     return printable(f"the text {value!r}" if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 60)
 
 
-def _key_meant(path: KeyPath) -> str | None:
+def _key_meant(location: KeyPath) -> str | None:
     """The known key that is most like an unknown one: its namesakes elsewhere, else a neighbour, else any."""
-    *above, key = path
-    section = _section_at(tuple(above))
+    *above, key = location
+    keys, section = _keys_and_section(tuple(above))
     neighbours = list(section.model_fields) if section else []
     everywhere = dict.fromkeys(_dotted_keys(Recipe))
+    if section and ".".join(map(str, (*keys, key))) in everywhere:
+        return f"of the kinds of `{keys[-1]}`, others have it"
     near_neighbours = difflib.get_close_matches(str(key), neighbours, n=1, cutoff=0.5)
     namesakes = [dotted for dotted in everywhere if dotted.rpartition(".")[2] == key]
     near_anywhere = difflib.get_close_matches(str(key), {dotted.rpartition(".")[2] for dotted in everywhere}, n=1)
@@ -116,26 +125,32 @@ def _key_meant(path: KeyPath) -> str | None:
     return f"did you mean {' or '.join(f'`{dotted}`' for dotted in meant)}?"
 
 
-def _section_at(path: KeyPath) -> type[Section] | None:
-    """The class of the section that `path` leads to."""
-    section: type[Section] | None = Recipe
-    for part in path:
+def _keys_and_section(location: KeyPath) -> tuple[KeyPath, type[Section] | None]:
+    """The keys to a value, without the kinds that pydantic puts after the key of a union; and the section there."""
+    keys: list[str | int] = []
+    sections: list[type[Section]] = [Recipe]
+    for part in location:
+        if len(sections) > 1:
+            sections = [section for section in sections if part in get_args(section.model_fields["kind"].annotation)]
+            continue
+        keys.append(part)
         if isinstance(part, str):
-            field = section.model_fields.get(part) if section else None
-            section = _section_in(field.annotation) if field else None
-    return section
+            field = sections[0].model_fields.get(part) if sections else None
+            sections = list(_sections_in(field.annotation)) if field else []
+    return tuple(keys), sections[0] if sections else None
 
 
-def _section_in(annotation: Any) -> type[Section] | None:
-    """The section that `annotation` is or contains (`Corpus` in `list[Corpus]`)."""
+def _sections_in(annotation: Any) -> Iterator[type[Section]]:
+    """The section that `annotation` is or contains (`Corpus` in `list[Corpus]`); of a union, each."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _section_in(inner))), None)
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_in(inner)
 
 
 def _dotted_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
     """Every key of a recipe, outer ones first."""
     yield from (prefix + key for key in section.model_fields)
     for key, field in section.model_fields.items():
-        if inner := _section_in(field.annotation):
+        for inner in _sections_in(field.annotation):
             yield from _dotted_keys(inner, f"{prefix}{key}.")

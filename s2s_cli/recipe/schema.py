@@ -6,9 +6,9 @@ The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -148,20 +148,73 @@ class Tokenizer(Section):
         return Tokenizer.model_validate(common | (own.model_dump(exclude_none=True) if own else {}))
 
 
-class Encoder(Section):
-    hidden: Width = 256
-    """Width of one direction's state."""
-    layers: Layers = 1
-    bidirectional: bool = True
-    residual: bool = False
-    """Add a layer's input to its output, from the second layer on."""
+class EveryEncoder(Section):
+    """What every kind of encoder has; how wide its states are, is a property `width` of the kind."""
+
+    kind: str
     summary: Literal["last", "mean", "max"] = "mean"
     """How the context C is made of the states h_1..h_N."""
     bridge: Literal["copy", "dense"] = "dense"
     """q, which makes the decoder's first state of C: q(h) = h, or q(h) = tanh(W h + b)."""
 
 
+class RecurrentEncoder(EveryEncoder):
+    kind: Literal["recurrent"] = "recurrent"
+    """What reads the source: recurrent cells, or the self-attention of a `transformer`, which has keys of its own."""
+    hidden: Width = 256
+    """Width of one direction's state."""
+    layers: Layers = 1
+    bidirectional: bool = True
+    residual: bool = False
+    """Add a layer's input to its output, from the second layer on."""
+
+    @property
+    def width(self) -> int:
+        """M, that of h_j."""
+        return self.hidden * (2 if self.bidirectional else 1)
+
+
+class TransformerEncoder(EveryEncoder):
+    kind: Literal["transformer"]
+    """The encoder of Vaswani et al. 2017, normalised before each part; with a recurrent decoder it makes a hybrid."""
+    hidden: Width = 256
+    """Width of the states."""
+    layers: Layers = 4
+    heads: Width = 4
+    """Self-attentions of a layer, each over its share of the width."""
+    feed_forward: Width = 1024
+    """Inner width of a layer's second part."""
+
+    @property
+    def width(self) -> int:
+        """M, that of h_j."""
+        return self.hidden
+
+    @model_validator(mode="after")
+    def _shares(self) -> TransformerEncoder:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"heads = {self.heads} must divide hidden = {self.hidden} into even shares")
+        return self
+
+
+def _kind(encoder: Any) -> str:
+    """By which class of `Encoder` a value is to be read."""
+    values = encoder if isinstance(encoder, dict) else getattr(encoder, "__dict__", {})
+    return str(values.get("kind", "recurrent"))
+
+
+Encoder = Annotated[
+    Annotated[RecurrentEncoder, Tag("recurrent")] | Annotated[TransformerEncoder, Tag("transformer")],
+    Discriminator(_kind),
+]
+
+
+Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
+
+
 class Decoder(Section):
+    cell: Cell | None = None
+    """The decoder's cell, where it is another than the encoder's. `null`: `model.cell`."""
     hidden: Width = 512
     """Width of the state s_t."""
     layers: Layers = 1
@@ -199,9 +252,11 @@ class Dropout(Section):
 
 
 class Model(Section):
-    cell: Literal["gru", "lstm", "rnn"] = "gru"
+    cell: Cell = "gru"
+    """`gru`, `lstm` and `rnn`; or `ssru`, `sru` and `mingru`, whose gates see the input only: they train without a loop
+    of products, in encoders and in decoders that look afterwards (`query: current`, `input_feeding: false`)."""
     embedding: Width = 256
-    encoder: Encoder = Encoder()
+    encoder: Encoder = RecurrentEncoder()
     decoder: Decoder = Decoder()
     attention: Attention = Attention()
     dropout: Dropout = Dropout()
@@ -216,19 +271,15 @@ class Model(Section):
             raise ValueError("; ".join(faults))
         return self
 
-    @property
-    def _encoder_width(self) -> int:
-        return self.encoder.hidden * (2 if self.encoder.bidirectional else 1)
-
     def _bridge_faults(self) -> Iterator[str]:
-        width, hidden = self._encoder_width, self.decoder.hidden
+        width, hidden = self.encoder.width, self.decoder.hidden
         if self.encoder.bridge == "copy" and self.decoder.context != "every_step" and width != hidden:
             yield f"encoder.bridge `copy` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
 
     def _attention_faults(self) -> Iterator[str]:
         if self.decoder.context != "attention":
             return
-        width, hidden = self._encoder_width, self.decoder.hidden
+        width, hidden = self.encoder.width, self.decoder.hidden
         score, heads = self.attention.score, self.attention.heads
         if not self.decoder.feed_previous:
             yield "decoder.context `attention` needs decoder.feed_previous: true"

@@ -25,7 +25,7 @@ def model_of(tied: str) -> Seq2Seq:
     torch.manual_seed(1)
     config = schema.Model(
         embedding=8,
-        encoder=schema.Encoder(hidden=4),
+        encoder=schema.RecurrentEncoder(hidden=4),
         decoder=schema.Decoder(hidden=8),
         attention=schema.Attention(size=5),
         tied=tied,

@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from s2s_cli.model import attention
+from s2s_cli.model import attention, cells
 from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
@@ -27,7 +27,7 @@ Choice = dict[str, Any]  # dotted keys of the recipe's `model` section
 Axes = dict[str, dict[str, Choice]]
 
 ANY_DECODER: Axes = {
-    "cell": {"gru": {"cell": "gru"}, "lstm": {"cell": "lstm"}, "rnn": {"cell": "rnn"}},
+    "cell": {name: {"cell": name} for name in cells.CELLS},
     "width": {"equal": {"decoder.hidden": 8}, "unequal": {"decoder.hidden": 12}},
     "directions": {
         "both": {"encoder.bidirectional": True, "encoder.hidden": 4},
@@ -37,6 +37,7 @@ ANY_DECODER: Axes = {
         "flat": {},
         "deep": {"encoder.layers": 2},
         "residual": {"encoder.layers": 3, "encoder.residual": True},
+        "transformer": {"encoder.kind": "transformer", "encoder.layers": 2},
     },
     "decoder": {
         "flat": {},
@@ -83,6 +84,10 @@ def section(**choices: Any) -> schema.Model:
         *above, last = key.split(".")
         place = values[above[0]] if above else values
         place[last] = value
+    encoder = values["encoder"]
+    if encoder.get("kind") == "transformer":  # which has one width, whatever the directions of the recurrent ones
+        encoder.pop("bidirectional", None)
+        encoder |= {"hidden": 8, "heads": 2, "feed_forward": 5}
     return schema.Model.model_validate(values)
 
 
@@ -129,11 +134,16 @@ def example(lengths: tuple[int, ...] = (7, 4, 1), target: int = 5) -> Example:
 
 
 def build(member: schema.Model, kernel: str = "reference") -> Seq2Seq:
-    """In float64 and evaluation mode; every parameter random, also those that would start at zero."""
+    """In float64 and evaluation mode; every parameter random, also those that would start at zero.
+
+    Biases are positive: a rectifier that is shut everywhere would look like a part that is not connected.
+    """
     torch.manual_seed(3)
     model = build_model(member, SOURCE_SIZE, TARGET_SIZE, kernel).double().eval()
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         nn.init.normal_(parameter, std=0.5)
+        if name.endswith("bias"):
+            parameter.data.abs_()
     return model
 
 

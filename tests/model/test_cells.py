@@ -81,7 +81,7 @@ def normalised(values: Tensor, norm: nn.LayerNorm) -> Tensor:
     return centred / (centred.square().mean(dim=-1, keepdim=True) + norm.eps).sqrt() * norm.weight + norm.bias
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", TORCH)
 @torch.no_grad()
 def test_layer_norm_written_out(name: str) -> None:
     torch.manual_seed(1)
@@ -106,7 +106,30 @@ def test_layer_norm_written_out(name: str) -> None:
     torch.testing.assert_close(cell(inputs, state), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("name", [name for name in CELLS if name not in TORCH])
+@torch.no_grad()
+def test_cells_whose_gates_see_the_input_only_written_out(name: str, norm: bool) -> None:
+    torch.manual_seed(1)
+    cell = CELLS[name](4, layer_norm=norm).double()
+    for parameter in cell.parameters():
+        nn.init.normal_(parameter)
+    inputs = torch.randn(3, cell.gate_width, dtype=torch.double)
+    state = torch.randn(3, cell.state_width, dtype=torch.double)
+    x = (normalised(inputs, cell.input_norm) if norm else inputs).split(4, dim=1)
+    forget = torch.sigmoid(x[0] + cell.forget_bias)
+    memory = forget * state[:, :4] + (1 - forget) * x[1]
+    outputs = {
+        "mingru": lambda: memory,
+        "ssru": lambda: memory.clamp(min=0),
+        "sru": lambda: torch.sigmoid(x[2]) * torch.tanh(memory) + (1 - torch.sigmoid(x[2])) * x[3],
+    }
+    following = cell(inputs, state)
+    torch.testing.assert_close(following[:, :4], memory, rtol=0, atol=1e-12)
+    torch.testing.assert_close(cell.output(following), outputs[name](), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", TORCH)
 def test_fresh_cells_have_orthogonal_recurrent_weights_gate_by_gate(name: str) -> None:
     for gate in CELLS[name](5).recurrent.weight.split(5):
         torch.testing.assert_close(gate @ gate.T, torch.eye(5), rtol=0, atol=1e-5)

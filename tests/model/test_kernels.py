@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, native
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import passes_name
+from s2s_cli.model.kernels.blend import BlendSequence
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
@@ -28,6 +29,21 @@ FITTING = {  # odd widths, so that no vector register is ever full
     "deep attention": section(**{"decoder.layers": 3, "decoder.residual": True, "encoder.layers": 2}),
     "initial": section(**{"decoder.context": "initial", "decoder.layers": 2}),
     "every step": section(**{"decoder.context": "every_step", "decoder.feed_previous": False}),
+    "attention afterwards": section(
+        **{"attention.query": "current", "attention.input_feeding": False, "attention.score": "general"}
+    ),
+    "ssru": section(**{"cell": "ssru", "decoder.context": "initial", "decoder.layers": 2, "encoder.hidden": 19}),
+    "sru": section(**{"cell": "sru", "decoder.context": "every_step", "decoder.hidden": 37}),
+    "mingru afterwards": section(
+        **{
+            "cell": "mingru",
+            "attention.query": "current",
+            "attention.input_feeding": False,
+            "attention.size": 21,
+            "decoder.layers": 2,
+        }
+    ),
+    "hybrid": section(**{"encoder.kind": "transformer", "decoder.hidden": 37}),
     "deep every step": section(**{"decoder.context": "every_step", "decoder.layers": 2}),
 }
 BATCH = example(lengths=(9, 1, 4, 6, 2), target=7)
@@ -106,6 +122,14 @@ def test_the_same_twice(member: schema.Model, allowed: bool) -> None:
 
 def numbers(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64).requires_grad_()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_gradient_of_the_blend(backwards: bool) -> None:
+    torch.manual_seed(1)
+    valid_BT = torch.tensor([[True, True, True], [True, False, False]])
+    tensors = (numbers(2, 3, 8), numbers(2, 4), valid_BT, numbers(4))
+    assert torch.autograd.gradcheck(lambda *inputs: BlendSequence.apply(*inputs, backwards, aten), tensors)
 
 
 @pytest.mark.parametrize("backwards", [False, True])

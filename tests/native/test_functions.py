@@ -14,7 +14,14 @@ from random_arrays import RandomArrays
 from s2s_cli.model.engine.arithmetic import Operand, Product
 from s2s_cli.model.engine.passes import REFERENCES
 from s2s_cli.model.kernels import aten
-from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun
+from s2s_cli.model.kernels.passes import (
+    AttentionGradients,
+    AttentionRun,
+    BlendGradients,
+    BlendRun,
+    GRUGradients,
+    GRURun,
+)
 from s2s_cli.native import decoding, training
 from s2s_cli.native.calls import Function
 
@@ -56,6 +63,10 @@ def run_reference(name: str, tensors: list, scalars: tuple) -> list:
             aten.gru_forward(GRURun(*tensors))(*scalars)
         case "gru_backward":
             aten.gru_backward(GRURun(*tensors[:7]), GRUGradients(*tensors[7:]))(*scalars)
+        case "blend_forward":
+            aten.blend_forward(BlendRun(*tensors))(*scalars)
+        case "blend_backward":
+            aten.blend_backward(BlendRun(*tensors[:6]), BlendGradients(*tensors[6:]))(*scalars)
         case "attention_forward":
             aten.attention_forward(AttentionRun(*tensors))(*scalars)
         case "attention_backward":

@@ -24,7 +24,7 @@ def tiny_model(dropout: float = 0.0, **changes: object) -> Seq2Seq:
     torch.manual_seed(5)
     config = schema.Model(
         embedding=6,
-        encoder=schema.Encoder(hidden=4),
+        encoder=schema.RecurrentEncoder(hidden=4),
         decoder=schema.Decoder(hidden=8),
         attention=schema.Attention(size=5),
         dropout=schema.Dropout(embedding=dropout, state=dropout, readout=dropout),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.attention import AdditiveScore
+from s2s_cli.model.cells import GRU
 from s2s_cli.model.decoder import AttentionDecoder, PreviousOutput
 from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
 from s2s_cli.model.engine.passes import run_pass
@@ -70,10 +71,11 @@ class AttentionGRUEngine:
         """encoding: the number type in which source sentences are read. `model` is changed to it, and is used up."""
         decoder, readout = model.decoder, model.readout
         assert isinstance(decoder, AttentionDecoder) and isinstance(readout, Readout)
-        score, previous, recurrent = decoder.attention.heads[0], decoder.previous, decoder.stack.bottom.recurrent
-        assert isinstance(score, AdditiveScore) and isinstance(previous, PreviousOutput)
+        score, previous, cell = decoder.attention.heads[0], decoder.previous, decoder.stack.bottom
+        assert isinstance(score, AdditiveScore) and isinstance(previous, PreviousOutput) and isinstance(cell, GRU)
         assert isinstance(readout.embedding, nn.Linear) and isinstance(readout.context, nn.Linear)
 
+        recurrent = cell.recurrent
         self.arithmetic, self.vocabulary = arithmetic, model.vocabulary
         self.attention, self.gates = score.query.out_features, recurrent.out_features
         self.hidden, self.width = recurrent.in_features, readout.output.out_features

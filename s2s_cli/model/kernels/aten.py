@@ -9,7 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Pass
+from s2s_cli.model.kernels.passes import (
+    AttentionGradients,
+    AttentionRun,
+    BlendGradients,
+    BlendRun,
+    GRUGradients,
+    GRURun,
+    Pass,
+)
 
 
 def gru_forward(run: GRURun) -> Pass:
@@ -53,6 +61,39 @@ def _gates(run: GRURun, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     product_new = products[:, 2 * hidden :]
     new = 2 * torch.sigmoid(2 * (inputs[:, 2 * hidden :] + reset * product_new)) - 1
     return reset, update, new, product_new
+
+
+def blend_forward(run: BlendRun) -> Pass:
+    """c_t = x̃ + f (c_{t-1} − x̃), see `s2s_cli.model.cells.InputGatedCell`."""
+
+    def at(t: int) -> None:
+        forget, new = _blended(run, t)
+        state = torch.lerp(new, run.carry_BH, forget)
+        run.carry_BH.copy_(state if run.valid_TB is None else state * run.valid_TB[t, :, None])
+        run.following_TBH[t] = run.carry_BH
+
+    return at
+
+
+def blend_backward(run: BlendRun, gradients: BlendGradients) -> Pass:
+    """From the gradient in c_t to those in the inputs and in c_{t-1}; f is computed anew."""
+
+    def at(t: int) -> None:
+        forget, new = _blended(run, t)
+        d_state = gradients.carry_BH + gradients.states_TBH[t]
+        if run.valid_TB is not None:
+            d_state = d_state * run.valid_TB[t, :, None]
+        d_forget = d_state * (run.previous_TBH[t] - new) * forget * (1 - forget)
+        gradients.inputs_TBG[t] = torch.cat([d_forget, d_state * (1 - forget)], dim=-1)
+        torch.mul(d_state, forget, out=gradients.carry_BH)
+
+    return at
+
+
+def _blended(run: BlendRun, t: int) -> tuple[Tensor, Tensor]:
+    """f and x̃."""
+    forget, new = run.inputs_TBG[t].to(run.carry_BH.dtype).chunk(2, dim=-1)
+    return torch.sigmoid(forget + run.bias_H), new
 
 
 def attention_forward(run: AttentionRun) -> Pass:

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Pass
+from s2s_cli.model.kernels.passes import (
+    AttentionGradients,
+    AttentionRun,
+    BlendGradients,
+    BlendRun,
+    GRUGradients,
+    GRURun,
+    Pass,
+)
 from s2s_cli.native import library
 from s2s_cli.native.training import FUNCTIONS
 
@@ -25,6 +33,14 @@ def gru_forward(run: GRURun) -> Pass:
 
 def gru_backward(run: GRURun, gradients: GRUGradients) -> Pass:
     return _pass("gru_backward", (*run, *gradients))
+
+
+def blend_forward(run: BlendRun) -> Pass:
+    return _pass("blend_forward", run)
+
+
+def blend_backward(run: BlendRun, gradients: BlendGradients) -> Pass:
+    return _pass("blend_backward", (*run, *gradients))
 
 
 def attention_forward(run: AttentionRun) -> Pass:

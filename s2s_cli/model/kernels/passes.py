@@ -58,6 +58,32 @@ class GRUGradients(NamedTuple):
         )
 
 
+class BlendRun(NamedTuple):
+    """A cell whose gates see the input only, along a sequence: c_t = f_t ⊙ c_{t-1} + (1 − f_t) ⊙ x̃_t.
+
+    inputs_TBG (f_t before σ, then x̃_t), bias_H (that of f_t); the others as of a `GRURun`.
+    """
+
+    inputs_TBG: Tensor
+    bias_H: Tensor
+    valid_TB: Tensor | None
+    previous_TBH: Tensor
+    following_TBH: Tensor
+    carry_BH: Tensor
+
+
+class BlendGradients(NamedTuple):
+    """Gradients of the loss in the tensors of a `BlendRun`.
+
+    Two parts make the gradient in c_t: states_TBH, from outside, and carry_BH, by way of c_{t+1}, which the pass
+    replaces by that in c_{t-1}. inputs_TBG are written.
+    """
+
+    states_TBH: Tensor
+    inputs_TBG: Tensor
+    carry_BH: Tensor
+
+
 class AttentionRun(NamedTuple):
     """Additive attention, position by position: α_t = softmax_j(v · tanh(q_t + k_j)), c_t = Σ_j α_{t,j} h_j.
 
@@ -92,6 +118,8 @@ class Passes(Protocol):
 
     def gru_forward(self, run: GRURun) -> Pass: ...
     def gru_backward(self, run: GRURun, gradients: GRUGradients) -> Pass: ...
+    def blend_forward(self, run: BlendRun) -> Pass: ...
+    def blend_backward(self, run: BlendRun, gradients: BlendGradients) -> Pass: ...
     def attention_forward(self, run: AttentionRun) -> Pass: ...
     def attention_backward(self, run: AttentionRun, gradients: AttentionGradients) -> Pass: ...
     def cross_entropy(

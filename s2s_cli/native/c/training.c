@@ -18,6 +18,16 @@ typedef struct {
 } gru_gradients;
 
 typedef struct {
+    int64_t B, H;
+    view inputs_TBG, bias_H, valid_TB, previous_TBH, following_TBH, carry_BH;
+} blend_run;
+
+typedef struct {
+    blend_run run;
+    view d_states_TBH, d_inputs_TBG, d_carry_BH;
+} blend_gradients;
+
+typedef struct {
     int64_t B, S, A, M;
     view queries_TBA, keys_BSA, energy_A, memory_BSM, valid_BS, attention_TBS, contexts_TBM;
 } attention_run;
@@ -79,6 +89,40 @@ INLINE void gru_backward(const gru_gradients *gradients, int64_t t, int64_t b, s
         put(du, i, d_reset, kind);
         put(du, j, d_update, kind);
         put(du, k, d_new * reset, kind);
+    }
+}
+
+/* ---- cells whose gates see the input only ---- */
+
+INLINE void blend_forward(const blend_run *run, int64_t t, int64_t b, storage kind) {
+    const void *x = row(run->inputs_TBG, t, b, kind);
+    const float *bias = run->bias_H.data;
+    float *carry = row(run->carry_BH, b, 0, FLOAT32);
+    void *following = row(run->following_TBH, t, b, kind);
+    float keep = !run->valid_TB.data || is_set(run->valid_TB, t, b);
+#pragma omp simd
+    for (int64_t i = 0; i < run->H; i++) {
+        float forget = sigmoid(get(x, i, kind) + bias[i]), new = get(x, i + run->H, kind);
+        carry[i] = keep * (new + forget * (carry[i] - new));
+        put(following, i, carry[i], kind);
+    }
+}
+
+INLINE void blend_backward(const blend_gradients *gradients, int64_t t, int64_t b, storage kind) {
+    const blend_run *run = &gradients->run;
+    const void *x = row(run->inputs_TBG, t, b, kind), *previous = row(run->previous_TBH, t, b, kind);
+    const void *outside = row(gradients->d_states_TBH, t, b, kind);
+    const float *bias = run->bias_H.data;
+    float *carry = row(gradients->d_carry_BH, b, 0, FLOAT32);
+    void *dx = row(gradients->d_inputs_TBG, t, b, kind);
+    float keep = !run->valid_TB.data || is_set(run->valid_TB, t, b);
+#pragma omp simd
+    for (int64_t i = 0; i < run->H; i++) {
+        float forget = sigmoid(get(x, i, kind) + bias[i]), new = get(x, i + run->H, kind);
+        float d_state = keep * (carry[i] + get(outside, i, kind));
+        put(dx, i, d_state * (get(previous, i, kind) - new) * forget * (1.0f - forget), kind);
+        put(dx, i + run->H, d_state * (1.0f - forget), kind);
+        carry[i] = d_state * forget;
     }
 }
 
@@ -199,6 +243,8 @@ INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, st
 
 PASS(gru_forward, run->B, (const gru_run *run, int64_t t, int threads), run, t)
 PASS(gru_backward, gradients->run.B, (const gru_gradients *gradients, int64_t t, int threads), gradients, t)
+PASS(blend_forward, run->B, (const blend_run *run, int64_t t, int threads), run, t)
+PASS(blend_backward, gradients->run.B, (const blend_gradients *gradients, int64_t t, int threads), gradients, t)
 PASS(attention_forward, run->B, (const attention_run *run, int64_t t, int threads), run, t)
 PASS(attention_backward, gradients->run.B, (const attention_gradients *gradients, int64_t t, int threads), gradients, t)
 PASS(cross_entropy, run->N, (const softmax_run *run, float smoothing, int threads), run, smoothing)
