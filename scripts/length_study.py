@@ -1,6 +1,6 @@
 """How translation quality falls with the length of the source, for a fixed context and for attention.
 
-    python scripts/length_study.py                  # joined sentences, three models: under an hour on two cores
+    python scripts/length_study.py                  # joined sentences, four models: an hour or two on two cores
     python scripts/length_study.py --corpus bible --model bahdanau --model luong
     python scripts/length_study.py --quick          # the same in small, to see that it runs
 
@@ -118,9 +118,15 @@ MEMBERS = {
     "initial": Member("context as first state (Sutskever et al. 2014)", 224, 432, _fixed("initial")),
     "every_step": Member("context at every step (Cho et al. 2014)", 208, 384, _fixed("every_step")),
     "bahdanau": Member("attention (Bahdanau et al. 2015)", 192, 384, {"attention": {"score": "additive", "size": 256}}),
+    "hybrid": Member(
+        "Transformer encoder, attention (Chen et al. 2018)",
+        256,
+        352,
+        {"encoder": {"kind": "transformer", "layers": 2, "feed_forward": 512}, "attention": {"size": 256}},
+    ),
     "luong": Member("attention (Luong et al. 2015)", 200, 400, {"attention": {"score": "general", "query": "current"}}),
 }
-USUAL = ["initial", "every_step", "bahdanau"]  # the recurrence of the other one has no fast kernel
+USUAL = ["initial", "every_step", "bahdanau", "hybrid"]  # the recurrence of the other one has no fast kernel
 
 
 @dataclass(frozen=True)
