@@ -27,6 +27,7 @@ from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.encoder import Direction, Encoder, EncoderLayer
 from s2s_cli.model.kernels import choose_kernel
 from s2s_cli.model.memory import SUMMARIES
+from s2s_cli.model.output import OUTPUTS
 from s2s_cli.model.readout import AttentionalReadout, Readout
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.model.stack import Stack
@@ -41,7 +42,7 @@ def build_model(config: schema.Model, source_size: int, target_size: int, kernel
     """
     embedding = _embedding(target_size, config.embedding)
     source_embedding = embedding if config.tied == "all" else _embedding(source_size, config.embedding)
-    output = nn.Linear(readout_width(config), target_size)
+    output = OUTPUTS[config.output](readout_width(config), target_size)
     if config.tied != "none":
         output.weight = embedding.weight
     model = Seq2Seq(

@@ -209,6 +209,8 @@ class Model(Section):
     """Layer normalisation inside the cells (Ba et al. 2016)."""
     tied: Literal["none", "target", "all"] = "none"
     """Share the output projection with the target embedding, or all three tables (which needs a joint vocabulary)."""
+    output: Literal["softmax"] = "softmax"
+    """How a symbol is predicted: among all of the vocabulary."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Model:

@@ -139,4 +139,4 @@ def build(member: schema.Model, kernel: str = "reference") -> Seq2Seq:
 
 def unrolled(model: Seq2Seq, batch: Example) -> Tensor:
     """log p(y_t | y_<t, x) [B, T, V], as in training."""
-    return torch.log_softmax(model.output(model(*batch)), dim=-1)
+    return model.output.log_probs(model(*batch))

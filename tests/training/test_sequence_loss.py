@@ -20,7 +20,7 @@ def plain_loss(model, batch: Batch, smoothing: float) -> torch.Tensor:
     for row, (S, T) in enumerate(zip(batch.source_lengths_B, batch.target_lengths_B, strict=True)):
         target_1T = batch.target_BT[row : row + 1, :T]
         previous_1T = torch.cat([torch.tensor([[BOS]]), target_1T[:, :-1]], dim=1)
-        readout_TR = model(batch.source_BS[row : row + 1, :S], S[None], previous_1T)[0]
+        readout_TR = model(batch.source_BS[row : row + 1, :S], S[None], previous_1T).readout_BXR[0]
         total += F.cross_entropy(model.output(readout_TR), target_1T[0], label_smoothing=smoothing, reduction="sum")
     return total
 
