@@ -77,10 +77,11 @@ class AttentionRun(NamedTuple):
 class AttentionGradients(NamedTuple):
     """Gradients of the loss in the tensors of an `AttentionRun`.
 
-    contexts_TBM are read; queries_TBA are written; keys_BSA and energy_BA (a row a sentence), at least float32, are
+    attention_TBS (from outside, by α itself; None where only c is used) and contexts_TBM are read; queries_TBA are written; keys_BSA and energy_BA (a row a sentence), at least float32, are
     added to. That in the memory is one product over all positions, made after the run.
     """
 
+    attention_TBS: Tensor | None
     contexts_TBM: Tensor
     queries_TBA: Tensor
     keys_BSA: Tensor
