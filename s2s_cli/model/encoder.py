@@ -68,4 +68,4 @@ class Encoder(nn.Module):
             states_BSM = self.state_dropout(layer(below_BSM, valid_BS, kernel))
             if self.residual and depth > 0:
                 states_BSM = states_BSM + below_BSM
-        return Memory(states_BSM, valid_BS, self.summary(states_BSM, valid_BS, self.directions))
+        return Memory(states_BSM, valid_BS, self.summary(states_BSM, valid_BS, self.directions), source_BS)

@@ -24,11 +24,14 @@ class Loss(NamedTuple):
 
 
 def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
-    """The loss of a batch under teacher forcing. What padding would be is never computed."""
+    """The loss of a batch under teacher forcing, with that of repeated attention where the recipe weighs it."""
     decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(batch.target_BT))
     positions_T = torch.arange(batch.target_BT.shape[1], device=batch.target_BT.device)
     valid_BT = positions_T < batch.target_lengths_B[:, None]
     smoothed, nll = model.output.loss(decoded, batch.target_BT, valid_BT, smoothing)
+    repeated_BT = model.decoder.coverage_loss(decoded.features)
+    if repeated_BT is not None:
+        smoothed = smoothed + repeated_BT[valid_BT].sum()
     return Loss(smoothed, nll, int(batch.target_lengths_B.sum()))
 
 

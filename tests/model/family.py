@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from s2s_cli.model import attention
 from s2s_cli.model.building import build_model
+from s2s_cli.model.output import OUTPUTS
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 
@@ -67,6 +68,7 @@ WITH_ATTENTION: Axes = ANY_DECODER | {
         f"{score} {query}": SCORES[score] | QUERIES[query] for score in SCORES for query in QUERIES
     },
     "heads": {"1 head": {}, "2 heads": {"attention.heads": 2}},
+    "output": {name: {"output": name} for name in OUTPUTS},
 }
 
 

@@ -115,6 +115,7 @@ def test_the_engine_takes_the_members_that_it_knows_and_no_others(member: schema
         and (member.cell, member.layer_norm, member.decoder.layers) == ("gru", False, 1)
         and (member.attention.score, member.attention.query, member.attention.heads) == ("additive", "previous", 1)
         and not member.attention.coverage
+        and member.output == "softmax"
     )
     built = build_engine("auto", build(member), CPU, torch.float32)
     assert isinstance(built, AttentionGRUEngine) == known

@@ -70,7 +70,7 @@ def attention_forward(run: AttentionRun) -> Pass:
 
 
 def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Pass:
-    """From the gradients in c_t and α_t to those in q_t, k and v; σ is computed anew, with 4σ(1 − σ) the derivative of tanh."""
+    """From the gradients in c_t and α_t to those in q_t, k and v; σ is made anew; tanh has the derivative 4σ(1 − σ)."""
     keys_BSA, energy_A = 2 * run.keys_BSA.to(run.attention_TBS.dtype), run.energy_A
 
     def at(t: int) -> None:

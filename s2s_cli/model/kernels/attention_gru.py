@@ -71,7 +71,8 @@ class AttentionGRU(torch.autograd.Function):
         ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
         ctx.passes = passes
         ctx.set_materialize_grads(False)  # most losses do not read α, and need no gradient of zeros for it
-        return tuple(map(batch_first, (gru.following_TBH, attention.contexts_TBM, attention.attention_TBS)))
+        states_BTH, contexts_BTM = batch_first(gru.following_TBH), batch_first(attention.contexts_TBM)
+        return states_BTH, contexts_BTM, batch_first(attention.attention_TBS)
 
     @staticmethod
     def backward(

@@ -77,8 +77,9 @@ class AttentionRun(NamedTuple):
 class AttentionGradients(NamedTuple):
     """Gradients of the loss in the tensors of an `AttentionRun`.
 
-    attention_TBS (from outside, by α itself; None where only c is used) and contexts_TBM are read; queries_TBA are written; keys_BSA and energy_BA (a row a sentence), at least float32, are
-    added to. That in the memory is one product over all positions, made after the run.
+    contexts_TBM, and attention_TBS where α itself is part of the loss, are read; queries_TBA are written; keys_BSA and
+    energy_BA (a row a sentence), at least float32, are added to. That in the memory is one product over all positions,
+    made after the run.
     """
 
     attention_TBS: Tensor | None
