@@ -22,9 +22,9 @@ from torch import nn
 
 from s2s_cli.model.building import build_model
 from s2s_cli.model.kernels import FusedKernel, ReferenceKernel
+from s2s_cli.model.kernels.cross_entropy import fused_cross_entropy
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import load_recipe
-from s2s_cli.training.loss import fused_cross_entropy
 
 RECIPE = Path(__file__).parent.parent / "recipes/multi30k-de-en.yaml"
 FLOP_PER_TOKEN = 48e6
@@ -95,7 +95,7 @@ def training_step(options: argparse.Namespace, keys: list[str], kind: torch.dtyp
 def loss_of(model: Seq2Seq, source_BS: torch.Tensor, lengths_B: torch.Tensor, target_BT: torch.Tensor) -> torch.Tensor:
     """The label-smoothed loss, summed."""
     previous_BT = target_BT.roll(1, dims=1)
-    readout_NR = model(source_BS, lengths_B, previous_BT).flatten(0, 1)
+    readout_NR = model(source_BS, lengths_B, previous_BT).readout_BXR.flatten(0, 1)
     loss, _ = fused_cross_entropy(readout_NR, model.output.weight, model.output.bias, target_BT.flatten(), 0.1)
     return loss
 

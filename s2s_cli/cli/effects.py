@@ -66,8 +66,10 @@ IDLE: dict[str, list[Idle]] = {
         ),
         Idle(
             ("language",),
-            lambda values: not values["bleu"] and any(values[name] for name in _names(MetricArguments)),
-            "only BLEU depends on the language",
+            lambda values: (
+                not (values["bleu"] or values["rouge"]) and any(values[name] for name in _names(MetricArguments))
+            ),
+            "only BLEU and ROUGE depend on the language",
             "add --bleu",
         ),
         *_SEARCH_AND_MACHINE,

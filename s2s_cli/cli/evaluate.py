@@ -64,7 +64,7 @@ def evaluate(
         typer.Option(
             metavar="CODE",
             rich_help_panel=_FILES,
-            help="Language of the texts, which selects BLEU's tokenizer (zh, ja, ...).",
+            help="Language of the texts, which selects the tokenizer of BLEU and ROUGE (zh, ja, ...).",
         ),
     ] = "en",
     search: shared.SearchArguments,
@@ -72,7 +72,8 @@ def evaluate(
 ) -> None:
     """Score a model, or given translations.
 
-    The scores are those of the `sacrebleu` command, with its signatures; the accuracies are this program's own.
+    The scores are those of the `sacrebleu` command, with its signatures; the accuracies are this program's own,
+    and ROUGE is that of the package rouge-score.
 
     \b
     s2s evaluate

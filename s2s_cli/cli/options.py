@@ -177,10 +177,21 @@ class MetricArguments:
         ),
     ] = False
 
+    rouge: Annotated[
+        bool,
+        typer.Option(
+            "--rouge",
+            rich_help_panel=_METRICS,
+            help="ROUGE-1, -2 and -L, for summaries (Lin 2004); needs s2s-cli[rouge].",
+        ),
+    ] = False
+
     def names(self) -> list[str]:
         """The metrics that were asked for, or else BLEU and chrF, by their names in `s2s_cli.evaluation.metrics`."""
-        asked = [name.replace("_words", "++") for name, wanted in vars(self).items() if wanted]
-        return asked or ["bleu", "chrf"]
+        from s2s_cli.evaluation.metrics import ROUGE
+
+        asked = [name.replace("_words", "++") for name, wanted in vars(self).items() if wanted and name != "rouge"]
+        return [*asked, *(ROUGE if self.rouge else ())] or ["bleu", "chrf"]
 
 
 def load(recipe: Path, overrides: list[str] | None) -> Recipe:

@@ -26,7 +26,7 @@ class AccuracySignature(Signature):
 class Accuracy(Metric):
     """The base: what a line contributes is left to its classes."""
 
-    _SIGNATURE_TYPE = AccuracySignature
+    _SIGNATURE_TYPE: type[Signature] = AccuracySignature
     name: str
     unit: str
 
@@ -34,9 +34,8 @@ class Accuracy(Metric):
         super().__init__()
         self.unit = type(self).unit  # the signature is made of what an instance holds
 
-    @staticmethod
     @abstractmethod
-    def count(hypothesis: str, reference: str) -> tuple[int, int]:
+    def count(self, hypothesis: str, reference: str) -> tuple[float, float]:
         """How much of a reference is right, of how much."""
 
     def _preprocess_segment(self, sent: str) -> str:
@@ -45,15 +44,15 @@ class Accuracy(Metric):
     def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
         return {"references": refs}
 
-    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[int]:
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
         counts = [self.count(hypothesis, reference) for reference in ref_kwargs["references"]]
         right, total = max(counts, key=lambda count: count[0] / max(count[1], 1))
         return [right, total]
 
-    def _aggregate_and_compute(self, stats: list[list[int]]) -> Score:
+    def _aggregate_and_compute(self, stats: list[list[float]]) -> Score:
         return self._compute_score_from_stats([sum(column) for column in zip(*stats, strict=True)])
 
-    def _compute_score_from_stats(self, stats: list[int]) -> Score:
+    def _compute_score_from_stats(self, stats: list[float]) -> Score:
         right, total = stats
         return Score(self.name, 100.0 * right / total if total else 0.0)
 
@@ -63,8 +62,7 @@ class LineAccuracy(Accuracy):
 
     name, unit = "accuracy", "line"
 
-    @staticmethod
-    def count(hypothesis: str, reference: str) -> tuple[int, int]:
+    def count(self, hypothesis: str, reference: str) -> tuple[float, float]:
         return int(hypothesis == reference), 1
 
 
@@ -73,6 +71,5 @@ class CharacterAccuracy(Accuracy):
 
     name, unit = "character accuracy", "character"
 
-    @staticmethod
-    def count(hypothesis: str, reference: str) -> tuple[int, int]:
+    def count(self, hypothesis: str, reference: str) -> tuple[float, float]:
         return sum(ours == theirs for ours, theirs in zip(hypothesis, reference, strict=False)), len(reference)

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,7 +46,7 @@ class Score:
     """One figure, with all that is needed to get it again."""
 
     name: str
-    """As sacreBLEU writes it: BLEU, chrF2, chrF2++, TER; or one of the accuracies, which are not sacreBLEU's."""
+    """As sacreBLEU writes it: BLEU, chrF2, chrF2++, TER; or an accuracy or ROUGE, which are not sacreBLEU's."""
     value: float
     """Between 0 and 100 for most; TER may exceed 100, and less of it is better."""
     signature: str
@@ -110,6 +111,13 @@ def _character_accuracy(language: str) -> Metric:
     return CharacterAccuracy()
 
 
+def _rouge(kind: str, language: str) -> Metric:
+    from s2s_cli.evaluation.rouge import Rouge
+
+    return Rouge(kind, language)
+
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
 METRICS: dict[str, Callable[[str], Metric]] = {
     "bleu": _bleu,  # Papineni et al. 2002
     "chrf": _chrf,  # Popović 2015
@@ -117,6 +125,7 @@ METRICS: dict[str, Callable[[str], Metric]] = {
     "ter": _ter,  # Snover et al. 2006
     "accuracy": _accuracy,  # share of right lines: for labels
     "character_accuracy": _character_accuracy,  # share of right characters: for spelling
+    **{kind: partial(_rouge, kind) for kind in ROUGE},  # Lin 2004: for summaries
 }
 
 

@@ -100,10 +100,14 @@ SCORES: dict[str, type[Score]] = {
 
 
 class Attention(nn.Module):
-    """One or more heads, each a score over its share of the query and of the memory; contexts side by side."""
+    """One or more heads, each a score over its share of the query and of the memory; contexts side by side.
 
-    def __init__(self, heads: list[Score]) -> None:
+    coverage_loss: weight of repeated attention in the loss of training.
+    """
+
+    def __init__(self, heads: list[Score], coverage_loss: float = 0.0) -> None:
         super().__init__()
+        self.coverage_loss = coverage_loss
         self.heads = nn.ModuleList(heads)
 
     @property
@@ -131,3 +135,9 @@ class Attention(nn.Module):
         if len(contexts) == 1:
             return contexts[0], attentions[0]
         return torch.cat(contexts, dim=-1), torch.stack(attentions).mean(dim=0)
+
+
+def repeated_attention(attention_BTS: Tensor) -> Tensor:
+    """Σ_j min(α_{t,j}, Σ_{t'<t} α_{t',j}) of each position, between 0 and 1 [B, T] (See et al. 2017, equation 12)."""
+    past_BTS = attention_BTS.cumsum(dim=1) - attention_BTS
+    return torch.minimum(attention_BTS, past_BTS).sum(dim=2)

@@ -27,6 +27,7 @@ from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.encoder import ENCODERS, Encoder, Parts, TransformerEncoder
 from s2s_cli.model.kernels import choose_kernel
 from s2s_cli.model.memory import SUMMARIES
+from s2s_cli.model.output import OUTPUTS
 from s2s_cli.model.readout import AttentionalReadout, Readout
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.model.stack import Stack
@@ -41,7 +42,7 @@ def build_model(config: schema.Model, source_size: int, target_size: int, kernel
     """
     embedding = _embedding(target_size, config.embedding)
     source_embedding = embedding if config.tied == "all" else _embedding(source_size, config.embedding)
-    output = nn.Linear(readout_width(config), target_size)
+    output = OUTPUTS[config.output](readout_width(config), target_size, evidence_width(config))
     if config.tied != "none":
         output.weight = embedding.weight
     model = Seq2Seq(
@@ -109,6 +110,14 @@ def readout_width(config: schema.Model) -> int:
     return config.decoder.hidden if config.tied == "none" else config.embedding
 
 
+def evidence_width(config: schema.Model) -> int:
+    """Of all that the decoder knows of a position: its output, which may hold the context, c_t and y_{t-1}."""
+    embedding = config.embedding if config.decoder.feed_previous else 0
+    if config.decoder.context == "attention" and config.attention.query == "current":
+        return readout_width(config) + embedding
+    return config.decoder.hidden + context_width(config) + embedding
+
+
 def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
     """The encoder of its kind, with the keys of this kind."""
     parts = Parts(
@@ -149,7 +158,7 @@ def build_attention(config: schema.Model) -> Attention:
     score = CoverageScore if settings.coverage else SCORES[settings.score]
     widths = (config.decoder.hidden, config.encoder.width, settings.size)
     state, memory, size = (width // settings.heads for width in widths)
-    return Attention([score(state, memory, size) for _ in range(settings.heads)])
+    return Attention([score(state, memory, size) for _ in range(settings.heads)], settings.coverage_loss)
 
 
 def build_readout(config: schema.Model) -> nn.Module:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from s2s_cli.model.attention import Attention
+from s2s_cli.model.attention import Attention, repeated_attention
 from s2s_cli.model.features import Features
 from s2s_cli.model.memory import Memory
 from s2s_cli.model.stack import Stack
@@ -101,6 +101,10 @@ class Decoder(nn.Module):
         """Gate inputs [B, X, G] from all that is known before the recurrence runs."""
         return self.previous(embedded_BXE)
 
+    def coverage_loss(self, features: Features) -> Tensor | None:
+        """What training minimises besides the cross-entropy, of each position [B, T]; None for nothing."""
+        return None
+
     @abstractmethod
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
         """One step of the recurrence."""
@@ -141,6 +145,12 @@ class AttentiveStart(Decoder):
         memory = replace(memory, keys=self.attention.keys(memory.states_BSM))
         past = torch.zeros_like(memory.valid_BS[:, None], dtype=memory.states_BSM.dtype)
         return replace(super().start(memory), past_BKS=past if self.attention.covers else None)
+
+    def coverage_loss(self, features: Features) -> Tensor | None:
+        """The weight λ of the recipe times the repeated attention."""
+        weight = self.attention.coverage_loss
+        assert features.attention_BXS is not None
+        return weight * repeated_attention(features.attention_BXS) if weight else None
 
 
 class AttentionDecoder(AttentiveStart):

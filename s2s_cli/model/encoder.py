@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         positions_S = torch.arange(source_BS.shape[1], device=source_BS.device)
         valid_BS = positions_S < source_lengths_B[:, None]
         states_BSM = self.read(self.embedding_dropout(self.embedding(source_BS)), valid_BS, kernel)
-        return Memory(states_BSM, valid_BS, self.summary(states_BSM, valid_BS, self.directions))
+        return Memory(states_BSM, valid_BS, self.summary(states_BSM, valid_BS, self.directions), source_BS)
 
 
 class Direction(nn.Module):

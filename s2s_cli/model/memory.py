@@ -14,12 +14,13 @@ class Memory:
     """The encoded source sentences of a batch; one row a sentence, whatever the number of its hypotheses.
 
     states_BSM: h_1..h_N. valid_BS: True where there is a word, not padding. summary_BM: C.
-    keys: the states as the attention wants them (made once a sentence), or nothing.
+    source_BS: the words themselves. keys: the states as the attention wants them (made once a sentence), or nothing.
     """
 
     states_BSM: Tensor
     valid_BS: Tensor
     summary_BM: Tensor
+    source_BS: Tensor
     keys: tuple[Tensor, ...] = ()
 
     def select(self, sentences_b: Tensor) -> Memory:
@@ -29,6 +30,7 @@ class Memory:
             states_BSM=self.states_BSM[sentences_b],
             valid_BS=self.valid_BS[sentences_b],
             summary_BM=self.summary_BM[sentences_b],
+            source_BS=self.source_BS[sentences_b],
             keys=tuple(keys[sentences_b] for keys in self.keys),
         )
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.decoder import Decoder, DecoderState
 from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.kernels import Kernel
+from s2s_cli.model.output import Decoded, Output
 from s2s_cli.search.step_model import Prediction
 
 
@@ -20,7 +20,7 @@ class Seq2Seq(nn.Module):
     """p(y | x) = Π_t p(y_t | y_<t, x).
 
     `forward` reads a whole target (training), `start` and `step` write one symbol at a time (decoding).
-    output: projects the readout to the vocabulary, [.., R] -> [.., V].
+    output: makes a distribution of what the decoder knows.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Seq2Seq(nn.Module):
         embedding_dropout: Dropout,
         state_dropout: Dropout,
         readout: nn.Module,
-        output: nn.Linear,
+        output: Output,
         kernel: Kernel,
     ) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class Seq2Seq(nn.Module):
             path, _, attribute = name.rpartition(".")
             setattr(self.get_submodule(path), attribute, self.get_parameter(own))
 
-    def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Tensor:
-        """Readouts [B, T, R] for the target whose symbols y_0..y_{T-1}, begin of sentence first, are `previous_BT`."""
+    def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Decoded:
+        """What is known at T positions of the target y_0..y_{T-1}, begin of sentence first, that is `previous_BT`."""
         state = self.start(source_BS, source_lengths_B)
         embedded_BTE = self.embedding_dropout(self.embedding(previous_BT))
         inputs_BTG = self.decoder.hoist(embedded_BTE, state.memory)
         features = self.kernel.unroll(self.decoder, inputs_BTG, state)
         features = replace(features, output_BXH=self.state_dropout(features.output_BXH))
-        return self.readout(features, embedded_BTE)
+        return Decoded(self.readout(features, embedded_BTE), features, embedded_BTE, state.memory)
 
     def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> DecoderState:
         """Encode; the state before the first word, one hypothesis a sentence."""
@@ -84,10 +84,8 @@ class Seq2Seq(nn.Module):
         embedded_BKE = self.embedding(previous_BK)
         inputs_BKG = self.decoder.hoist(embedded_BKE, state.memory)
         features, state = self.decoder.advance(inputs_BKG, state)
-        logits_BKV = self.output(self.readout(features, embedded_BKE))
-        at_least_float32 = torch.promote_types(logits_BKV.dtype, torch.float32)
-        log_probs_BKV = torch.log_softmax(logits_BKV, dim=-1, dtype=at_least_float32)
-        return Prediction(log_probs_BKV, features.attention_BXS), state
+        decoded = Decoded(self.readout(features, embedded_BKE), features, embedded_BKE, state.memory)
+        return Prediction(self.output.log_probs(decoded), features.attention_BXS), state
 
 
 def _save_tables_once(model: Seq2Seq, tensors: dict[str, Tensor], prefix: str, metadata: object) -> None:

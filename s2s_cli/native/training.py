@@ -51,6 +51,7 @@ _ATTENTION = (
     Parameter("contexts_TBM", "storage", "written"),
 )
 _ATTENTION_GRADIENTS = (
+    Parameter("d_attention_TBS", "float32", optional=True),
     Parameter("d_contexts_TBM", "storage", "changing"),
     Parameter("d_queries_TBA", "storage", "written"),
     Parameter("d_keys_BSA", "float32", "written"),

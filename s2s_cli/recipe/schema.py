@@ -239,6 +239,8 @@ class Attention(Section):
     """Independent attentions, each over its share of the width."""
     coverage: bool = False
     """The score also sees how much attention each position had so far (Tu et al. 2016)."""
+    coverage_loss: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
+    """With `coverage`: weight of attention that returns to where it was already, in the loss (See et al. 2017)."""
 
 
 class Dropout(Section):
@@ -264,6 +266,9 @@ class Model(Section):
     """Layer normalisation inside the cells (Ba et al. 2016)."""
     tied: Literal["none", "target", "all"] = "none"
     """Share the output projection with the target embedding, or all three tables (which needs a joint vocabulary)."""
+    output: Literal["softmax", "copy"] = "softmax"
+    """How a symbol is predicted: among the whole vocabulary, or also by copying one of the source (See et al. 2017),
+    which needs attention and a joint vocabulary."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Model:
@@ -278,6 +283,8 @@ class Model(Section):
 
     def _attention_faults(self) -> Iterator[str]:
         if self.decoder.context != "attention":
+            if self.output == "copy":
+                yield "output `copy` needs decoder.context `attention`"
             return
         width, hidden = self.encoder.width, self.decoder.hidden
         score, heads = self.attention.score, self.attention.heads
@@ -287,6 +294,8 @@ class Model(Section):
             yield f"attention.score `{score}` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
         if self.attention.coverage and score != "additive":
             yield f"attention.coverage needs attention.score `additive`, not `{score}`"
+        if self.attention.coverage_loss and not self.attention.coverage:
+            yield "attention.coverage_loss needs attention.coverage: true"
         shared = {"decoder.hidden": hidden, "the width of the encoder": width}
         if score == "additive":
             shared["attention.size"] = self.attention.size
@@ -399,4 +408,6 @@ class Recipe(Section):
     def _consistent(self) -> Recipe:
         if self.model.tied == "all" and not self.tokenizer.is_joint:
             raise ValueError("model.tied `all` needs one joint vocabulary (tokenizer.joint: true)")
+        if self.model.output == "copy" and not self.tokenizer.is_joint:
+            raise ValueError("model.output `copy` needs one joint vocabulary (tokenizer.joint: true)")
         return self

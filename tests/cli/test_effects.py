@@ -63,7 +63,8 @@ ALWAYS_EFFECTIVE = {
     "train": {"recipe", "overrides", "run", "dry_run"},
     "translate": {"inputs", "model", "as_json", "attention", "strict", "greedy", "min_length", "max_length_ratio"}
     | {"max_length_offset", "batch_tokens", "device", "threads", "precision", "engine"},
-    "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "references"},
+    "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "references"}
+    | {"rouge"},
 }
 
 # With a model whose recipe searches greedily without a normalization.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from s2s_cli.model import attention, cells
 from s2s_cli.model.building import build_model
+from s2s_cli.model.output import OUTPUTS
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 
@@ -68,6 +69,7 @@ WITH_ATTENTION: Axes = ANY_DECODER | {
         f"{score} {query}": SCORES[score] | QUERIES[query] for score in SCORES for query in QUERIES
     },
     "heads": {"1 head": {}, "2 heads": {"attention.heads": 2}},
+    "output": {name: {"output": name} for name in OUTPUTS},
 }
 
 
@@ -149,4 +151,4 @@ def build(member: schema.Model, kernel: str = "reference") -> Seq2Seq:
 
 def unrolled(model: Seq2Seq, batch: Example) -> Tensor:
     """log p(y_t | y_<t, x) [B, T, V], as in training."""
-    return torch.log_softmax(model.output(model(*batch)), dim=-1)
+    return model.output.log_probs(model(*batch))

@@ -11,7 +11,7 @@ import torch
 from family import section
 from torch import nn
 
-from s2s_cli.model.attention import Attention, Score
+from s2s_cli.model.attention import Attention, Score, repeated_attention
 from s2s_cli.model.building import build_attention
 from s2s_cli.model.memory import Memory
 
@@ -78,7 +78,7 @@ def test_attention_equals_the_formulas(name: str, heads: int) -> None:
     states = torch.randn(BATCH, LENGTH, WIDTH, dtype=torch.double)
     past = torch.rand(BATCH, HYPOTHESES, LENGTH, dtype=torch.double)
     valid = torch.arange(LENGTH) < torch.tensor(LENGTHS)[:, None]
-    memory = Memory(states, valid, states.mean(dim=1), attention.keys(states))
+    memory = Memory(states, valid, states.mean(dim=1), torch.zeros(states.shape[:2]).long(), attention.keys(states))
     contexts, alphas = attention(query, memory, past if attention.covers else None)
 
     share = WIDTH // heads
@@ -92,6 +92,11 @@ def test_attention_equals_the_formulas(name: str, heads: int) -> None:
             np.testing.assert_allclose(contexts[b, k, part], sum(alpha[j] * h[j] for j in range(len(h))), atol=1e-12)
             total[: len(h)] += alpha
         np.testing.assert_allclose(alphas[b, k], total / heads, atol=1e-12)
+
+
+def test_repeated_attention_is_what_returns_to_where_it_was() -> None:
+    attention_BTS = torch.tensor([[[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.0, 0.75], [0.5, 0.25, 0.25]]])
+    assert repeated_attention(attention_BTS).tolist() == [[0.0, 0.5, 0.25, 1.0]]
 
 
 def test_fresh_coverage_scores_like_plain_additive() -> None:

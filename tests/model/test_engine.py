@@ -10,10 +10,11 @@ from family import MEMBERS, build
 
 from s2s_cli.errors import UsageError
 from s2s_cli.model.building import build_model
-from s2s_cli.model.engine import ENGINES, build_engine
+from s2s_cli.model.engine import ENGINES, _tell_of_slowness, build_engine
 from s2s_cli.model.engine.arithmetic import ARITHMETICS
 from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, EngineState
 from s2s_cli.model.engine.shortlist import Shortlist
+from s2s_cli.native import library
 from s2s_cli.recipe import schema
 from s2s_cli.text.tokenizer import BOS, EOS
 
@@ -115,12 +116,25 @@ def test_the_engine_takes_the_members_that_it_knows_and_no_others(member: schema
         and (member.cell, member.layer_norm, member.decoder.layers) == ("gru", False, 1)
         and (member.attention.score, member.attention.query, member.attention.heads) == ("additive", "previous", 1)
         and not member.attention.coverage
+        and member.output == "softmax"
     )
     built = build_engine("auto", build(member), CPU, torch.float32)
     assert isinstance(built, AttentionGRUEngine) == known
     if not known:
         with pytest.raises(UsageError, match="this model is another"):
             build_engine("fast", build(member), CPU, torch.float32)
+
+
+def test_that_no_engine_fits_is_said_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "load", object)
+    _tell_of_slowness.cache_clear()
+    build_engine("auto", model(), CPU, torch.float32)
+    build_engine("reference", model(output="copy"), CPU, torch.float32)
+    assert capsys.readouterr() == ("", "")
+    for _ in range(2):
+        build_engine("auto", model(output="copy"), CPU, torch.float32)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["no engine fits this model: PyTorch decodes by it, with the same results but slower"]
 
 
 def test_8_bits_are_chosen_only_where_they_are_harmless() -> None:

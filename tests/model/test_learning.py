@@ -28,8 +28,8 @@ def loss(model: Seq2Seq, sources: list[Tensor], targets: list[Tensor]) -> Tensor
     """Mean over the words of -log p."""
     source_BS, target_BT = batched(sources), batched(targets)
     previous_BT = nn.functional.pad(target_BT, (1, -1), value=BOS)
-    logits_BTV = model.output(model(source_BS, (source_BS != PAD).sum(dim=1), previous_BT))
-    return nn.functional.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=PAD)
+    log_probs_BTV = model.output.log_probs(model(source_BS, (source_BS != PAD).sum(dim=1), previous_BT))
+    return nn.functional.nll_loss(log_probs_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=PAD)
 
 
 def learner(member: schema.Model) -> tuple[Seq2Seq, torch.optim.Optimizer]:

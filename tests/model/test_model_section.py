@@ -30,6 +30,7 @@ def test_the_recipe_knows_every_score() -> None:
         ({"attention.score": "dot", "encoder.bidirectional": False}, ["`dot`", "decoder.hidden = 4", "not 8"]),
         ({"attention.score": "scaled_dot", "decoder.hidden": 6}, ["`scaled_dot`", "decoder.hidden = 8", "not 6"]),
         ({"attention.score": "dot", "attention.coverage": True}, ["attention.coverage", "`additive`", "`dot`"]),
+        ({"attention.coverage_loss": 1.0}, ["attention.coverage_loss", "attention.coverage: true"]),
         ({"attention.heads": 4, "attention.size": 10}, ["attention.heads = 4", "attention.size = 10"]),
         ({"attention.heads": 5, "encoder.hidden": 5}, ["attention.heads = 5", "decoder.hidden = 8"]),
         ({"attention.heads": 5, "decoder.hidden": 5}, ["attention.heads = 5", "width of the encoder = 8"]),

@@ -116,6 +116,8 @@ def test_null(load, text):
         ("tokenizer: {target: {vocabulary: 5e6}}", "tokenizer.target.vocabulary: must be at most"),
         ("tokenizer: {joint: false, target: {kind: words}}", "did you mean `word`?"),
         ("model: {tied: all}\ntokenizer: {joint: false}", "needs one joint vocabulary"),
+        ("model: {output: copy}\ntokenizer: {joint: false}", "`copy` needs one joint vocabulary"),
+        ("model: {output: copy, decoder: {context: initial}}", "`copy` needs decoder.context `attention`"),
         ("model: {decoder: {feed_previous: false}}", "needs decoder.feed_previous: true"),
     ],
 )

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tiny import SYMBOLS, batch_of, random_pairs, tiny_model
 
 from s2s_cli.data.batches import Batch
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.recipe.schema import Attention
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 from s2s_cli.training.loss import sequence_loss, shift_right
 
@@ -20,9 +22,13 @@ def plain_loss(model, batch: Batch, smoothing: float) -> torch.Tensor:
     for row, (S, T) in enumerate(zip(batch.source_lengths_B, batch.target_lengths_B, strict=True)):
         target_1T = batch.target_BT[row : row + 1, :T]
         previous_1T = torch.cat([torch.tensor([[BOS]]), target_1T[:, :-1]], dim=1)
-        readout_TR = model(batch.source_BS[row : row + 1, :S], S[None], previous_1T)[0]
+        readout_TR = model(batch.source_BS[row : row + 1, :S], S[None], previous_1T).readout_BXR[0]
         total += F.cross_entropy(model.output(readout_TR), target_1T[0], label_smoothing=smoothing, reduction="sum")
     return total
+
+
+def copier(coverage_loss: float) -> Seq2Seq:
+    return tiny_model(output="copy", attention=Attention(size=8, coverage=True, coverage_loss=coverage_loss))
 
 
 def wider(batch: Batch, source: int, target: int) -> Batch:
@@ -62,6 +68,20 @@ def test_the_loss_of_a_batch_is_the_sum_of_its_pairs():
     together = sequence_loss(model, batch_of(pairs), 0.1)
     torch.testing.assert_close(together.smoothed, sum(loss.smoothed for loss in alone), rtol=1e-12, atol=0)
     assert together.tokens == sum(loss.tokens for loss in alone)
+
+
+def test_repeated_attention_costs_what_the_recipe_says():
+    model, batch = copier(1.5).double(), batch_of(random_pairs(7))
+    without, repeated_BT = copier(0.0).double(), torch.zeros(())
+    without.load_state_dict(model.state_dict())
+    decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(batch.target_BT))
+    for row, length in enumerate(batch.target_lengths_B):
+        attention_TS = decoded.features.attention_BXS[row, :length]
+        past_TS = torch.stack([attention_TS[:t].sum(dim=0) for t in range(length)])
+        repeated_BT = repeated_BT + torch.minimum(attention_TS, past_TS).sum()
+    costly, plain = sequence_loss(model, batch, 0.1), sequence_loss(without, batch, 0.1)
+    torch.testing.assert_close(costly.smoothed, plain.smoothed + 1.5 * repeated_BT, rtol=1e-12, atol=0)
+    assert costly.nll == plain.nll
 
 
 def test_an_untrained_model_knows_about_nothing():

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from s2s_cli.model.attention import AdditiveScore
 from s2s_cli.model.cells import GRU
-from s2s_cli.model.decoder import AttentionDecoder, PreviousOutput
+from s2s_cli.model.decoder import AttentionDecoder, Decoder, PreviousOutput
 from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
 from s2s_cli.model.engine.passes import run_pass
 from s2s_cli.model.engine.shortlist import Lists, Shortlist
 from s2s_cli.model.kernels.fused import fits_attention, fits_cell
 from s2s_cli.model.kernels.packing import pack_linears
+from s2s_cli.model.output import SoftmaxOutput
 from s2s_cli.model.readout import Readout
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.search.step_model import Step, at
@@ -233,8 +234,13 @@ def room(rows: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def fits(model: Seq2Seq) -> bool:
-    """Whether the engine can decode by this model: Bahdanau's decoder of one layer of plain GRU."""
-    decoder = model.decoder
+    """Whether the engine can decode by this model: each part has to be one that it knows, but for the encoder, which
+    runs as it is."""
+    return fits_decoder(model.decoder) and type(model.readout) is Readout and type(model.output) is SoftmaxOutput
+
+
+def fits_decoder(decoder: Decoder) -> bool:
+    """Whether it is Bahdanau's, of one layer of plain GRU."""
     return (
         type(decoder) is AttentionDecoder
         and len(decoder.stack.cells) == 1

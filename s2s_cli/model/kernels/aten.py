@@ -111,13 +111,15 @@ def attention_forward(run: AttentionRun) -> Pass:
 
 
 def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Pass:
-    """From the gradient in c_t to those in q_t, k and v; σ is computed anew, with 4σ(1 − σ) the derivative of tanh."""
+    """From the gradients in c_t and α_t to those in q_t, k and v; σ is made anew; tanh has the derivative 4σ(1 − σ)."""
     keys_BSA, energy_A = 2 * run.keys_BSA.to(run.attention_TBS.dtype), run.energy_A
 
     def at(t: int) -> None:
         sigma_BSA = torch.add(keys_BSA, run.queries_TBA[t, :, None], alpha=2).sigmoid_()
         attention_BS = run.attention_TBS[t]
         d_attention_BS = torch.bmm(run.memory_BSM, gradients.contexts_TBM[t, :, :, None])[:, :, 0]
+        if gradients.attention_TBS is not None:
+            d_attention_BS = d_attention_BS + gradients.attention_TBS[t]
         mean_B1 = torch.linalg.vecdot(attention_BS, d_attention_BS.to(attention_BS.dtype))[:, None]
         d_energies_BS = attention_BS * (d_attention_BS - mean_B1)
         gradients.energy_BA.add_(torch.bmm(d_energies_BS[:, None], sigma_BSA)[:, 0], alpha=2)  # Σ_j de_j = 0

@@ -33,7 +33,7 @@ class AttentionGRU(torch.autograd.Function):
         energy_A: Tensor,
         passes: Passes,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """-> s [B, T, H], c [B, T, M], α [B, T, S] (not differentiable).
+        """-> s [B, T, H], c [B, T, M], α [B, T, S].
 
         state_weight_PH: [W_q; U]. context_weight_GM: W_c. bias_G (that of U) and energy_A (v): at least float32; the
         others are of one type.
@@ -70,18 +70,23 @@ class AttentionGRU(torch.autograd.Function):
             advance(t)
         ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
         ctx.passes = passes
-        attention_BTS = batch_first(attention.attention_TBS)
-        ctx.mark_non_differentiable(attention_BTS)
-        return batch_first(gru.following_TBH), batch_first(attention.contexts_TBM), attention_BTS
+        ctx.set_materialize_grads(False)  # most losses do not read α, and need no gradient of zeros for it
+        states_BTH, contexts_BTM = batch_first(gru.following_TBH), batch_first(attention.contexts_TBM)
+        return states_BTH, contexts_BTM, batch_first(attention.attention_TBS)
 
     @staticmethod
-    def backward(ctx: Any, d_states_BTH: Tensor, d_contexts_BTM: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, d_states_BTH: Tensor | None, d_contexts_BTM: Tensor | None, d_attention_BTS: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         *saved, products_TBP, state_weight_PH, context_weight_GM = ctx.saved_tensors
         attention, gru = AttentionRun(*saved[: len(AttentionRun._fields)]), GRURun(*saved[len(AttentionRun._fields) :])
         size = len(attention.energy_A)
+        d_states_BTH = _zeros_like(gru.following_TBH) if d_states_BTH is None else d_states_BTH
+        d_contexts_BTM = _zeros_like(attention.contexts_TBM) if d_contexts_BTM is None else d_contexts_BTM
         d_products_TBP = torch.empty_like(products_TBP)
         d_gru = GRUGradients.of(gru, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
         d_attention = AttentionGradients(
+            attention_TBS=None if d_attention_BTS is None else d_attention_BTS.transpose(0, 1),
             contexts_TBM=torch.empty_like(attention.contexts_TBM),
             queries_TBA=d_products_TBP[..., :size],
             keys_BSA=torch.zeros_like(attention.keys_BSA, dtype=attention.energy_A.dtype),
@@ -107,3 +112,8 @@ class AttentionGRU(torch.autograd.Function):
             d_attention.energy_BA.sum(dim=0),
             None,
         )
+
+
+def _zeros_like(values_TBN: Tensor) -> Tensor:
+    """The gradient [B, T, N] of what no loss reads."""
+    return torch.zeros_like(values_TBN).transpose(0, 1)

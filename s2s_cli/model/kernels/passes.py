@@ -103,10 +103,12 @@ class AttentionRun(NamedTuple):
 class AttentionGradients(NamedTuple):
     """Gradients of the loss in the tensors of an `AttentionRun`.
 
-    contexts_TBM are read; queries_TBA are written; keys_BSA and energy_BA (a row a sentence), at least float32, are
-    added to. That in the memory is one product over all positions, made after the run.
+    contexts_TBM, and attention_TBS where α itself is part of the loss, are read; queries_TBA are written; keys_BSA and
+    energy_BA (a row a sentence), at least float32, are added to. That in the memory is one product over all positions,
+    made after the run.
     """
 
+    attention_TBS: Tensor | None
     contexts_TBM: Tensor
     queries_TBA: Tensor
     keys_BSA: Tensor

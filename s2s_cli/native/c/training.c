@@ -34,7 +34,7 @@ typedef struct {
 
 typedef struct {
     attention_run run;
-    view d_contexts_TBM, d_queries_TBA, d_keys_BSA, d_energy_BA;
+    view d_attention_TBS, d_contexts_TBM, d_queries_TBA, d_keys_BSA, d_energy_BA;
 } attention_gradients;
 
 typedef struct {
@@ -170,9 +170,12 @@ INLINE void attention_backward(const attention_gradients *gradients, int64_t t, 
     const void *query = row(run->queries_TBA, t, b, kind);
     const void *d_context = row(gradients->d_contexts_TBM, t, b, kind);
     const float *energy = run->energy_A.data, *attention = row(run->attention_TBS, t, b, FLOAT32);
+    const view outside = gradients->d_attention_TBS;
+    const float *d_attention = outside.data ? row(outside, t, b, FLOAT32) : NULL;
     float d_energies[run->S], mean = 0.0f;
     for (int64_t s = 0; s < run->S; s++) {
         d_energies[s] = attention[s] == 0.0f ? 0.0f : dot(row(run->memory_BSM, b, s, kind), d_context, run->M, kind);
+        if (d_attention && attention[s] != 0.0f) d_energies[s] += d_attention[s];
         mean += attention[s] * d_energies[s];
     }
     for (int64_t s = 0; s < run->S; s++) d_energies[s] = attention[s] * (d_energies[s] - mean);

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2s_cli.training import loss as loss_module
-from s2s_cli.training.loss import fused_cross_entropy
+from s2s_cli.model.kernels import cross_entropy
+from s2s_cli.model.kernels.cross_entropy import fused_cross_entropy
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -29,7 +29,7 @@ def torch_loss(tensors: list[Tensor], targets_N: Tensor, smoothing: float) -> Te
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("rows", [1, 7, 20], ids=lambda rows: f"{rows} rows")
 def test_it_equals_torch(kind: torch.dtype, smoothing: float, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss_module, "CHUNK", 7)
+    monkeypatch.setattr(cross_entropy, "CHUNK", 7)
     tensors, targets_N = inputs(rows, kind)
     tolerance = TOLERANCE[kind]
     expected = torch_loss(tensors, targets_N, smoothing)

@@ -1,0 +1,92 @@
+"""Softmax cross-entropy of rows that are still to be projected to the vocabulary, as one autograd function.
+
+Output projection, softmax and cross-entropy are one, which never holds the logits of a whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from s2s_cli.model.kernels.backend import compute_type, passes_for, wide_type
+from s2s_cli.model.kernels.packing import packed
+from s2s_cli.model.kernels.passes import Passes
+
+CHUNK = 1024
+"""Most rows whose logits exist at one time: products run at full speed, and 8,000 symbols in bfloat16 take 16 MB."""
+
+ROWS = 32
+"""Rows are filled up to a multiple of this: oneDNN compiles code for each new shape of a product and keeps 8 MB."""
+
+
+def fused_cross_entropy(
+    readout_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Sums over all rows of the label-smoothed loss and of −log p(target), the latter not differentiable.
+
+    Equals `F.cross_entropy(F.linear(readout, weight, bias), targets, reduction="sum", label_smoothing=smoothing)`. Rows
+    of padding are to be left out beforehand. Products run in the type of autocast where it is on, sums in at least
+    float32. A loss whose gradient is exactly 1 spares a pass over the gradient of the weights.
+
+    Errors: IndexError for a target outside of the vocabulary (on CPU).
+    """
+    symbols = len(bias_V)
+    if len(targets_N) and targets_N.device.type == "cpu" and not 0 <= targets_N.min() <= targets_N.max() < symbols:
+        raise IndexError(f"targets must lie between 0 and {symbols - 1}")
+    kind, device = compute_type(readout_NR), readout_NR.device
+    tensors = (readout_NR.to(kind), weight_VR, bias_V, targets_N)
+    with torch.autocast(device.type, enabled=False):
+        return _CrossEntropy.apply(*tensors, smoothing, passes_for(kind, device), torch.is_grad_enabled())
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Gradients are made along with the loss, chunk by chunk, while the logits are at hand; `backward` scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        readout_NR: Tensor,
+        weight_VR: Tensor,
+        bias_V: Tensor,
+        targets_N: Tensor,
+        smoothing: float,
+        passes: Passes,
+        with_gradients: bool,
+    ) -> tuple[Tensor, Tensor]:
+        kind, wide = readout_NR.dtype, wide_type(readout_NR.dtype)
+        weight, bias = weight_VR.to(kind), bias_V.to(wide)
+        d_readout_NR = torch.empty_like(readout_NR)
+        d_weight_VR, d_bias_V = torch.empty(0, dtype=wide), torch.zeros_like(bias)
+        loss, likelihood = torch.zeros(2, dtype=wide, device=readout_NR.device).unbind()
+        chunks = max(1, math.ceil(len(readout_NR) / CHUNK))
+        output = packed(weight)
+        parts = (tensor.chunk(chunks) for tensor in (readout_NR, targets_N, d_readout_NR))
+        for chunk, (readout_nR, targets_n, d_readout_nR) in enumerate(zip(*parts, strict=True)):
+            rows = len(readout_nR)
+            readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
+            logits_nV = output.product(readout_nR)
+            loss_n, likelihood_n = passes.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
+            loss += loss_n.sum()
+            likelihood += likelihood_n.sum()
+            if with_gradients:
+                d_logits_nV = logits_nV  # the pass has put them there
+                d_logits_nV[rows:] = 0
+                d_readout_nR.copy_((d_logits_nV @ weight)[:rows])
+                d_part_VR = d_logits_nV.t() @ readout_nR
+                d_weight_VR = d_part_VR.to(wide) if chunk == 0 else d_weight_VR.add_(d_part_VR)
+                d_bias_V += d_logits_nV.sum(dim=0)
+        if with_gradients:
+            ctx.save_for_backward(d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype))
+        ctx.mark_non_differentiable(likelihood)
+        return loss, likelihood
+
+    @staticmethod
+    def backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = ctx.saved_tensors
+        if d_loss.device.type != "cpu" or d_loss != 1:
+            gradients = tuple(gradient * d_loss.to(gradient.dtype) for gradient in gradients)
+        return *gradients, None, None, None, None
