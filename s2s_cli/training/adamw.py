@@ -41,7 +41,7 @@ class AdamW:
             steps = [state["step"] for state in states]
             torch._foreach_add_(steps, 1)
             torch._fused_adamw_(
-                changing,
+                list[Tensor](changing),
                 [parameter.grad for parameter in changing if parameter.grad is not None],
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
