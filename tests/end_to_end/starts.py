@@ -32,7 +32,9 @@ Streams = tuple[int, int, int]
 Before = Callable[[], object] | None
 
 server = multiprocessing.get_context("forkserver")
-server.set_forkserver_preload(["s2s_cli.cli.app", "s2s_cli.training.run", "s2s_cli.training.dry_run"])
+server.set_forkserver_preload(
+    ["s2s_cli.cli.app", "s2s_cli.training.dry_run", "s2s_cli.inference.translation", "sacrebleu"]
+)
 
 
 class Ended(NamedTuple):
