@@ -47,8 +47,8 @@ demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score 
 test: $(STAMP) ## all tests but the slow ones
 	@$(PYTEST)
 
-test-all: $(STAMP) ## the slow ones too
-	@$(PYTEST) -m ''
+test-all: $(STAMP) ## the slow ones too, and each process of `s2s` in a new Python
+	@S2S_FRESH=1 $(PYTEST) -m ''
 
 lint: $(STAMP) ## style and types
 	@$(VENV)/bin/ruff check .

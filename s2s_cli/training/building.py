@@ -19,6 +19,7 @@ from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
+from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
 from s2s_cli.training.random_streams import part_streams
@@ -57,13 +58,12 @@ def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = 
     )
 
 
-def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
     """AdamW whose weight decay leaves biases, norms and other vectors alone."""
     matrices, vectors = list[nn.Parameter](), list[nn.Parameter]()
     for parameter in model.parameters():
         (matrices if parameter.dim() > 1 else vectors).append(parameter)
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    return AdamW([(matrices, settings.weight_decay), (vectors, 0.0)], settings.betas)
 
 
 def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:

@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import Store  # type: ignore[attr-defined]
 
+from s2s_cli.training.adamw import AdamW
+
 Parameters = Sequence[nn.Parameter]
 
 
@@ -58,14 +60,14 @@ class ThroughMemory:
     Each process updates some of the parameters, for all. So the passes over all weights and gradients, which cost as
     much as memory is slow, are made once, not by each.
 
-    store: new to all of them. barrier: a group of gloo. optimizer: AdamW, or another with moments of the same names.
+    store: new to all of them. barrier: a group of gloo.
     """
 
-    def __init__(self, store: Store, barrier: dist.ProcessGroup, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, store: Store, barrier: dist.ProcessGroup, optimizer: AdamW) -> None:
         self.barrier, self.rank, size = barrier, dist.get_rank(), dist.get_world_size()
-        self.parameters = parameters_of(optimizer)
+        self.parameters = optimizer.parameters
         self.owners = divide([parameter.numel() for parameter in self.parameters], size)
-        tensors = list(_state(optimizer, self.parameters))
+        tensors = list(_state(optimizer))
         memory = shared_matrix(store, "state", self.rank, 1, sum(t.numel() for t in tensors), torch.float32)
         for tensor, shared in zip(tensors, _cut(memory[0], tensors), strict=True):
             tensor.data = shared.copy_(tensor.data)  # all processes write the same
@@ -99,10 +101,6 @@ class ThroughMemory:
         dist.barrier(self.barrier)  # whoever reads a weight must find the new one
 
 
-def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
 def fits_memory(parameters: Parameters) -> bool:
     """Whether `ThroughMemory` knows such parameters, and this system memory that goes when its processes go."""
     return hasattr(os, "memfd_create") and all(p.device.type == "cpu" and p.dtype is torch.float32 for p in parameters)
@@ -117,12 +115,10 @@ def divide(sizes: Sequence[int], processes: int) -> list[int]:
     return owners
 
 
-def _state(optimizer: torch.optim.Optimizer, parameters: Parameters) -> Iterator[Tensor]:
-    """The parameters, and what the optimiser keeps of each; before its first step that is made here."""
-    for parameter in parameters:
-        if not (state := optimizer.state[parameter]):
-            state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(parameter)}
-            state |= {"exp_avg_sq": torch.zeros_like(parameter)}
+def _state(optimizer: AdamW) -> Iterator[Tensor]:
+    """The parameters, and what the optimiser keeps of each."""
+    for parameter in optimizer.parameters:
+        state = optimizer.state_of(parameter)
         yield from (parameter, *(state[key] for key in sorted(state)))
 
 

@@ -19,7 +19,8 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
 from s2s_cli.errors import ExitCode, MachineError, UsageError
-from s2s_cli.training.exchange import Exchange, OverNetwork, ThroughMemory, fits_memory, parameters_of
+from s2s_cli.training.adamw import AdamW
+from s2s_cli.training.exchange import Exchange, OverNetwork, ThroughMemory, fits_memory
 
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """Variables of the environment that tell a process of `torchrun` which one it is, and where it finds the others."""
@@ -75,7 +76,7 @@ class ProcessGroup:
         """The tensors of all processes, which are on CPU and have the same shape."""
         return [tensor]
 
-    def sum_gradients(self, optimizer: torch.optim.Optimizer, nll: float, tokens: int) -> tuple[float, int]:
+    def sum_gradients(self, optimizer: AdamW, nll: float, tokens: int) -> tuple[float, int]:
         """Replace gradients by their sums over all processes; the sums of the two figures.
 
         Processes may share the parameters out among them: then this one is left with the gradients of its own.
@@ -153,16 +154,15 @@ class TorchrunGroup(ProcessGroup):
             dist.all_gather(tensors, tensor, self.waiting)
         return tensors
 
-    def sum_gradients(self, optimizer: torch.optim.Optimizer, nll: float, tokens: int) -> tuple[float, int]:
+    def sum_gradients(self, optimizer: AdamW, nll: float, tokens: int) -> tuple[float, int]:
         with _in_touch():
             self.exchange = self.exchange or self._make_exchange(optimizer)
             return self.exchange.sum_gradients(nll, tokens)
 
-    def _make_exchange(self, optimizer: torch.optim.Optimizer) -> Exchange:
-        parameters = parameters_of(optimizer)
-        if self.local_size == self.size and fits_memory(parameters):
+    def _make_exchange(self, optimizer: AdamW) -> Exchange:
+        if self.local_size == self.size and fits_memory(optimizer.parameters):
             return ThroughMemory(self.store, self.waiting, optimizer)
-        return OverNetwork(parameters)
+        return OverNetwork(optimizer.parameters)
 
     def sum_of_shares(self, figure: float) -> float:
         assert self.exchange is not None, "an update begins with `sum_gradients`"

@@ -14,6 +14,7 @@ from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.loss import sequence_loss
@@ -74,7 +75,7 @@ class Trainer:
     def __init__(
         self,
         model: Seq2Seq,
-        optimizer: torch.optim.Optimizer,
+        optimizer: AdamW,
         schedule: Schedule,
         patience: Patience,
         average: MovingAverage | None,
@@ -106,7 +107,7 @@ class Trainer:
         nll, tokens = self.group.sum_gradients(self.optimizer, nll, tokens)
         gradient_norm = self._mean_gradient(tokens)
         rate = self._apply(gradient_norm)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.forget_gradients()
         self.position.batch += len(batches)
         return Update(nll, tokens, gradient_norm, rate)
 
@@ -156,9 +157,7 @@ class Trainer:
                 )
             return rate
         position.skipped = 0
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        self.optimizer.step(rate)
         self.group.finish_step()
         if self.average is not None:
             self.average.refresh(self.model, position.update)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from starts import Before, Started
 
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.recipe.loading import load_recipe
@@ -17,8 +15,6 @@ from scripts.tortures import task
 from scripts.tortures.task import ROOT, log_of
 
 __all__ = ["ROOT", "log_of"]
-
-PATIENCE = 300.0  # seconds until a process that has not ended is taken to hang, on a busy machine
 
 
 def write_task(directory: Path, pairs: int) -> Path:
@@ -35,29 +31,26 @@ def train_here(recipe: Path, run: Path, *overrides: str) -> None:
 
 
 def start_training(
-    recipe: Path, run: Path, *overrides: str, dry: bool = False, before: Callable[[], None] | None = None
-) -> subprocess.Popen[str]:
-    """`s2s train` as a process of its own, which calls `before` first of all."""
+    recipe: Path,
+    run: Path,
+    *overrides: str,
+    dry: bool = False,
+    before: Before = None,
+    fresh: bool = False,
+) -> Started:
+    """`s2s train` as a process of its own. before, fresh: as of `Started`."""
     options = [word for override in overrides for word in ("--set", override)] + ["--dry-run"] * dry
-    return subprocess.Popen(
-        [sys.executable, "-m", "s2s_cli", "train", str(recipe), "--run", str(run), *options],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "random"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=before,
-    )
+    return Started("train", recipe, "--run", run, *options, before=before, fresh=fresh)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: Started) -> tuple[int, str]:
     """Exit code and stderr. Training has nothing to say on stdout."""
-    output, messages = process.communicate(timeout=PATIENCE)
-    assert output == ""
-    return process.returncode, messages
+    code, output, messages = process.finish()
+    assert output == b""
+    return code, messages.decode()
 
 
-def signal_at(process: subprocess.Popen[str], run: Path, update: int, number: signal.Signals, delay: float = 0) -> None:
+def signal_at(process: Started, run: Path, update: int, number: signal.Signals, delay: float = 0) -> None:
     """Send a signal once a checkpoint of this update or a later one is there, and some seconds have passed."""
     while process.poll() is None and max(steps(run), default=-1) < update:
         time.sleep(0.002)

@@ -1,12 +1,10 @@
 """Groups of processes as `torchrun` starts them, without its time: each is forked from a server that imported torch.
 
-The server is a process of its own, in which nothing else ever runs: it has no thread that a fork could cut off with a
-lock in its hand. Each member goes through the door of the command line, with the environment that `torchrun` makes.
+Each member goes through the door of the command line, with the environment that `torchrun` makes.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,17 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch.distributed as dist
+from starts import PATIENCE, server
 
 from s2s_cli.training import reporting
 from s2s_cli.training.trainer import Trainer, Update
 from scripts.tortures.task import command
-
-PATIENCE = 300.0  # seconds until a process that has not ended is taken to hang, on a busy machine
-
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    ["s2s_cli.cli.app", "s2s_cli.training.run", "s2s_cli.training.dry_run", "torch._dynamo"]  # which optimisers import
-)
 
 
 class Ended(NamedTuple):
@@ -53,8 +45,8 @@ def train_group(
     """`torchrun --nproc-per-node SIZE -m s2s_cli ARGUMENTS`, until all of the processes have ended.
 
     messages: a new file for what they say. set_up, after_update: called in each process first, and after each update;
-    functions of a module. on_one_machine: let
-    them know that they are; then they share memory and the threads of those that wait. absent: ranks that never come.
+    functions of a module. on_one_machine: let them know that they are; then they share memory and the threads of those
+    that wait. absent: ranks that never come.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     variables = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size if on_one_machine else 1}
@@ -64,7 +56,7 @@ def train_group(
         own = variables | {"RANK": rank, "LOCAL_RANK": rank if on_one_machine else 0} | (environment or {})
         texts = {name: str(value) for name, value in own.items()}
         task = (texts, list(arguments), messages, after_update, set_up)
-        members.append(_server.Process(target=_be_member, args=task))
+        members.append(server.Process(target=_be_member, args=task))
         members[-1].start()
     deadline = time.monotonic() + PATIENCE
     for member in members:

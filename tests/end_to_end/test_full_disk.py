@@ -6,11 +6,13 @@ import re
 import resource
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from digits import assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
+from starts import Before
 
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.errors import ExitCode
@@ -51,7 +53,7 @@ def begin(recipe: Path, run: Path) -> None:
     assert finish(process)[0] == ExitCode.TERMINATED
 
 
-def require_failing_save(recipe: Path, run: Path, fault: str, before: Callable[[], None] | None = None) -> None:
+def require_failing_save(recipe: Path, run: Path, fault: str, before: Before = None) -> None:
     """Start the run again: it must end with one sentence, and what was saved before must still be there."""
     saved = steps(run)[-1]
     code, messages = finish(start_training(recipe, run, before=before))
@@ -68,7 +70,9 @@ def require_failing_save(recipe: Path, run: Path, fault: str, before: Callable[[
 def test_files_that_may_not_grow(recipe: Path, whole: Path, tmp_path: Path):
     run, limit = tmp_path / "run", (LITTLE, resource.RLIM_INFINITY)
     begin(recipe, run)
-    require_failing_save(recipe, run, "File too large", before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    require_failing_save(
+        recipe, run, "File too large", before=partial(resource.setrlimit, resource.RLIMIT_FSIZE, limit)
+    )
     train_here(recipe, run)
     assert_same_outcome(run, whole)
 

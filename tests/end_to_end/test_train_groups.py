@@ -18,8 +18,9 @@ from typing import Any
 import groups
 import pytest
 import torch.distributed as dist
-from digits import ROOT, assert_same_outcome, finish, log_of, signal_at, steps, train_here, write_task
+from digits import ROOT, assert_same_outcome, log_of, signal_at, steps, train_here, write_task
 from groups import Ended
+from starts import PATIENCE
 
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.errors import DataError, ExitCode
@@ -28,7 +29,7 @@ from s2s_cli.training.exchange import ThroughMemory
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator
 
-BASE = ("training.updates=20", "validation.every=8", "training.save_every=5")
+BASE = ("training.updates=10", "validation.every=4", "training.save_every=3")
 NO_DROPOUT = "model.dropout={embedding: 0.0, state: 0.0, readout: 0.0}"
 FIGURES = ("loss", "gradient_norm")
 GONE = "error: another process of this training has ended (the same command goes on from the newest checkpoint)"
@@ -115,12 +116,21 @@ def test_several_processes_train_as_one_and_have_the_same_weights(
     assert len(set(first.splitlines())) == log_of(tmp_path / "one")[-1]["update"]
 
 
-@pytest.mark.parametrize("on_one_machine", [False, True])
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3)])
+@pytest.mark.parametrize(
+    ("before", "after", "on_one_machine"),
+    [
+        (1, 2, True),
+        (2, 1, False),
+        (2, 3, True),
+        pytest.param(1, 2, False, marks=pytest.mark.slow),
+        pytest.param(2, 1, True, marks=pytest.mark.slow),
+        pytest.param(2, 3, False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_goes_on_with_another_number_of_processes(
     before: int, after: int, on_one_machine: bool, recipe: Path, by_one: Path, tmp_path: Path
 ):
-    stages = ((before, ("training.updates=8",)), (after, ()))
+    stages = ((before, ("training.updates=4",)), (after, ()))
     for size, limits in stages:
         settings = (*BASE, NO_DROPOUT, *limits)
         ended = train_group(size, recipe, tmp_path / "run", *settings, on_one_machine=on_one_machine)
@@ -150,11 +160,11 @@ def send_itself(trainer: Trainer, *, rank: int, update: int, number: signal.Sign
 def test_a_signal_to_one_process_stops_all_at_the_same_update_and_they_go_on_bit_for_bit(
     rank: int, number: signal.Signals, code: ExitCode, recipe: Path, by_two: Path, tmp_path: Path
 ):
-    interrupt = partial(send_itself, rank=rank, update=11, number=number)
+    interrupt = partial(send_itself, rank=rank, update=7, number=number)
     codes, messages = train_group(2, recipe, tmp_path / "run", *BASE, after_update=interrupt)
     assert codes == [code, code]
-    assert steps(tmp_path / "run")[-1] == 11
-    assert messages.count("stopped after update 11") == 1
+    assert steps(tmp_path / "run")[-1] == 7
+    assert messages.count("stopped after update 7") == 1
     assert messages.count("stopping after this step") == (rank == 0)
     assert train_group(2, recipe, tmp_path / "run", *BASE).codes == [0, 0]
     assert_same_outcome(tmp_path / "run", by_two)
@@ -171,15 +181,15 @@ def interrupt_validation() -> None:
 def test_a_signal_in_the_middle_of_a_validation_stops_all(recipe: Path, tmp_path: Path):
     codes, _ = train_group(2, recipe, tmp_path / "run", *BASE, set_up=interrupt_validation)
     assert codes == [ExitCode.TERMINATED] * 2
-    assert steps(tmp_path / "run")[-1] == 8
-    assert [line["kind"] for line in log_of(tmp_path / "run")] == ["train"] * 8
+    assert steps(tmp_path / "run")[-1] == 4
+    assert [line["kind"] for line in log_of(tmp_path / "run")] == ["train"] * 4
 
 
 def test_impatience_ends_all_at_the_same_update(recipe: Path, tmp_path: Path):
     hopeless = ("training.learning_rate=1e-9", "validation.every=2", "validation.patience=2")
     assert train_group(2, recipe, tmp_path / "run", *hopeless).codes == [0, 0]
     assert log_of(tmp_path / "run")[-1]["kind"] == "test"
-    assert steps(tmp_path / "run")[-1] < 10
+    assert steps(tmp_path / "run")[-1] < 9
 
 
 def test_a_finished_run_is_left_as_it_is(recipe: Path, by_two: Path):
@@ -221,7 +231,7 @@ def errors(messages: str) -> list[str]:
 def test_a_killed_process_takes_the_others_with_it_and_the_run_goes_on_bit_for_bit(
     rank: int, recipe: Path, by_two: Path, tmp_path: Path
 ):
-    die = partial(send_itself, rank=rank, update=12, number=signal.SIGKILL)
+    die = partial(send_itself, rank=rank, update=8, number=signal.SIGKILL)
     codes, messages = train_group(2, recipe, tmp_path / "run", *BASE, after_update=die)
     assert (codes[rank], codes[1 - rank]) == (-signal.SIGKILL, ExitCode.MACHINE)
     assert errors(messages) == [GONE]
@@ -230,11 +240,11 @@ def test_a_killed_process_takes_the_others_with_it_and_the_run_goes_on_bit_for_b
 
 
 def delay_the_first() -> None:
-    process_group.ANSWER = timedelta(seconds=0.5)
+    process_group.ANSWER = timedelta(seconds=0.25)
     start = ThroughMemory.__init__
 
     def start_late(*arguments: object) -> None:
-        time.sleep(2.0 if dist.get_rank() == 0 else 0.0)
+        time.sleep(1.0 if dist.get_rank() == 0 else 0.0)
         start(*arguments)
 
     ThroughMemory.__init__ = start_late
@@ -277,6 +287,12 @@ def start_torchrun(recipe: Path, run: Path, *options: str) -> subprocess.Popen[s
     )
 
 
+def finish(torchrun: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and stderr."""
+    _, messages = torchrun.communicate(timeout=PATIENCE)
+    return torchrun.returncode, messages
+
+
 def workers_of(torchrun: subprocess.Popen[str], run: Path, update: int) -> list[int]:
     """The processes that train, once there is a checkpoint of this update."""
     signal_at(torchrun, run, update, signal.SIGCONT)  # which does nothing
@@ -291,21 +307,21 @@ def alive(process: int) -> bool:
 def test_torchrun_starts_the_group_again_when_a_worker_is_killed(recipe: Path, tmp_path: Path):
     assert train_group(2, recipe, tmp_path / "undisturbed", *BASE, on_one_machine=True).codes == [0, 0]
     torchrun = start_torchrun(recipe, tmp_path / "run", "--max-restarts=1")
-    workers = workers_of(torchrun, tmp_path / "run", 5)
+    workers = workers_of(torchrun, tmp_path / "run", 3)
     os.kill(workers[-1], signal.SIGKILL)
     code, messages = finish(torchrun)
     assert code == 0, messages
     assert not any(map(alive, workers))
     assert "resuming at update" in messages
     runs = (tmp_path / "run", tmp_path / "undisturbed")
-    ours, theirs = (CheckpointManager(run / "checkpoints", keep=1).load(20) for run in runs)
+    ours, theirs = (CheckpointManager(run / "checkpoints", keep=1).load(10) for run in runs)
     assert all(tensor.equal(theirs.weights[name]) for name, tensor in ours.weights.items())
 
 
 @pytest.mark.slow
 def test_torchrun_ends_when_a_worker_is_killed(recipe: Path, tmp_path: Path):
     torchrun = start_torchrun(recipe, tmp_path / "run")
-    workers = workers_of(torchrun, tmp_path / "run", 5)
+    workers = workers_of(torchrun, tmp_path / "run", 3)
     os.kill(workers[0], signal.SIGKILL)
     code, messages = finish(torchrun)
     assert code == 1
@@ -316,7 +332,7 @@ def test_torchrun_ends_when_a_worker_is_killed(recipe: Path, tmp_path: Path):
 @pytest.mark.slow
 def test_torchrun_passes_a_signal_on_and_all_is_saved(recipe: Path, tmp_path: Path):
     torchrun = start_torchrun(recipe, tmp_path / "run")
-    workers = workers_of(torchrun, tmp_path / "run", 5)
+    workers = workers_of(torchrun, tmp_path / "run", 3)
     torchrun.send_signal(signal.SIGTERM)
     code, messages = finish(torchrun)
     assert code != 0

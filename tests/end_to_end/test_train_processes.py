@@ -8,14 +8,14 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 
 import pytest
 from digits import ROOT, assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
+from starts import Started
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.manager import CheckpointManager
@@ -35,8 +35,11 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    code, messages = finish(start_training(recipe, run))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+        code, messages = finish(start_training(recipe, run, fresh=True))
     assert code == ExitCode.DONE, messages
+    assert "torch._C" in messages and "torch._dynamo" not in messages  # the compiler of torch takes long to import
     assert f"the model is in {run / 'model'}" in messages
     assert "held-out: BLEU" in messages
     return run
@@ -64,20 +67,19 @@ def test_the_recipe_that_a_run_keeps_can_be_run_where_it_lies_also_after_a_move(
     before = tmp_path / "before"
     recipe = write_task(before / "recipes", pairs=200)
     shutil.copytree(whole, before / "runs" / "r", copy_function=shutil.copy2)
-    settle = [sys.executable, "-m", "s2s_cli", "train", "recipes/recipe.yaml", "--run", "runs/r"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    settle = ["train", "recipes/recipe.yaml", "--run", "runs/r"]
 
     def run(*command: str, cwd: Path) -> str:
-        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0 and not done.stdout, done.stderr
-        return done.stderr
+        code, messages = finish(Started(*command, cwd=cwd))
+        assert code == ExitCode.DONE, messages
+        return messages
 
     assert recipe.is_file() and "training is finished" in run(*settle, cwd=before)
     before.rename(tmp_path / "after")
     kept, elsewhere = tmp_path / "after" / "runs" / "r" / "recipe.yaml", tmp_path / "elsewhere"
     elsewhere.mkdir()
     for command in (["train"], ["prep"], ["train", "--set", "decoding.beam=2"], ["prep", "--set", "seed=5"]):
-        messages = run(sys.executable, "-m", "s2s_cli", command[0], str(kept), *command[1:], cwd=elsewhere)
+        messages = run(command[0], str(kept), *command[1:], cwd=elsewhere)
         assert "data is up to date" in messages and "anew" not in messages
         assert command[0] == "prep" or "training is finished" in messages
         assert "changed recipe" not in messages
@@ -91,7 +93,7 @@ def test_sigterm_and_sigint_save_and_the_same_command_goes_on(
 ):
     run, last = tmp_path / "run", 0
     for number, update, expected in ((signal.SIGTERM, 21, 143), (signal.SIGINT, 56, 130)):
-        process = start_training(recipe, run)
+        process = start_training(recipe, run, fresh=number == signal.SIGTERM)
         signal_at(process, run, update, number)
         code, messages = finish(process)
         assert code == expected, messages
@@ -194,8 +196,8 @@ def test_a_second_signal_while_saving_leaves_at_once_and_the_old_checkpoint_is_w
 def test_a_hostile_recipe_costs_little_and_does_nothing(text: str, tmp_path: Path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(text, encoding="utf-8")
-    bound = (60, 60)  # seconds of a processor: importing torch takes most of what is needed
-    process = start_training(recipe, tmp_path / "run", before=lambda: resource.setrlimit(resource.RLIMIT_CPU, bound))
+    bound = partial(resource.setrlimit, resource.RLIMIT_CPU, (30, 30))  # seconds of a processor
+    process = start_training(recipe, tmp_path / "run", before=bound)
     code, messages = finish(process)
     assert code == ExitCode.USAGE
     assert re.fullmatch(rf"error: {recipe}:1: [^\n]{{,300}}\n", messages)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from starts import PATIENCE, Ended, Started
 
 from s2s_cli import Translator, __version__
 from s2s_cli.checkpoint.model_directory import save_model
@@ -29,7 +27,6 @@ TINY = {
     "decoder": {"hidden": 16},
     "attention": {"size": 8},
 }
-PATIENCE = 120.0  # seconds until a process that has not ended is taken to hang, on a busy machine
 
 
 def export(directory: Path, *, seed: int = 1, target: Tokenizer = LETTERS) -> Path:
@@ -57,23 +54,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(tmp_path_factory.mktemp("translate") / "tiny")
 
 
-def command(run: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "s2s_cli", "translate", "--model", str(run), "--threads", "1", *options]
+def start(
+    run: Path, *options: object, stdin: int | None = None, stdout: int | None = None, fresh: bool = False
+) -> Started:
+    """A translating process; as a context, it does not outlive the test."""
+    words = ("translate", "--model", run, "--threads", "1", *options)
+    return Started(*words, stdin=stdin, stdout=stdout, fresh=fresh)
 
 
-def translate(run: Path, data: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command(run, *options), input=data, capture_output=True, timeout=PATIENCE, check=False)
-
-
-@contextmanager
-def process(run: Path, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A translating process with pipes; it does not outlive the test."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    with subprocess.Popen(command(run), bufsize=0, **pipes) as running:
-        try:
-            yield running
-        finally:
-            running.kill()
+def translate(run: Path, data: bytes, *options: object, fresh: bool = False) -> Ended:
+    return start(run, *options, fresh=fresh).finish(data)
 
 
 def is_one_sentence(message: bytes) -> bool:
@@ -82,41 +72,38 @@ def is_one_sentence(message: bytes) -> bool:
 
 def test_lines_in_and_lines_out(run: Path) -> None:
     data = b"\xef\xbb\xbfun\r\n\ndeux \xe2\x80\xa8 trois\n\xff\n\0\nquatre"
-    done = translate(run, data, "--json")
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0
+    done = translate(run, data, "--json", fresh=True)
+    records = [json.loads(line) for line in done.output.splitlines()]
+    assert done.code == 0
     assert [record["source"] for record in records] == ["un", "", "deux \u2028 trois", "\ufffd", "\0", "quatre"]
     assert [record["line"] for record in records] == list(range(6))
-    assert b"<stdin>:4: invalid UTF-8" in done.stderr and is_one_sentence(done.stderr)
+    assert b"<stdin>:4: invalid UTF-8" in done.messages and is_one_sentence(done.messages)
 
 
 def test_empty_input(run: Path) -> None:
-    with process(run, stdin=subprocess.DEVNULL) as running:
-        assert running.communicate(timeout=PATIENCE) == (b"", b"")
-        assert running.returncode == 0
+    with open(os.devnull, "rb") as nothing:
+        assert start(run, stdin=nothing.fileno()).finish() == (0, b"", b"")
 
 
 def test_strict_input(run: Path) -> None:
     done = translate(run, b"un\ndeux \xff\n", "--strict")
-    assert done.returncode == 3
-    assert done.stdout.count(b"\n") == 1
-    assert b"<stdin>:2" in done.stderr and is_one_sentence(done.stderr)
+    assert done.code == 3
+    assert done.output.count(b"\n") == 1
+    assert b"<stdin>:2" in done.messages and is_one_sentence(done.messages)
 
 
 @pytest.mark.slow  # the first MiB is translated, whatever it holds
 def test_a_line_of_10_mb_takes_bounded_memory(run: Path) -> None:
     sizes = {}
     for name, line in {"short": b"un", "letters": b"x" * 10_000_000, "marks": b"a\xcc\x81\xcc\x96" * 2_000_000}.items():
-        with process(run) as running:
-            assert running.stdin is not None and running.stdout is not None and running.stderr is not None
-            running.stdin.write(b"un\n" + line + b"\ndeux\n")
+        with start(run, fresh=True) as running:
+            running.write(b"un\n" + line + b"\ndeux\n")
             lines = [running.stdout.readline() for _ in range(3)]
             sizes[name] = peak_memory(running.pid)
-            running.stdin.close()
-            assert running.stdout.read() == b""
-            assert all(line.endswith(b"\n") for line in lines)
-            message = running.stderr.read()
-        assert (b"<stdin>:2: a line that is too long" in message) == (name != "short")
+            done = running.finish()
+        assert done.output == b""
+        assert all(line.endswith(b"\n") for line in lines)
+        assert (b"<stdin>:2: a line that is too long" in done.messages) == (name != "short")
     assert max(sizes.values()) < sizes["short"] + 400_000_000
 
 
@@ -131,77 +118,73 @@ def test_a_file_gives_the_same_as_python(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_text("\n".join(lines) + "\n")
     with path.open("rb") as source:
-        done = subprocess.run(command(run), stdin=source, capture_output=True, timeout=PATIENCE, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+        done = start(run, stdin=source.fileno()).finish()
+    assert (done.code, done.messages) == (0, b"")
     translations = Translator.load(run).translate(lines)
-    assert [translation.text for translation in translations] == done.stdout.decode().split("\n")[:-1]
+    assert [translation.text for translation in translations] == done.output.decode().split("\n")[:-1]
 
 
 def test_a_slow_producer_is_answered_line_by_line(run: Path) -> None:
-    with process(run) as running:
-        assert running.stdin is not None and running.stdout is not None
+    with start(run, fresh=True) as running:
         for line in (b"un\n", b"deux\n", b"\n"):
-            running.stdin.write(line)
+            running.write(line)
             assert running.stdout.readline().endswith(b"\n")  # though the input has not ended
         assert running.poll() is None
         running.send_signal(signal.SIGINT)  # while it waits
-        assert running.wait(timeout=PATIENCE) == 130
+        assert running.wait() == 130
 
 
 def test_a_reader_that_leaves_ends_it(run: Path) -> None:
     """`yes | s2s translate | head -1`."""
     with (
         subprocess.Popen(["yes", "oui"], stdout=subprocess.PIPE) as producer,
-        process(run, stdin=producer.stdout) as running,
+        start(run, stdin=producer.stdout.fileno()) as running,
     ):
-        assert producer.stdout is not None and running.stdout is not None and running.stderr is not None
         producer.stdout.close()
         assert running.stdout.readline().endswith(b"\n")
         running.stdout.close()
-        running.wait(timeout=PATIENCE)
-        assert running.stderr.read() == b""
-        assert running.returncode != 0
+        done = running.finish()
+        assert (done.code != 0, done.messages) == (True, b"")
         producer.wait(timeout=PATIENCE)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_told_in_one_sentence(run: Path) -> None:
-    with open("/dev/full", "wb") as full, process(run, stdout=full) as running:
-        _, message = running.communicate(b"un\ndeux\n", timeout=PATIENCE)
-    assert running.returncode == 1
-    assert b"No space left" in message and is_one_sentence(message)
+    with open("/dev/full", "wb") as full:
+        done = start(run, stdout=full.fileno()).finish(b"un\ndeux\n")
+    assert done.code == 1
+    assert b"No space left" in done.messages and is_one_sentence(done.messages)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_finished_lines_are_out_when_a_signal_ends_it(run: Path, number: signal.Signals, code: int) -> None:
     with (
         subprocess.Popen(["yes", "oui"], stdout=subprocess.PIPE) as producer,
-        process(run, stdin=producer.stdout) as running,
+        start(run, stdin=producer.stdout.fileno(), fresh=number == signal.SIGTERM) as running,
     ):
-        assert producer.stdout is not None and running.stdout is not None and running.stderr is not None
         producer.stdout.close()
         first = running.stdout.readline()
         running.send_signal(number)
-        output, message = running.communicate(timeout=PATIENCE)
+        done = running.finish()
         producer.wait(timeout=PATIENCE)
-    assert running.returncode == code
-    assert output.endswith(b"\n") and set(output.splitlines(keepends=True)) == {first}
-    assert is_one_sentence(message)
+    assert done.code == code
+    assert done.output.endswith(b"\n") and set(done.output.splitlines(keepends=True)) == {first}
+    assert is_one_sentence(done.messages)
 
 
 def test_attention_is_drawn_beside_the_translations(run: Path, tmp_path: Path) -> None:
     data, path = b"un\n\ndeux trois\n", tmp_path / "attention.html"
-    plain, drawn = translate(run, data), translate(run, data, "--attention", str(path))
-    assert (drawn.returncode, drawn.stdout, drawn.stderr) == (0, plain.stdout, b"")
+    plain, drawn = translate(run, data), translate(run, data, "--attention", path)
+    assert drawn == (0, plain.output, b"")
     page = path.read_text(encoding="utf-8")
     assert "Line 1<" in page and "Line 2<" not in page and "Line 3<" in page
     assert page.endswith("</html>\n")
 
 
 def test_attention_in_an_unknown_form_is_refused_before_anything_else(run: Path, tmp_path: Path) -> None:
-    done = translate(run, b"un\n", "--attention", str(tmp_path / "attention.pdf"))
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b".html or .htm or .png" in done.stderr and is_one_sentence(done.stderr)
+    done = translate(run, b"un\n", "--attention", tmp_path / "attention.pdf")
+    assert (done.code, done.output) == (2, b"")
+    assert b".html or .htm or .png" in done.messages and is_one_sentence(done.messages)
 
 
 def test_an_ensemble_of_one_model_twice_is_that_model(run: Path) -> None:

@@ -252,8 +252,8 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         "a: " + "[" * 5000 + "]" * 5000,
         "a: " + "{a: " * 5000 + "}" * 5000,
         "\n".join(" " * depth + "a:" for depth in range(1000)),
-        "a: [" + "x, " * 100_000 + "]",
-        "\n".join(f"k{number}: 1" for number in range(50_000)),
+        "a: [" + "x, " * 50_000 + "]",
+        "\n".join(f"k{number}: 1" for number in range(20_000)),
     ],
     ids=["aliases", "recursion", "lists", "mappings", "indents", "items", "keys"],
 )

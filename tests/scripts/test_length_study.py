@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 
@@ -110,21 +110,21 @@ def test_the_picture(tmp_path: Path) -> None:
     assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_small_study_runs_to_its_end(tmp_path: Path) -> None:
+def test_a_small_study_runs_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--quick", "--corpus", "joined", "--model", "bahdanau", "--runs", str(tmp_path)]
-    environment: dict[str, Any] = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "length_study.py"), *options],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    monkeypatch.setattr(sys, "argv", ["length_study.py", *options])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     folder = tmp_path / QUICK.folder
-    if "needs matplotlib" not in done.stderr:
-        assert done.returncode == 0, done.stderr
+    if importlib.util.find_spec("matplotlib") is None:
+        with pytest.raises(SystemExit, match="needs matplotlib"):
+            length_study.main()
+    else:
+        length_study.main()
         assert (folder / "length-study.png").exists()
     results = json.loads((folder / "length-study.json").read_text())
     buckets = results["joined"]["bahdanau"]["buckets"]
     assert sum(bucket["sentences"] for bucket in buckets) == QUICK.pairs
-    assert (folder / "length-study.md").read_text(encoding="utf-8") in done.stdout
+    assert (folder / "length-study.md").read_text(encoding="utf-8") in capsys.readouterr().out

@@ -60,7 +60,7 @@ def test_beam_of_one_is_greedy(seed, sentences, options):
 
 
 @pytest.mark.parametrize("normalization", sorted(PENALTIES))
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(seed=SEEDS, alpha=st.sampled_from([0.0, 0.5, 1.0, 1.5]), least=st.integers(0, 2))
 def test_a_wide_beam_finds_the_optimum(normalization, seed, alpha, least):
     options = SearchOptions(500, 3, normalization, alpha, least, max_length_ratio=1.0, max_length_offset=2)

@@ -69,7 +69,7 @@ def test_the_gradient_is_clipped_to_its_norm(share: float | None, monkeypatch: p
     trainer.clip_norm = share and share * norm
     seen = []
     monkeypatch.setattr(
-        trainer.optimizer, "step", lambda: seen.extend(p.grad.clone().flatten() for p in trainer.model.parameters())
+        trainer.optimizer, "step", lambda rate: seen.extend(p.grad.clone().flatten() for p in trainer.parameters)
     )
     update = trainer.update([batch])
     assert update.gradient_norm == pytest.approx(norm, rel=1e-5)
@@ -81,7 +81,7 @@ def test_an_update_reports_its_learning_rate_and_loss():
     trainer, batch = tiny_trainer(), batch_of(random_pairs(5))
     expected = sequence_loss(trainer.model, batch, 0.0)
     update = trainer.update([batch])
-    assert update.learning_rate == trainer.schedule.rate(1) == trainer.optimizer.param_groups[0]["lr"]
+    assert update.learning_rate == trainer.schedule.rate(1)
     assert update.nll == pytest.approx(expected.nll.item(), rel=1e-5)
     assert (trainer.position.update, trainer.position.batch) == (1, 1)
 

@@ -11,6 +11,7 @@ from s2s_cli.data.batches import Batch, padded
 from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
+from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
@@ -44,7 +45,7 @@ def tiny_trainer(
     model = tiny_model(dropout, **changes)
     return Trainer(
         model,
-        torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), fused=True),
+        AdamW([(list(model.parameters()), 0.01)], betas=(0.9, 0.98)),
         Schedule(0.02, course, warmup=3),
         Patience(4),
         MovingAverage(model, 0.9) if average else None,
