@@ -81,7 +81,11 @@ class _Stream:
         texts, fault = self._decode(window)
         try:
             translations = self._translator.translate(
-                texts, self._search, batch_tokens=self._output.batch_tokens, keep_attention=self._view is not None
+                texts,
+                self._search,
+                batch_tokens=self._output.batch_tokens,
+                keep_attention=self._view is not None,
+                first=self.lines,
             )
         except LinesLost as lost:
             raise LinesLost([self.lines + number for number in lost.numbers], self._name) from None
