@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from s2s_cli.cli.options import SearchArguments, run_of
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe import load_recipe
-from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.options import SamplingOptions, SearchOptions
 
 EMBEDDED = Path(__file__).parents[2] / "recipes" / "data" / "tatoeba-fr-en" / "train.tsv.xz"
 RECIPE = """\
@@ -188,6 +189,27 @@ def test_greedy_is_a_beam_of_one_and_n_best_widens_the_beam():
     assert SearchArguments().applied_to(search, n_best=2).beam == 4
     with pytest.raises(UsageError):
         SearchArguments(beam=2).applied_to(search, n_best=3)
+
+
+def test_groups_widen_the_beam_to_a_multiple_of_them():
+    search = SearchOptions(beam=4, length_penalty=0.6)
+    found = SearchArguments(diverse=3, diversity=0.9).applied_to(search)
+    assert found == SearchOptions(beam=6, length_penalty=0.6, groups=3, diversity=0.9)
+    assert SearchArguments(diverse=3).applied_to(search, n_best=7).beam == 9
+    with pytest.raises(UsageError, match="--diverse: 3 groups"):
+        SearchArguments(diverse=3, beam=4).applied_to(search)
+
+
+def test_sampling_takes_what_was_given_and_a_fresh_seed_that_is_told(capsys: pytest.CaptureFixture[str]):
+    search = SearchOptions(beam=4, min_length=2)
+    given = SearchArguments(sample=True, temperature=0.5, top_k=9, top_p=0.8, seed=3).applied_to(search, n_best=7)
+    assert given == replace(search, n_best=7, beam=7, sampling=SamplingOptions(0.5, 9, 0.8, 3))
+    assert capsys.readouterr().err == ""
+    one, other = (SearchArguments(sample=True).applied_to(search).sampling for _ in range(2))
+    assert one != other and one is not None
+    assert f"--seed {one.seed} " in capsys.readouterr().err
+    with pytest.raises(UsageError, match="top_p"):
+        SearchArguments(sample=True, top_p=1.5).applied_to(search)
 
 
 def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
