@@ -1,4 +1,5 @@
-"""What is drawn for a line depends on the seed and the line's number alone: over a model that mostly copies."""
+"""Draws and diverse groups through a translator, over a model that mostly copies: what a line gets depends on the seed
+and the line's number alone."""
 
 from __future__ import annotations
 
@@ -55,3 +56,15 @@ def test_a_line_of_several_sentences_is_put_together_draw_by_draw() -> None:
     decode = translator.tokenizers.target.decode
     assert whole == [" ".join(decode(part[draw].ids) for part in drawn) for draw in range(3)]
     assert len(set(whole)) == 3
+
+
+def test_groups_go_through_workers_and_differ_from_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s_cli.inference.translator.LEAST_SHARE", 16)
+    options = SearchOptions(beam=4, n_best=4, groups=4, diversity=50.0)
+    expected = texts(["abc"] * 40, options)
+    assert len({text[:1] for text in expected[0]}) == 4  # which a beam does not do
+    assert len({text[:1] for text in texts(["abc"], SearchOptions(beam=4, n_best=4))[0]}) < 4
+    model = copy_translator()
+    with Translator(model.model, model.tokenizers, batch_tokens=16, workers=2) as translator:
+        found = translator.translate(["abc"] * 40, options)
+    assert [[candidate.text for candidate in translation.n_best] for translation in found] == expected
