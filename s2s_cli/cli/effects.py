@@ -28,11 +28,27 @@ def _names(group: type) -> tuple[str, ...]:
 
 
 def _one_hypothesis(values: Values) -> bool:
+    if values["sample"]:
+        return values.get("n_best", 1) == 1
     return values["greedy"] or values["beam"] == 1
 
 
+def _only_perplexity(values: Values) -> bool:
+    return values["perplexity"] and sum(values[name] for name in _names(MetricArguments)) == 1
+
+
 _SEARCH_AND_MACHINE = [
-    Idle(("beam", "n_best"), lambda values: values["greedy"], "--greedy keeps one hypothesis only"),
+    Idle(("beam", "greedy", "diverse"), lambda values: values["sample"], "--sample draws, whatever is most probable"),
+    Idle(("beam", "n_best", "diverse"), lambda values: values["greedy"], "--greedy keeps one hypothesis only"),
+    Idle(
+        ("temperature", "top_k", "top_p", "seed"),
+        lambda values: not values["sample"],
+        "nothing is drawn at random without --sample",
+        "add --sample",
+    ),
+    Idle(
+        ("diversity",), lambda values: not values["diverse"], "there are no groups without --diverse", "add --diverse N"
+    ),
     Idle(
         ("length_penalty",),
         lambda values: values["normalization"] == "none",
@@ -54,7 +70,7 @@ IDLE: dict[str, list[Idle]] = {
     ],
     "evaluate": [
         Idle(
-            ("model", "test", *_names(SearchArguments), *_names(MachineArguments)),
+            ("model", "test", "perplexity", *_names(SearchArguments), *_names(MachineArguments)),
             lambda values: values["references"],
             "--reference scores files, without a model",
         ),
@@ -67,10 +83,17 @@ IDLE: dict[str, list[Idle]] = {
         Idle(
             ("language",),
             lambda values: (
-                not (values["bleu"] or values["rouge"]) and any(values[name] for name in _names(MetricArguments))
+                not any(values[name] for name in ("bleu", "distinct", "rouge"))
+                and any(values[name] for name in _names(MetricArguments))
             ),
-            "only BLEU and ROUGE depend on the language",
+            "only BLEU, ROUGE and --distinct depend on the language",
             "add --bleu",
+        ),
+        Idle(
+            _names(SearchArguments),
+            _only_perplexity,
+            "nothing is searched for, since perplexity is that of the references",
+            "add another metric",
         ),
         *_SEARCH_AND_MACHINE,
         Idle(_RANKING, _one_hypothesis, *_ALONE),

@@ -72,18 +72,25 @@ def evaluate(
 ) -> None:
     """Score a model, or given translations.
 
-    The scores are those of the `sacrebleu` command, with its signatures; the accuracies are this program's own,
-    and ROUGE is that of the package rouge-score.
+    BLEU, chrF and TER are those of the `sacrebleu` command, with its signatures, ROUGE is that of the package
+    rouge-score; the others are this program's own.
 
     \b
     s2s evaluate
     s2s evaluate --model runs/quickstart --test test --bleu --beam 10
+    s2s evaluate --perplexity --distinct --sample --top-p 0.9 --seed 1
     s2s evaluate --hypothesis output.txt --reference a.txt --reference b.txt --ter
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
     if references:
         results = [_score_files(hypothesis, references, metrics.names(), language)]
     else:
+        if metrics.perplexity and machine.shortlist:
+            raise UsageError(
+                "a shortlist makes the perplexity of words beyond it infinite",
+                where="--shortlist",
+                hint="leave it out, or --perplexity",
+            )
         directories = shared.chosen_models(model)
         translator = machine.load_translator(directories)
         options = search.applied_to(translator.options)

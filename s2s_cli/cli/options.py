@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from s2s_cli import console
+from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
     from s2s_cli.recipe import Recipe
-    from s2s_cli.search.options import SearchOptions
+    from s2s_cli.search.options import SamplingOptions, SearchOptions
 
 RUNS = Path("runs")
 
 _METRICS, _MACHINE = "Metrics (by default BLEU and chrF)", "Machine"
 _SEARCH = "Search (by default as the model's recipe says)"
+_SAMPLING = "Other kinds of search"
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -87,12 +92,84 @@ class SearchArguments:
     max_length_offset: Annotated[
         int | None, typer.Option(metavar="N", rich_help_panel=_SEARCH, help="... plus this number.")
     ] = None
+    diverse: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            rich_help_panel=_SAMPLING,
+            help="Divide the beam into N groups that avoid one another's pieces (Vijayakumar et al. 2018).",
+        ),
+    ] = None
+    diversity: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=_SAMPLING,
+            help="What a piece costs a group, in nats, for each hypothesis of the groups before that has just taken it;"
+            " by default 0.5.",
+        ),
+    ] = None
+    sample: Annotated[
+        bool, typer.Option("--sample", rich_help_panel=_SAMPLING, help="Draw each piece at random, by its probability.")
+    ] = False
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=_SAMPLING,
+            help="Below 1, probable pieces are drawn more often than they are probable; above 1, less often.",
+        ),
+    ] = None
+    top_k: Annotated[
+        int | None, typer.Option(metavar="N", rich_help_panel=_SAMPLING, help="Draw among the N most probable pieces.")
+    ] = None
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=_SAMPLING,
+            help="Draw among the fewest pieces that have this share of the probability (Holtzman et al. 2020).",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_SAMPLING,
+            help="The same seed draws the same; by default another each time, which is told.",
+        ),
+    ] = None
 
     def applied_to(self, options: SearchOptions, n_best: int = 1) -> SearchOptions:
-        """`options` with what was given here. An n-best list longer than the model's own beam widens it."""
-        given = {name: value for name, value in vars(self).items() if name != "greedy" and value is not None}
-        beam = 1 if self.greedy else max(options.beam, n_best)
-        return replace(options, **{"beam": beam, "n_best": n_best} | given)
+        """`options` with what was given here.
+
+        An n-best list longer than the model's own beam widens it, and so do groups that do not divide it.
+        """
+        from s2s_cli.search.options import SearchOptions
+
+        given = self._given(SearchOptions)
+        groups = self.diverse or 1
+        if self.beam is not None and self.beam % groups:
+            raise UsageError(f"{groups} groups of equal width need a beam that {groups} divides", where="--diverse")
+        beam = 1 if self.greedy else -(-max(options.beam, n_best) // groups) * groups
+        own = {"beam": beam, "n_best": n_best, "groups": groups, "sampling": self._sampling() if self.sample else None}
+        return replace(options, **own | given)
+
+    def _sampling(self) -> SamplingOptions:
+        """Without a seed, there is a fresh one, which the user is told."""
+        from s2s_cli.search.options import SamplingOptions
+
+        given = self._given(SamplingOptions)
+        if self.seed is None:
+            given["seed"] = secrets.randbits(32)
+            console.say(f"--seed {given['seed']} draws the same again")
+        return SamplingOptions(**given)
+
+    def _given(self, kind: type) -> dict[str, Any]:
+        """What was given of the fields of another class."""
+        names = {field.name for field in fields(kind)}
+        return {name: value for name, value in vars(self).items() if name in names and value is not None}
 
 
 @dataclass(frozen=True)
@@ -185,13 +262,35 @@ class MetricArguments:
             help="ROUGE-1, -2 and -L, for summaries (Lin 2004); needs s2s-cli[rouge].",
         ),
     ] = False
+    distinct: Annotated[
+        bool,
+        typer.Option(
+            "--distinct",
+            rich_help_panel=_METRICS,
+            help="Distinct words, and distinct pairs of words, for each 100 words written (Li et al. 2016).",
+        ),
+    ] = False
+    perplexity: Annotated[
+        bool,
+        typer.Option(
+            "--perplexity",
+            rich_help_panel=_METRICS,
+            help="Perplexity of the references, per piece of the model's tokenizer; less is better.",
+        ),
+    ] = False
 
     def names(self) -> list[str]:
-        """The metrics that were asked for, or else BLEU and chrF, by their names in `s2s_cli.evaluation.metrics`."""
-        from s2s_cli.evaluation.metrics import ROUGE
+        """The metrics that were asked for, or else BLEU and chrF, by their names in `s2s_cli.evaluation`."""
+        asked = [name for flag, wanted in vars(self).items() if wanted for name in _NAMES.get(flag, (flag,))]
+        return asked or ["bleu", "chrf"]
 
-        asked = [name.replace("_words", "++") for name, wanted in vars(self).items() if wanted and name != "rouge"]
-        return [*asked, *(ROUGE if self.rouge else ())] or ["bleu", "chrf"]
+
+_NAMES = {
+    "chrf_words": ("chrf++",),
+    "distinct": ("distinct-1", "distinct-2"),
+    "rouge": ("rouge-1", "rouge-2", "rouge-L"),
+}
+"""Of what an option stands for, where that is not its own name."""
 
 
 def load(recipe: Path, overrides: list[str] | None) -> Recipe:

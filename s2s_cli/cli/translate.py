@@ -45,7 +45,9 @@ def translate(
     ] = False,
     n_best: Annotated[
         int,
-        typer.Option(metavar="N", rich_help_panel=_OUTPUT, help="Write the N best: LINE ||| TRANSLATION ||| SCORE."),
+        typer.Option(
+            metavar="N", rich_help_panel=_OUTPUT, help="Write the N best, or N draws: LINE ||| TRANSLATION ||| SCORE."
+        ),
     ] = 1,
     alignments: Annotated[
         bool,
@@ -72,19 +74,22 @@ def translate(
 ) -> None:
     """Translate text: one line out for each line in, in order.
 
-    A line that comes through an open pipe is translated at once, and memory does not grow with the input.
+    A line that comes through an open pipe is translated at once, and memory does not grow with the input. On a terminal
+    there is a prompt, which remembers what was typed.
 
     \b
     echo "Bonjour !" | s2s translate
     s2s translate --model runs/quickstart < input.txt > output.txt
     s2s translate --model runs/a --model runs/b --beam 8 input.txt
+    s2s translate --sample --top-p 0.9 --n-best 5 < input.txt
     s2s translate --json input.txt | jq -r .score
     s2s translate --attention heat-maps.html < input.txt
     """
     models = shared.chosen_models(model)
+    from s2s_cli.inference import prompt
     from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.output import OutputOptions
-    from s2s_cli.inference.stream import translate_stream
+    from s2s_cli.inference.stream import translate_stream, translate_windows
 
     view = AttentionView(attention) if attention else None
     translator = machine.load_translator(models)
@@ -97,7 +102,11 @@ def translate(
         strict=strict,
         batch_tokens=batch_tokens,
     )
-    sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
     with translator, view or nullcontext():
+        if not inputs and prompt.is_wanted():
+            windows = prompt.typed_lines(f"{translator.division.source}> ")
+            translate_windows(translator, windows, sys.stdout.buffer, options, output, view)
+            return
+        sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
         for source in sources:
             translate_stream(translator, source, sys.stdout.buffer, options, output, view)

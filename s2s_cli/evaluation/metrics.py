@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,9 +45,9 @@ class Score:
     """One figure, with all that is needed to get it again."""
 
     name: str
-    """As sacreBLEU writes it: BLEU, chrF2, chrF2++, TER; or an accuracy or ROUGE, which are not sacreBLEU's."""
+    """As sacreBLEU writes it: BLEU, chrF2, chrF2++, TER; or one that is not sacreBLEU's."""
     value: float
-    """Between 0 and 100 for most; TER may exceed 100, and less of it is better."""
+    """Between 0 and 100 for most; TER and perplexity may exceed 100, and less of them is better."""
     signature: str
     """sacreBLEU's full signature, or one in its manner."""
     details: str
@@ -111,13 +110,24 @@ def _character_accuracy(language: str) -> Metric:
     return CharacterAccuracy()
 
 
-def _rouge(kind: str, language: str) -> Metric:
-    from s2s_cli.evaluation.rouge import Rouge
+def _rouge(kind: str) -> Callable[[str], Metric]:
+    def build(language: str) -> Metric:
+        from s2s_cli.evaluation.rouge import Rouge
 
-    return Rouge(kind, language)
+        return Rouge(kind, language)
+
+    return build
 
 
-ROUGE = ("rouge1", "rouge2", "rougeL")
+def _distinct(length: int) -> Callable[[str], Metric]:
+    def build(language: str) -> Metric:
+        from s2s_cli.evaluation.diversity import Distinct
+
+        return Distinct(length, bleu_tokenizer(language))
+
+    return build
+
+
 METRICS: dict[str, Callable[[str], Metric]] = {
     "bleu": _bleu,  # Papineni et al. 2002
     "chrf": _chrf,  # Popović 2015
@@ -125,7 +135,11 @@ METRICS: dict[str, Callable[[str], Metric]] = {
     "ter": _ter,  # Snover et al. 2006
     "accuracy": _accuracy,  # share of right lines: for labels
     "character_accuracy": _character_accuracy,  # share of right characters: for spelling
-    **{kind: partial(_rouge, kind) for kind in ROUGE},  # Lin 2004: for summaries
+    "rouge-1": _rouge("1"),  # Lin 2004: for summaries
+    "rouge-2": _rouge("2"),
+    "rouge-L": _rouge("L"),
+    "distinct-1": _distinct(1),  # Li et al. 2016: for dialogue
+    "distinct-2": _distinct(2),
 }
 
 

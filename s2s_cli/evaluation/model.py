@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from s2s_cli import __version__
+from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import Score, build_metric, checked_lines, score
 
 if TYPE_CHECKING:
+    from s2s_cli.inference.translation import Scored
     from s2s_cli.search.options import SearchOptions
 
 
@@ -23,6 +27,17 @@ class Translates(Protocol):
         """One translation for each line, in order."""
         ...
 
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> Sequence[Scored]:
+        """How probable each target is, given the source in its place."""
+        ...
+
+
+MOST_NATS = 700.0  # whose exponential a float still holds
+
+
+PERPLEXITY = "perplexity"
+"""The metric that is not one of texts, hence not in `METRICS`: it needs a model, and no translations."""
+
 
 def evaluate_model(
     translator: Translates,
@@ -33,8 +48,29 @@ def evaluate_model(
     options: SearchOptions | None = None,
 ) -> list[Score]:
     """Translate the sources and score them as `metrics.score` does. What is wrong is told before the translating."""
-    for name in metrics:
+    of_texts = [name for name in metrics if name != PERPLEXITY]
+    for name in of_texts:
         build_metric(name, language)
     checked_lines(sources, references)
-    translations = translator.translate(sources, options)
-    return score([translation.text for translation in translations], references, metrics, language)
+    scores: dict[str, Score] = {}
+    if of_texts:
+        texts = [translation.text for translation in translator.translate(sources, options)]
+        scores = dict(zip(of_texts, score(texts, references, of_texts, language), strict=True))
+    if PERPLEXITY in metrics:
+        scores[PERPLEXITY] = perplexity(translator, sources, references)
+    return [scores[name] for name in metrics]
+
+
+def perplexity(translator: Translates, sources: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+    """exp of the mean of −log p of a token of the references, each given its source; with several sets, of all.
+
+    A token is a piece of the model's target tokenizer or the end of the sentence, so that only models with the same
+    tokenizer compare. A pair whose source is blank has none.
+    """
+    scored = [each for lines in references for each in translator.score(sources, lines)]
+    log_prob, tokens = sum(each.log_prob or 0.0 for each in scored), sum(each.tokens for each in scored)
+    if not tokens:
+        raise DataError("there is no perplexity: all sources are blank")
+    value = math.exp(min(-log_prob / tokens, MOST_NATS))
+    signature = f"nrefs:{len(references)}|unit:piece|eos:yes|version:s2s-{__version__}"
+    return Score(PERPLEXITY, value, signature, f"tokens = {tokens}")

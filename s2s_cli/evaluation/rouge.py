@@ -42,7 +42,7 @@ class RougeSignature(Signature):
 class Rouge(Accuracy):
     """ROUGE-1, -2 or -L; with several references that of the one that fits best.
 
-    kind: `rouge1`, `rouge2` or `rougeL`. language: of the texts. Raises `UsageError` where the package is missing.
+    kind: `1`, `2` or `L`. language: of the texts. Raises `UsageError` where the package is missing.
     """
 
     _SIGNATURE_TYPE = RougeSignature
@@ -54,8 +54,10 @@ class Rouge(Accuracy):
             raise UsageError("ROUGE needs the package rouge-score", hint="pip install 's2s-cli[rouge]'")
         from rouge_score.rouge_scorer import RougeScorer  # late: it takes a second
 
-        self.name, self.kind, self.is_english = f"ROUGE-{kind[-1]}", kind, language.split("-")[0].lower() == "en"
-        self.scorer = RougeScorer([kind], use_stemmer=self.is_english, tokenizer=None if self.is_english else Words())
+        self.name, self.kind = f"ROUGE-{kind}", f"rouge{kind}"
+        self.is_english = language.split("-")[0].lower() == "en"
+        words = None if self.is_english else Words()
+        self.scorer = RougeScorer([self.kind], use_stemmer=self.is_english, tokenizer=words)
 
     def count(self, hypothesis: str, reference: str) -> tuple[float, float]:
         return self.scorer.score(reference, hypothesis)[self.kind].fmeasure, 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from s2s_cli.inference.output import OutputOptions, render
 from s2s_cli.inference.translation import LinesLost, Translation
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
@@ -45,15 +47,28 @@ def translate_stream(
         BrokenPipeError: the reader of `sink` has gone.
         MachineError: `source` cannot be read or `sink` not be written.
     """
-    search = replace(search, n_best=output.n_best)
-    reader, writer = LineReader(source), LineWriter(sink)
-    stream = _Stream(translator, search, output, view, reader.name)
+    reader = LineReader(source)
+    with _progress(source, sink) as bar:
+        windows = _windows(reader, bar)
+        return translate_windows(translator, windows, sink, search, output, view, reader.name)
+
+
+def translate_windows(
+    translator: Translator,
+    windows: Iterable[list[bytes]],
+    sink: IO[bytes],
+    search: SearchOptions,
+    output: OutputOptions,
+    view: AttentionView | None = None,
+    name: str = "<stdin>",
+) -> int:
+    """As `translate_stream`, of lines that somebody else has divided, without their ends. name: of where they are from,
+    in messages."""
+    writer = LineWriter(sink)
+    stream = _Stream(translator, replace(search, n_best=output.n_best), output, view, name)
     try:
-        with _progress(source, sink) as bar:
-            for window in _windows(reader):
-                stream.translate(window, writer)
-                if bar is not None:
-                    bar.update(sum(len(line) + 1 for line in window))
+        for window in windows:
+            stream.translate(window, writer)
     finally:
         stream.report()
     return stream.lines
@@ -81,7 +96,11 @@ class _Stream:
         texts, fault = self._decode(window)
         try:
             translations = self._translator.translate(
-                texts, self._search, batch_tokens=self._output.batch_tokens, keep_attention=self._view is not None
+                texts,
+                self._search,
+                batch_tokens=self._output.batch_tokens,
+                keep_attention=self._view is not None,
+                first=self.lines,
             )
         except LinesLost as lost:
             raise LinesLost([self.lines + number for number in lost.numbers], self._name) from None
@@ -136,11 +155,16 @@ class _Tally:
             console.warn(f"{name}:{self.first}: {fault}{more}")
 
 
-def _windows(reader: LineReader) -> Iterator[list[bytes]]:
-    """Windows of lines, the first one small, so that something is to be seen soon, the next ones larger and faster."""
+def _windows(reader: LineReader, bar: tqdm | None) -> Iterator[list[bytes]]:
+    """Windows of lines, the first one small, so that something is to be seen soon, the next ones larger and faster.
+
+    The bar moves when the next one is asked for.
+    """
     most = FIRST_WINDOW
     while window := reader.window(most):
         yield window
+        if bar is not None:
+            bar.update(sum(len(line) + 1 for line in window))
         if len(window) == most:
             most = min(GROWTH * most, LARGEST_WINDOW)
 

@@ -19,9 +19,11 @@ from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translat
 from s2s_cli.inference.writing import Writer
 from s2s_cli.processes import JobLost, WorkerPool
 from s2s_cli.search.beam import beam_search
+from s2s_cli.search.diverse import diverse_beam_search
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.sampling import Place, sample
 from s2s_cli.search.scoring import forced_log_probs
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -122,13 +124,15 @@ class Translator:
         *,
         batch_tokens: int | None = None,
         keep_attention: bool = False,
+        first: int = 0,
     ) -> list[Translation]:
         """One translation for each line, in the same order.
 
         A line of several sentences is translated sentence by sentence, and one that is too long in parts, as `division`
         says; nothing of it is lost but what is beyond 1 MiB (`truncated`). A blank line never reaches the model.
-        keep_attention: hand back the attention of each candidate, which takes memory. Raises DataError for a line with
-        a lone surrogate, which is no text.
+        keep_attention: hand back the attention of each candidate, which takes memory. first: number of the first line,
+        where these are a window of more lines; what is drawn for a line depends on its number. Raises DataError for a
+        line with a lone surrogate, which is no text.
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
@@ -139,7 +143,8 @@ class Translator:
         found: list[list[Candidate]] = [[] for _ in parts]
         lengths = [len(part.ids) + 1 if part.ids else 0 for part in parts]  # EOS counted
         batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
-        jobs = [_Job([parts[index].ids for index in batch], options) for batch in batches]
+        places = [(first + number, part) for number, source in enumerate(sources) for part in range(len(source.parts))]
+        jobs = [_Job([parts[i].ids for i in batch], options, [places[i] for i in batch]) for batch in batches]
         try:
             for batch, hypotheses in self._search_all(batches, jobs):
                 for index, each in zip(batch, hypotheses, strict=True):
@@ -147,16 +152,21 @@ class Translator:
         except JobLost as lost:
             raise LinesLost(sorted({line_of[index] for index in batches[lost.index]})) from None
         rest = iter(found)
-        return [self.writer.line(source, [next(rest) for _ in source.parts], options.n_best) for source in sources]
+        return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
 
     def read(self, lines: Sequence[str]) -> list[Source]:
         """The first stage: each line in parts, tokenised. Raises DataError for a line with a lone surrogate."""
         return read(lines, self.tokenizers.source, self.division)
 
-    def search(self, sources: Sequence[list[int]], options: SearchOptions) -> list[list[Hypothesis]]:
-        """The second stage: one batch of parts, given by their ids; what was found for each, best first."""
+    def search(
+        self, sources: Sequence[list[int]], options: SearchOptions, places: Sequence[Place] | None = None
+    ) -> list[list[Hypothesis]]:
+        """The second stage: one batch of parts, given by their ids; what was found for each, best first.
+
+        places: for draws, the number of each one's line, and its number in the line; by default that in the batch.
+        """
         with self._turn:
-            return self._search(_Job(sources, options))
+            return self._search(_Job(sources, options, places))
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
         """How probable the model finds each target, as the translation of the source in its place.
@@ -192,7 +202,7 @@ class Translator:
         """Indices of parts; with workers, in batches small enough that there are several for each of them."""
         if self._pool is not None:
             tokens = min(tokens, max(LEAST_SHARE, sum(lengths) // (4 * self._pool.size)))
-        return list(token_batches(lengths, tokens, max(1, STEP_SCORES // (options.beam * self.model.vocabulary))))
+        return list(token_batches(lengths, tokens, max(1, STEP_SCORES // (options.width * self.model.vocabulary))))
 
     def _search_all(
         self, batches: Sequence[list[int]], jobs: Sequence[_Job]
@@ -207,9 +217,12 @@ class Translator:
 
     def _search(self, job: _Job) -> list[list[Hypothesis]]:
         source_BS, source_lengths_B = padded(job.sources)
-        search = greedy_search if job.options.beam == 1 else beam_search
+        batch, options = (source_BS.to(self.device), source_lengths_B.to(self.device)), job.options
         with torch.inference_mode():
-            return search(self.model, source_BS.to(self.device), source_lengths_B.to(self.device), job.options)
+            if options.sampling:
+                return sample(self.model, *batch, options, job.places)
+            search = greedy_search if options.beam == 1 else beam_search if options.groups == 1 else diverse_beam_search
+            return search(self.model, *batch, options)
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: pools of threads would stand in each other's way."""
@@ -232,10 +245,11 @@ def _tell_loss() -> None:
 
 
 class _Job(NamedTuple):
-    """Source sentences and what to look for."""
+    """Source sentences, what to look for, and where they stand."""
 
     sources: Sequence[list[int]]
     options: SearchOptions
+    places: Sequence[Place] | None
 
 
 def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:

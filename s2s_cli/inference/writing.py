@@ -10,6 +10,7 @@ import numpy as np
 from s2s_cli.inference.reading import Division, Part, Source
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.search.history import Hypothesis
+from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.hygiene import one_line
 from s2s_cli.text.sentences import joins_without_space
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -42,11 +43,12 @@ class Writer:
             candidates.append(candidate)
         return candidates
 
-    def line(self, source: Source, candidates: Sequence[list[Candidate]], n_best: int = 1) -> Translation:
+    def line(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
         """The translation of a line from the candidates of each of its parts (none for one of white space).
 
         Words and pieces are those of the whole line. Its score is the sum of those of its parts; of all ways to combine
-        their candidates the `n_best` of highest score are its own. It is finished where all its parts are.
+        their candidates the `n_best` of highest score are its own, or of draws the first of each part, the second of
+        each, and so on. It is finished where all its parts are.
         """
         pairs = [(part, found) for part, found in zip(source.parts, candidates, strict=True) if found]
         if not pairs:
@@ -58,7 +60,8 @@ class Writer:
         spaces = [True, *_spaces(source)]
         offsets = self._source_offsets([part for part, _ in pairs], spaces)
         joints = [self._joint(space) for space in spaces]
-        ranked = best_combinations([found for _, found in pairs], n_best)
+        lists = [found for _, found in pairs]
+        ranked = list(zip(*lists, strict=True)) if options.sampling else best_combinations(lists, options.n_best)
         translation = Translation.from_candidates(
             source.line,
             [token for part in parts for token in part.source_tokens],

@@ -76,7 +76,8 @@ def beam_search(
         pieces, ended_BJ = best_continuations(beam.log_probs_BK, step, EOS + 1, options.beam, EOS)
 
         # 3. End the hypotheses for which EOS is as good as the pieces kept.
-        ended_BJ = _within_beam(ended_BJ, pieces, options.beam) if length > options.min_length else _nothing(ended_BJ)
+        may_end = length > options.min_length
+        ended_BJ = within_beam(ended_BJ, pieces.log_probs_BC, options.beam) if may_end else _nothing(ended_BJ)
 
         # 4. Remember.
         turns.append(Turn(beam.sentences_B, ended_BJ, *pieces, step.attention_BKS))
@@ -127,11 +128,12 @@ def _nothing(log_probs: Tensor) -> Tensor:
     return torch.full_like(log_probs, -torch.inf)
 
 
-def _within_beam(ended_BJ: Tensor, pieces: Candidates, width: int) -> Tensor:
-    """Keep those hypotheses with EOS that are among the `width` best of all candidates; -inf for the others."""
-    all_BC = torch.cat([pieces.log_probs_BC, ended_BJ], dim=1)
-    least_B1 = all_BC.topk(min(width, all_BC.size(1))).values[:, -1:]
-    return ended_BJ.masked_fill(ended_BJ < least_B1, -torch.inf)
+def within_beam(ended: Tensor, pieces: Tensor, width: int) -> Tensor:
+    """Keep those hypotheses with EOS [.., J] that are among the `width` best of these and the pieces [.., C]; -inf for
+    the others."""
+    all_ = torch.cat([pieces, ended], dim=-1)
+    least = all_.topk(min(width, all_.size(-1))).values[..., -1:]
+    return ended.masked_fill(ended < least, -torch.inf)
 
 
 def _advance(beam: _Beam, pieces: Candidates, ended_BJ: Tensor, scores_BJ: Tensor) -> _Beam:

@@ -18,6 +18,6 @@ def greedy_search(
     return follow_paths(model, source_BS, source_lengths_B, options, _most_probable)
 
 
-def _most_probable(step: Step, first: int) -> tuple[Tensor, Tensor]:
+def _most_probable(step: Step, first: int, sentences_B: Tensor) -> tuple[Tensor, Tensor]:
     log_probs_BK1, symbols_BK1, _ = step.best(first, count=1, end=EOS)
     return symbols_BK1.squeeze(2), log_probs_BK1.squeeze(2)

@@ -70,11 +70,21 @@ class _Row(NamedTuple):
 
 
 def hypotheses(
-    turns: list[Turn], source_lengths_B: Tensor, penalty: Callable[[float], float], count: int
+    turns: list[Turn],
+    source_lengths_B: Tensor,
+    penalty: Callable[[float], float],
+    count: int,
+    *,
+    by_slot: bool = False,
 ) -> list[list[Hypothesis]]:
-    """The `count` best hypotheses of each sentence, best first: those that the model finished, then those cut short."""
+    """The `count` best hypotheses of each sentence, best first: those that the model finished, then those cut short.
+
+    by_slot: hand them back in the order of their slots instead.
+    """
     rows = [_as_arrays(turn) for turn in turns]
     tips = _best_tips(rows, len(source_lengths_B), penalty, count)
+    if by_slot:
+        tips = [sorted(found, key=lambda tip: tip.slot) for found in tips]
     flat = [(sentence, tip) for sentence, found in enumerate(tips) for tip in found]
     symbols_NT, attention_NTS = _follow_back(rows, flat)
     lengths = source_lengths_B.tolist()

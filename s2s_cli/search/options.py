@@ -42,13 +42,33 @@ PENALTIES: dict[str, Penalty] = {"wu": wu, "average": average, "none": none}
 
 
 @dataclass(frozen=True)
+class SamplingOptions:
+    """The distribution that symbols are drawn from. A value that makes no sense raises `UsageError`."""
+
+    temperature: float = 1.0
+    """Log-probabilities are divided by it: below 1 sharper, above 1 flatter."""
+    top_k: int | None = None
+    """Draw among the k most probable symbols only; `None`: among all."""
+    top_p: float = 1.0
+    """Draw among the fewest most probable symbols that have this share of the probability: the nucleus."""
+    seed: int = 1
+    """Together with the place of a sentence it decides what is drawn."""
+
+    def __post_init__(self) -> None:
+        _require(0.0 < self.temperature < math.inf, "temperature", self.temperature, "greater than 0")
+        _require(self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "at least 1")
+        _require(0.0 < self.top_p <= 1.0, "top_p", self.top_p, "greater than 0 and at most 1")
+        _require(0 <= self.seed < 2**64, "seed", self.seed, "from 0 on and below 2^64")
+
+
+@dataclass(frozen=True)
 class SearchOptions:
-    """What greedy search, beam search and sampling share. A value that makes no sense raises `UsageError`."""
+    """How to search. A value that makes no sense raises `UsageError`."""
 
     beam: int = 5
     """Open hypotheses of a sentence (beam search)."""
     n_best: int = 1
-    """Hypotheses to return for a sentence, at most `beam`."""
+    """Hypotheses to return for a sentence: at most `beam`, or as many draws as one likes."""
     normalization: str = "wu"
     """Length penalty: a name of `s2s_cli.search.options.PENALTIES`."""
     length_penalty: float = 1.0
@@ -59,15 +79,34 @@ class SearchOptions:
     """Most target pieces for each source piece (EOS not counted) ..."""
     max_length_offset: int = 10
     """... plus so many."""
+    groups: int = 1
+    """Groups of hypotheses that the beam is divided into, each made to differ from those before it; 1: beam search."""
+    diversity: float = 0.5
+    """What a symbol costs a group, in nats, for each hypothesis of another group that takes it in the same step."""
+    sampling: SamplingOptions | None = None
+    """Draw the symbols instead of searching for the most probable ones."""
 
     def __post_init__(self) -> None:
         _require(self.beam >= 1, "beam", self.beam, "at least 1")
-        _require(1 <= self.n_best <= self.beam, "n_best", self.n_best, f"from 1 to the beam ({self.beam})")
+        most = math.inf if self.sampling else self.beam
+        _require(1 <= self.n_best <= most, "n_best", self.n_best, f"from 1 to the beam ({self.beam})")
         _require(self.normalization in PENALTIES, "normalization", self.normalization, f"one of {', '.join(PENALTIES)}")
         _require(0.0 <= self.length_penalty < math.inf, "length_penalty", self.length_penalty, "a number from 0 on")
         _require(self.min_length >= 0, "min_length", self.min_length, "at least 0")
         _require(0.0 < self.max_length_ratio < math.inf, "max_length_ratio", self.max_length_ratio, "greater than 0")
         _require(self.max_length_offset >= 0, "max_length_offset", self.max_length_offset, "at least 0")
+        _require(
+            self.groups >= 1 and self.beam % self.groups == 0,
+            "groups",
+            self.groups,
+            f"a divisor of the beam ({self.beam})",
+        )
+        _require(0.0 <= self.diversity < math.inf, "diversity", self.diversity, "a number from 0 on")
+
+    @property
+    def width(self) -> int:
+        """Hypotheses of a sentence that are followed at once."""
+        return self.n_best if self.sampling else self.beam
 
     def penalty(self, length: Length) -> Length:
         """By what log p of a hypothesis with so many symbols (EOS counted) is divided."""
@@ -81,23 +120,6 @@ class SearchOptions:
         """
         limits_B = ((source_lengths_B - 1).double() * self.max_length_ratio).floor().long() + self.max_length_offset
         return limits_B.clamp(min=self.min_length + 1)
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """The distribution that symbols are drawn from."""
-
-    temperature: float = 1.0
-    """Log-probabilities are divided by it: below 1 sharper, above 1 flatter."""
-    top_k: int | None = None
-    """Draw among the k most probable symbols only; `None`: among all."""
-    count: int = 1
-    """Translations to draw for a sentence."""
-
-    def __post_init__(self) -> None:
-        _require(0.0 < self.temperature < math.inf, "temperature", self.temperature, "greater than 0")
-        _require(self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "at least 1")
-        _require(self.count >= 1, "count", self.count, "at least 1")
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -16,8 +16,9 @@ from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import State, Step, StepModel
 from s2s_cli.text.tokenizer import BOS, EOS
 
-Choose = Callable[[Step, int], tuple[Tensor, Tensor]]
-"""From a step, and the first symbol that may be chosen, to one symbol [B, K] for each path and its log p [B, K]."""
+Choose = Callable[[Step, int, Tensor], tuple[Tensor, Tensor]]
+"""From a step, the first symbol that may be chosen, and the places [B] of the sentences in the input, to one symbol
+[B, K] for each path and its log p [B, K]."""
 
 
 class _Paths(NamedTuple):
@@ -39,7 +40,7 @@ def follow_paths(
     choose: Choose,
     count: int = 1,
 ) -> list[list[Hypothesis]]:
-    """`count` hypotheses for each sentence, made of the symbols that `choose` picks, best score first.
+    """`count` hypotheses for each sentence, made of the symbols that `choose` picks, path by path.
 
     PAD, UNK and BOS are never offered to it, EOS not before the least length.
     """
@@ -57,7 +58,7 @@ def follow_paths(
 
         # 2. Choose it. The special symbols come first in every vocabulary, and EOS is the last of them.
         first = EOS if length > options.min_length else EOS + 1
-        symbols_BK, chosen_BK = choose(step, first)
+        symbols_BK, chosen_BK = choose(step, first, paths.sentences_B)
         log_probs_BK = paths.log_probs_BK + chosen_BK
 
         # 3. End the paths that chose EOS.
@@ -79,7 +80,7 @@ def follow_paths(
         if len(open_b) < len(symbols_BK):
             paths, state = paths.select(open_b), state.select(open_b)
 
-    return hypotheses(turns, source_lengths_B, options.penalty, count)
+    return hypotheses(turns, source_lengths_B, options.penalty, count, by_slot=True)
 
 
 def _split(state: State, limits_B: Tensor, count: int) -> State:

@@ -1,9 +1,17 @@
-"""Sampling: draw translations from the model's own distribution, or from a sharper or flatter one."""
+"""Sampling: draw translations from the model's own distribution, or from a sharper or flatter one.
+
+A draw of a softmax is the symbol of the greatest log p − log E, where each symbol has an E of its own from the
+exponential distribution (the Gumbel-max trick: Maddison et al. 2014, "A* Sampling", section 2). Each draw of a sentence
+has a random stream of its own, so that nothing else in a batch has a part in it; and rounding, which does depend on the
+batch, matters only where two symbols come as close as that, however large the vocabulary.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,35 +20,58 @@ from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.paths import follow_paths
 from s2s_cli.search.step_model import Step, StepModel, at
 
+Place = tuple[int, ...]
+"""Where a sentence stands: the number of its line, and its number in the line, or whatever tells it from others."""
+
 
 def sample(
     model: StepModel,
     source_BS: Tensor,
     source_lengths_B: Tensor,
     options: SearchOptions,
-    sampling: SamplingOptions,
-    generator: torch.Generator,
+    places: Sequence[Place] | None = None,
 ) -> list[list[Hypothesis]]:
-    """`sampling.count` independent draws for each sentence, best score first; a translation may come twice.
+    """`options.n_best` independent draws for each sentence, in the order drawn; a translation may come twice.
 
-    The log-probabilities are the model's, whatever the temperature. The sentences of a batch share the generator, so
-    a sentence's draws depend on what else is in the batch. Other arguments as of `beam_search`.
+    The seed and a sentence's place decide its draws, of which the first are the same however many there are. places: by
+    default their numbers in the batch. The log-probabilities are the model's, whatever the temperature. Other arguments
+    as of `beam_search`.
     """
-    draw = partial(_draw, sampling=sampling, generator=generator)
-    return follow_paths(model, source_BS, source_lengths_B, options, draw, sampling.count)
+    sampling, count = options.sampling or SamplingOptions(), options.n_best
+    places = [(number,) for number in range(len(source_BS))] if places is None else places
+    streams = [[np.random.default_rng([sampling.seed, *place, draw]) for draw in range(count)] for place in places]
+    return follow_paths(model, source_BS, source_lengths_B, options, _Draw(sampling, streams), count)
 
 
-def _draw(step: Step, first: int, sampling: SamplingOptions, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    log_probs_BKV = step.log_probs()
-    logits_RV = log_probs_BKV[:, :, first:].flatten(0, 1) / sampling.temperature
-    if sampling.top_k is None:
-        indices_R1 = _draw_index(logits_RV, generator)
-    else:
-        best_RC, best_indices_RC = logits_RV.topk(min(sampling.top_k, logits_RV.size(1)))
-        indices_R1 = best_indices_RC.gather(1, _draw_index(best_RC, generator))
-    symbols_BK = first + indices_R1.view(log_probs_BKV.shape[:2])
-    return symbols_BK, at(log_probs_BKV, symbols_BK)
+@dataclass(frozen=True)
+class _Draw:
+    """Chooses symbols at random. streams: one for each path of each sentence in the input."""
+
+    sampling: SamplingOptions
+    streams: list[list[np.random.Generator]]
+
+    def __call__(self, step: Step, first: int, sentences_B: Tensor) -> tuple[Tensor, Tensor]:
+        log_probs_BKV = step.log_probs()
+        V = log_probs_BKV.size(2)
+        streams_BK = [self.streams[place] for place in sentences_B.tolist()]
+        draws_BKV = [[stream.standard_exponential(V) for stream in streams] for streams in streams_BK]
+        noise_BKV = torch.from_numpy(np.array(draws_BKV)).to(log_probs_BKV).log()
+        logits_BKV = kept(log_probs_BKV[:, :, first:] / self.sampling.temperature, self.sampling)
+        symbols_BK = first + (logits_BKV - noise_BKV[:, :, first:]).argmax(dim=2)
+        return symbols_BK, at(log_probs_BKV, symbols_BK)
 
 
-def _draw_index(logits_RV: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.multinomial(logits_RV.softmax(dim=1), num_samples=1, generator=generator)
+def kept(logits_BKV: Tensor, sampling: SamplingOptions) -> Tensor:
+    """The logits of what may be drawn, -inf for the rest.
+
+    First the `top_k` are taken; of these, as if there were no others, the nucleus of `top_p` (Holtzman et al. 2020,
+    "The Curious Case of Neural Text Degeneration", section 3.1): the most probable symbols up to and including the one
+    with which their sum reaches it.
+    """
+    if sampling.top_k is None and sampling.top_p == 1.0:
+        return logits_BKV
+    best_BKC, indices_BKC = logits_BKV.topk(min(sampling.top_k or logits_BKV.size(2), logits_BKV.size(2)))
+    probabilities_BKC = best_BKC.double().softmax(dim=2)
+    before_BKC = probabilities_BKC.cumsum(dim=2) - probabilities_BKC
+    best_BKC = best_BKC.masked_fill(before_BKC >= sampling.top_p, -torch.inf)
+    return torch.full_like(logits_BKV, -torch.inf).scatter(2, indices_BKC, best_BKC)

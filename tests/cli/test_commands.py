@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from s2s_cli.cli.options import SearchArguments, run_of
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe import load_recipe
-from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.options import SamplingOptions, SearchOptions
 
 EMBEDDED = Path(__file__).parents[2] / "recipes" / "data" / "tatoeba-fr-en" / "train.tsv.xz"
 RECIPE = """\
@@ -69,8 +70,9 @@ def test_prep_reports_json_and_does_nothing_twice(folder: Path):
 
 def test_train_gets_the_recipe_its_folder_and_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch):
     calls = []
-    fake = SimpleNamespace(train=lambda *arguments: calls.append(arguments))
-    monkeypatch.setitem(sys.modules, "s2s_cli.training.run", fake)
+    for module, name in (("run", "train"), ("dry_run", "dry_run")):  # both, for one imports the other
+        fake = SimpleNamespace(**{name: lambda *arguments: calls.append(arguments)})
+        monkeypatch.setitem(sys.modules, f"s2s_cli.training.{module}", fake)
     invoke("train", str(folder / "recipe.yaml"), "--set", "training.epochs=3", "--set", "name=other")
     invoke("train", "recipe.yaml", "--run", "elsewhere")
     (recipe, recipe_dir, run, _), (_, _, named, _) = calls
@@ -190,6 +192,27 @@ def test_greedy_is_a_beam_of_one_and_n_best_widens_the_beam():
         SearchArguments(beam=2).applied_to(search, n_best=3)
 
 
+def test_groups_widen_the_beam_to_a_multiple_of_them():
+    search = SearchOptions(beam=4, length_penalty=0.6)
+    found = SearchArguments(diverse=3, diversity=0.9).applied_to(search)
+    assert found == SearchOptions(beam=6, length_penalty=0.6, groups=3, diversity=0.9)
+    assert SearchArguments(diverse=3).applied_to(search, n_best=7).beam == 9
+    with pytest.raises(UsageError, match="--diverse: 3 groups"):
+        SearchArguments(diverse=3, beam=4).applied_to(search)
+
+
+def test_sampling_takes_what_was_given_and_a_fresh_seed_that_is_told(capsys: pytest.CaptureFixture[str]):
+    search = SearchOptions(beam=4, min_length=2)
+    given = SearchArguments(sample=True, temperature=0.5, top_k=9, top_p=0.8, seed=3).applied_to(search, n_best=7)
+    assert given == replace(search, n_best=7, beam=7, sampling=SamplingOptions(0.5, 9, 0.8, 3))
+    assert capsys.readouterr().err == ""
+    one, other = (SearchArguments(sample=True).applied_to(search).sampling for _ in range(2))
+    assert one != other and one is not None
+    assert f"--seed {one.seed} " in capsys.readouterr().err
+    with pytest.raises(UsageError, match="top_p"):
+        SearchArguments(sample=True, top_p=1.5).applied_to(search)
+
+
 def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
     invoke("prep", "recipe.yaml", "--set", "data.test=[{name: a, tsv: dev.tsv}, {name: b, tsv: dev.tsv}]")
     Path("runs/small/recipe.yaml").write_text(RECIPE)
@@ -199,6 +222,8 @@ def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
     assert translator.searches[0].beam == 2
     (record,) = json.loads(invoke("evaluate", "--model", "runs/small/model", "--test", "b", "--bleu", "--json"))
     assert (record["test"], record["sentences"], record["name"]) == ("b", 20, "BLEU")
+    with pytest.raises(UsageError, match="--shortlist: .* infinite"):
+        invoke("evaluate", "--perplexity", "--shortlist")
     with pytest.raises(UsageError, match="no test set `c`"):
         invoke("evaluate", "--test", "c")
 

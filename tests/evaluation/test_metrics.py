@@ -11,7 +11,7 @@ import pytest
 from sacrebleu.metrics import BLEU
 
 from s2s_cli.errors import DataError, ExitCode, UsageError
-from s2s_cli.evaluation.metrics import METRICS, ROUGE, bleu_tokenizer, read_lines, score, tokenizer_notice
+from s2s_cli.evaluation.metrics import METRICS, bleu_tokenizer, read_lines, score, tokenizer_notice
 
 HYPOTHESES = """A man in an orange hat is starring at something.
 A Boston Terrier is running on lush green grass in front of a white fence. \t
@@ -131,4 +131,4 @@ def test_tokenizers_are_known_to_sacrebleu(language):
 def test_sacrebleu_is_imported_late():
     code = "import sys, s2s_cli.evaluation.metrics; sys.exit(bool({'sacrebleu', 'numpy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-    assert set(METRICS) == {"bleu", "chrf", "chrf++", "ter", "accuracy", "character_accuracy", *ROUGE}
+    assert set(METRICS) >= {"bleu", "chrf", "chrf++", "ter", "accuracy", "character_accuracy", "rouge-L"}

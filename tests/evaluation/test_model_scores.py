@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.evaluation.metrics import score
 from s2s_cli.evaluation.model import evaluate_model
+from s2s_cli.inference.translation import Scored
 from s2s_cli.search.options import SearchOptions
 
 
@@ -24,6 +26,12 @@ class Shouting:
         self.calls += 1
         self.options = options
         return [Upper(line.upper()) for line in lines]
+
+    def score(self, sources, targets):
+        """A token a word and one for the end, each with p = 1/2 or, in the last line, 1/8; blank sources have none."""
+        tokens = [len(target.split()) + 1 if source else 0 for source, target in zip(sources, targets, strict=True)]
+        halves = [count * (3 if target == targets[-1] else 1) for count, target in zip(tokens, targets, strict=True)]
+        return [Scored(-n * math.log(2) if c else None, c) for n, c in zip(halves, tokens, strict=True)]
 
 
 SOURCES, REFERENCES = ["one two three four", "five six seven"], ["ONE TWO THREE FOUR FIVE", "FIVE SIX SEVEN"]
@@ -44,3 +52,28 @@ def test_faults_are_told_before_translating(references, metrics, error):
     with pytest.raises(error):
         evaluate_model(translator, SOURCES, references, metrics, "en")
     assert translator.calls == 0
+
+
+def test_perplexity_is_that_of_a_token_of_the_references():
+    translator = Shouting()
+    (found,) = evaluate_model(translator, SOURCES, [REFERENCES], ["perplexity"], "en")
+    assert found.value == pytest.approx(2 ** ((6 * 1 + 4 * 3) / 10))
+    assert (found.name, found.details, found.signature.split("|")[:3]) == (
+        "perplexity",
+        "tokens = 10",
+        ["nrefs:1", "unit:piece", "eos:yes"],
+    )
+    assert translator.calls == 0  # nothing is translated for it
+    names = ["chrf", "perplexity", "bleu"]
+    assert [each.name for each in evaluate_model(translator, SOURCES, [REFERENCES], names, "en")] == [
+        "chrF2",
+        "perplexity",
+        "BLEU",
+    ]
+
+
+def test_blank_sources_have_no_perplexity():
+    (found,) = evaluate_model(Shouting(), ["", *SOURCES], [["x", *REFERENCES]], ["perplexity"], "en")
+    assert found.details == "tokens = 10"
+    with pytest.raises(DataError, match="all sources are blank"):
+        evaluate_model(Shouting(), [""], [["x"]], ["perplexity"], "en")

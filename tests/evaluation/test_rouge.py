@@ -8,12 +8,12 @@ import pytest
 
 from s2s_cli.errors import UsageError
 from s2s_cli.evaluation import rouge
-from s2s_cli.evaluation.metrics import ROUGE, Score, build_metric, score
+from s2s_cli.evaluation.metrics import Score, build_metric, score
 from s2s_cli.evaluation.significance import paired_bootstrap
 
 
 def scores(hypotheses: list[str], *references: list[str], language: str = "en") -> list[Score]:
-    return score(hypotheses, references, ROUGE, language)
+    return score(hypotheses, references, ["rouge-1", "rouge-2", "rouge-L"], language)
 
 
 def values(hypothesis: str, *references: str, language: str = "en") -> list[float]:
@@ -60,7 +60,7 @@ def test_names_and_signatures() -> None:
 
 def test_they_resample_as_others_do() -> None:
     (found,) = paired_bootstrap(
-        ["b"] * 40, ["a"] * 30 + ["b"] * 10, [["a"] * 40], metrics=["rouge1"], language="en", resamples=200
+        ["b"] * 40, ["a"] * 30 + ["b"] * 10, [["a"] * 40], metrics=["rouge-1"], language="en", resamples=200
     )
     assert (found.baseline, found.system) == (0.0, 75.0)
     assert found.p_value < 0.05 < found.margin
@@ -69,5 +69,5 @@ def test_they_resample_as_others_do() -> None:
 def test_without_the_package_there_is_a_word_on_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rouge, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="rouge-score") as error:
-        build_metric("rouge1", "en")
+        build_metric("rouge-1", "en")
     assert "pip install 's2s-cli[rouge]'" in str(error.value.hint)

@@ -18,6 +18,7 @@ from s2s_cli.model.engine.shortlist import Shortlist
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
 from s2s_cli.search.beam import beam_search
+from s2s_cli.search.diverse import diverse_beam_search
 from s2s_cli.search.ensemble import Ensemble
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis
@@ -159,15 +160,30 @@ def test_beam(subject: Callable[[], StepModel]) -> None:
 
 @each_subject
 @torch.inference_mode()
+def test_diverse_beam(subject: Callable[[], StepModel]) -> None:
+    model, options = subject(), replace(OPTIONS, beam=4, groups=2, n_best=4)
+    found = diverse_beam_search(model, *padded(SENTENCES), options)
+    for sentence, together in zip(SENTENCES, found, strict=True):
+        [alone] = diverse_beam_search(model, *padded([sentence]), options)
+        assert [symbols_of(each) for each in alone] == [symbols_of(each) for each in together]
+        for hypothesis in together:
+            forced = Plain(model, sentence).forced(symbols_of(hypothesis))
+            assert hypothesis.log_prob == pytest.approx(forced, abs=CLOSE)
+
+
+@each_subject
+@torch.inference_mode()
 def test_sampling(subject: Callable[[], StepModel]) -> None:
-    model, generator = subject(), torch.Generator().manual_seed(1)
-    drawn = sample(model, *padded(SENTENCES), OPTIONS, SamplingOptions(temperature=0.8, count=3), generator)
+    model, options = subject(), replace(OPTIONS, n_best=3, sampling=SamplingOptions(temperature=0.8))
+    drawn = sample(model, *padded(SENTENCES), options)
     for sentence, found in zip(SENTENCES, drawn, strict=True):
         plain = Plain(model, sentence)
         assert len(found) == 3
         for hypothesis in found:
             assert hypothesis.log_prob == pytest.approx(plain.forced(symbols_of(hypothesis)), abs=CLOSE)
-    sharpest = sample(model, *padded(SENTENCES), OPTIONS, SamplingOptions(top_k=1), generator)
+    again = sample(model, *padded(SENTENCES[:1]), options)  # alone
+    assert [symbols_of(each) for each in again[0]] == [symbols_of(each) for each in drawn[0]]
+    sharpest = sample(model, *padded(SENTENCES), replace(options, sampling=SamplingOptions(top_k=1)))
     assert [symbols_of(found[0]) for found in sharpest] == [Plain(model, each).greedy() for each in SENTENCES]
 
 

@@ -25,6 +25,9 @@ from s2s_cli.search.options import PENALTIES, SamplingOptions, SearchOptions
         ("max_length_ratio", 0.0),
         ("max_length_ratio", math.inf),
         ("max_length_offset", -1),
+        ("groups", 0),
+        ("groups", 2),
+        ("diversity", -1.0),
     ],
 )
 def test_senseless_values_are_refused_by_name(name, value):
@@ -32,10 +35,17 @@ def test_senseless_values_are_refused_by_name(name, value):
         SearchOptions(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("temperature", 0.0), ("top_k", 0), ("count", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", 0.0), ("top_k", 0), ("top_p", 0.0), ("top_p", 1.1), ("seed", -1)]
+)
 def test_senseless_sampling_is_refused(name, value):
     with pytest.raises(UsageError, match=name):
         SamplingOptions(**{name: value})
+
+
+def test_there_may_be_more_draws_than_a_beam_is_wide():
+    options = SearchOptions(beam=2, n_best=30, sampling=SamplingOptions())
+    assert (options.width, SearchOptions(beam=2).width) == (30, 2)
 
 
 def test_the_defaults_and_names_are_those_of_the_recipe():

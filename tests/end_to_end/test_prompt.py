@@ -1,0 +1,127 @@
+"""`s2s translate` at a terminal: a real process on a pseudo-terminal of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import subprocess
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_translate_process import PATIENCE, command, export
+
+from s2s_cli import Translator
+
+pytestmark = pytest.mark.skipif(find_spec("readline") is None, reason="no readline")
+PROMPT = b"fr> "
+CTRL_C, CTRL_D, PREVIOUS = b"\x03", b"\x04", b"\x10"  # PREVIOUS: Ctrl-P, the line before in the history
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("prompt") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def answers(run: Path) -> dict[str, bytes]:
+    lines = ["un", "deux"]
+    return {line: each.text.encode() for line, each in zip(lines, Translator.load(run).translate(lines), strict=True)}
+
+
+class Terminal:
+    """What a user sees and types."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.seen = descriptor, b""
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.descriptor, keys)
+
+    def wait_for(self, text: bytes, count: int) -> None:
+        """Read on until `text` was seen so often."""
+        while self.seen.count(text) < count:
+            assert select.select([self.descriptor], [], [], PATIENCE)[0], self.seen
+            try:
+                data = os.read(self.descriptor, 4096)
+            except OSError:  # Linux's way to say that the other side has gone
+                data = b""
+            assert data, self.seen
+            self.seen += data
+
+
+@contextmanager
+def at_a_terminal(
+    run: Path, state: Path, path: str = "", **streams: Any
+) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
+    """A process that has a terminal for its stdin and its stdout, unless `streams` says otherwise."""
+    ours, theirs = os.openpty()
+    environment = os.environ | {"XDG_STATE_HOME": str(state), "TERM": "dumb"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
+    with subprocess.Popen(
+        command(run),
+        **{"stdin": theirs, "stdout": theirs, "stderr": subprocess.PIPE} | streams,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is for the process that has the terminal
+    ) as process:
+        os.close(theirs)
+        try:
+            yield Terminal(ours), process
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def test_lines_are_answered_given_up_and_called_back(run: Path, tmp_path: Path, answers: dict[str, bytes]) -> None:
+    with at_a_terminal(run, tmp_path) as (terminal, process):
+        terminal.wait_for(PROMPT, 1)
+        terminal.type(b"un\n")
+        terminal.wait_for(PROMPT, 2)
+        terminal.type(b"half")
+        terminal.wait_for(b"half", 1)
+        terminal.type(CTRL_C)
+        terminal.wait_for(PROMPT, 3)
+        terminal.type(PREVIOUS + b"\n")
+        terminal.wait_for(PROMPT, 4)
+        terminal.type(CTRL_D)
+        assert process.wait(timeout=PATIENCE) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b"One line in, one line out. Ctrl-D ends.\n"
+    assert answers["un"] and terminal.seen.count(b"\r\n" + answers["un"] + b"\r\n" + PROMPT) == 2
+    history = tmp_path / "s2s" / "history"
+    assert history.read_text() == "un\n"
+    assert history.stat().st_mode & 0o077 == 0
+
+    with at_a_terminal(run, tmp_path) as (terminal, process):  # another time
+        terminal.wait_for(PROMPT, 1)
+        terminal.type(PREVIOUS + b"\n")
+        terminal.wait_for(b"\r\n" + answers["un"] + b"\r\n", 1)
+        terminal.wait_for(PROMPT, 2)
+        terminal.type(CTRL_D)
+        assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_without_readline_there_is_a_prompt_still(run: Path, tmp_path: Path, answers: dict[str, bytes]) -> None:
+    (tmp_path / "readline.py").write_text("raise ImportError\n")
+    with at_a_terminal(run, tmp_path, path=str(tmp_path)) as (terminal, process):
+        terminal.type(b"deux\n")
+        terminal.wait_for(b"\r\n" + answers["deux"] + b"\r\n", 1)
+        terminal.type(CTRL_D)
+        assert process.wait(timeout=PATIENCE) == 0
+    assert not (tmp_path / "s2s").exists()
+
+
+def test_where_the_output_goes_elsewhere_there_is_no_prompt(
+    run: Path, tmp_path: Path, answers: dict[str, bytes]
+) -> None:
+    with at_a_terminal(run, tmp_path, stdout=subprocess.PIPE) as (terminal, process):
+        terminal.type(b"un\n" + CTRL_D)
+        assert process.communicate(timeout=PATIENCE) == (answers["un"] + b"\n", b"")
+        assert process.returncode == 0
+    assert not (tmp_path / "s2s").exists()
