@@ -2,7 +2,7 @@
 
 A rule says whether a pair is to be dropped. Pairs are dropped whole, so the sides never shift against each other.
 Rules on text see clean lines before there is a tokenizer, rules on lengths see numbers of pieces. Repetitions are
-found in `s2s_cli.data.repetitions`, since they depend on other pairs.
+found in `s2s_cli.data.training_split`, since they depend on other pairs.
 """
 
 from __future__ import annotations

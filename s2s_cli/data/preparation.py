@@ -22,7 +22,7 @@ from s2s_cli.data.cleaning import HeldOut
 from s2s_cli.data.corpora import ParallelCorpus, folders_of, locate
 from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.processes import apart

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from s2s_cli.data.batches import BatchOrder
+from s2s_cli.data.order import BatchOrder
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.inference.loading import division, search_options
 from s2s_cli.inference.translator import Translator
@@ -20,8 +20,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
 from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
-from s2s_cli.training.random_streams import part_streams
+from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,9 +12,9 @@ from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import DataError, UsageError
-from s2s_cli.recipe.difference import recipe_differences
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.recipe.yaml_text import KeyPath, to_yaml
 
 FIXED = (
     "languages.",
@@ -24,6 +25,8 @@ FIXED = (
     "model.",
     "validation.metric:",  # scores must compare with those of the checkpoints
 )
+
+ABSENT = "(absent)"
 
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
@@ -40,6 +43,30 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
             where=run.root,
             hint="train under another name (`name:` or --run), or remove the run",
         )
+
+
+def recipe_differences(old: Recipe, new: Recipe) -> list[str]:
+    """Lines such as `training.learning_rate: 0.001 -> 0.0003`, in the order of the schema; none if nothing changed."""
+    before, after = (dict(_leaves(recipe.model_dump(mode="json"))) for recipe in (old, new))
+    keys = list(before | after)
+    return [
+        f"{key}: {before.get(key, ABSENT)} -> {after.get(key, ABSENT)}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[str, str]]:
+    """Dotted key and written value of everything that holds no further keys."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not items:
+        yield ".".join(map(str, path)), _written(value)
+    for key, inner in items:
+        yield from _leaves(inner, (*path, key))
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else to_yaml(value).removesuffix("...\n").strip()
 
 
 @dataclass(frozen=True)

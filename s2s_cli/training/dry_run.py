@@ -22,11 +22,11 @@ import torch
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
-from s2s_cli.data.batches import Batch, BatchOrder, collate
+from s2s_cli.data.batches import Batch, collate
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.building import build_trainer, build_validator
+from s2s_cli.training.building import build_order, build_trainer, build_validator
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import machinery
@@ -88,14 +88,7 @@ def warn_of_unknown(prepared: PreparedData) -> None:
 
 def _first_batches(recipe: Recipe, prepared: PreparedData) -> list[np.ndarray]:
     """Indices of the pairs of batches as training will see them first."""
-    order = BatchOrder(
-        prepared.train.source_lengths,
-        prepared.train.target_lengths,
-        batch_tokens=recipe.training.batch_tokens,
-        batch_sentences=recipe.training.batch_sentences,
-        seed=recipe.seed,
-    )
-    return list(islice(order.epoch(0), SAMPLE))
+    return list(islice(build_order(recipe, prepared).epoch(0), SAMPLE))
 
 
 def tell_memory(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.ndarray]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.tokenizer import EOS
 
 MOST_LINKS = 6_000_000  # pairs of pieces that stand in one sentence pair: some 0.5 GB and five seconds

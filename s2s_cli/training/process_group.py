@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -255,3 +255,36 @@ def _in_touch(otherwise: str = "another process of this training has ended", hin
         yield
     except RuntimeError as error:
         raise MachineError(otherwise, hint=hint) from error
+
+
+# ------------------------------------------------------------------------------------------------------ random numbers
+
+
+def part_streams(group: ProcessGroup) -> None:
+    """From here on, processes whose streams were the same draw unlike numbers. A process alone just goes on."""
+    if group.size > 1:
+        seeds = torch.randint(2**62, (group.size,)).tolist()
+        torch.manual_seed(seeds[group.rank])
+
+
+def stream_states(device: torch.device, group: ProcessGroup) -> dict[str, Tensor]:
+    """Where the streams of all processes stand: `cpu` and `cuda` of the first one, `cpu/1` and so on of the others."""
+    own = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        own["cuda"] = torch.cuda.get_rng_state(device)
+    return {_key(name, rank): state for name in own for rank, state in enumerate(group.gather(own[name]))}
+
+
+def restore_streams(states: Mapping[str, Tensor], device: torch.device, group: ProcessGroup) -> None:
+    """Go on where the streams were. If there were fewer or more processes then, all streams part from the first one."""
+    same_size = sum(name.startswith("cpu") for name in states) == group.size
+    rank = group.rank if same_size else 0
+    torch.set_rng_state(states[_key("cpu", rank)])
+    if device.type == "cuda" and _key("cuda", rank) in states:
+        torch.cuda.set_rng_state(states[_key("cuda", rank)], device)
+    if not same_size:
+        part_streams(group)
+
+
+def _key(name: str, rank: int) -> str:
+    return f"{name}/{rank}" if rank else name

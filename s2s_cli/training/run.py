@@ -26,9 +26,8 @@ from s2s_cli.training.building import build_order, build_trainer, build_validato
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, is_exported
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
-from s2s_cli.training.metrics_log import MetricsLog
 from s2s_cli.training.process_group import ALONE, ProcessGroup
-from s2s_cli.training.reporting import NoReport, Report, TrainingReport, Window, machinery
+from s2s_cli.training.reporting import MetricsLog, NoReport, Report, TrainingReport, Window, machinery
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import MERITS, Figures, Validator, weights_of
 

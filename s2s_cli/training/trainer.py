@@ -17,8 +17,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.loss import sequence_loss
-from s2s_cli.training.process_group import ALONE, ProcessGroup
-from s2s_cli.training.random_streams import restore_streams, stream_states
+from s2s_cli.training.process_group import ALONE, ProcessGroup, restore_streams, stream_states
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.team import Team, shares
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from s2s_cli.data.batches import collate
 from s2s_cli.data.order import BatchOrder
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.evaluation.metrics import score
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.seq2seq import Seq2Seq

@@ -19,7 +19,7 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, Stopped, UsageError
 from s2s_cli.training import reporting, run
-from s2s_cli.training.metrics_log import MetricsLog
+from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator
 

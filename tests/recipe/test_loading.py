@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.errors import ExitCode, RecipeError
-from s2s_cli.recipe import Recipe, dump_recipe, load_recipe, recipe_differences
+from s2s_cli.recipe import Recipe, dump_recipe, load_recipe
 
 MINIMAL = """\
 name: test
@@ -378,14 +378,3 @@ def test_a_dumped_recipe_reads_as_the_same(load, language, path, digest, rate, u
     values["training"] |= {"learning_rate": rate, "updates": updates}
     recipe = Recipe.model_validate(values)
     assert load(dump_recipe(recipe)) == recipe
-
-
-def test_differences_name_each_changed_key(load):
-    old = load(MINIMAL)
-    new = load(MINIMAL, "training.learning_rate=3e-4", "data.test=[{tsv: t, name: no}]", "validation.every=")
-    assert recipe_differences(old, old) == []
-    told = recipe_differences(old, new)
-    assert "training.learning_rate: 0.001 -> 0.0003" in told
-    assert "validation.every: 500 -> null" in told
-    assert "data.test.0.name: (absent) -> no" in told
-    assert not any("epochs" in line for line in told)
