@@ -1,6 +1,6 @@
-"""Token shards: sequences of ids in a `.bin` file, and where each begins in an `.idx` file, both memory-mapped.
+"""Token shards: sequences of ids in a `.bin` file and their offsets in an `.idx` file, both memory-mapped.
 
-`.bin` holds the ids of all sequences one after the other, as uint16, or as uint32 where the vocabulary needs it.
+`.bin` holds the ids of all sequences one after the other, as uint16, or as uint32 where the vocabulary requires it.
 `.idx` holds n + 1 int64 offsets into it: sequence i is `ids[offset[i] : offset[i + 1]]`. All little-endian.
 """
 

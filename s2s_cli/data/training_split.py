@@ -37,12 +37,12 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class CleanText:
-    """The pairs that the rules on text let through: two line-aligned files, and which of their lines to use."""
+    """The pairs that pass the rules on text: two line-aligned files, and which of their lines to use."""
 
     source: Path
     target: Path
     kept: np.ndarray
-    """For each line whether it is no repetition, [lines] bool."""
+    """[lines] bool: False for repetitions."""
     pairs_read: int
     rejected: dict[str, int]
 
@@ -132,7 +132,7 @@ def _make_cleaner(
 
 
 def repeated(path: Path, keys_at_a_time: int = KEYS_AT_A_TIME) -> np.ndarray:
-    """For each key of a file of uint64 whether an equal one stands before it.
+    """For each key of a file of uint64, whether an equal one precedes it.
 
     The keys are compared in parts, by their leading bits, so that memory holds a few million keys at a time and one
     byte for each pair. Two different pairs among n share a 64-bit key with probability n² / 2^65: less than 10^-5 for
@@ -172,7 +172,7 @@ def _blocks(path: Path, size: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def sample(text: CleanText, most: int) -> Iterator[Pair]:
-    """A uniform sample of the kept pairs, all of them if there are no more; the same one every time.
+    """A deterministic uniform sample of at most `most` of the kept pairs.
 
     Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2 S).
     """

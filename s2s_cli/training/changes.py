@@ -1,4 +1,4 @@
-"""What may change between two starts of the same run, and what its checkpoints cannot follow."""
+"""Changes between two starts of the same run, and which of them its checkpoints do not allow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ABSENT = "(absent)"
 
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
-    """Say what changed in the recipe since the last start. Raises `UsageError` if checkpoints cannot follow."""
+    """Say what changed in the recipe since the last start. Raises `UsageError` if the checkpoints do not allow it."""
     if not run.recipe.exists():
         return
     differences = recipe_differences(load_recipe(run.recipe).with_folders([]), recipe.with_folders([]))
@@ -57,7 +57,7 @@ def recipe_differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[str, str]]:
-    """Dotted key and written value of everything that holds no further keys."""
+    """Dotted key and value as text of everything that has no keys below it."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if not items:
         yield ".".join(map(str, path)), _written(value)
@@ -76,7 +76,7 @@ class Basis:
     data: str
     """SHA-256 over the tokenizers and the shards of train and dev."""
     order: dict[str, Any]
-    """What the order of batches depends on besides."""
+    """What else the order of batches depends on."""
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
@@ -93,9 +93,9 @@ class Basis:
         )
 
     def carries(self, older: Basis, run: RunDirectory) -> bool:
-        """Whether a checkpoint on the `older` basis can go on at its very batch; else its epoch must begin anew.
+        """Whether a checkpoint on the `older` basis can be resumed at its batch; otherwise its epoch must start again.
 
-        Raises `DataError` if it cannot go on at all.
+        Raises `DataError` if it cannot be resumed at all.
         """
         if self.data != older.data:
             raise DataError(

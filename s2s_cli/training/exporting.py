@@ -30,7 +30,7 @@ CANDIDATES, FREQUENT = 16, 100
 """Symbols of a shortlist: for each source symbol, and for all. More of them changed no score on Multi30k."""
 
 IN_A_CELL = str.maketrans({"|": r"\|"})
-"""Even in code, a bar would begin the next cell of a table."""
+"""Even in code, a bar would start the next cell of a table."""
 
 AS_TEXT = str.maketrans({sign: f"\\{sign}" for sign in "\\`*<>&[]|!"})
 """Names are shown as they are: neither as Markdown nor as HTML."""
@@ -74,7 +74,7 @@ def is_exported(recipe: Recipe, run: RunDirectory, prepared: PreparedData, manag
 
 
 def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Tensor]:
-    """By `training.averaging`: the best checkpoint, a moving average at its best, or the mean of several."""
+    """By `training.averaging`: the weights or the moving average of the best checkpoint, or the mean of several."""
     averaging = recipe.training.averaging
     if averaging.method == "last":
         return mean_weights(manager.weights(step) for step in sorted(manager.scores())[-averaging.count :])
@@ -87,9 +87,9 @@ def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Te
 
 
 def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> float | None:
-    """BLEU lost on dev by products of 8 bits, negative for a gain; `None` where there are none for this model.
+    """BLEU lost on dev by 8-bit products, negative for a gain; `None` for a model that does not support them.
 
-    It is measured on the processor whatever trained the model: that is where such products are made.
+    It is measured on the CPU, whatever device trained the model, since only the CPU has such products.
     """
     if not fits(model):
         return None
@@ -108,7 +108,7 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
 
 
 def shortlist(prepared: PreparedData, model: Seq2Seq) -> dict[str, Tensor] | None:
-    """What `--shortlist` needs; nothing for a model that no engine fits."""
+    """The tensors of `--shortlist`; `None` for a model that no engine fits."""
     if not fits(model):
         return None
     sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size

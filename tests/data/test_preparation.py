@@ -220,7 +220,7 @@ def test_a_second_run_does_nothing_unless_something_relevant_changed(
     )
     said(_recipe())
     _write(corpora / "dev.en.gz", [target for _, target in _sentences(20, 33)])
-    assert "dev.en.gz (dev.0.target): another content" in said(_recipe())
+    assert "dev.en.gz (dev.0.target): changed content" in said(_recipe())
     assert "more.fr.xz (train.1.source): removed" in said(_recipe(data={"train": [_files("train")]}))
     assert "prepared in" in said(_recipe(data={"train": [_files("train")]}), force=True)
 

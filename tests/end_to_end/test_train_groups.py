@@ -155,7 +155,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_update_and_they_go_on_bit
     assert codes == [code, code]
     assert steps(tmp_path / "run")[-1] == 11
     assert messages.count("stopped after update 11") == 1
-    assert messages.count("stopping after this step") == (rank == 0)
+    assert messages.count("stopping after this update") == (rank == 0)
     assert train_group(2, recipe, tmp_path / "run", *BASE).codes == [0, 0]
     assert_same_outcome(tmp_path / "run", by_two)
 
@@ -253,7 +253,7 @@ def test_a_group_whose_member_never_comes_ends_in_bounded_time_with_one_sentence
     codes, messages = train_group(3, recipe, tmp_path / "run", absent=[absent], environment=soon)
     assert codes == [ExitCode.MACHINE] * 2
     assert errors(messages) == [
-        "error: the 3 processes of this training did not come together within 2 s"
+        "error: the 3 processes of this training did not all join within 2 s"
         " (start all of them, or set S2S_JOIN_TIMEOUT to wait longer)"
     ]
     assert not (tmp_path / "run").exists()

@@ -135,8 +135,8 @@ def test_wrong_values_are_told_with_their_line(faults, line, fault):
         ("model: {hidden: 3}", "`model.encoder.hidden` or `model.decoder.hidden`"),
         ("model: {encoder: {embedding: 3}}", "`model.embedding`"),
         ("model: {encoder: {kind: transformer, head: 3}}", "`heads`"),
-        ("model: {encoder: {kind: transformer, residual: true}}", "of the kinds of `encoder`, others have it"),
-        ("model: {encoder: {heads: 3}}", "of the kinds of `encoder`, others have it"),
+        ("model: {encoder: {kind: transformer, residual: true}}", "other kinds of `encoder` have this key"),
+        ("model: {encoder: {heads: 3}}", "other kinds of `encoder` have this key"),
         ("xyzzy: 1", "known here: name, seed"),
     ],
 )
@@ -161,7 +161,7 @@ epochs: 4
 """
     told = faults(text, "decoding.beam=0", "nonsense", "decoding.beem=3")
     assert [line.partition(" (")[0] for line in told] == [
-        "recipe.yaml:10: the key `epochs` stands here again, after line 9",
+        "recipe.yaml:10: the key `epochs` is repeated here, after line 9",
         "--set nonsense: give KEY=VALUE, such as training.epochs=5",
         "recipe.yaml:1: name: takes letters, digits, `.`, `_` and `-` only",
         "recipe.yaml:2: seed: must be at least 0",
@@ -319,7 +319,7 @@ def test_overrides(load):
         ("data.train.-1.tsv=x", "--set data.train.-1.tsv: `data.train` has no item `-1`"),
         ("name.first=x", "--set name.first: `name` has a value, not keys"),
         ("name=&a x", "--set name: anchors and aliases"),
-        ("training={epochs: 3, epochs: 4}", "--set training: the key `epochs` stands here again"),
+        ("training={epochs: 3, epochs: 4}", "--set training: the key `epochs` is repeated here"),
     ],
 )
 def test_faults_of_overrides_name_the_option(faults, override, fault):
