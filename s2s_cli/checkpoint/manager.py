@@ -151,12 +151,12 @@ class CheckpointManager:
             latest = None
         if not steps:
             raise CheckpointError(
-                "all checkpoints are gone",
+                "all checkpoints are missing",
                 where=self.directory,
                 hint="restore one from a copy, or remove this folder to train from the start",
             )
         if latest is not None and latest > steps[-1]:
-            console.warn(f"{self._path(latest)}: the latest checkpoint is gone")
+            console.warn(f"{self._path(latest)}: the latest checkpoint is missing")
 
 
 def _ranking(states: dict[int, SnapshotState]) -> list[int]:

@@ -96,7 +96,7 @@ def _fetch(url: str, part: IO[bytes]) -> None:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if wait is not None:
             time.sleep(wait)
-    raise MachineError(f"download failed: {reason}", where=url, hint="run the command again to go on with it")
+    raise MachineError(f"download failed: {reason}", where=url, hint="run the command again to resume it")
 
 
 def _request(url: str, part: IO[bytes]) -> None:

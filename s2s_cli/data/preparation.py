@@ -108,7 +108,7 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
             console.say(f"data is up to date: {run / 'data'}")
             return before
     for reason in reasons:
-        console.say(f"data is prepared anew: {reason}")
+        console.say(f"data is prepared again: {reason}")
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
         writer = ManifestWriter(directory)

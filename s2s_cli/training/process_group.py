@@ -36,7 +36,7 @@ LONGEST_WAIT = timedelta(days=2)
 ANSWER = timedelta(seconds=5)
 """Time limit for connecting to the first process."""
 
-GO_ON = "the same command goes on from the newest checkpoint"
+RESUME = "the same command resumes from the newest checkpoint"
 
 Result = TypeVar("Result")
 
@@ -250,7 +250,7 @@ def _await(store: Store, key: str, deadline: float) -> None:
 
 
 @contextmanager
-def _in_touch(otherwise: str = "another process of this training has ended", hint: str = GO_ON) -> Iterator[None]:
+def _in_touch(otherwise: str = "another process of this training has ended", hint: str = RESUME) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:

@@ -95,7 +95,7 @@ class Session:
             ) from error
         self.saved = snapshot.step
         if not same_order:
-            self.group.once(lambda: console.warn("the order of batches changed: the epoch begins anew"))
+            self.group.once(lambda: console.warn("the order of batches changed: the epoch starts again"))
             self.trainer.position.batch = 0
 
     def _newest(self) -> Snapshot | None:
@@ -243,5 +243,5 @@ class Session:
         raise Stopped(
             f"stopped after {self.standing()}; everything is saved in {self.run_directory.root}",
             exit_code=exit_code,
-            hint="the same command goes on from there",
+            hint="the same command resumes from there",
         )

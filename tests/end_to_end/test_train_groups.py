@@ -31,7 +31,7 @@ from s2s_cli.training.validation import Validator
 BASE = ("training.updates=20", "validation.every=8", "training.save_every=5")
 NO_DROPOUT = "model.dropout={embedding: 0.0, state: 0.0, readout: 0.0}"
 FIGURES = ("loss", "gradient_norm")
-GONE = "error: another process of this training has ended (the same command goes on from the newest checkpoint)"
+GONE = "error: another process of this training has ended (the same command resumes from the newest checkpoint)"
 
 
 @pytest.fixture(scope="module", autouse=True)
