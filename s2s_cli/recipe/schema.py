@@ -107,6 +107,7 @@ Kind = Literal["sentencepiece", "character", "word"]
 Algorithm = Literal["unigram", "bpe"]
 Vocabulary = Annotated[int, Field(ge=8, le=4_000_000)]
 Coverage = Annotated[float, Field(ge=0.98, le=1.0)]
+Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
 
 
 class SideTokenizer(Section):
@@ -209,9 +210,6 @@ Encoder = Annotated[
 ]
 
 
-Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
-
-
 class Decoder(Section):
     cell: Cell | None = None
     """The decoder's cell, if it differs from the encoder's. `null`: `model.cell`."""
@@ -253,9 +251,8 @@ class Dropout(Section):
 
 class Model(Section):
     cell: Cell = "gru"
-    """`gru`, `lstm` and `rnn`; or `ssru`, `sru` and `mingru`, whose gates depend on the input only: they train without
-    a loop of products, in encoders and in decoders that attend afterwards (`query: current`, `input_feeding:
-    false`)."""
+    """`gru`, `lstm` and `rnn`; or `ssru`, `sru` and `mingru`, whose gates depend on the input only: training needs no
+    loop of products in encoders and in decoders that attend afterwards (`query: current`, `input_feeding: false`)."""
     embedding: Width = 256
     encoder: Encoder = RecurrentEncoder()
     decoder: Decoder = Decoder()
