@@ -18,7 +18,7 @@ __all__ = ["Translator", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Translator`, and torch with it, when it is first asked for."""
+    """Import `Translator`, and torch with it, on first use."""
     if name == "Translator":
         from s2s_cli.inference.translator import Translator
 

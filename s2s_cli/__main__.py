@@ -7,12 +7,13 @@ import os
 
 from s2s_cli import console
 
-# PyTorch keeps a compiled product, of some 0.6 MB, for each shape of matrices, a thousand by default. Everyday
-# sentences make 570 of them; those of a corpus with all lengths would fill memory by the hour. Read when torch starts.
+# PyTorch caches a compiled kernel of some 0.6 MB for each shape of matrix product, a thousand by default. Everyday
+# sentences have 570 shapes; a corpus with sentences of all lengths would go on filling memory for hours. Read when
+# torch starts.
 MOST_COMPILED_PRODUCTS = "512"
 
-# How often a thread of OpenMP looks whether the others are done before it sleeps: for less than a millisecond. Its own
-# default is fifteen, in which it takes a core that others need, who may be those that it waits for. Read at the start.
+# How often a waiting OpenMP thread polls before it sleeps: for less than a millisecond instead of the default of
+# fifteen. A polling thread occupies a core that others need, possibly the threads that it waits for. Read at the start.
 LOOKS_BEFORE_SLEEP = "10000"
 
 # Parameters of mallopt, and what they are set to, in bytes.
@@ -35,17 +36,17 @@ def main() -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Let large tensors be made of memory that is there: asking the system for its pages anew costs 3 % of training.
+    """Keep freed memory for the next large tensors: requesting its pages from the system again costs 3 % of training.
 
-    Returns whether the C library does all of it. It is asked for nothing more once it has refused: any of these
-    settings alone ends its own adaptation to large blocks, which serves better than half of ours.
+    Returns whether the C library accepts all settings. After it has refused one, no further ones are tried: each of
+    them disables its own adaptation to large blocks, which serves better than half of our settings.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library than that of GNU
+    except (OSError, AttributeError):  # not the GNU C library
         return False
     takes = any(mallopt(M_MMAP_THRESHOLD, size) for size in (KEPT_WHEN_FREED, MOST_OF_OLD_LIBRARIES))
-    others = {M_TRIM_THRESHOLD: KEPT_WHEN_FREED, M_TOP_PAD: ROOM_ON_TOP, M_ARENA_MAX: 1}  # threads: the same memory
+    others = {M_TRIM_THRESHOLD: KEPT_WHEN_FREED, M_TOP_PAD: ROOM_ON_TOP, M_ARENA_MAX: 1}  # one arena for all threads
     return takes and all(mallopt(parameter, value) for parameter, value in others.items())
 
 

@@ -1,8 +1,8 @@
-"""Directories and files that appear on disk whole or not at all, whatever is killed, full or unplugged meanwhile.
+"""Directories and files that appear on disk whole or not at all, even after a crash or on a full disk.
 
-New content is written under a temporary sibling, flushed to the disk, and only then given its name: the rename is the
-one moment at which it comes into being. A writer holds a `flock` on its temporary, so that `sweep` can tell what a
-dead process left from what a living one is still writing, even across reused process ids and containers.
+New content is written under a temporary sibling, flushed to the disk, and then renamed in one atomic step. A writer
+holds a `flock` on its temporary, so that `sweep` can distinguish what a dead process left from what a living one is
+still writing, even across reused process ids and containers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _PREVIOUS = re.compile(r"\.(?P<name>.+)\.previous")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
-LAST_BREATH = 2.0  # seconds
+RETRY_TIME = 2.0  # seconds
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h> and <linux/fs.h>
 
 
@@ -40,10 +40,10 @@ class Written(NamedTuple):
 
 @contextmanager
 def new_directory(target: Path) -> Iterator[Path]:
-    """Fill the directory that is yielded; on leaving, it becomes `target` and replaces an older one.
+    """Yield a directory to fill; when the block ends, it becomes `target` and replaces an older one.
 
-    If anything fails, the temporary is removed and an older `target` stands untouched. An `OSError`, also one of the
-    body, becomes a `MachineError`.
+    If anything fails, the temporary is removed and an older `target` is left as it was. An `OSError`, also one raised
+    in the block, becomes a `MachineError`.
     """
     with _reported(target):
         target = target.resolve()
@@ -56,11 +56,11 @@ def new_directory(target: Path) -> Iterator[Path]:
                 _publish(temporary, target)
                 _flush(target.parent)
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)  # what could not be finished, or what was replaced
+                shutil.rmtree(temporary, ignore_errors=True)  # the unfinished directory, or the replaced one
 
 
 def replace_file(target: Path, data: bytes) -> None:
-    """Make `data` the content of the file `target`, atomically. Raises `MachineError`; the old content then stands."""
+    """Make `data` the content of the file `target`, atomically. Raises `MachineError`; the old content is then kept."""
     with _reported(target):
         _make_directories(target.parent)
         temporary, lock = _claim(target, _make_file)
@@ -91,18 +91,18 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory in such a way that nobody ever finds half of it under its name. Raises `MachineError`."""
+    """Remove a directory so that no reader ever finds a part of it under its name. Raises `MachineError`."""
     with _reported(path):
         doomed = _temporary_name(path)
         os.rename(path, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)  # what resists is left to the next sweep
+        shutil.rmtree(doomed, ignore_errors=True)  # what cannot be removed is left to the next sweep
 
 
 def sweep(parent: Path) -> None:
-    """Remove what writers that died left in `parent`, and complete or undo an interrupted replacement."""
+    """Remove the temporaries of dead writers from `parent`, and complete or undo an interrupted replacement."""
     with suppress(FileNotFoundError):
         for name in os.listdir(parent):
-            with suppress(OSError):  # somebody else is sweeping, or it is not ours to remove: no reason to stop
+            with suppress(OSError):  # another process is sweeping, or the file is not ours to remove
                 if match := _PREVIOUS.fullmatch(name):
                     _settle(parent / name, parent / match["name"])
                 elif _TEMPORARY.fullmatch(name):
@@ -110,18 +110,18 @@ def sweep(parent: Path) -> None:
 
 
 def previous_of(target: Path) -> Path:
-    """Where the old `target` is for a moment while it is replaced on a file system that cannot exchange two names."""
+    """Where the old `target` lies while it is replaced, on a file system that cannot exchange two names."""
     target = target.resolve()
     return target.with_name(f".{target.name}.previous")
 
 
 def take(descriptor: int) -> None:
-    """Lock a file for this process. Raises `BlockingIOError` if another one that lives has the lock.
+    """Lock a file for this process. Raises `BlockingIOError` if another living process has the lock.
 
-    A worker that is forked as its parent is killed has the parent's locks until it gets a processor for the first time:
-    what nobody holds on purpose is free within `LAST_BREATH`.
+    A worker forked just before its parent is killed holds the parent's locks until it runs for the first time. So a
+    lock that is taken is tried again for `RETRY_TIME`.
     """
-    deadline = time.monotonic() + LAST_BREATH
+    deadline = time.monotonic() + RETRY_TIME
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,10 +133,10 @@ def take(descriptor: int) -> None:
 
 @contextmanager
 def unshared(lock: int) -> Iterator[None]:
-    """Close a descriptor that holds a `flock` at the end of the block, and in a child that is forked meanwhile at once.
+    """Close a descriptor with a `flock` at the end of the block; a child forked inside the block closes it at once.
 
-    Such a lock lives as long as any copy of its descriptor: a worker must not keep it beyond its parent. Nor does a
-    child that leaves the block release what its parent holds.
+    Such a lock lasts as long as any copy of its descriptor, so a worker must not keep it longer than its parent. A
+    child that leaves the block does not release the lock of its parent.
     """
     held = [lock]
 
@@ -170,7 +170,7 @@ def _claim(target: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
         try:
             descriptor = os.open(temporary, os.O_RDONLY)
         except FileNotFoundError:
-            continue  # a sweep came between
+            continue  # a sweep has removed it
         with suppress(OSError):  # a file system without locks: sweeping does not work there either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if is_at(temporary, descriptor):
@@ -179,7 +179,7 @@ def _claim(target: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
 
 
 def is_at(path: Path, descriptor: int) -> bool:
-    """Whether this open file is still the one of that name."""
+    """Whether `path` still names this open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
@@ -189,7 +189,7 @@ def is_at(path: Path, descriptor: int) -> bool:
 def _remove_abandoned(temporary: Path) -> None:
     descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        take(descriptor)  # BlockingIOError: its writer lives
+        take(descriptor)  # BlockingIOError: its writer is alive
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 def open_standard_streams() -> None:
     """Put /dev/null in the place of stdin, stdout and stderr where they are closed (`2>&-`).
 
-    Else the next file to be opened takes the free descriptor, and messages end up in it; and Python prints on stdout
-    what was meant for a stderr that is not there. Messages are then dropped, but reading and writing data still fails
-    with "Bad file descriptor", since /dev/null is opened for the other direction (as gnulib's `stdopen` does).
+    Otherwise the next file to be opened would take the free descriptor and receive the messages, and Python would print
+    on stdout what was meant for the missing stderr. Messages are then dropped, but reading and writing data still fails
+    with "Bad file descriptor", since /dev/null is opened for the opposite direction (as gnulib's `stdopen` does).
     """
     streams = (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
     for descriptor, (name, mode, flags) in enumerate(streams):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, flags)  # the lowest free descriptor is always taken: this one
-        if getattr(sys, name) is None:  # what Python makes of a closed one
+            os.open(os.devnull, flags)  # takes the lowest free descriptor, which is this one
+        if getattr(sys, name) is None:  # as Python leaves it for a closed descriptor
             stream = open(descriptor, mode, errors="backslashreplace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
 
 
 def say(message: str) -> None:
-    """Print one line for the user, above any progress bar. It is lost if nobody can get it: the work goes on."""
+    """Print one line for the user, above any progress bar. If it cannot be written, it is dropped."""
     with contextlib.suppress(OSError):  # the reader has gone, or the disk is full
         if "tqdm" in sys.modules:
             sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)

@@ -51,7 +51,7 @@ class UsageError(UserError):
 
 
 class RecipeError(UsageError):
-    """One or more faults of a recipe, reported together."""
+    """One or more faults in a recipe, reported together."""
 
     def __init__(self, faults: list[UserError]) -> None:
         self.faults = faults
@@ -79,7 +79,7 @@ class Stopped(UserError):
 
 
 def printable(value: object, most: int = 200) -> str:
-    """What a foreign file says, as it may stand in a message: one line of visible characters, cut where it is long."""
+    """Untrusted text made safe for a message: one line of visible characters, cut after `most` of them."""
     text = str(value)
     visible = "".join(character if character.isprintable() else "?" for character in text[:most])
     return visible if len(text) <= most else f"{visible}..."

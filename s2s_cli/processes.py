@@ -1,13 +1,12 @@
 """Work done by other processes: on chunks, with results in their order; on a list of jobs; or a single piece of work.
 
-Each worker is a process with one pipe. A worker whose parent dies, in whatever way, ends at once, whatever it is doing,
-so nothing is left behind.
+Each worker is a process with one pipe. A worker ends at once when its parent dies, so no process is left behind.
 
-A new process is forked: it begins at once, and shares the memory that is there. Of the threads of its parent it has
-only the one that forked, and a lock that another one held at that moment stays locked for ever. Python's own locks and
-the C library's memory are prepared for that; open files and other libraries are not. So no work uses a file that a
-thread of the parent may be writing to, and where a library has threads at work (the sockets of a group that trains
-together), work is done `apart` and `fresh`.
+A new process is forked: it starts at once, and shares the memory of its parent. Of the parent's threads it has only the
+one that forked, and a lock that another thread held at that moment stays locked for ever. Python's own locks and the
+allocator of the C library are prepared for that; open files and other libraries are not. So no work uses a file that a
+thread of the parent may be writing to, and where a library runs threads (for the sockets of a training group), work is
+done by `apart` with `fresh`.
 """
 
 from __future__ import annotations
@@ -32,11 +31,10 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 MOST_ATTEMPTS = 2
-"""Workers that may die of the same job."""
+"""Workers that may die at the same job before it is given up."""
 
-
-GLANCE = 0.5
-"""Seconds between two looks at whether a worker that says nothing is alive."""
+POLL_INTERVAL = 0.5
+"""Seconds between two checks whether a worker that sends nothing is alive."""
 
 
 class WorkerLost(MachineError):
@@ -47,7 +45,7 @@ class WorkerLost(MachineError):
 
 
 class JobLost(Exception):
-    """A job that no worker survives. index: which one."""
+    """A job at which all workers that tried it died. index: its place in the list."""
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
@@ -62,9 +60,8 @@ def map_in_order(
 ) -> Generator[Result]:
     """The result of the work on each chunk, in order; at most two chunks for each process are in memory.
 
-    make_work: called once in each process; it makes what does the work. What few chunks there are is done here,
-    without any process. processes: one for each core by default. Raises `MachineError` if there can be no process, or
-    one of them dies.
+    make_work: called once in each process, returns the work. A single chunk is processed here, without any process.
+    processes: one for each core by default. Raises `MachineError` if no process can be started, or one of them dies.
     """
     chunks = iter(chunks)
     processes = processes or usable_cores()
@@ -78,10 +75,10 @@ def map_in_order(
 
 
 def apart(work: Callable[[], Result], *, fresh: bool = False) -> Result:
-    """The result of the work, done by a process of its own.
+    """The result of the work, done by a separate process.
 
-    So a signal to this process takes effect at once, even if the work is deep in a library that looks for none. fresh:
-    by a new Python, which has nothing of this one; `work` must be a function of a module, or a `partial` of one.
+    So a signal to this process takes effect at once, even while a library works that checks for none. fresh: by a new
+    Python instead of a fork; `work` must then be a function of a module, or a `partial` of one.
     """
     with _workers(partial(_without_chunk, work), 1, "spawn" if fresh else "fork") as workers:
         return next(_exchange(workers, iter([None])))
@@ -92,9 +89,9 @@ def _without_chunk(work: Callable[[], Result]) -> Callable[[None], Result]:
 
 
 def _exchange(workers: list[Worker], chunks: Iterator[Job]) -> Iterator[Result]:
-    """Deal chunks out in turn and collect the results in the same turn."""
+    """Send chunks to the workers in turn and collect the results in the same order."""
     busy = deque[Worker]()
-    for worker, chunk in zip(workers, chunks, strict=False):  # the workers end before a chunk is taken
+    for worker, chunk in zip(workers, chunks, strict=False):  # `zip` finds no worker left before it takes a chunk
         worker.send(chunk)
         busy.append(worker)
     while busy:
@@ -107,10 +104,10 @@ def _exchange(workers: list[Worker], chunks: Iterator[Job]) -> Iterator[Result]:
 
 
 class WorkerPool(Generic[Job, Result]):
-    """Workers that share out a list of jobs, outlive the death of one of them, and are kept for more.
+    """Workers that share a list of jobs and are kept for the next list; one that dies is replaced.
 
-    make_work: called once in each process; it makes what does the work. tell_loss: called when a worker died and its
-    job is given to another one.
+    make_work: called once in each process, returns the work. tell_loss: called when a worker died and its job is given
+    to another one.
     """
 
     def __init__(
@@ -124,10 +121,11 @@ class WorkerPool(Generic[Job, Result]):
         self._workers: list[Worker] = []
 
     def map(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
-        """The result of each job with its index, as they come in.
+        """The result of each job with its index, as it is done.
 
-        Raises `JobLost` if a job's second worker dies too, `MachineError` if there can be no process, and what the work
-        raises. Whoever stops before the end loses the workers, so that no stale result is left in a pipe.
+        Raises `JobLost` if the second worker of a job dies too, `MachineError` if no process can be started, and what
+        the work raises. If the caller stops before the end, the workers are ended, so that no stale result is left in a
+        pipe.
         """
         waiting, deaths = deque(range(len(jobs))), Counter[int]()
         busy: dict[Worker, int] = {}
@@ -174,13 +172,13 @@ class Worker(NamedTuple):
     def start(
         make_work: Callable[[], Callable[[Job], Result]], others: Sequence[Worker] = (), method: str = "fork"
     ) -> Worker:
-        """A new process. Raises `MachineError` if there can be none.
+        """A new process. Raises `MachineError` if it cannot be started.
 
-        others: all workers of the same owner; their pipes must not stay open in the new one.
+        others: all workers of the same owner; the new process closes its copies of their pipes.
         """
         outcome: list[Worker | BaseException] = []
-        # A thread that has done work with OpenMP has helpers, which the new process lacks and would wait for: there,
-        # the thread that forks becomes the main one, so take one that has done nothing.
+        # A thread that has used OpenMP has helper threads, which the new process would lack and wait for. The forking
+        # thread becomes the main thread of the new process, so it must be one that has not used OpenMP.
         forking = threading.Thread(target=_start, args=(make_work, others, method, outcome))
         _start_thread(forking)
         forking.join()
@@ -192,7 +190,7 @@ class Worker(NamedTuple):
         return worker
 
     def send(self, chunk: object) -> None:
-        """Send a chunk; if nobody is there to take it, `receive` will tell."""
+        """Send a chunk; if the worker is dead, `receive` raises an error."""
         with suppress(ConnectionError):
             self.connection.send(chunk)
 
@@ -211,13 +209,14 @@ class Worker(NamedTuple):
 
 
 def _ready(workers: Iterable[Worker]) -> list[Worker]:
-    """Wait for workers that have answered or died: whatever was sent before a death is there to be read.
+    """Wait for workers that have answered or died; an answer sent before a death can still be read.
 
-    The end of a pipe tells a death at once; the process itself tells it too where a child of its own keeps the pipe.
+    The end of a pipe reports a death at once. The exit code is checked too, since a child of the worker may keep the
+    pipe open.
     """
     owners = {worker.connection: worker for worker in workers}
     while True:
-        answered = wait(list(owners), GLANCE)
+        answered = wait(list(owners), POLL_INTERVAL)
         ended = [connection for connection, worker in owners.items() if worker.process.exitcode is not None]
         if answered or ended:
             return [owners[connection] for connection in dict.fromkeys([*answered, *ended])]  # type: ignore[index]
@@ -226,7 +225,7 @@ def _ready(workers: Iterable[Worker]) -> list[Worker]:
 def _start_thread(thread: threading.Thread) -> None:
     try:
         thread.start()
-    except RuntimeError as error:  # Python's word for what is an OSError elsewhere
+    except RuntimeError as error:  # Python's form of what is an OSError elsewhere
         raise _refused(error) from error
 
 
@@ -236,7 +235,7 @@ def _refused(reason: object) -> MachineError:
 
 
 def stop(workers: Sequence[Worker]) -> None:
-    """End these processes, whatever they are doing."""
+    """Kill these processes."""
     for worker in workers:
         worker.process.kill()
         worker.connection.close()
@@ -258,8 +257,8 @@ def _workers(
         stop(workers)
 
 
-# No process may be forked, by whomever, while there are both ends of a worker's pipe: it would inherit the worker's
-# one, and hold it open when the worker has died.
+# No thread may fork while this process holds both ends of a worker's pipe: the child would inherit the worker's end and
+# hold it open after the worker has died.
 _both_ends = threading.RLock()
 
 
@@ -280,7 +279,7 @@ def _start(
     method: str,
     outcome: list[Worker | BaseException],
 ) -> None:
-    """Leave the new worker, or why there is none, in `outcome`."""
+    """Put the new worker, or the error that prevented it, into `outcome`."""
     context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
     try:
         with _both_ends:
@@ -295,11 +294,11 @@ def _start(
 
 
 def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, inherited: list[Connection]) -> None:
-    """A worker's life: answer each chunk with (result, None) or (None, error) until the pipe ends."""
+    """The loop of a worker: answer each chunk with (result, None) or (None, error) until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for connection in inherited:
-        connection.close()  # the parent's ends: held here, they would keep pipes open that the parent left
+        connection.close()  # the parent's ends: held here, they would keep pipes open that the parent has closed
     work = None
     with suppress(EOFError, ConnectionError):
         while True:
@@ -325,7 +324,7 @@ def _end_with_parent() -> None:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use, a whole number: beyond its quota of time it would stand still now and then.
+    """Cores that this process may use, rounded down: with more threads it would exceed its CPU quota and be suspended.
 
     root: where `proc` and `sys` are.
     """
@@ -334,7 +333,7 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """For each control group that this process is in, and each above it, how many cores' time it has, if bounded.
+    """The quota, in cores, of each control group that this process is in and of each group above, where there is one.
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and .../cgroup-v1/cgroups.html with
     scheduler/sched-bwc.html (cpu.cfs_quota_us).

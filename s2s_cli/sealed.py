@@ -2,13 +2,12 @@
 
 Prepared data, tokenizers, checkpoints and models all lie on disk in this form. Reading trusts nothing: names must be
 plain, files must be regular files of the listed size, and bytes are handed out only after their hash was compared.
-Files whose name starts with a dot are left alone and never read: operating systems and version control put theirs
-everywhere.
+Files whose name starts with a dot are ignored: operating systems and version control create them in any directory.
 
-What is hashed when: `open` looks at names, kinds and sizes alone, which costs the same for any size; `read` hashes what
-it hands out. A file that is to be mapped into memory is never read whole, so whoever works with all of it (`s2s prep`,
-`s2s train`) calls `verify` once before; SHA-256 takes about a second for each GB. No time stamp is trusted: bits that
-rot leave them as they are, and copying changes them.
+`open` checks names, kinds and sizes alone, which takes the same time for any size; `read` hashes what it hands out. A
+file that is to be mapped into memory is never read whole, so a command that uses all of it (`s2s prep`, `s2s train`)
+calls `verify` once before; SHA-256 takes about a second for each GB. Time stamps are not trusted: bit rot does not
+change them, and copying does.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ def to_json(document: Document) -> bytes:
 
 
 def parse_json(data: bytes, form: type[Form], where: object) -> Form:
-    """Read a document; a number is never taken from a text. Raises `CheckpointError` with `where` and the fault."""
+    """Read a document; numbers written as text are refused. Raises `CheckpointError` with `where` and the fault."""
     if len(data) > _LARGEST_DOCUMENT:
-        raise CheckpointError(f"has {len(data):,} bytes, the most is {_LARGEST_DOCUMENT:,}", where=where)
+        raise CheckpointError(f"has {len(data):,} bytes; at most {_LARGEST_DOCUMENT:,} are allowed", where=where)
     try:
         return form.model_validate_json(data, strict=True)
     except ValidationError as error:
@@ -71,17 +70,17 @@ def parse_json(data: bytes, form: type[Form], where: object) -> Form:
 
 class FileEntry(Document):
     size: Annotated[int, Field(ge=0, validation_alias=AliasChoices("size", "bytes"))]
-    """Bytes. (Prepared data once said `bytes`.)"""
+    """Bytes. (`bytes` in prepared data of older versions.)"""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Manifest(Document):
-    """What `manifest.json` says. A form of its own may say more: a class that adds fields to this one."""
+    """The content of `manifest.json`. A subclass may add fields."""
 
     levels: ClassVar[int] = 1
-    """1: all files lie in the directory itself; 2: some lie in folders of it, and are called `folder/name`."""
+    """1: all files lie in the directory itself; 2: some lie in its folders, and are listed as `folder/name`."""
     plain_name: ClassVar[str] = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
-    """What a file, or a folder, may be called: a regular expression."""
+    """A regular expression that the name of each file and folder must match."""
 
     format: Literal[1] = 1
     files: dict[str, FileEntry]
@@ -99,9 +98,9 @@ class ManifestWriter:
         self._written[name] = atomic.write_file(self.directory / name, chunks)
 
     def seal(self, form: type[AnyManifest], **facts: Any) -> AnyManifest:
-        """Write the manifest of all files of the directory, also of those that somebody else put there.
+        """Write the manifest of all files of the directory, including those that `write` did not write.
 
-        facts: what `form` holds besides. Raises `OSError`.
+        facts: the other fields of `form`. Raises `OSError`.
         """
         entries = {}
         for name in sorted(set(_names(self.directory, form.levels)) - {MANIFEST}):
@@ -127,7 +126,7 @@ class SealedDirectory:
         except OSError as error:
             raise CheckpointError(f"cannot be read: {error.strerror}", where=path) from error
         if MANIFEST not in names:
-            raise CheckpointError(f"has no {MANIFEST}, so it is not whole", where=path)
+            raise CheckpointError(f"has no {MANIFEST}, so it is incomplete", where=path)
         with _regular(path / MANIFEST, limit=_LARGEST_DOCUMENT) as file:
             manifest = parse_json(file.read(), form, path / MANIFEST)
         for name in manifest.files:
@@ -180,7 +179,7 @@ def _is_plain(name: str, form: type[Manifest]) -> bool:
 
 
 def _names(directory: Path, levels: int) -> Iterator[str]:
-    """Names of all that lies in a directory but for hidden files; folders are entered on the upper levels alone."""
+    """Names of everything in a directory except hidden files; folders are entered as far as `levels` allows."""
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -227,7 +226,7 @@ def _regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
 
 
 def _check_fits(path: Path, size: int, limit: int) -> None:
-    """A sparse file costs its author nothing, so its size says nothing about what may be allocated for it."""
+    """A sparse file may claim any size at no cost, so sizes are checked before memory is allocated."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > limit:
         raise CheckpointError(f"has {size:,} bytes, more than the {limit:,} expected", where=path)

@@ -1,8 +1,8 @@
 """The checkpoints of a run: saved atomically, the newest and the best kept, the newest sound one loaded.
 
-The directories `step-<n>` are the truth; each says in its `state.json` what it scored and whether it was the best so
-far. So the one rename that completes a checkpoint commits everything. The files `latest.json` and `best.json` beside
-them are for people and other programs, and tell a folder that lost its checkpoints from one that never had any.
+The directories `step-<n>` alone decide; the `state.json` of each has its score and whether it was the best so far. So
+the one rename that completes a checkpoint commits everything. The files `latest.json` and `best.json` beside them are
+for people and other programs, and distinguish a folder that lost its checkpoints from one that never had any.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ class Pointer(Document):
 class CheckpointManager:
     """Saves and loads the snapshots of one run; one process at a time may save (`RunDirectory.lock`).
 
-    keep: how many of the newest checkpoints stay on disk; keep_best: how many of the best ones stay besides, and
-    keep_validated: how many of the newest that have a score (for exported models that are a mean of several).
-    So there are at most keep + keep_best + keep_validated.
+    keep: how many of the newest checkpoints stay on disk; keep_best: how many of the best; keep_validated: how many of
+    the newest that have a score (for exported models that are a mean of several).
     """
 
     def __init__(self, directory: Path, keep: int, keep_best: int = 1, keep_validated: int = 0) -> None:
@@ -48,9 +47,9 @@ class CheckpointManager:
     def save(self, snapshot: Snapshot, *, best: bool) -> Path:
         """Write a checkpoint, then the pointers, then remove what is not to be kept. Returns its directory.
 
-        best: whether this is the best one so far. Checkpoints of later steps belong to a branch that was given up
-        (they were damaged, or training was taken back) and are removed as well.
-        Raises `MachineError` if it cannot be written; then all that was there before still is.
+        best: whether this is the best one so far. Checkpoints of later steps belong to an abandoned branch (they were
+        damaged, or training was taken back) and are removed as well. Raises `MachineError` if it cannot be written; the
+        other checkpoints are then left as they were.
         """
         atomic.sweep(self.directory)
         target = self._path(snapshot.step)
@@ -65,7 +64,7 @@ class CheckpointManager:
         return target
 
     def load_latest(self) -> Snapshot | None:
-        """The newest sound checkpoint, with a warning for each newer one that is not; None if there never was any.
+        """The newest sound checkpoint, with a warning for each newer one that is damaged; None if there never was any.
 
         Raises `CheckpointError` if there were checkpoints but none can be used: training must not silently restart.
         """
@@ -93,7 +92,7 @@ class CheckpointManager:
         return snapshot
 
     def weights(self, step: int) -> dict[str, Tensor]:
-        """The weights alone of one checkpoint, verified: for averaging. Raises `CheckpointError`."""
+        """The verified weights of one checkpoint, for averaging. Raises `CheckpointError`."""
         return read_weights(self._path(step))
 
     def steps(self) -> list[int]:
@@ -109,7 +108,7 @@ class CheckpointManager:
         return next(iter(self.best_steps(1)), None)
 
     def best_steps(self, count: int) -> list[int]:
-        """The steps of the best checkpoints on disk, best first; at most `keep_best` of them are sure to be kept."""
+        """Steps of the best checkpoints on disk, best first; at most `keep_best` of them are sure to stay there."""
         return _ranking(self._states())[:count]
 
     def scores(self) -> dict[int, float]:
@@ -126,7 +125,7 @@ class CheckpointManager:
             try:
                 states[step] = read_state(self._path(step))
             except CheckpointError:
-                continue  # said when it is loaded; it cannot be ranked
+                continue  # cannot be ranked; loading it gives a warning
         return states
 
     def _point(self, name: str, step: int, score: float | None) -> None:
@@ -141,7 +140,7 @@ class CheckpointManager:
                 atomic.remove_directory(self._path(step))
 
     def _warn_of_loss(self, steps: list[int]) -> None:
-        """The newest checkpoint may be missing altogether: that is no reason to begin silently anew either."""
+        """Warn if the newest checkpoint is missing altogether. Raises `CheckpointError` if all of them are."""
         path = self.directory / "latest.json"
         if not path.is_file():
             return
@@ -152,16 +151,16 @@ class CheckpointManager:
             latest = None
         if not steps:
             raise CheckpointError(
-                "all checkpoints are gone",
+                "all checkpoints are missing",
                 where=self.directory,
                 hint="restore one from a copy, or remove this folder to train from the start",
             )
         if latest is not None and latest > steps[-1]:
-            console.warn(f"{self._path(latest)}: the latest checkpoint is gone")
+            console.warn(f"{self._path(latest)}: the latest checkpoint is missing")
 
 
 def _ranking(states: dict[int, SnapshotState]) -> list[int]:
-    """Validated steps, best first: the last that was saved as the best, then by score, the newer of equals first."""
+    """Validated steps, best first: the last one saved as the best, then by score, newer ones first."""
     best = max((step for step, state in states.items() if state.best), default=None)
 
     def merit(step: int) -> tuple[bool, float, int]:

@@ -27,7 +27,7 @@ from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, 
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
 
 WEIGHTS, CONFIG, CARD, SHORTLIST = "model.safetensors", "config.json", "README.md", "shortlist.safetensors"
-_LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number there: far beyond use, below overflow
+_LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number there: beyond any use, below overflow
 _ATTEMPTS = 5
 
 Name = Annotated[str, Field(max_length=200)]
@@ -48,7 +48,7 @@ class ModelConfig(Document):
     max_pieces: Annotated[int, Field(ge=1, le=1_000_000)]
     """Longest source sentence that the model was trained on, in pieces."""
     int8_bleu_loss: Annotated[float, Field(ge=-100, le=100)] | None = None
-    """BLEU lost on dev by products of 8 bits; `None` where that was not measured."""
+    """BLEU lost on dev by 8-bit products; `None` where that was not measured."""
 
     @model_validator(mode="after")
     def _bounded(self) -> ModelConfig:
@@ -77,12 +77,12 @@ def save_model(
     card: str,
     shortlist: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a model directory, replacing an older one in such a way that a reader finds either, never a mixture.
+    """Write a model directory, replacing an older one so that a reader finds one or the other, never a mixture.
 
     config: the content of `config.json`. card: Markdown. shortlist: `candidates`, target symbols for each source
     symbol, and `frequent`, target symbols that are always among them.
-    Raises `MachineError` if it cannot be written, `CheckpointError` if `config` is not in order or if `directory` holds
-    something else than a model; what was there before then still is.
+    Raises `MachineError` if it cannot be written, `CheckpointError` if `config` is not valid or if `directory` holds
+    something other than a model; what was there before is then left as it was.
     """
     document = parse_json(json.dumps(config).encode(), ModelConfig, directory / CONFIG)
     _refuse_foreign(directory)
@@ -114,7 +114,7 @@ def load_model_files(directory: Path) -> ModelFiles:
             continue
         if _identity(directory) == before:
             return files
-    raise CheckpointError("is being replaced all the time", where=directory)
+    raise CheckpointError("is replaced again and again while it is read", where=directory)
 
 
 def _load(directory: Path) -> ModelFiles:
@@ -139,26 +139,27 @@ def _load(directory: Path) -> ModelFiles:
 
 
 def _checked_shortlist(tensors: dict[str, Tensor], config: ModelConfig, directory: Path) -> dict[str, Tensor]:
-    """Symbols are used to address memory, so none may lie outside of the vocabulary."""
+    """The tensors of a shortlist, if they fit the model. Symbols address memory, so none may lie outside the
+    vocabulary."""
     kinds = {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()}
     fits = kinds == {"candidates": (int32, 2), "frequent": (int32, 1)}
     if not fits or len(tensors["candidates"]) != config.source_vocabulary:
         raise CheckpointError("does not hold a shortlist for this model", where=directory / SHORTLIST)
     if any(((tensor < 0) | (tensor >= config.target_vocabulary)).any() for tensor in tensors.values()):
-        raise CheckpointError("has symbols outside of the target vocabulary", where=directory / SHORTLIST)
+        raise CheckpointError("has symbols outside the target vocabulary", where=directory / SHORTLIST)
     if not (tensors["frequent"] > EOS).any():
-        raise CheckpointError("leaves nothing to write with", where=directory / SHORTLIST)
+        raise CheckpointError("has no frequent symbol except special ones", where=directory / SHORTLIST)
     return tensors
 
 
 def _present(directory: Path) -> Path:
-    """The directory, or where it is for the moment of its replacement."""
+    """The directory, or its temporary place while it is replaced."""
     previous = atomic.previous_of(directory)
     return previous if previous.exists() and not directory.exists() else directory
 
 
 def _refuse_foreign(directory: Path) -> None:
-    """Replacing a directory removes it: that must not happen to one that never was a model."""
+    """Replacing a directory removes it, so one that holds other files than a model is refused."""
     try:
         names = {path.name for path in directory.iterdir()}
     except FileNotFoundError:
@@ -170,7 +171,7 @@ def _refuse_foreign(directory: Path) -> None:
 
 
 def _identity(directory: Path) -> tuple[int, int] | None:
-    """What changes when the directory is replaced; None while there is none."""
+    """A value that changes when the directory is replaced; None while there is no directory."""
     try:
         status = directory.stat()
     except OSError:

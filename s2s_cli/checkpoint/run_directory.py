@@ -1,4 +1,4 @@
-"""The directory of a run: what lies where, and the lock that keeps others out."""
+"""The directory of a run: its paths, and the lock that keeps other processes out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunDirectory:
 
     @classmethod
     def keeps(cls, recipe: Path) -> bool:
-        """Whether this recipe is the one of a run, which lies where it lies."""
+        """Whether this recipe lies in a run directory, as the recipe of that run."""
         return recipe == cls(recipe.parent).recipe and recipe.with_name("lock").is_file()
 
     @property
@@ -51,9 +51,9 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep others from writing into this run, until the block is left or the process dies, however it dies.
+        """Keep other processes from writing into this run until the block is left or the process dies.
 
-        Raises `UsageError` soon if another process holds the lock, naming that process.
+        Raises `UsageError` within seconds if another process holds the lock, naming that process.
         """
         path = self.root / "lock"
         try:
@@ -66,7 +66,7 @@ class RunDirectory:
 
 
 def _acquire(path: Path) -> int:
-    """A descriptor that holds the lock. The file stays after release: only a lock on it says that it is in use."""
+    """A descriptor that holds the lock. The file stays after release: only a lock on it shows that it is in use."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         _lock(descriptor, path.parent)

@@ -1,7 +1,7 @@
-"""All that a training run needs to go on exactly where it was, and the directory that holds it on disk:
+"""Everything that a training run needs to continue exactly where it was, and its directory on disk:
 
 weights.safetensors         the model's parameters and buffers
-optimizer.safetensors       moments and the like, under flat names
+optimizer.safetensors       moments and other state of the optimiser, under flat names
 random.safetensors          states of the random generators
 extra-<name>.safetensors    further sets of tensors, such as a moving average of the weights
 state.json                  step, validation score, scalars
@@ -34,10 +34,10 @@ class Snapshot:
     optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
     scalars: dict[str, Any]
-    """Whatever JSON can hold (it turns tuples into lists, and keys into text); infinities and NaN survive."""
+    """Anything that JSON can hold (it turns tuples into lists, and keys into text); infinities and NaN are kept."""
     extra: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     score: float | None = None
-    """What this step's validation found, higher being better; None if there was no validation."""
+    """The result of the validation at this step, higher being better; None if there was none."""
 
 
 class SnapshotState(Document):
@@ -88,7 +88,7 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
 
 
 def read_state(directory: Path) -> SnapshotState:
-    """Read and verify what is not a tensor. Raises `CheckpointError`."""
+    """Read and verify the state, which has no tensors. Raises `CheckpointError`."""
     return SealedDirectory.open(directory).parse(STATE, SnapshotState)
 
 

@@ -1,8 +1,8 @@
 """Named tensors in safetensors files: written as a stream of chunks, read from bytes that were verified before.
 
 The format is 8 bytes of header length (little endian), a JSON header {name: {dtype, shape, data_offsets}}, and the
-data without gaps: https://github.com/huggingface/safetensors#format. Tensors that share memory are written as copies
-of their own.
+data without gaps: https://github.com/huggingface/safetensors#format. Tensors that share memory are written as separate
+copies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DTYPES = {
 
 def encode_tensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     """The chunks of a safetensors file. Raises `TypeError` for a number type that the format does not have."""
-    # Wide elements first: with a header of whole 8 bytes, every tensor is then aligned.
+    # Wide elements first: with a header of a multiple of 8 bytes, every tensor is then aligned.
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header, end = {}, 0
     for name in names:
@@ -57,12 +57,12 @@ def encode_tensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview
 
 
 def decode_tensors(data: bytes, where: object) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Raises `CheckpointError` for anything else than such a file."""
+    """The tensors of a safetensors file, on the CPU. Raises `CheckpointError` for anything but such a file."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or data[8:9] != b"{" or length > len(data) - 8:
         raise CheckpointError("is not a safetensors file", where=where)
     if length > _LARGEST_HEADER:
-        raise CheckpointError(f"has a header of {length:,} bytes, the most is {_LARGEST_HEADER:,}", where=where)
+        raise CheckpointError(f"has a header of {length:,} bytes; at most {_LARGEST_HEADER:,} are allowed", where=where)
     try:
         return load_safetensors(data)
     except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:

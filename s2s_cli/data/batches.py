@@ -9,11 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2s_cli.data.order import BatchOrder
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.tokenizer import EOS, PAD
-
-__all__ = ["Batch", "BatchOrder", "collate", "padded"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A rule says whether a pair is to be dropped. Pairs are dropped whole, so the sides never shift against each other.
 Rules on text see clean lines before there is a tokenizer, rules on lengths see numbers of pieces. Repetitions are
-found in `s2s_cli.data.repetitions`, since they depend on other pairs.
+found in `s2s_cli.data.training_split`, since they depend on other pairs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def is_identical(source: str, target: str) -> bool:
 
 @dataclass(frozen=True)
 class WrongScript:
-    """A side with too few of its letters in its language's script. A script that is None is not looked at."""
+    """A side with too few of its letters in its language's script. A side whose script is None is not checked."""
 
     source: str | None
     target: str | None
@@ -69,7 +69,7 @@ class WrongScript:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The sentences that training must not see: keys of the sources and of the targets of dev and test."""
+    """The sentences that must not occur in training: keys of the sources and of the targets of dev and test."""
 
     sources: frozenset[bytes] = frozenset()
     targets: frozenset[bytes] = frozenset()
@@ -83,7 +83,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Overlap:
-    """A side that stands in dev or test on the same side, case and punctuation aside."""
+    """A side that occurs in dev or test on the same side, ignoring case and punctuation."""
 
     held_out: HeldOut
 
@@ -131,7 +131,7 @@ _FOLDING = _Folding()
 
 
 def sentence_key(text: str) -> bytes:
-    """64 bits that are equal for sentences equal but for case and punctuation; empty if there is nothing else."""
+    """64 bits that are equal for sentences that differ only in case and punctuation; empty if nothing else is in it."""
     folded = " ".join(text.casefold().translate(_FOLDING).split())
     return blake2b(folded.encode(), digest_size=8).digest() if folded else b""
 

@@ -1,4 +1,4 @@
-"""Parallel corpora: where their files are, and their pairs of lines one after the other.
+"""Parallel corpora: locating their files and reading their pairs of lines.
 
 Files are read as streams, plain or compressed. A line ends at LF (or CR LF) and nowhere else.
 """
@@ -33,7 +33,7 @@ class CorpusFile:
     """As the recipe names it."""
     path: Path
     sha256: str | None
-    """What its SHA-256 should be, if the recipe says so."""
+    """The SHA-256 that the recipe expects, if any."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ def folders_of(named: Sequence[str], recipe_dir: Path) -> list[Path]:
 
 
 def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe:
-    """The recipe as its run keeps it: with the folders in which its corpora were found, as seen from the run.
+    """The recipe as its run keeps it: with the folders in which its corpora were found, relative to the run.
 
-    Paths and addresses stay as they are given, and a folder that `S2S_DATA` names is not written down: so the run may
-    go to another machine that has another one. Folders are relative if they and the run lie in the working directory,
-    which then can be moved as a whole, and absolute otherwise.
+    Paths and addresses stay as they are given, and a folder that `S2S_DATA` names is not written down, so that the run
+    can be copied to a machine where `S2S_DATA` names another. Folders are relative if they and the run lie in the
+    working directory, which can then be moved as a whole, and absolute otherwise.
     """
     here, run = Path.cwd(), run.resolve()
     if recipe_dir.resolve() == run:
@@ -89,7 +89,7 @@ def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe
 def locate(corpus: schema.Corpus, folders: Sequence[Path]) -> ParallelCorpus:
     """Find the files of a corpus in the first of `folders` that has them, or download them.
 
-    Raises DataError if one is not there.
+    Raises DataError if one is not found.
     """
     files: dict[str, CorpusFile] = {}
     for role, given in corpus.paths.items():

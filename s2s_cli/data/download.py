@@ -1,4 +1,4 @@
-"""Downloads: once, resumable, checked by SHA-256, into a cache folder."""
+"""Downloads into a cache folder: made once, resumable, checked by SHA-256."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cache_directory() -> Path:
 def download(url: str, sha256: str) -> Path:
     """The file at `url`, from the cache if it was downloaded before.
 
-    An interrupted download goes on where it stopped, in this call or in a later one. Raises DataError if the content
+    An interrupted download is resumed where it stopped, in this call or in a later one. Raises DataError if the content
     has another SHA-256 or the address does not exist, MachineError if the server cannot be reached.
     """
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name or "download"
@@ -51,13 +51,13 @@ def download(url: str, sha256: str) -> Path:
         resumed = part.tell() > 0
         _fetch(url, part)
         if resumed and file_sha256(Path(part.name)) != sha256.lower():
-            part.truncate(0)  # the file on the server is not the one whose beginning we had
+            part.truncate(0)  # the beginning belongs to another file than the server has now
             _fetch(url, part)
         found = file_sha256(Path(part.name))
         if found != sha256.lower():
             Path(part.name).unlink()
             raise DataError(
-                f"the download has the SHA-256 {found}, the recipe says {sha256.lower()}",
+                f"the download has the SHA-256 {found}, but the recipe says {sha256.lower()}",
                 where=url,
                 hint="if the file was changed on purpose, put its new SHA-256 into the recipe",
             )
@@ -68,11 +68,11 @@ def download(url: str, sha256: str) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """The file, to append to it, once nobody else does: one process downloads, others wait for it."""
+    """The file, opened to append and locked: one process downloads, others wait for it."""
     while True:
         with path.open("ab") as part:
             fcntl.flock(part, fcntl.LOCK_EX)
-            if atomic.is_at(path, part.fileno()):  # whoever had it did not remove or rename it
+            if atomic.is_at(path, part.fileno()):  # the holder of the lock before did not remove or rename it
                 yield part
                 return
 
@@ -83,7 +83,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _fetch(url: str, part: IO[bytes]) -> None:
-    """Append to `part` what is missing; several attempts, each of which goes on where the last one stopped."""
+    """Append to `part` what is missing, in several attempts, each of which resumes where the last one stopped."""
     for wait in (*_WAITS, None):
         try:
             _request(url, part)
@@ -96,7 +96,7 @@ def _fetch(url: str, part: IO[bytes]) -> None:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if wait is not None:
             time.sleep(wait)
-    raise MachineError(f"download failed: {reason}", where=url, hint="run the command again to go on with it")
+    raise MachineError(f"download failed: {reason}", where=url, hint="run the command again to resume it")
 
 
 def _request(url: str, part: IO[bytes]) -> None:
@@ -107,11 +107,11 @@ def _request(url: str, part: IO[bytes]) -> None:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and begin:
-            return  # nothing is missing; the checksum decides whether this is true
+            return  # nothing is missing, if the checksum agrees
         raise
     with response:
         if begin and response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            part.truncate(0)  # a server without ranges begins anew
+            part.truncate(0)  # a server without ranges sends the whole file
             begin = 0
         length = response.headers["Content-Length"]
         total = None if length is None else begin + int(length)

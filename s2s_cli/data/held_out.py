@@ -1,6 +1,6 @@
-"""Dev and test splits: texts kept for scoring just as they are, and ids for the loss.
+"""Dev and test splits: unchanged texts for scoring, and ids for the loss.
 
-No pair is ever dropped from the texts, so a score is that of the whole original file.
+No pair is dropped from the texts, so a score is that of the whole original file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class HeldOutText:
     sources: list[str]
     """Clean lines."""
     references: list[str]
-    """Lines as they stand in the file."""
+    """Lines as they are in the file."""
 
     @classmethod
     def read(cls, corpora: Iterable[ParallelCorpus]) -> HeldOutText:
@@ -42,7 +42,8 @@ class HeldOutText:
         return [(s, clean_line(t)) for s, t in zip(self.sources, self.references, strict=True)]
 
     def write(self, directory: Path, tokenizers: TokenizerPair, max_pieces: int) -> dict[str, Any]:
-        """Write texts and shards into `directory`. The shards lack pairs that have no loss: empty or too long ones.
+        """Write texts and shards into `directory`. Empty or too long pairs, which have no loss, are left out of the
+        shards.
 
         Returns the counts.
         """

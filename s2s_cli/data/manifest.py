@@ -1,4 +1,4 @@
-"""The manifest of prepared data: of what it was made, what came of it, and what has changed since."""
+"""The manifest of prepared data: its inputs, its counts, and what has changed since it was prepared."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class DataManifest(Manifest):
     """`manifest.json` of prepared data."""
 
     levels: ClassVar[int] = 2
-    plain_name: ClassVar[str] = r"\w[\w.-]{0,127}"  # test sets are called by their users
+    plain_name: ClassVar[str] = r"\w[\w.-]{0,127}"  # users name their test sets
 
     tests: list[str]
     """Names of the test sets."""
     keys: dict[str, Any]
     """Dotted names and values of the recipe's keys that the data depends on."""
     inputs: dict[str, Input]
-    """By place: `train.0.source`."""
+    """By position in the recipe: `train.0.source`."""
     tokenizers: dict[str, bool | int]
     splits: dict[str, dict[str, Any]]
     """Counts."""
 
 
 def relevant_keys(recipe: Recipe, test_names: list[str]) -> dict[str, Any]:
-    """Dotted names and values of all that prepared data depends on, its input files apart."""
+    """Dotted names and values of everything that prepared data depends on, except its input files."""
     data = recipe.data
     tree = {
         "format": 1,
@@ -63,10 +63,10 @@ def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def fingerprints(splits: Mapping[str, list[ParallelCorpus]], before: Mapping[str, Input]) -> dict[str, Input]:
-    """Size, time and SHA-256 of each input file, by its place (`train.0.source`).
+    """Size, time and SHA-256 of each input file, by its position in the recipe (`train.0.source`).
 
     before: earlier fingerprints; the SHA-256 of a file of the same size and time is taken from there.
-    Raises DataError if a file has not the SHA-256 that the recipe says.
+    Raises DataError if the SHA-256 of a file is not the one in the recipe.
     """
     return {
         f"{split}.{number}.{role}": _fingerprint(file, before.get(f"{split}.{number}.{role}"))
@@ -86,15 +86,15 @@ def _fingerprint(file: CorpusFile, before: Input | None) -> Input:
         raise MachineError(f"cannot be read: {error.strerror}", where=file.path) from error
     if file.sha256 and sha256 != file.sha256.lower():
         raise DataError(
-            f"has the SHA-256 {sha256}, the recipe says {file.sha256.lower()}",
+            f"has the SHA-256 {sha256}, but the recipe says {file.sha256.lower()}",
             where=file.path,
-            hint="a damaged file: fetch it again; a new one: put its SHA-256 into the recipe",
+            hint="fetch the file again if it is damaged, or put its SHA-256 into the recipe if it is new",
         )
     return Input(file=found[0], bytes=found[1], modified_ns=found[2], sha256=sha256)
 
 
 def differences(manifest: DataManifest, keys: Mapping[str, Any], inputs: Mapping[str, Input]) -> list[str]:
-    """What changed since `manifest` was written, one sentence each."""
+    """What changed since `manifest` was written, one line for each change."""
     changed_keys = [key for key in {**manifest.keys, **keys} if manifest.keys.get(key) != keys.get(key)]
     files = [(place, manifest.inputs.get(place), inputs.get(place)) for place in {**manifest.inputs, **inputs}]
     return [
@@ -112,4 +112,4 @@ def _shown(keys: Mapping[str, Any], key: str) -> str:
 
 
 def _change(old: Input | None, new: Input | None) -> str:
-    return "added" if old is None else "removed" if new is None else "another content"
+    return "added" if old is None else "removed" if new is None else "changed content"

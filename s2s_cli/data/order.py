@@ -1,4 +1,4 @@
-"""The order of training: which pairs make which batch, as a pure function of (seed, epoch).
+"""The order of training: which pairs form which batch, as a pure function of (seed, epoch).
 
 A permutation of all pairs is cut into windows of equal size. Inside a window pairs are sorted by length and cut into
 batches under a budget of tokens, and the batches are shuffled. Memory holds one window at a time: the permutation is
@@ -19,7 +19,7 @@ UInt64 = TypeVar("UInt64", np.uint64, np.ndarray)
 
 
 class LengthSource(Protocol):
-    """An array of lengths, or what can be indexed like one."""
+    """An array of lengths, or anything that can be indexed like one."""
 
     def __len__(self) -> int: ...
 
@@ -30,7 +30,7 @@ class BatchOrder:
     """Batches of every epoch: each pair exactly once, no batch over the budget.
 
     A batch of n pairs costs n × (its longest side with EOS) tokens. A pair that alone costs more than `batch_tokens`
-    makes a batch of its own.
+    forms a batch of its own.
     """
 
     def __init__(
@@ -45,8 +45,9 @@ class BatchOrder:
     ) -> None:
         """Lengths are in pieces without EOS.
 
-        window: most pairs that are sorted together. A larger one wastes less on padding, a smaller one gives a pair
-        more new batch mates in the next epoch. Batches of 2000 tokens of everyday sentences waste 4 %, in half of it 6.
+        window: most pairs that are sorted together. A larger window wastes less on padding; a smaller one gives a pair
+        more new batch mates in the next epoch. With batches of 2000 tokens of everyday sentences the default wastes 4 %
+        and half of it 6 %.
         """
         self._source_lengths, self._target_lengths = source_lengths, target_lengths
         self._batch_tokens, self._batch_sentences = batch_tokens, batch_sentences
@@ -108,7 +109,7 @@ def _feistel(values: np.ndarray, half: np.uint64, key: np.uint64) -> np.ndarray:
 
 
 def _by_length(source: np.ndarray, target: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """Order by target length, then source length, rising and falling by turns so that no batch spans a jump."""
+    """Order by target length, then source length, alternately rising and falling, so that no batch spans a jump."""
     turns = np.where(target % 2 == 0, source, -source)
     return np.lexsort((ties, turns, target))
 

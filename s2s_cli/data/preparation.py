@@ -1,8 +1,7 @@
-"""`prepare`: everything between the corpora of a recipe and the batches of its training.
+"""`prepare`: from the corpora of a recipe to the data of its training.
 
-What comes of it lies in `<run>/data`: the tokenizers, the shards of `train`, the shards and texts of `dev` and of
-each `test-<name>`, and `manifest.json`. It appears there as a whole or not at all, and the same inputs give the same
-bytes.
+The result lies in `<run>/data`: the tokenizers, the shards of `train`, the shards and texts of `dev` and of each
+`test-<name>`, and `manifest.json`. It appears there as a whole or not at all, and the same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from s2s_cli.data.cleaning import HeldOut
 from s2s_cli.data.corpora import ParallelCorpus, folders_of, locate
 from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.processes import apart
@@ -31,13 +30,14 @@ from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
 from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
 from s2s_cli.text.training import train_tokenizers
 
-# SentencePiece takes up to 20 times the size of its text in memory (of words that are all different, or not separated).
+# SentencePiece takes up to 20 times the size of its text in memory (if all words differ, or are not separated).
 _SAMPLE_BYTES = 24 << 20
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Prepared data on disk: tokenizers and texts are compared with their hash as they are read, shards by `verify`."""
+    """Prepared data on disk: the hashes of tokenizers and texts are checked when they are read, those of shards by
+    `verify`."""
 
     sealed: SealedDirectory
     manifest: DataManifest
@@ -48,14 +48,14 @@ class PreparedData:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Raises DataError if a file is missing, has another size, or is damaged so far as it is read here."""
+        """Raises DataError if a file is missing or has another size, or if one that is read here is damaged."""
         sealed = SealedDirectory.open(directory, DataManifest)
         assert isinstance(sealed.manifest, DataManifest)
         train, dev = ParallelData.open(directory / "train"), ParallelData.open(directory / "dev")
         return cls(sealed, sealed.manifest, load_tokenizers(sealed), train, dev)
 
     def verify(self) -> None:
-        """Compare every file with its hash. Raises DataError, which names the first that is damaged."""
+        """Check the hash of every file. Raises DataError, which names the first damaged one."""
         for name in self.sealed.files:
             self.sealed.verify(name)
 
@@ -94,7 +94,7 @@ def open_prepared(run: Path) -> PreparedData:
 def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False) -> PreparedData:
     """Prepare the data of a recipe in `<run>/data`, unless it is there already and nothing it depends on has changed.
 
-    The caller holds the lock of the run: without it, two at once do the work twice, and one of them is kept.
+    The caller holds the lock of the run; without it, two processes would do the same work and one result be discarded.
     Raises DataError for faults of the corpora, MachineError for those of disk and network.
     """
     atomic.sweep(run)
@@ -108,7 +108,7 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
             console.say(f"data is up to date: {run / 'data'}")
             return before
     for reason in reasons:
-        console.say(f"data is prepared anew: {reason}")
+        console.say(f"data is prepared again: {reason}")
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
         writer = ManifestWriter(directory)
@@ -121,7 +121,7 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
 
 
 def prepare_apart(recipe: Recipe, recipe_dir: Path, run: Path) -> PreparedData:
-    """The same for a caller in which a library has threads at work: the worker processes are not forked from there."""
+    """The same for a caller in which a library runs threads: no worker process is forked from it."""
     apart(partial(_only_prepare, recipe, recipe_dir, run), fresh=True)
     return open_prepared(run)
 
@@ -131,7 +131,7 @@ def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path) -> None:
 
 
 def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
-    """What was prepared before; or None, and what is wrong with it if there is something."""
+    """The data prepared before; or None, with its fault if there is any data."""
     try:
         return (PreparedData.open(directory) if (directory / MANIFEST).exists() else None), []
     except DataError as error:
@@ -193,7 +193,7 @@ def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: Mani
 
 
 def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Iterator[str]]:
-    """Lines of both sides to train the tokenizers on. A joint one gets its lines from both sides."""
+    """Lines of both sides to train the tokenizers on. A joint tokenizer takes half of its lines from each side."""
     most = -(-recipe.tokenizer.sample // 2) if recipe.tokenizer.is_joint else recipe.tokenizer.sample
     most = min(most, int(_SAMPLE_BYTES / text.mean_bytes) + 1)
     return (source for source, _ in sample(text, most)), (target for _, target in sample(text, most))

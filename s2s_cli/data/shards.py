@@ -1,11 +1,12 @@
-"""Token shards: sequences of ids in a `.bin` file, and where each begins in an `.idx` file, both memory-mapped.
+"""Token shards: sequences of ids in a `.bin` file and their offsets in an `.idx` file, both memory-mapped.
 
-`.bin` holds the ids of all sequences one after the other, as uint16, or as uint32 where the vocabulary needs it.
+`.bin` holds the ids of all sequences one after the other, as uint16, or as uint32 where the vocabulary requires it.
 `.idx` holds n + 1 int64 offsets into it: sequence i is `ids[offset[i] : offset[i + 1]]`. All little-endian.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -95,3 +96,40 @@ class Lengths:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
+
+
+@dataclass(frozen=True)
+class ParallelData:
+    """Pairs of sequences of piece ids, memory-mapped."""
+
+    source: Shards
+    target: Shards
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """The pairs in `directory`: `source.bin`, `source.idx` and the same of the target.
+
+        Raises DataError if they are damaged.
+        """
+        data = cls(Shards(directory / "source"), Shards(directory / "target"))
+        if len(data.source) != len(data.target):
+            sizes = f"{len(data.source)} and {len(data.target)} sequences"
+            raise DataError(f"the two sides differ in length: {sizes}", where=directory)
+        return data
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def source_lengths(self) -> Lengths:
+        """Pieces of each source side, EOS not counted."""
+        return self.source.lengths
+
+    @property
+    def target_lengths(self) -> Lengths:
+        """Pieces of each target side, EOS not counted."""
+        return self.target.lengths
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Source and target ids of one pair, without EOS."""
+        return self.source[index], self.target[index]

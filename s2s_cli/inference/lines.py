@@ -1,4 +1,4 @@
-"""Lines of bytes from a file, a pipe or a terminal, without waiting longer than there is something to translate."""
+"""Lines of bytes from a file, a pipe or a terminal, handed out as soon as they are available."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import IO
 from s2s_cli.errors import MachineError
 
 CHUNK = 65_536  # bytes of one read; also what a Linux pipe holds
-LINE_BYTES = 1 << 20  # so much of a line is translated
-KEPT_BYTES = LINE_BYTES + 4  # a character more, to see that a line was longer
+LINE_BYTES = 1 << 20  # most that is translated of one line
+KEPT_BYTES = LINE_BYTES + 4  # one character more, to detect longer lines
 WINDOW_BYTES = 1 << 20  # read for one window at most
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -19,7 +19,7 @@ class LineSplitter:
     """Cuts chunks of bytes into lines: at LF alone, with CRLF and a byte-order mark at the start removed.
 
     Of a line longer than `KEPT_BYTES` only the beginning is kept, up to a whole UTF-8 character: input without any
-    newline takes no more memory than that. How the input is cut into chunks changes nothing.
+    newline takes no more memory than that. The result does not depend on the boundaries of chunks.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LineSplitter:
         return [] if nothing else [self._close()]
 
     def _extend(self, piece: bytes) -> None:
-        room = KEPT_BYTES + 1 - len(self._open)  # one more, to see whether half a character is at the end
+        room = KEPT_BYTES + 1 - len(self._open)  # one more, to detect an incomplete character at the end
         self._open += piece[:room]
 
     def _close(self) -> bytes:
@@ -67,8 +67,8 @@ def _whole_characters(line: bytes) -> bytes:
 class LineReader:
     """Hands out windows of lines: as many as the source has ready, without waiting for more.
 
-    source: any binary file, of which nothing has been read yet. It is read without Python's buffer, since what lies in
-    a buffer cannot be polled. A source that is no file of the system (`BytesIO`) counts as always ready.
+    source: any binary file from which nothing has been read yet. It is read without Python's buffer, whose content
+    could not be polled. A source without a file descriptor (`BytesIO`) counts as always ready.
     """
 
     def __init__(self, source: IO[bytes]) -> None:
@@ -83,7 +83,7 @@ class LineReader:
     def window(self, most: int) -> list[bytes]:
         """The next lines, at least one and at most `most`; none at the end of the input.
 
-        Waits for the first line only. Raises MachineError if the source cannot be read.
+        Waits only for the first line. Raises MachineError if the source cannot be read.
         """
         taken = 0
         while len(self._lines) < most and not self._ended:
@@ -93,21 +93,21 @@ class LineReader:
         return [self._lines.popleft() for _ in range(min(most, len(self._lines)))]
 
     def _is_ready(self) -> bool:
-        """Whether a read would return at once, be it with data or with the end of the input."""
+        """Whether a read would return at once, with data or at the end of the input."""
         if self._descriptor is None:
             return True
         try:
             return bool(select.select([self._descriptor], [], [], 0)[0])
-        except (OSError, ValueError):  # a system that cannot poll this kind of file: never risk to wait
+        except (OSError, ValueError):  # this kind of file cannot be polled: assume that a read would wait
             return False
 
     def _read(self) -> int:
-        """Take in one chunk; its size."""
+        """Read one chunk; return its size."""
         try:
             chunk = self._source.read(CHUNK)
         except OSError as error:
             raise MachineError(f"cannot be read: {error.strerror or error}", where=self.name) from error
-        if chunk is None:  # a descriptor that another program has set to non-blocking, and nothing there
+        if chunk is None:  # another program has set the descriptor to non-blocking, and no data is available
             select.select([self._source], [], [])
             return 0
         self._lines += self._splitter.feed(chunk) if chunk else self._splitter.finish()
@@ -116,10 +116,10 @@ class LineReader:
 
 
 class LineWriter:
-    """Writes bytes through at once.
+    """Writes bytes without buffering.
 
-    Python's buffer is passed by: what stayed in it after a failed write would fail once more at the exit of the
-    process, with a traceback that nobody can catch.
+    Python's buffer is bypassed: its content after a failed write would be written again when the process exits, and
+    fail with a traceback that cannot be caught.
     """
 
     def __init__(self, sink: IO[bytes]) -> None:
@@ -127,7 +127,7 @@ class LineWriter:
         self._sink = getattr(sink, "raw", sink)
 
     def write(self, data: bytes) -> None:
-        """Write all of it. Raises BrokenPipeError where the reader has gone, MachineError for other faults."""
+        """Write all data. Raises BrokenPipeError if the reader has closed the pipe, MachineError for other faults."""
         rest = memoryview(data)
         while rest:
             try:

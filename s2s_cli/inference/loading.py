@@ -1,4 +1,4 @@
-"""From model directories to something that can be searched."""
+"""Loading of model directories for translation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HARMLESS_LOSS = 0.1  # BLEU
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What a translator is made of."""
+    """The parts of a translator."""
 
     model: StepModel
     tokenizers: TokenizerPair
@@ -40,7 +40,7 @@ class LoadedModel:
 
 
 def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine: str, shortlist: bool) -> LoadedModel:
-    """One model, or the ensemble of several with the same vocabularies; the first one's settings hold for all."""
+    """One model, or the ensemble of several with the same vocabularies, with the settings of the first one."""
     if not paths:
         raise UsageError("no model was given")
     target = choose_device(device, "--device")
@@ -72,7 +72,7 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
 
 
 def is_harmless(bleu_loss: float | None) -> bool:
-    """Whether products of 8 bits were measured, on dev when the model was made, to cost no more than 0.1 BLEU."""
+    """Whether 8-bit products cost at most 0.1 BLEU on dev when the model was exported; False if not measured."""
     return bleu_loss is not None and bleu_loss <= HARMLESS_LOSS
 
 
@@ -96,7 +96,8 @@ def division(decoding: schema.Decoding, languages: schema.Languages, max_pieces:
 def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:
     """The model of a directory, with its weights.
 
-    Their shapes are compared before any memory is taken: a file of a few bytes may describe a model of any size.
+    The shapes of the weights are compared before memory is allocated, since a small file may describe a model of any
+    size.
     """
     config = files.config
     model = build_without_weights(config.model, config.source_vocabulary, config.target_vocabulary)

@@ -1,4 +1,4 @@
-"""Which model to translate with."""
+"""The choice of the model to translate with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VARIABLE = "S2S_MODEL"
 def find_model(explicit: Path | None, environment: Mapping[str, str], runs: Path) -> Path:
     """The model directory: the one named, else that of the variable `S2S_MODEL`, else the newest below `runs`.
 
-    A run directory stands for its model. Raises UsageError where there is none.
+    A run directory means its model. Raises UsageError if there is none.
     """
     if explicit is not None:
         return model_directory(explicit, asked_by="--model")
@@ -24,7 +24,7 @@ def find_model(explicit: Path | None, environment: Mapping[str, str], runs: Path
 
 
 def model_directory(path: Path, *, asked_by: str = "--model") -> Path:
-    """The model directory that `path` is, or the one of the run directory that `path` is."""
+    """The model directory at `path`, or that of the run directory at `path`."""
     for directory in (path, path / "model"):
         if (directory / CONFIG_FILE).is_file():
             return directory
@@ -40,7 +40,7 @@ def model_directory(path: Path, *, asked_by: str = "--model") -> Path:
 
 
 def _newest(runs: Path) -> Path:
-    """The model that was exported last, of all runs below `runs`."""
+    """The most recently exported model of all runs below `runs`."""
     configs = [config for config in runs.glob(f"*/model/{CONFIG_FILE}") if config.is_file()]
     if not configs:
         raise UsageError(

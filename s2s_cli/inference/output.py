@@ -7,8 +7,8 @@ text, n-best, alignments    `line ||| translation ||| score ||| 0-0 1-2`
 json                        one object a line, see `Translation.to_json`
 
 Lines are counted from 0. Alignments are pairs source-target over words ("Pharaoh" format). A translation that contains
-` ||| ` itself is still told apart: line number, score and alignment never contain it. A blank line has an empty
-translation of score 0, and is one line in an n-best list as well.
+` ||| ` can still be parsed: line number, score and alignment never contain it. A blank line has an empty translation of
+score 0, and one line in an n-best list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class OutputOptions:
     strict: bool = False
     """Stop at invalid UTF-8 instead of replacing it by U+FFFD."""
     batch_tokens: int | None = None
-    """Most source tokens of a batch, padding included. None: what the model's recipe says."""
+    """Most source tokens of a batch, padding included. None: the value of the model's recipe."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -45,7 +45,7 @@ class OutputOptions:
 
 
 def render(line: int, translation: Translation, options: OutputOptions) -> str:
-    """The output for one line of input, ended by a newline."""
+    """The output for one line of input, with its final newline."""
     return FORMATS[options.format](line, translation, options)
 
 
@@ -64,7 +64,7 @@ def _alignment(translation: Translation | Candidate, options: OutputOptions) -> 
     if not options.alignments:
         return ""
     if translation.tokens and not translation.alignment:
-        raise UsageError("the model has no attention, hence no alignments", where="--alignments", hint="leave it out")
+        raise UsageError("the model has no attention, so no alignments", where="--alignments", hint="leave it out")
     return f" ||| {pharaoh(translation.alignment)}"
 
 

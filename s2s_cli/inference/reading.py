@@ -1,4 +1,4 @@
-"""Read, the first stage of translation: lines become parts, which are what a model translates at once."""
+"""Read, the first stage of translation: divide lines into parts, which a model translates at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import halves, sentences
 from s2s_cli.text.tokenizer import Tokenizer
 
-CHARACTERS_PER_PIECE = 32  # no tokenizer comes near it on real text, so a part is divided there before anything costly
+CHARACTERS_PER_PIECE = 32  # far above any real text: longer parts are divided before costly work
 WHOLE_PIECES = 10_000  # most pieces of a line that must stay whole
 
 
@@ -23,31 +23,32 @@ class Division:
     split: str = "always"
     """`always`: at the ends of sentences; `long`: only lines that are longer than `max_pieces`; `never`."""
     max_pieces: int = 100
-    """Longest part. A sentence that is longer is halved at a clause, else at a space, else at a character."""
+    """Most pieces of a part. A longer sentence is halved at a clause, else at a space, else at a character."""
     source: str = ""
     """Language codes of both sides; "" for an unknown one."""
     target: str = ""
 
 
 class Part(NamedTuple):
-    """What is translated at once."""
+    """A part of a line, which is translated at once."""
 
-    text: str  # as it stands in the line
+    text: str  # as in the line
     ids: list[int]  # none for white space
 
 
 @dataclass(frozen=True)
 class Source:
-    """A line as the model reads it. The texts of its parts, put together, are the line without white space around."""
+    """A line as the model reads it. The concatenated texts of its parts are the line without surrounding white
+    space."""
 
     line: str
     parts: list[Part]
     truncated: bool = False
-    """Whether its end was left out: it was longer than 1 MiB, or than `WHOLE_PIECES` where it has to stay whole."""
+    """Whether its end was left out, because it exceeded 1 MiB, or `WHOLE_PIECES` where it must stay whole."""
 
 
 def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:
-    """Clean, split and tokenise. Raises DataError for a line with a lone surrogate, which is no text."""
+    """Clean, split and tokenise. Raises DataError for a line with a lone surrogate, which is not text."""
     texts = [_text(line, number) for number, line in enumerate(lines, start=1)]
     if division.split == "never":
         encoded = tokenizer.encode([_clean(text, WHOLE_PIECES) for text, _ in texts])
@@ -68,10 +69,10 @@ def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list
 def _fitting(
     texts: Sequence[str], tokenizer: Tokenizer, division: Division, *, whole_lines: bool = False
 ) -> Iterator[list[Part]]:
-    """For each text the parts of it that are short enough.
+    """For each text, its division into parts that are short enough.
 
-    Characters are counted before they are cleaned and tokenised: both may take more than linear time on what is no
-    text. A single character is a part, however many pieces it has.
+    Characters are counted before cleaning and tokenisation, both of which may take more than linear time on input that
+    is not natural text. A single character is a part, however many pieces it has.
     """
     most = division.max_pieces
     encoded = tokenizer.encode([_clean(text, most) for text in texts])
@@ -84,7 +85,7 @@ def _fitting(
 
 
 def _clean(text: str, most: int) -> str:
-    """The clean text, or its beginning where it is too long anyway."""
+    """The clean text, or its beginning if it is too long for a part."""
     return clean_line(text[: most * CHARACTERS_PER_PIECE])
 
 

@@ -33,19 +33,20 @@ def translate_stream(
     output: OutputOptions,
     view: AttentionView | None = None,
 ) -> int:
-    """Translate `source` into `sink` until its end; the number of lines.
+    """Translate `source` into `sink` until its end; return the number of lines.
 
-    Lines end with LF; other characters that break lines stay inside them. They are translated in windows, each written
-    as soon as it is done: what there is where the source must be waited for, so that a line typed at a pipe is answered
-    at once, and growing numbers of lines where there is plenty. Memory does not grow with the input.
+    Lines end with LF; other line-breaking characters remain inside a line. Lines are translated in windows, each of
+    which is written as soon as it is done. A window has the lines that can be read without waiting, so that a line from
+    an interactive source is answered at once, and grows where many lines are available. Memory does not grow with the
+    input.
 
-    Nothing stays in a buffer: whatever is raised, KeyboardInterrupt included, the windows that were finished have been
-    written. `search.n_best` gives way to `output.n_best`. `view` is shown each window after it was written.
+    Nothing is buffered: after any exception, KeyboardInterrupt included, all finished windows have been written.
+    `output.n_best` replaces `search.n_best`. `view` draws each window after it was written.
 
     Raises
         DataError: invalid UTF-8, where `output.strict` asks for it; the lines before it have been written.
-        BrokenPipeError: the reader of `sink` has gone.
-        MachineError: `source` cannot be read or `sink` not be written.
+        BrokenPipeError: the reader of `sink` has closed it.
+        MachineError: `source` cannot be read, or `sink` cannot be written.
     """
     reader = LineReader(source)
     with _progress(source, sink) as bar:
@@ -156,7 +157,7 @@ class _Tally:
 
 
 def _windows(reader: LineReader, bar: tqdm | None) -> Iterator[list[bytes]]:
-    """Windows of lines, the first one small, so that something is to be seen soon, the next ones larger and faster.
+    """Windows of lines: a small one first, for an early result, then larger ones, which are faster.
 
     The bar moves when the next one is asked for.
     """
@@ -179,7 +180,7 @@ def _invalid_line(name: str, number: int, error: UnicodeDecodeError) -> DataErro
 
 
 def _progress(source: IO[bytes], sink: IO[bytes]) -> AbstractContextManager[Any]:
-    """A bar over the bytes of a regular file, unless the translations themselves go to the terminal."""
+    """A progress bar over the bytes of a regular file, unless translations are written to the terminal."""
     descriptor = descriptor_of(source)
     if descriptor is None or sink.isatty():
         return nullcontext()

@@ -1,4 +1,4 @@
-"""What a translator hands back for one line, and its JSON form."""
+"""The translation of one line, and its JSON form."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 Alignment = list[tuple[int, int]]
 """Pairs (source word, target word), both counted from 0, in the order of the target words."""
 
-# Some readers take these for the end of a line, and `json` leaves them as they are.
+# Some readers treat these as the end of a line, and `json` does not escape them.
 _JSON_LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 class LinesLost(MachineError):
-    """Lines, counted from 1, that no worker process survives."""
+    """Lines, counted from 1, on which two worker processes died."""
 
     def __init__(self, numbers: Sequence[int], where: str | None = None) -> None:
         listed = ", ".join(map(str, sorted(numbers)))
@@ -38,11 +38,11 @@ class Candidate:
     """One of the translations of a line."""
 
     text: str
-    score: float  # what ranks: the normalised log-probability
+    score: float  # the normalised log-probability, by which candidates are ranked
     tokens: list[str]  # target pieces
     alignment: Alignment = field(default_factory=list)  # empty for models without attention
-    finished: bool = True  # whether the model ended the sentence itself, before the length limit
-    attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # kept where it is asked for
+    finished: bool = True  # whether the sentence ended before the length limit
+    attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # None unless requested
     words: int = field(default=0, repr=False, compare=False)  # of the text, as the alignment counts them
 
 
@@ -50,15 +50,15 @@ class Candidate:
 class Translation:
     """A line and its translation.
 
-    The fields that it shares with `Candidate` are those of the best one; `n_best` holds all that were asked for, best
-    first. A blank line has an empty text, no score and no candidates: the model never sees it.
+    The fields that it shares with `Candidate` are those of the best one; `n_best` holds all requested candidates, best
+    first. A blank line has an empty text, no score and no candidates; it is not given to the model.
 
     A line of several parts (sentences) is one translation: its words and pieces are counted over the whole line, its
     score is the sum of those of the parts, and it is finished if all of them are.
 
     attention: [T, S] float32, for each of the T `tokens` its weights on the `source_tokens` and, last, on the end of
-    the source; None unless asked for, and for models without attention. A line of several parts has none of its own:
-    `parts` are then the translations of its parts, with theirs.
+    the source; None unless requested, and for models without attention. A line of several parts has no attention
+    itself; `parts` then holds the translations of its parts with theirs.
     """
 
     source: str
@@ -93,7 +93,7 @@ class Translation:
         )
 
     def to_json(self, line: int) -> str:
-        """One line of JSON, without its newline. `n_best` stands in it where there is more than one candidate."""
+        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate."""
         record: dict[str, Any] = {
             "line": line,
             "source": self.source,
@@ -112,10 +112,10 @@ class Translation:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a model says of a translation that was given to it. A pair with a blank source has no probability."""
+    """The score of a given translation. A pair with a blank source has no probability."""
 
     log_prob: float | None = None  # log p(target | source) in nats, the end of the sentence included
-    tokens: int = 0  # target pieces that it is the sum of, the end of the sentence included
+    tokens: int = 0  # target pieces in the sum, the end of the sentence included
     truncated: bool = False  # whether a side was longer than 10,000 pieces, and only its beginning read
 
 

@@ -33,16 +33,16 @@ STEP_SCORES = 1 << 24  # most log-probabilities of one step (sentences × beam �
 
 
 class Translator:
-    """Lines in, translations out, by one search over one model or an ensemble.
+    """Translates lists of lines with one model or an ensemble.
 
     >>> translator = Translator.load("runs/quickstart")
     >>> translator.translate(["Où est la gare ?"])[0].text
     'Where is the station?'
 
-    Its stages can be had one by one, by whoever batches in another way: `read` divides lines into parts, `search`
-    translates a batch of parts, and `writer` makes lines of what was found.
+    Its stages are public, for callers that batch in another way: `read` divides lines into parts, `search` translates a
+    batch of parts, and `writer` joins the hypotheses to lines.
 
-    Threads may share a translator: their calls take turns. Used as a context, or closed, it leaves no worker behind.
+    Threads may share a translator: their calls are serialised. `close`, or leaving the `with` block, ends the workers.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Translator:
     ) -> None:
         """Usually made by `load`.
 
-        options: the search where a call names none. division: how lines are divided into what is translated at once.
-        batch_tokens: most source tokens of a batch, padding included, where a call does not say. workers: processes
-        that share out the batches of a call that has enough of them, one thread each.
+        options: the default search of a call. division: how lines are divided into parts, which are translated at once.
+        batch_tokens: default of most source tokens of a batch, padding included. workers: processes of one thread each,
+        which share the batches of a call that has enough of them.
         """
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
@@ -97,9 +97,9 @@ class Translator:
 
         device: `cpu`, `cuda` or `auto`. threads: processor threads of this process, None for one per core.
         precision: `fp32`, `bf16`, or `auto`: bf16 where the processor computes it natively. engine: `reference`,
-        `fast`, `int8` or `auto`, see `s2s_cli.model.engine`. shortlist: write only symbols that go with those of the
-        source. workers: processes for long lists of lines, on the CPU. Raises CheckpointError for a damaged model and
-        for members of an ensemble whose vocabularies differ, UsageError for wrong arguments.
+        `fast`, `int8` or `auto`, see `s2s_cli.model.engine`. shortlist: only use target symbols that are likely
+        translations of source symbols. workers: processes for long lists of lines, on the CPU. Raises CheckpointError
+        for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for wrong arguments.
         """
         paths = [models] if isinstance(models, str | Path) else list(models)
         if threads is not None:
@@ -129,10 +129,10 @@ class Translator:
         """One translation for each line, in the same order.
 
         A line of several sentences is translated sentence by sentence, and one that is too long in parts, as `division`
-        says; nothing of it is lost but what is beyond 1 MiB (`truncated`). A blank line never reaches the model.
-        keep_attention: hand back the attention of each candidate, which takes memory. first: number of the first line,
+        says; only what exceeds 1 MiB is left out (`truncated`). A blank line never reaches the model.
+        keep_attention: return the attention of each candidate, which takes memory. first: number of the first line,
         where these are a window of more lines; what is drawn for a line depends on its number. Raises DataError for a
-        line with a lone surrogate, which is no text.
+        line with a lone surrogate, which is not text.
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
@@ -161,20 +161,20 @@ class Translator:
     def search(
         self, sources: Sequence[list[int]], options: SearchOptions, places: Sequence[Place] | None = None
     ) -> list[list[Hypothesis]]:
-        """The second stage: one batch of parts, given by their ids; what was found for each, best first.
+        """The second stage: the hypotheses for each part of one batch, given by its ids, best first.
 
-        places: for draws, the number of each one's line, and its number in the line; by default that in the batch.
+        places: for sampling, the number of each part's line, and its number in the line; by default that in the batch.
         """
         with self._turn:
             return self._search(_Job(sources, options, places))
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
-        """How probable the model finds each target, as the translation of the source in its place.
+        """The log-probability of each target as the translation of the source at the same index.
 
-        A pair is scored as one sentence, however many it has: which of the source goes with which of the target is not
-        known. Only a side of more than 10,000 pieces is cut there, and the result says so (`truncated`). A pair with a
-        blank source never reaches the model. batch_tokens: most tokens of a batch, pairs × longest side. Raises
-        DataError for a line with a lone surrogate, and if there are not as many targets as sources.
+        A pair is scored as one sentence, even if it has several, since their correspondence is not known. Only a side
+        of more than 10,000 pieces is cut there (`truncated`). A pair with a blank source never reaches the model.
+        batch_tokens: most tokens of a batch, pairs × longest side. Raises DataError for a line with a lone surrogate,
+        and if there are not as many targets as sources.
 
         >>> right, wrong = translator.score(["Merci !"] * 2, ["Thank you!", "Good night!"])
         >>> right.log_prob / right.tokens > wrong.log_prob / wrong.tokens
@@ -199,7 +199,7 @@ class Translator:
         return scored
 
     def _batches(self, lengths: Sequence[int], options: SearchOptions, tokens: int) -> list[list[int]]:
-        """Indices of parts; with workers, in batches small enough that there are several for each of them."""
+        """Batches of indices of parts; with workers, small enough that each worker gets several."""
         if self._pool is not None:
             tokens = min(tokens, max(LEAST_SHARE, sum(lengths) // (4 * self._pool.size)))
         return list(token_batches(lengths, tokens, max(1, STEP_SCORES // (options.width * self.model.vocabulary))))
@@ -225,7 +225,7 @@ class Translator:
             return search(self.model, *batch, options)
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
-        """What a worker does. It has one thread: pools of threads would stand in each other's way."""
+        """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
         torch.set_num_threads(1)
         return self._search
 
@@ -245,7 +245,7 @@ def _tell_loss() -> None:
 
 
 class _Job(NamedTuple):
-    """Source sentences, what to look for, and where they stand."""
+    """Source sentences, the options of their search, and their places in the input."""
 
     sources: Sequence[list[int]]
     options: SearchOptions
@@ -253,10 +253,10 @@ class _Job(NamedTuple):
 
 
 def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:
-    """The indices of each batch, longest first, so that sources of like length go together.
+    """The indices of each batch, longest first, so that sources of similar length share a batch.
 
-    tokens: most tokens of a batch, padding included; a source that is longer alone makes a batch of its own.
-    sentences: most sources of a batch. Those of length 0 are in no batch.
+    tokens: most tokens of a batch, padding included; a longer source forms a batch of its own. sentences: most sources
+    of a batch. Sources of length 0 are in no batch.
     """
     order = sorted((index for index, length in enumerate(lengths) if length), key=lambda index: -lengths[index])
     start = 0

@@ -1,4 +1,4 @@
-"""Write, the last stage of translation: hypotheses become text, and those of the parts the translation of the line."""
+"""Write, the last stage of translation: detokenise hypotheses, and join those of the parts of a line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Writer:
     def candidates(
         self, part: Part, hypotheses: Sequence[Hypothesis], *, keep_attention: bool = False
     ) -> list[Candidate]:
-        """What the search found for one part, as text."""
+        """The hypotheses for one part, as text."""
         source_words, target = self.tokenizers.source.word_indices(part.ids), self.tokenizers.target
         candidates = []
         for found in hypotheses:
@@ -44,11 +44,11 @@ class Writer:
         return candidates
 
     def line(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
-        """The translation of a line from the candidates of each of its parts (none for one of white space).
+        """The translation of a line from the candidates of each of its parts (none for a part of white space).
 
-        Words and pieces are those of the whole line. Its score is the sum of those of its parts; of all ways to combine
-        their candidates the `n_best` of highest score are its own, or of draws the first of each part, the second of
-        each, and so on. It is finished where all its parts are.
+        Words and pieces are counted over the whole line. The score of a line is the sum of those of its parts; its
+        candidates are the `n_best` combinations of their candidates with the highest scores, or of samples the first of
+        each part, the second of each, and so on. It is finished if all its parts are.
         """
         pairs = [(part, found) for part, found in zip(source.parts, candidates, strict=True) if found]
         if not pairs:
@@ -71,7 +71,7 @@ class Writer:
         return replace(translation, truncated=source.truncated, parts=shown)
 
     def _source_offsets(self, parts: Sequence[Part], spaces: Sequence[bool]) -> list[int]:
-        """For each part the index of its first word in the line."""
+        """For each part, the index of its first word in the line."""
         offsets, words = [], 0
         for part, space in zip(parts, spaces, strict=True):
             offsets.append(words if space else max(words - 1, 0))
@@ -79,19 +79,19 @@ class Writer:
         return offsets
 
     def _joint(self, space: bool) -> str:
-        """What stands between the translations of two parts, by whether there was white space between the parts.
+        """The text between the translations of two parts. space: whether there was white space between the parts.
 
-        A language that is written with spaces has none where a word was cut.
+        In a language written with spaces, parts without a space between them are two halves of a word.
         """
         word_was_cut = not space and not joins_without_space(self.division.source)
         return "" if word_was_cut or joins_without_space(self.division.target) else " "
 
 
 def best_combinations(lists: Sequence[Sequence[Candidate]], count: int) -> list[list[Candidate]]:
-    """One candidate of each list, in the `count` ways of the highest sums of scores, best first.
+    """The `count` combinations of one candidate of each list with the highest sums of scores, best first.
 
-    Each list is sorted, best first; so are the combinations of the first lists, of which only the i-th with
-    candidates up to the (count / i)-th can be among the `count` best.
+    Each list is sorted, best first. Lists are added one by one; of the sorted combinations so far, only the i-th with
+    candidates up to the (count / i)-th of the next list can be among the `count` best.
     """
     if count == 1:
         return [[candidates[0] for candidates in lists]]
@@ -106,7 +106,7 @@ def best_combinations(lists: Sequence[Sequence[Candidate]], count: int) -> list[
     return [_unrolled(chain) for _, chain in ranked]
 
 
-_Chain = tuple["_Chain", Candidate] | None  # a list from its end, which shares its beginning with others
+_Chain = tuple["_Chain", Candidate] | None  # a linked list from its end; lists share their beginnings
 
 
 def _unrolled(chain: _Chain) -> list[Candidate]:
@@ -118,7 +118,7 @@ def _unrolled(chain: _Chain) -> list[Candidate]:
 
 
 def _spaces(source: Source) -> list[bool]:
-    """For each part with pieces but the first, whether there is white space between it and the one before."""
+    """For each part with pieces except the first, whether white space separates it from the one before."""
     spaces, space, begun = [], False, False
     for part in source.parts:
         space = space or part.text[:1].isspace()
@@ -131,7 +131,7 @@ def _spaces(source: Source) -> list[bool]:
 
 
 def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequence[str]) -> Candidate:
-    """The candidates of the parts in one. offsets: of the source words. joints: what stands before each."""
+    """The joined candidates of the parts. offsets: of the source words. joints: the text before each candidate."""
     texts: list[str] = []
     alignment: Alignment = []
     words = 0
@@ -145,21 +145,21 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
         text="".join(texts),
         score=sum(candidate.score for candidate in chosen),
         tokens=[token for candidate in chosen for token in candidate.tokens],
-        alignment=list(dict.fromkeys(alignment)),  # words that were cut may be linked twice
+        alignment=list(dict.fromkeys(alignment)),  # the halves of a divided word may be linked twice
         finished=all(candidate.finished for candidate in chosen),
         words=words,
     )
 
 
 def align_words(attention_TS: np.ndarray, source_words: Sequence[int], target_words: Sequence[int]) -> Alignment:
-    """For each target word the source word of greatest attention.
+    """For each target word, the source word with the greatest attention.
 
     attention_TS: weight of source piece s when target piece t was written; rows and columns beyond the two lists
         (end of sentence, padding) are left out.
     source_words, target_words: the word that each piece belongs to (`Tokenizer.word_indices`).
 
-    The attention between two words is the sum over their pieces. Each target word has exactly one link, to the
-    earliest of equals, so a source word may have none or several.
+    The attention between two words is the sum over their pieces. Each target word has exactly one link (the earliest of
+    equal ones), so a source word may have none or several.
     """
     if not source_words or not target_words:
         return []

@@ -1,8 +1,8 @@
 """The checked call of a C function: arrays in, arrays out.
 
-The dimensions of an array stand in its name, as everywhere in this project: `memory_BSM` has three, and the B of one
-array is the B of all. C is handed one record: the sizes, then a `view` of each array, its address and the strides of
-its two outermost dimensions (`c/numbers.h`). The numbers of the innermost dimension lie side by side.
+The name of an array gives its dimensions, as everywhere in this project: `memory_BSM` has three, and B has the same
+size in all arrays. C receives one record: the sizes, then a `view` of each array, its address and the strides of its
+two outermost dimensions (`c/numbers.h`). The numbers of the innermost dimension are contiguous.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import numpy as np
 from s2s_cli.native import library
 
 _KIND_OF = {np.dtype(kind): kind for kind in ("bool", "int8", "int32", "int64", "float32")}
-_KIND_OF[np.dtype(np.uint16)] = "bfloat16"  # of which NumPy knows nothing: there it lies in arrays of uint16
+_KIND_OF[np.dtype(np.uint16)] = "bfloat16"  # NumPy has no such type: bfloat16 is stored in arrays of uint16
 _NAMES = {f"torch.{kind}": kind for kind in _KIND_OF.values()}
 
 ABSENT = "absent"
-"""The kind of an array that a variant of a function does not have: None is given in its place."""
+"""The kind of an array that a variant of a function does not have: None is passed in its place."""
 
 
 class ArrayError(ValueError):
-    """An array that a C function cannot take: the program is at fault, not its user."""
+    """An array that a C function cannot take: a fault of the program, not of its user."""
 
 
 class Parameter(NamedTuple):
     """An array of a C function.
 
-    name: ends with a letter for each dimension. kind: the number type, or what stands for one (see `Function.kinds`).
-    role: `read`: copied if its numbers do not lie as declared. `changing`: read too, but others write to it between two
-    steps of a bound call; or `written`: then a copy would be lost, and the array is refused. optional: may be None.
-    limits: the least number that may stand in it, and the dimension that bounds the greatest (which is less than its
-    size, or at most that if the least is 1).
+    name: ends with a letter for each dimension. kind: the number type, or a name for one (see `Function.kinds`). role:
+    `read`: copied if its layout is not as declared; `changing`: read, but written by others between two steps of a
+    bound call, or `written`: a copy would be useless, so an array with another layout is refused. optional: may be
+    None. limits: the least number allowed in it, and the dimension that bounds the greatest (which is less than its
+    size, or at most its size if the least is 1).
     """
 
     name: str
@@ -66,7 +66,7 @@ class Layout(NamedTuple):
 
 
 def layout(array: Any) -> Layout:
-    """Of an array of NumPy, or of a tensor of PyTorch, which need not be imported to tell; nothing of all else."""
+    """The layout of a NumPy array or a PyTorch tensor (without importing PyTorch); an empty one for anything else."""
     if isinstance(array, np.ndarray):
         strides = tuple(stride // array.itemsize for stride in array.strides)
         return Layout(array.ctypes.data, array.shape, strides, _KIND_OF.get(array.dtype), array.flags.writeable)
@@ -77,11 +77,11 @@ def layout(array: Any) -> Layout:
 
 
 class Function:
-    """A function of the library, of which there is one for each variant: `{name}_{variant}`.
+    """A function of the library, which exports one for each variant: `{name}_{variant}`.
 
-    sizes: the dimensions whose sizes C is told, in the order of its record. parameters: likewise. kinds: by variant,
-    what the names of number types stand for. multiples: pairs of dimensions, of which the first is a multiple of the
-    second, by this factor (None: by any). scalars: what comes between the record and the number of threads.
+    sizes: the dimensions whose sizes are passed to C, in the order of its record. parameters: likewise. kinds: by
+    variant, the number types that names stand for. multiples: pairs of dimensions, the first of which is a multiple of
+    the second, by this factor (None: by any). scalars: the arguments between the record and the number of threads.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Function:
         self._symbols: dict[str, Any] = {}
 
     def __call__(self, variant: str, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
-        """Call it. Raises `ArrayError` for an array that is not as declared and that a copy would not help."""
+        """Call it. Raises `ArrayError` for an array that is not as declared, unless a copy can be passed instead."""
         self.bind(variant, arrays, threads=threads)(*scalars)
 
     def bind(self, variant: str, arrays: Sequence[Any], *, threads: int) -> Callable[..., None]:
@@ -144,7 +144,7 @@ class Function:
         return (c_int64 * len(numbers))(*numbers), kept, dimensions
 
     def _checked(self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int]) -> tuple[Layout, Any]:
-        """An array as C may read or write it, and where it lies; `dimensions` learns its sizes."""
+        """The array or a copy as C may read or write it, with its layout; its sizes are entered into `dimensions`."""
         found = layout(array)
         if found.kind != kind:
             raise self._fault(parameter, f"numbers are {found.kind or getattr(array, 'dtype', None)}, not {kind}")
@@ -174,12 +174,12 @@ class Function:
 
 
 def _lies_in_rows(found: Layout) -> bool:
-    """Whether the numbers of the innermost dimension lie side by side, and only the two outermost ones have gaps."""
+    """Whether the innermost dimension is contiguous, and only the two outermost ones have gaps."""
     return 0 in found.shape or found.shape[-1] == 1 or found.strides[-1] == 1
 
 
 def _is_free_of_overlap(found: Layout) -> bool:
-    """Whether no two numbers lie at the same place, as they do in an expanded array."""
+    """Whether no two elements share memory, as they do in an expanded array."""
     if 0 in found.shape:
         return True
     reach = 1

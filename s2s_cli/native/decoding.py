@@ -1,7 +1,7 @@
-"""The functions of `c/decoding.c`: what stands between the products of a step of decoding.
+"""The functions of `c/decoding.c`: the operations between the matrix products of a step of decoding.
 
-What they compute stands in `s2s_cli.model.engine.passes`, their reference. A product is three arrays, an operand two:
-the scales are there in int8 alone.
+Their reference is `s2s_cli.model.engine.passes`. A product consists of three arrays and an operand of two; the scales
+exist in int8 only.
 """
 
 from __future__ import annotations

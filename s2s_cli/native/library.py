@@ -1,7 +1,7 @@
-"""The C library of the folder `c`: compiled at first use, for this processor, into a folder of the user's.
+"""The C library in the folder `c`: compiled at first use, for this processor, into a cache folder of the user.
 
-Nothing depends on it. Without a compiler, a place to write, or the right to run what was written there, `load` hands
-back nothing and the program goes on with torch's operations.
+The library is optional. Without a compiler, a folder to write to, or the right to run what was written there, `load`
+returns None and the program uses torch's operations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ COMPILER_TIMEOUT = 120.0  # seconds
 
 @functools.cache
 def load() -> ctypes.CDLL | None:
-    """The library, or None. `S2S_KERNEL_NATIVE=0` switches it off, `CC` names a compiler, `S2S_CACHE` a folder."""
+    """The library, or None. `S2S_KERNEL_NATIVE=0` switches it off, `CC` names a compiler, `S2S_CACHE` the cache
+    folder."""
     if os.environ.get("S2S_KERNEL_NATIVE") == "0":
         return None
     for flags in (compiler_flags(), [flag for flag in compiler_flags() if flag != "-fopenmp"]):
@@ -36,16 +37,16 @@ def load() -> ctypes.CDLL | None:
 
 
 def loaded() -> ctypes.CDLL:
-    """The library. Raises `MachineError` where there is none; ask `load` before."""
+    """The library. Raises `MachineError` if there is none; check `load` first."""
     if (library := load()) is None:
-        raise MachineError("the C library cannot be had", hint="is there a C compiler?")
+        raise MachineError("the C library cannot be compiled or loaded", hint="is there a C compiler?")
     return library
 
 
 def compiler_flags() -> list[str]:
-    """All the vectors of this processor; but infinities and not-a-numbers keep their meaning.
+    """The full vector width of this processor, with IEEE infinities and NaN.
 
-    Threaded jumps would turn the two ends of a clamp into masked paths, a sixth slower.
+    Jump threading would compile the two ends of a clamp to masked paths, which are a sixth slower.
     """
     flags = ["-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps"]
     wide = ["-mprefer-vector-width=512"] if platform.machine() in ("x86_64", "AMD64") else []
@@ -53,7 +54,7 @@ def compiler_flags() -> list[str]:
 
 
 def compiled(flags: list[str]) -> Path:
-    """The path of the library, made if it is not there yet.
+    """The path of the library, which is compiled if it does not exist.
 
     Errors: OSError, subprocess.SubprocessError; ValueError if `CC` is not well quoted.
     """
@@ -72,14 +73,14 @@ def compiled(flags: list[str]) -> Path:
 
 
 def digest(content: bytes) -> str:
-    """Names what a library was made of, and its own bytes: one that was cut short would end the process, not fail."""
+    """A short hash, of the inputs of a library and of its bytes: loading a truncated one would kill the process."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
-    """Compile, then link as a step of its own, without OpenMP: its functions are to be those that torch has loaded.
+    """Compile, then link in a separate step without OpenMP, so that the runtime that torch has loaded is used.
 
-    A second runtime would bring threads of its own, and two busy pools on the same cores are many times as slow as one.
+    A second runtime would have its own threads, and two busy pools on the same cores are many times as slow as one.
     """
     undefined = ["-undefined", "dynamic_lookup"] if platform.system() == "Darwin" else []
     objects = {str(source): str(path.with_suffix(f".{source.stem}.o")) for source in sorted(SOURCES.glob("*.c"))}
@@ -104,7 +105,8 @@ def cache_folder() -> Path:
 
 
 def processor() -> str:
-    """What the code was made for: a home may be shared by machines with unlike processors."""
+    """The processor for which the code is compiled, since machines with different processors may share a home
+    folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

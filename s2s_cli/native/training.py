@@ -1,6 +1,7 @@
-"""The functions of `c/training.c`: what stands between the products of a recurrence, and softmax cross-entropy.
+"""The functions of `c/training.c`: the operations between the matrix products of a recurrence, and softmax
+cross-entropy.
 
-What they compute stands in `s2s_cli.model.kernels.aten`, their reference.
+Their reference is `s2s_cli.model.kernels.aten`.
 """
 
 from __future__ import annotations

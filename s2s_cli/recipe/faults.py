@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a recipe, told as a person would: key, fault, and the key or value that was meant."""
+"""Readable messages for the faults that pydantic finds in a recipe: key, fault, and the key or value that was meant."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def told(errors: list[ErrorDetails], places: dict[KeyPath, str]) -> list[UserErr
         by_path.setdefault((given, shown), []).append(_what_and_hint(error))
     faults = []
     for (given, shown), findings in sorted(by_path.items(), key=lambda item: order[item[0][0]]):
-        whats = list(dict.fromkeys(what for what, _ in findings))  # several: no member of a union fits
+        whats = list(dict.fromkeys(what for what, _ in findings))  # several if no member of a union fits
         hint = next((hint for _, hint in findings if hint), None)
         key, place = printable(".".join(map(str, shown))), places[given]
         prefix = f"{key}: " if key and not place.endswith(f" {key}") else ""  # `--set KEY` names the key already
@@ -58,7 +58,7 @@ def told(errors: list[ErrorDetails], places: dict[KeyPath, str]) -> list[UserErr
 
 
 def _given(path: KeyPath, places: dict[KeyPath, str]) -> KeyPath:
-    """The innermost value on the way to `path` that was written down."""
+    """The innermost value on the way to `path` that the recipe gives."""
     while path not in places:
         path = path[:-1]
     return path
@@ -99,18 +99,19 @@ def _type_hint(kind: str, given: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """`value` in few characters."""
+    """`value`, shortened for a message."""
     return printable(f"the text {value!r}" if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 60)
 
 
 def _key_meant(location: KeyPath) -> str | None:
-    """The known key that is most like an unknown one: its namesakes elsewhere, else a neighbour, else any."""
+    """The known key that is most like an unknown one: the same key elsewhere, else a similar neighbour, else any
+    similar key."""
     *above, key = location
     keys, section = _keys_and_section(tuple(above))
     neighbours = list(section.model_fields) if section else []
     everywhere = dict.fromkeys(_dotted_keys(Recipe))
     if section and ".".join(map(str, (*keys, key))) in everywhere:
-        return f"of the kinds of `{keys[-1]}`, others have it"
+        return f"other kinds of `{keys[-1]}` have this key"
     near_neighbours = difflib.get_close_matches(str(key), neighbours, n=1, cutoff=0.5)
     namesakes = [dotted for dotted in everywhere if dotted.rpartition(".")[2] == key]
     near_anywhere = difflib.get_close_matches(str(key), {dotted.rpartition(".")[2] for dotted in everywhere}, n=1)
@@ -126,7 +127,7 @@ def _key_meant(location: KeyPath) -> str | None:
 
 
 def _keys_and_section(location: KeyPath) -> tuple[KeyPath, type[Section] | None]:
-    """The keys to a value, without the kinds that pydantic puts after the key of a union; and the section there."""
+    """The keys to a value, without the kinds that pydantic inserts after the key of a union; and the section there."""
     keys: list[str | int] = []
     sections: list[type[Section]] = [Recipe]
     for part in location:
@@ -141,7 +142,7 @@ def _keys_and_section(location: KeyPath) -> tuple[KeyPath, type[Section] | None]
 
 
 def _sections_in(annotation: Any) -> Iterator[type[Section]]:
-    """The section that `annotation` is or contains (`Corpus` in `list[Corpus]`); of a union, each."""
+    """The section that `annotation` is or contains (`Corpus` in `list[Corpus]`); all sections of a union."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     for inner in get_args(annotation):

@@ -1,4 +1,4 @@
-"""From a YAML file and `--set` overrides to a `Recipe`, with all faults told at once; and back to YAML."""
+"""From a YAML file and `--set` overrides to a `Recipe`, with all faults reported at once; and back to YAML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s2s_cli.recipe.schema import Recipe
 from s2s_cli.recipe.yaml_text import KeyPath, YamlReader, to_yaml
 
 MOST_BYTES = 1 << 20
-MOST_FAULTS = 20  # that are told
+MOST_FAULTS = 20  # that are reported
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -58,7 +58,7 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         raise UserError(f"the recipe cannot be read: {error.strerror}", where=path) from None
     if len(raw) > MOST_BYTES:
-        raise UserError(f"larger than {MOST_BYTES >> 20} MiB, which no recipe is", where=path)
+        raise UserError(f"larger than {MOST_BYTES >> 20} MiB, the most that a recipe may have", where=path)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -67,7 +67,7 @@ def _text_of(path: Path) -> str:
 
 
 def _override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> UserError | None:
-    """Apply one `KEY=VALUE` to `values` and `places`, or say why that cannot be."""
+    """Apply one `KEY=VALUE` to `values` and `places`, or return the fault."""
     dotted, equals, text = override.partition("=")
     place = f"--set {printable(dotted)}"
     if not equals or not all(dotted.split(".")):
@@ -88,7 +88,7 @@ def _override(values: dict[str, Any], places: dict[KeyPath, str], override: str)
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> KeyPath:
-    """Set the value at `keys`, making sections on the way; return the way with list indexes as numbers."""
+    """Set the value at `keys`, creating sections on the way; return the path with list indexes as numbers."""
     path: KeyPath = ()
     inner: Any = values
     for depth, key in enumerate(keys, start=1):

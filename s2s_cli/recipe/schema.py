@@ -1,4 +1,4 @@
-"""The recipe: everything that one training run depends on, as typed values with a default for all but the data.
+"""The recipe: everything that one training run depends on, as typed values, with defaults for all but the data.
 
 The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills these classes from YAML.
 """
@@ -14,7 +14,7 @@ Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
-"""The sizes of a model are bounded, so that a hostile `config.json` or recipe cannot demand all memory."""
+"""The sizes of a model are bounded, so that a hostile `config.json` or recipe cannot request all memory."""
 Layers = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -42,7 +42,7 @@ class Corpus(Section):
     """
 
     name: str | None = None
-    """What reports call this corpus; by default the stem of its file."""
+    """Name of this corpus in reports; by default the stem of its file."""
     source: str | None = None
     """File of the source side (with `target`)."""
     target: str | None = None
@@ -81,7 +81,7 @@ class Cleaning(Section):
     drop_identical: bool = True
     """Drop pairs whose two sides are equal."""
     drop_overlap: bool = True
-    """Drop pairs of which one side stands in dev or test (same side, case and punctuation aside)."""
+    """Drop pairs one side of which occurs in dev or test (same side, ignoring case and punctuation)."""
     min_script_share: Probability | None = 0.5
     """Least share of letters in the script of the language (Latin, Han, ...). `null`: no such rule."""
 
@@ -94,12 +94,12 @@ class Data(Section):
     test: list[Corpus] = []
     """Corpora that `s2s evaluate` scores; never seen in training."""
     folders: list[str] = []
-    """Where relative paths of corpora are looked for; themselves relative to the recipe's folder, which is the default.
-    The recipe that a run keeps has those where its corpora were found, so that it can be run where it lies."""
+    """Folders in which relative paths of corpora are looked for; relative to the recipe's folder, which is the default.
+    The recipe in a run directory has the folders where its corpora were found, so that it can be run from there."""
     cleaning: Cleaning = Cleaning()
 
     def corpora(self) -> list[Corpus]:
-        """Those of all splits."""
+        """The corpora of all splits."""
         return [*self.train, *self.dev, *self.test]
 
 
@@ -107,10 +107,11 @@ Kind = Literal["sentencepiece", "character", "word"]
 Algorithm = Literal["unigram", "bpe"]
 Vocabulary = Annotated[int, Field(ge=8, le=4_000_000)]
 Coverage = Annotated[float, Field(ge=0.98, le=1.0)]
+Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
 
 
 class SideTokenizer(Section):
-    """How one side is tokenised where it differs from the other; unset keys are those of `tokenizer`."""
+    """Settings of one side's tokenizer; keys that are not set are taken from `tokenizer`."""
 
     kind: Kind | None = None
     model: Algorithm | None = None
@@ -138,7 +139,7 @@ class Tokenizer(Section):
 
     @property
     def is_joint(self) -> bool:
-        """Whether both sides really share one vocabulary."""
+        """Whether both sides share one vocabulary, all settings considered."""
         return self.joint and self.source is None and self.target is None
 
     def of_side(self, side: Literal["source", "target"]) -> Tokenizer:
@@ -149,18 +150,18 @@ class Tokenizer(Section):
 
 
 class EveryEncoder(Section):
-    """What every kind of encoder has; how wide its states are, is a property `width` of the kind."""
+    """The keys of every kind of encoder. Each kind has a property `width`, that of its states."""
 
     kind: str
     summary: Literal["last", "mean", "max"] = "mean"
-    """How the context C is made of the states h_1..h_N."""
+    """How the context C is computed from the states h_1..h_N."""
     bridge: Literal["copy", "dense"] = "dense"
-    """q, which makes the decoder's first state of C: q(h) = h, or q(h) = tanh(W h + b)."""
+    """q, which computes the decoder's first state from C: q(h) = h, or q(h) = tanh(W h + b)."""
 
 
 class RecurrentEncoder(EveryEncoder):
     kind: Literal["recurrent"] = "recurrent"
-    """What reads the source: recurrent cells, or the self-attention of a `transformer`, which has keys of its own."""
+    """The kind of encoder: recurrent cells, or the self-attention of a `transformer`, which has other keys."""
     hidden: Width = 256
     """Width of one direction's state."""
     layers: Layers = 1
@@ -176,7 +177,7 @@ class RecurrentEncoder(EveryEncoder):
 
 class TransformerEncoder(EveryEncoder):
     kind: Literal["transformer"]
-    """The encoder of Vaswani et al. 2017, normalised before each part; with a recurrent decoder it makes a hybrid."""
+    """The encoder of Vaswani et al. 2017 with pre-normalisation; with a recurrent decoder the model is a hybrid."""
     hidden: Width = 256
     """Width of the states."""
     layers: Layers = 4
@@ -198,7 +199,7 @@ class TransformerEncoder(EveryEncoder):
 
 
 def _kind(encoder: Any) -> str:
-    """By which class of `Encoder` a value is to be read."""
+    """The tag of the class of `Encoder` that reads a value."""
     values = encoder if isinstance(encoder, dict) else getattr(encoder, "__dict__", {})
     return str(values.get("kind", "recurrent"))
 
@@ -209,12 +210,9 @@ Encoder = Annotated[
 ]
 
 
-Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
-
-
 class Decoder(Section):
     cell: Cell | None = None
-    """The decoder's cell, where it is another than the encoder's. `null`: `model.cell`."""
+    """The decoder's cell, if it differs from the encoder's. `null`: `model.cell`."""
     hidden: Width = 512
     """Width of the state s_t."""
     layers: Layers = 1
@@ -238,9 +236,9 @@ class Attention(Section):
     heads: Width = 1
     """Independent attentions, each over its share of the width."""
     coverage: bool = False
-    """The score also sees how much attention each position had so far (Tu et al. 2016)."""
+    """The score also depends on the attention that each position has had so far (Tu et al. 2016)."""
     coverage_loss: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
-    """With `coverage`: weight of attention that returns to where it was already, in the loss (See et al. 2017)."""
+    """With `coverage`: weight of repeated attention to the same positions in the loss (See et al. 2017)."""
 
 
 class Dropout(Section):
@@ -255,8 +253,8 @@ class Dropout(Section):
 
 class Model(Section):
     cell: Cell = "gru"
-    """`gru`, `lstm` and `rnn`; or `ssru`, `sru` and `mingru`, whose gates see the input only: they train without a loop
-    of products, in encoders and in decoders that look afterwards (`query: current`, `input_feeding: false`)."""
+    """`gru`, `lstm` and `rnn`; or `ssru`, `sru` and `mingru`, whose gates depend on the input only: training needs no
+    loop of products in encoders and in decoders that attend afterwards (`query: current`, `input_feeding: false`)."""
     embedding: Width = 256
     encoder: Encoder = RecurrentEncoder()
     decoder: Decoder = Decoder()
@@ -305,14 +303,14 @@ class Model(Section):
 
 
 class Averaging(Section):
-    """What the exported model is made of."""
+    """Averaging of checkpoints in the exported model."""
 
     method: Literal["none", "last", "best", "ema"] = "ema"
     """The best checkpoint (`none`), the mean of the last or the best ones, or an exponential moving average."""
     count: Positive = 5
     """Checkpoints to average (`last`, `best`)."""
     decay: Probability = 0.999
-    """Decay of the moving average (`ema`), an update; it is lower during the first updates."""
+    """Decay of the moving average (`ema`) per update; it is lower during the first updates."""
 
 
 class Training(Section):
@@ -321,7 +319,7 @@ class Training(Section):
     batch_sentences: Positive | None = None
     """Most pairs of a batch. `null`: no such limit."""
     accumulate: Positive = 1
-    """Batches whose gradients make one update."""
+    """Batches whose gradients are summed for one update."""
     epochs: Positive = 10
     """Most passes over the data."""
     updates: Positive | None = None
@@ -360,7 +358,7 @@ class Validation(Section):
     every: Positive | None = 500
     """Updates between validations. `null`: at the end of each epoch."""
     metric: Literal["loss", "bleu", "chrf"] = "bleu"
-    """What the best checkpoint is chosen by."""
+    """The metric by which the best checkpoint is chosen."""
     patience: Positive | None = 8
     """Validations without progress before training stops. `null`: never."""
     beam: Positive = 1
@@ -380,12 +378,12 @@ class Decoding(Section):
     max_length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
     """Most target pieces for each source piece ..."""
     max_length_offset: Annotated[int, Field(ge=0, le=10_000)] = 10
-    """... plus so many."""
+    """... plus this number."""
     batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4000
     """Most source tokens of a decoding batch, padding included."""
     split: Literal["always", "long", "never"] = "always"
-    """Translate a line sentence by sentence; or so only lines of more than `max_pieces` (for a model that learned from
-    lines of several sentences); or never divide a line (one label for a text)."""
+    """Translate every line sentence by sentence; or only lines of more than `max_pieces` (for a model trained on lines
+    of several sentences); or never divide a line (one label for a text)."""
 
 
 class Recipe(Section):
@@ -406,8 +404,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if self.model.tied == "all" and not self.tokenizer.is_joint:
-            raise ValueError("model.tied `all` needs one joint vocabulary (tokenizer.joint: true)")
-        if self.model.output == "copy" and not self.tokenizer.is_joint:
-            raise ValueError("model.output `copy` needs one joint vocabulary (tokenizer.joint: true)")
+        for key, value in (("tied", "all"), ("output", "copy")):
+            if getattr(self.model, key) == value and not self.tokenizer.is_joint:
+                raise ValueError(f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)")
         return self

@@ -1,7 +1,7 @@
 """YAML text to plain values, each with its line; and plain values to YAML text.
 
-Scalars are read as YAML 1.2 reads them: `no`, `yes` and `on` are text, `1e-3` is a number. What a recipe does not need
-and an attacker might is refused: tags, anchors and aliases, deep nesting, very large files.
+Scalars are read as YAML 1.2 reads them: `no`, `yes` and `on` are text, `1e-3` is a number. Features that only an attack
+would need are refused: tags, anchors and aliases, deep nesting, very large files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from s2s_cli.errors import UserError, printable
 
 KeyPath = tuple[str | int, ...]
-"""The way to a value: `("data", "test", 0, "name")`."""
+"""The path to a value: `("data", "test", 0, "name")`."""
 
 MOST_VALUES = 10_000
 MOST_LEVELS = 20
@@ -32,7 +32,7 @@ class YamlReader:
     """Builds plain values from the events of PyYAML's parser.
 
     After `read`, `lines` holds the line of each value (of its key, inside a mapping) in the order of the text, and
-    `duplicates` the faults that do not hinder further reading. Other faults are raised as `UserError` at once.
+    `duplicates` the faults after which reading can continue. Other faults are raised as `UserError` at once.
     """
 
     def __init__(self, name: str) -> None:
@@ -56,7 +56,7 @@ class YamlReader:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position)
             raise self._fault(f"character U+{error.character:04X} is not allowed", line) from None
-        except (ValueError, OverflowError):  # PyYAML hands an escape such as "\\UFFFFFFFF" to `chr`
+        except (ValueError, OverflowError):  # PyYAML passes an escape such as "\\UFFFFFFFF" to `chr`
             last = max(self.lines.values(), default=1) - 1
             raise self._fault("not valid YAML: an escape stands for no character", last) from None
         return value
@@ -91,7 +91,7 @@ class YamlReader:
             key = event.value
             if key in values:
                 first = self.lines[(*path, key)]
-                self.duplicates.append(self._fault(f"the key `{key}` stands here again, after line {first}", line))
+                self.duplicates.append(self._fault(f"the key `{key}` is repeated here, after line {first}", line))
             self.lines.setdefault((*path, key), line + 1)
             value = self._value(next(events), events, (*path, key))
             values.setdefault(key, value)
@@ -103,12 +103,12 @@ class YamlReader:
         return plain_scalar(event.value) if event.style is None else event.value
 
     def _refuse_marks(self, event: yaml.Event) -> None:
-        """Neither a value nor a key may have a tag or an anchor, or stand for another."""
+        """Refuse tags, anchors and aliases of values and keys."""
         line = event.start_mark.line
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise self._fault("anchors and aliases (`&`, `*`) are not allowed", line, "write the value out")
         if event.tag is not None:
-            raise self._fault(f"the tag `{event.tag}` is not allowed", line, "text goes into quotes")
+            raise self._fault(f"the tag `{event.tag}` is not allowed", line, "put text into quotes")
 
     def _fault(self, what: str, line: int, hint: str | None = None) -> UserError:
         return UserError(printable(what), where=f"{self.name}:{line + 1}", hint=hint)
@@ -120,7 +120,7 @@ class YamlReader:
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:
-    """The value of an unquoted word. Whole numbers are `int` however they are written: `1e6`, `3.0`."""
+    """The value of an unquoted word. Whole numbers are `int` in any notation: `1e6`, `3.0`."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if not _NUMBER.fullmatch(text) or not math.isfinite(number := float(text)):
@@ -129,7 +129,7 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts text into quotes wherever `YamlReader` would take it for something else."""
+    """Puts text into quotes wherever `YamlReader` would read it as something else."""
 
 
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^({_NUMBER.pattern})$"), list("+-.0123456789"))

@@ -1,4 +1,4 @@
-"""Hygiene: what every line goes through before a tokenizer sees it, in preparation as in translation."""
+"""Hygiene: the cleaning of every line before tokenisation, in preparation as in translation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BYTE_ORDER_MARK = "\ufeff"
 # vertical tab, form feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
 _DELETED = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace()} | {0xFEFF: None}
 
-# Deleting a terminator would join two words and keeping it would end the line: a space does neither.
+# Terminators become spaces: deleting one would join two words, and keeping it would end the line.
 _TERMINATORS = dict.fromkeys(map(ord, "\n\r\0"), " ")
 
 
@@ -24,5 +24,5 @@ def clean_line(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` without anything that a reader of lines could take for their end."""
+    """`text` without the characters that readers take for the end of a line."""
     return text.translate(_TERMINATORS)

@@ -1,4 +1,4 @@
-"""Scripts: which letters a language is written with, and how much of a line is."""
+"""Scripts: which script a language is written in, and which share of a line is written in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _MIXED = {
     "Hant": ("Hani", "Bopo"),
 }
 
-# Languages by script (ISO 639-1, a few of 639-3). Those written in several scripts are left out: no rule for them.
+# Languages by script (ISO 639-1, a few of 639-3). Languages written in several scripts are left out: the rule does not
+# apply to them.
 _LANGUAGES = {
     "Latn": "af ast br bs ca ceb co cs cy da de en eo es et eu fi fil fo fr fy ga gd gl gn ha haw hr ht hu id ig is it"
     " jv ku la lb lt lv mg mi ms mt nb nl nn no ny oc pl pt qu rm rn ro rw sc sk sl sm sn so sq st su sv sw tl tn to tr"

@@ -11,8 +11,8 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from s2s_cli.errors import DataError
 from s2s_cli.text.tokenizer import BOS, EOS, PAD, SYMBOLS, UNK, UNKNOWN_TEXT, Tokenizer, not_text
 
-# The trainer adds floats in an order that depends on the number of its threads, and so does the vocabulary. A fixed
-# number makes it the same on every machine, at no cost in time.
+# The trainer adds floats in an order that depends on the number of its threads, and so the vocabulary depends on it
+# too. A fixed number makes it the same on every machine, at no cost in time.
 _THREADS = 16
 
 # The trainer skips longer lines, which have little to say about words.
@@ -89,7 +89,7 @@ def train_sentencepiece(
 
 
 def _reason(message: str, vocabulary: int) -> DataError:
-    """SentencePiece's two ways to fail, in words."""
+    """The two known failures of SentencePiece as messages to the user."""
     if "sentences_.empty()" in message:
         return DataError("there is no text to train a tokenizer on")
     if "smaller than required_chars" in message:

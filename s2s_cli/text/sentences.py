@@ -1,9 +1,9 @@
 """Where a line can be cut: at the ends of sentences, else at a clause, a space, a character.
 
-The parts of a line, put together, are the line. Where in doubt, two sentences stay together. Every rule takes linear
-time, whatever the text. These rules stand here since no library that was tried has all that is needed: syntok and
-sentence-splitter leave Chinese and Japanese whole, ICU knows no abbreviations and is large, pysbd is slow and no longer
-kept up, and sentencex fails on some random text and takes quadratic time on a run of quotation marks.
+The concatenated parts of a line are the line. In case of doubt, two sentences are not separated. Every rule takes
+linear time on any text. No library that was tried meets all needs: syntok and sentence-splitter do not split Chinese
+and Japanese, ICU knows no abbreviations and is large, pysbd is slow and no longer maintained, and sentencex fails on
+some random text and takes quadratic time on a run of quotation marks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 
 from s2s_cli.text.scripts import script_of
 
-# Words whose full stop ends no sentence, in lower case; of words with stops inside ("z.B.") no list is needed.
+# Words whose full stop ends no sentence, in lower case; words with stops inside ("z.B.") need no list.
 _ABBREVIATIONS = {
     "": "dr prof etc vs vol cf st",  # in every language
     "de": "hr fr frl nr str bzw ca usw vgl evtl ggf inkl exkl max min bspw abs art bd hrsg jh jhd mio mrd tel zzgl sog"
@@ -29,10 +29,10 @@ _ORDINALS = set("cs da de et fi hr hu is lb lv nb nn no pl sk sl sr tr".split())
 _CLOSING = "\"'”’»«“)\\]}）］】〕》〉」』"
 _WIDE_CLOSING = "\"'”’)）］】〕》〉」』"  # where “ and « open
 _OPENING = "\"'“‘„«»‹([{¿¡（［【〔《〈「『 \u00a0\u202f"
-_WIDE = "\u3041-\u30ff\u3400-\u9fff「『（《“"  # what follows a mark without any space: kana, Chinese characters, quotes
+_WIDE = "\u3041-\u30ff\u3400-\u9fff「『（《“"  # may follow a mark without a space: kana, Chinese characters, quotes
 
-# The marks of an end with the quotes and brackets that close after it, and the white space up to the next sentence.
-# Each run of marks is met once, at its beginning.
+# The marks of an end, the closing quotes and brackets after them, and the white space up to the next sentence. Each run
+# of marks is matched once, at its beginning.
 _END = re.compile(
     rf"(?:(?<![.!?…؟۔।։።])[.!?…؟۔।։።]++[{_CLOSING}]*+(?:\s?»)?(?=\s)"
     rf"|(?<![。！？｡])[。！？｡]++[{_WIDE_CLOSING}]*+"
@@ -60,7 +60,8 @@ def sentences(text: str, language: str = "") -> list[str]:
 
 
 def halves(text: str) -> tuple[str, str]:
-    """A text of two characters or more, cut near its middle: at a mark, if there is one, else at a clause, ..."""
+    """A text of two characters or more, cut near its middle: at the end of a sentence or clause, a space or a
+    character."""
     middle = len(text) // 2
     for cut in (_END, _CLAUSE, _SPACE):
         ends = (match.end() for match in cut.finditer(text, middle - middle // 2, middle + middle // 2))
@@ -72,12 +73,12 @@ def halves(text: str) -> tuple[str, str]:
 
 
 def joins_without_space(language: str) -> bool:
-    """Whether nothing stands between two sentences of the language: Chinese and Japanese."""
+    """Whether the language has no space between two sentences: Chinese and Japanese."""
     return script_of(language) in ("Hans", "Hant", "Hani", "Jpan")
 
 
 def _is_end(text: str, match: re.Match[str], start: int, language: str) -> bool:
-    """Whether the marks that were found end a sentence that begins at `start`."""
+    """Whether the matched marks end a sentence that begins at `start`."""
     marks = match.group()
     if marks[0] in "。！？｡":  # 「…。」と言った goes on
         return not (marks.rstrip()[-1] in _WIDE_CLOSING and text[match.end()] in "とっなのをがにはも、，")
@@ -88,7 +89,7 @@ def _is_end(text: str, match: re.Match[str], start: int, language: str) -> bool:
 
 
 def _following(text: str, position: int) -> str:
-    """The first character there that opens no quote or bracket."""
+    """The first character from there on that opens no quote or bracket."""
     while position < len(text) and text[position] in _OPENING:
         position += 1
     return text[position : position + 1]

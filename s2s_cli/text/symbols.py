@@ -1,4 +1,4 @@
-"""Tokenizers with a plain list of symbols: one for each character, or one for each word."""
+"""Tokenizers with a plain list of symbols: characters or words."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SymbolTokenizer(Tokenizer):
         if not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
             raise DataError(f"a {cls.kind} tokenizer without a list of symbols")
         if len(set(symbols)) != len(symbols):
-            raise DataError(f"a {cls.kind} tokenizer with a symbol that stands there twice")
+            raise DataError(f"a {cls.kind} tokenizer that lists a symbol twice")
         return cls(symbols)
 
     def _readable(self, ids: Sequence[int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tokenizers: the interface, the four symbols they all share, and how a pair of them lies on disk."""
+"""Tokenizers: the interface, the four symbols they all share, and a pair of them on disk."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Padding, unknown, begin and end of sentence: the same ids in every vocabulary."""
 SYMBOLS = ("<pad>", "<unk>", "<s>", "</s>")
 UNKNOWN_TEXT = "⁇"
-"""What an unknown symbol reads as in decoded text."""
+"""The text of an unknown symbol in decoded text."""
 WORD_START = "▁"
-"""Begins each piece that begins a word (U+2581)."""
+"""The first character of each piece that begins a word (U+2581)."""
 
-# kind -> module and class: a tokenizer's library is imported when one of its kind is first met.
+# kind -> module and class: the library of a tokenizer is imported when it is first needed.
 _KINDS = {
     "sentencepiece": ("s2s_cli.text.sentencepieces", "SentencePieceTokenizer"),
     "character": ("s2s_cli.text.symbols", "CharacterTokenizer"),
@@ -52,10 +52,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """What each id stands for."""
+        """The piece of each id."""
 
     def word_indices(self, ids: Sequence[int]) -> list[int]:
-        """For each id the index of the word of the decoded text that it is a part of."""
+        """For each id, the index of its word in the decoded text."""
         return word_indices(self.pieces(ids))
 
     @abstractmethod
@@ -65,15 +65,15 @@ class Tokenizer(ABC):
     @classmethod
     @abstractmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The inverse of `to_bytes`. Raises DataError if `data` is something else."""
+        """The inverse of `to_bytes`. Raises DataError if `data` is not such a tokenizer."""
 
     @abstractmethod
     def _join(self, ids: Sequence[int]) -> str:
-        """Text of ids among which PAD, BOS and EOS are not."""
+        """Text of ids that contain neither PAD nor BOS nor EOS."""
 
 
 def word_indices(pieces: Iterable[str]) -> list[int]:
-    """Word of each piece, where WORD_START begins a word. Lone marks are words only together with what follows."""
+    """Word of each piece, where WORD_START begins a word. A lone WORD_START belongs to the word that follows."""
     indices, word, has_text = [], 0, False
     for piece in pieces:
         if piece.startswith(WORD_START) and has_text:
@@ -96,7 +96,7 @@ class TokenizerPair:
         return self.source is self.target
 
 
-class _TokenizerFile(Document, extra="ignore"):  # older ones also say what the manifest says
+class _TokenizerFile(Document, extra="ignore"):  # older files repeat what the manifest has
     kind: Literal["sentencepiece", "character", "word"]
 
 
@@ -120,7 +120,7 @@ def save_tokenizers(pair: TokenizerPair, writer: ManifestWriter) -> None:
 def load_tokenizers(sealed: SealedDirectory) -> TokenizerPair:
     """Read what `save_tokenizers` wrote.
 
-    Raises DataError, which names the file, if one is missing, damaged, or not the one that was saved here.
+    Raises DataError, which names the file, if one is missing, damaged, or not the one that was saved.
     """
     index = sealed.parse(_INDEX, _Index)
     tokenizers = [_load(sealed, name, index) for name in _names(index.joint)]
@@ -143,7 +143,7 @@ def _load(sealed: SealedDirectory, name: str, index: _Index) -> Tokenizer:
 
 
 def not_text(lines: Sequence[str]) -> DataError:
-    """The error for lines of which one cannot be written in UTF-8."""
+    """The error for lines one of which cannot be encoded as UTF-8."""
     for number, line in enumerate(lines, 1):
         if any("\ud800" <= character <= "\udfff" for character in line):
             return DataError(f"line {number} is not Unicode text: it has a lone surrogate", hint="decode it as UTF-8")

@@ -1,4 +1,4 @@
-"""Training of tokenizers as a recipe asks for them."""
+"""Training of the tokenizers of a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Averages of weights, which generalise better than the weights of any single update."""
+"""Averages of weights, which generalise better than the weights after any single update."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class MovingAverage:
     (Polyak and Juditsky 1992; for translation Junczys-Dowmunt et al. 2018.)
 
     decay: share kept at each update. It rises from zero with the number of updates n as (1 + n) / (10 + n), so that
-    early weights are soon forgotten. The random weights of the start have no share at all: as in Adam (Kingma and Ba
-    2015, section 3), what they would have is taken out. Shares of the others sum to one.
-    weights: the average, once there was a refresh. start: the share that is taken out, 1 before the first refresh.
+    early weights are soon forgotten. The random initial weights have no share at all: the average is corrected for
+    their bias as in Adam (Kingma and Ba 2015, section 3), so that the shares of the other weights sum to one.
+
+    weights: the average, after the first refresh. start: the share that is taken out, 1 before the first refresh.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -50,7 +51,8 @@ class MovingAverage:
 def mean_weights(checkpoints: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The plain mean of several sets of weights (summed in float64, one set in memory at a time).
 
-    Older checkpoints hold a tied table under each of its names: what not all of them have is such a further name.
+    Older checkpoints hold a tied table under each of its names, so names that some of the checkpoints lack are left
+    out.
     """
     checkpoints = iter(checkpoints)
     first = next(checkpoints)

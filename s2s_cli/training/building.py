@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from s2s_cli.data.batches import BatchOrder
+from s2s_cli.data.order import BatchOrder
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.inference.loading import division, search_options
 from s2s_cli.inference.translator import Translator
@@ -21,8 +21,7 @@ from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
-from s2s_cli.training.random_streams import part_streams
+from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches
@@ -59,7 +58,7 @@ def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = 
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
-    """AdamW whose weight decay leaves biases, norms and other vectors alone."""
+    """AdamW whose weight decay applies to matrices, not to biases, norms and other vectors."""
     matrices, vectors = list[nn.Parameter](), list[nn.Parameter]()
     for parameter in model.parameters():
         (matrices if parameter.dim() > 1 else vectors).append(parameter)
@@ -78,7 +77,7 @@ def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
 
 
 def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:
-    """Updates until the limits of the recipe; all epochs are taken to have as many batches as the first."""
+    """Updates until the limits of the recipe, assuming that all epochs have as many batches as the first."""
     settings = recipe.training
     an_epoch = -(-sum(1 for _ in build_order(recipe, prepared).epoch(0)) // settings.accumulate)
     return min(settings.updates or sys.maxsize, settings.epochs * an_epoch)
@@ -116,7 +115,7 @@ def build_translator(
 ) -> Translator:
     """A translator by a copy of the model, with the recipe's decoding.
 
-    device: by default the one that the model is on. The other arguments as of `build_engine`.
+    device: by default that of the model. The other arguments are those of `build_engine`.
     """
     device = device or next(model.parameters()).device
     copy, dtype = deepcopy(model).eval().to(device), choose_dtype(precision, device)

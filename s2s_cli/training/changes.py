@@ -1,9 +1,10 @@
-"""What may change between two starts of the same run, and what its checkpoints cannot follow."""
+"""Changes between two starts of the same run, and which of them its checkpoints do not allow."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,9 +12,9 @@ from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import DataError, UsageError
-from s2s_cli.recipe.difference import recipe_differences
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.recipe.yaml_text import KeyPath, to_yaml
 
 FIXED = (
     "languages.",
@@ -25,9 +26,11 @@ FIXED = (
     "validation.metric:",  # scores must compare with those of the checkpoints
 )
 
+ABSENT = "(absent)"
+
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
-    """Say what changed in the recipe since the last start. Raises `UsageError` if checkpoints cannot follow."""
+    """Say what changed in the recipe since the last start. Raises `UsageError` if the checkpoints do not allow it."""
     if not run.recipe.exists():
         return
     differences = recipe_differences(load_recipe(run.recipe).with_folders([]), recipe.with_folders([]))
@@ -42,6 +45,30 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
         )
 
 
+def recipe_differences(old: Recipe, new: Recipe) -> list[str]:
+    """Lines such as `training.learning_rate: 0.001 -> 0.0003`, in the order of the schema; none if nothing changed."""
+    before, after = (dict(_leaves(recipe.model_dump(mode="json"))) for recipe in (old, new))
+    keys = list(before | after)
+    return [
+        f"{key}: {before.get(key, ABSENT)} -> {after.get(key, ABSENT)}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[str, str]]:
+    """Dotted key and value as text of everything that has no keys below it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not items:
+        yield ".".join(map(str, path)), _written(value)
+    for key, inner in items:
+        yield from _leaves(inner, (*path, key))
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else to_yaml(value).removesuffix("...\n").strip()
+
+
 @dataclass(frozen=True)
 class Basis:
     """What a checkpoint was trained on."""
@@ -49,7 +76,7 @@ class Basis:
     data: str
     """SHA-256 over the tokenizers and the shards of train and dev."""
     order: dict[str, Any]
-    """What the order of batches depends on besides."""
+    """What else the order of batches depends on."""
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
@@ -66,9 +93,9 @@ class Basis:
         )
 
     def carries(self, older: Basis, run: RunDirectory) -> bool:
-        """Whether a checkpoint on the `older` basis can go on at its very batch; else its epoch must begin anew.
+        """Whether a checkpoint on the `older` basis can be resumed at its batch; otherwise its epoch must start again.
 
-        Raises `DataError` if it cannot go on at all.
+        Raises `DataError` if it cannot be resumed at all.
         """
         if self.data != older.data:
             raise DataError(

@@ -1,7 +1,7 @@
-"""`s2s train --dry-run`: what a training needs, how long it takes and whether it learns, before it begins.
+"""`s2s train --dry-run`: what a training needs, how long it takes and whether the model learns.
 
-The data is prepared in the run's directory, just as `s2s prep` does it, and stays there for the training to come.
-Nothing else is written.
+The data is prepared in the run's directory, just as `s2s prep` does, and stays there for the training. Nothing else is
+written.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
-from s2s_cli.data.batches import Batch, BatchOrder, collate
+from s2s_cli.data.batches import Batch, collate
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.building import build_trainer, build_validator
+from s2s_cli.training.building import build_order, build_trainer, build_validator
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import machinery
@@ -35,18 +35,18 @@ from s2s_cli.training.schedule import Schedule
 from s2s_cli.training.trainer import Trainer
 
 SECONDS = 5.0
-"""So long are updates timed."""
-LEAST_UPDATES = 10  # that are timed, however long they take
+"""For how long updates are timed."""
+LEAST_UPDATES = 10  # to be timed at least, even if they take longer
 UPDATES = 20
-"""So often is one batch learned: a number, so that the verdict does not depend on how fast the machine is."""
-LEARNED = 0.98  # of the loss before them: what the loss after them must be below
-SAMPLE = 2_000  # batches of the first epoch that are looked at
+"""Updates on one batch: a fixed number, so that the verdict does not depend on how fast the machine is."""
+LEARNED = 0.98  # upper bound of the loss after them, relative to the loss before
+SAMPLE = 2_000  # batches of the first epoch among which the largest is found
 SENTENCES = 32  # of dev that are decoded to estimate a validation
 MANY_UNKNOWN = 0.01  # share of the tokens of dev
 
 
 class Speed(NamedTuple):
-    """What some timed updates took."""
+    """The duration of some timed updates."""
 
     updates: int
     pairs: int
@@ -58,9 +58,9 @@ class Speed(NamedTuple):
 def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGroup = ALONE) -> None:
     """Prepare the data, try the training, report; no checkpoint is written.
 
-    group: the processes that wait for this one, which does all. Raises `MachineError` if the disk has not enough room,
-    `UsageError` if the loss of a batch does not fall, and the errors of its parts, such as those of the corpora, with
-    file and line.
+    group: the processes that wait for this one, which does all the work. Raises `MachineError` if the disk has too
+    little room, `UsageError` if the loss of a batch does not fall, and the errors of its parts, such as faults of the
+    corpora with file and line.
     """
     with run.lock():
         prepared = prepare_for(group, recipe, recipe_dir, run)
@@ -73,11 +73,11 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
         tell_duration(recipe, speed, len(prepared.train), seconds)
-        console.say(f"{recipe.name}: all is well; the same command without --dry-run trains")
+        console.say(f"{recipe.name}: all checks passed; the same command without --dry-run trains")
 
 
 def warn_of_unknown(prepared: PreparedData) -> None:
-    """Say which side of dev the tokenizer does not know well."""
+    """Warn of each side of dev that has many unknown tokens."""
     dev = prepared.manifest.splits["dev"]
     for side in ("source", "target"):
         if (share := dev[side]["unknown"] / max(1, dev[side]["tokens"])) > MANY_UNKNOWN:
@@ -88,22 +88,15 @@ def warn_of_unknown(prepared: PreparedData) -> None:
 
 def _first_batches(recipe: Recipe, prepared: PreparedData) -> list[np.ndarray]:
     """Indices of the pairs of batches as training will see them first."""
-    order = BatchOrder(
-        prepared.train.source_lengths,
-        prepared.train.target_lengths,
-        batch_tokens=recipe.training.batch_tokens,
-        batch_sentences=recipe.training.batch_sentences,
-        seed=recipe.seed,
-    )
-    return list(islice(order.epoch(0), SAMPLE))
+    return list(islice(build_order(recipe, prepared).epoch(0), SAMPLE))
 
 
 def tell_memory(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.ndarray]) -> None:
-    """Train on the largest batch, and say what that took."""
+    """Train on the largest batch, and report the memory that it took."""
     data = prepared.train
     sides = (data.source_lengths, data.target_lengths)
     largest = max(batches, key=lambda pairs: len(pairs) * sum(int(lengths[pairs].max()) + 1 for lengths in sides))
-    for _ in range(2):  # the optimiser has its memory from the first update on
+    for _ in range(2):  # the optimiser allocates its memory in the first update
         trainer.update([collate(data, largest)])
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.say(f"model: {parameters:,} parameters; {machinery(trainer)}")
@@ -112,7 +105,7 @@ def tell_memory(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.n
 
 
 def _peak_memory(device: torch.device) -> tuple[int, int]:
-    """Bytes that were needed at most so far, and bytes that there are."""
+    """The peak of the bytes in use so far, and the bytes that the device has."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
     unit = 1 if sys.platform == "darwin" else 1024
@@ -133,7 +126,7 @@ def time_updates(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.
 
 
 def validation_seconds(recipe: Recipe, prepared: PreparedData, trainer: Trainer) -> float:
-    """What a validation takes at most: a model that has not learned yet decodes up to the length limit."""
+    """Upper bound of the time of a validation: a model that has not learned yet decodes up to the length limit."""
     validator = build_validator(recipe, prepared)
     sources = validator.sources[:SENTENCES]
     begin = time.perf_counter()
@@ -142,7 +135,7 @@ def validation_seconds(recipe: Recipe, prepared: PreparedData, trainer: Trainer)
 
 
 def tell_duration(recipe: Recipe, speed: Speed, pairs: int, validation: float) -> None:
-    """Say how long an epoch takes, and all of the training at most."""
+    """Report the time of an epoch, and the upper bound of that of the training."""
     settings = recipe.training
     epoch_seconds, epoch_updates = pairs / speed.pairs * speed.seconds, max(1, pairs * speed.updates // speed.pairs)
     updates = min(settings.updates or settings.epochs * epoch_updates, settings.epochs * epoch_updates)
@@ -156,13 +149,13 @@ def tell_duration(recipe: Recipe, speed: Speed, pairs: int, validation: float) -
 
 
 def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:
-    """Say what the run needs on disk. Raises `MachineError` if that is more than there is."""
+    """Report the disk space that the run needs. Raises `MachineError` if there is less."""
     averaging = recipe.training.averaging
     besides = averaging.count if averaging.method in ("best", "last") else 0
     count = recipe.training.keep_checkpoints + besides + 2  # the best, and the one that is being written
     sets = (snapshot.weights, snapshot.optimizer, snapshot.random, *snapshot.extra.values())
     checkpoint, model = (sum(tensor.nbytes for each in group for tensor in each.values()) for group in (sets, sets[:1]))
-    needed = count * checkpoint + 2 * model  # a model that is replaced is there twice for a moment
+    needed = count * checkpoint + 2 * model  # while a model is replaced, both lie on disk
     there = sum(path.stat().st_size for path in run.checkpoints.glob("step-*/*"))
     free = shutil.disk_usage(run.root).free + there
     room = f"the run needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
@@ -172,7 +165,7 @@ def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:
 
 
 def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
-    """Learn one batch, from the start.
+    """Train on one batch, from the initial weights.
 
     Raises `UsageError` if its loss, without dropout, does not fall.
     """
@@ -186,14 +179,14 @@ def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
         raise UsageError(
             f"the loss of one batch does not fall: {course}",
             where="training.learning_rate",
-            hint="try a higher or a lower one",
+            hint="try a higher or a lower learning rate",
         )
     console.say(f"learning: the loss of one batch fell {course}")
 
 
 @torch.inference_mode()
 def _loss(trainer: Trainer, batch: Batch) -> float:
-    """−log p per target token, by the model as it decodes."""
+    """−log p per target token, without dropout."""
     trainer.model.eval()
     with trainer.autocast():
         loss = sequence_loss(trainer.model, batch.to(trainer.device), 0.0)

@@ -1,4 +1,4 @@
-"""How the processes of a group make one update out of the gradients of all: every one ends with the same weights."""
+"""The exchange of gradients in a group of processes, after which all of them have the same weights."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ Parameters = Sequence[nn.Parameter]
 
 
 class Exchange(Protocol):
-    """Made for the parameters of one optimiser, when the first update is due."""
+    """Created for the parameters of one optimiser at the first update."""
 
     def sum_gradients(self, nll: float, tokens: int) -> tuple[float, int]:
-        """Replace gradients by their sums over all processes, None for what others update; the sums of the figures."""
+        """Replace gradients by their sums over all processes (None where another updates); return the sums of the
+        figures."""
 
     def sum_of_shares(self, figure: float) -> float:
-        """The sum of what the processes found, each in the gradients that `sum_gradients` left it."""
+        """The sum over all processes of a figure of the gradients that `sum_gradients` left to each."""
 
     def finish_step(self) -> None:
-        """Wait until the optimisers of all processes have made their step."""
+        """Wait until the optimisers of all processes have taken their step."""
 
 
 class OverNetwork:
-    """Each process updates all, by gradients that torch sums: gloo those on CPU, nccl those on a GPU."""
+    """Each process updates all parameters by gradients that torch sums: over gloo on CPU, over nccl on GPUs."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters
@@ -55,12 +56,12 @@ class OverNetwork:
 
 
 class ThroughMemory:
-    """For the processes of one machine, on CPU: weights and moments stand in memory that all of them see.
+    """For the processes of one machine, on CPU: weights and moments lie in shared memory.
 
-    Each process updates some of the parameters, for all. So the passes over all weights and gradients, which cost as
-    much as memory is slow, are made once, not by each.
+    Each process updates some of the parameters for all processes, so that the passes over all weights and gradients,
+    which are bound by the speed of memory, are made only once.
 
-    store: new to all of them. barrier: a group of gloo.
+    store: without entries. barrier: a group of gloo.
     """
 
     def __init__(self, store: Store, barrier: dist.ProcessGroup, optimizer: AdamW) -> None:
@@ -98,16 +99,17 @@ class ThroughMemory:
         return float(self.figures[:, 2].sum())
 
     def finish_step(self) -> None:
-        dist.barrier(self.barrier)  # whoever reads a weight must find the new one
+        dist.barrier(self.barrier)  # before any process reads a weight, it must be the new one
 
 
 def fits_memory(parameters: Parameters) -> bool:
-    """Whether `ThroughMemory` knows such parameters, and this system memory that goes when its processes go."""
+    """Whether `ThroughMemory` supports these parameters, and the system shared memory that is freed with its
+    processes."""
     return hasattr(os, "memfd_create") and all(p.device.type == "cpu" and p.dtype is torch.float32 for p in parameters)
 
 
 def divide(sizes: Sequence[int], processes: int) -> list[int]:
-    """Which process updates each parameter: the largest first, each by the one that has least to do so far."""
+    """Which process updates each parameter: the largest first, each by the process with the least to do so far."""
     owners, loads = [0] * len(sizes), [0] * processes
     for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
         owners[index] = loads.index(min(loads))
@@ -116,7 +118,7 @@ def divide(sizes: Sequence[int], processes: int) -> list[int]:
 
 
 def _state(optimizer: AdamW) -> Iterator[Tensor]:
-    """The parameters, and what the optimiser keeps of each."""
+    """The parameters, and the optimiser's state of each."""
     for parameter in optimizer.parameters:
         state = optimizer.state_of(parameter)
         yield from (parameter, *(state[key] for key in sorted(state)))
@@ -129,9 +131,9 @@ def _cut(vector: Tensor, patterns: Sequence[Tensor]) -> Iterator[Tensor]:
 
 
 def shared_matrix(store: Store, name: str, rank: int, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """A matrix of zeros that all processes of this machine see; the first one makes it."""
+    """A matrix of zeros in memory shared by all processes of this machine; the first one creates it."""
     if rank == 0:
-        descriptor = os.memfd_create(name)  # stays open as long as the process: others open it by its number
+        descriptor = os.memfd_create(name)  # stays open until the process ends: others open it by its number
         os.ftruncate(descriptor, rows * columns * dtype.itemsize)
         store.set(name, f"/proc/{os.getpid()}/fd/{descriptor}")
     path = store.get(name).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,16 +18,22 @@ from s2s_cli.evaluation.metrics import Score, score
 from s2s_cli.inference.loading import is_harmless
 from s2s_cli.model.engine import fits
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import mean_weights
 from s2s_cli.training.building import build_translator
-from s2s_cli.training.card import model_card
 from s2s_cli.training.lexicon import frequent_targets, lexicon
-from s2s_cli.training.metrics_log import MetricsLog
+from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
 
 CANDIDATES, FREQUENT = 16, 100
 """Symbols of a shortlist: for each source symbol, and for all. More of them changed no score on Multi30k."""
+
+IN_A_CELL = str.maketrans({"|": r"\|"})
+"""Even in code, a bar would start the next cell of a table."""
+
+AS_TEXT = str.maketrans({sign: f"\\{sign}" for sign in "\\`*<>&[]|!"})
+"""Names are shown as they are: neither as Markdown nor as HTML."""
 
 
 def export(
@@ -67,7 +74,7 @@ def is_exported(recipe: Recipe, run: RunDirectory, prepared: PreparedData, manag
 
 
 def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Tensor]:
-    """By `training.averaging`: the best checkpoint, a moving average at its best, or the mean of several."""
+    """By `training.averaging`: the weights or the moving average of the best checkpoint, or the mean of several."""
     averaging = recipe.training.averaging
     if averaging.method == "last":
         return mean_weights(manager.weights(step) for step in sorted(manager.scores())[-averaging.count :])
@@ -80,9 +87,9 @@ def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Te
 
 
 def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> float | None:
-    """BLEU lost on dev by products of 8 bits, negative for a gain; `None` where there are none for this model.
+    """BLEU lost on dev by 8-bit products, negative for a gain; `None` for a model that does not support them.
 
-    It is measured on the processor whatever trained the model: that is where such products are made.
+    It is measured on the CPU, whatever device trained the model, since only the CPU has such products.
     """
     if not fits(model):
         return None
@@ -101,7 +108,7 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
 
 
 def shortlist(prepared: PreparedData, model: Seq2Seq) -> dict[str, Tensor] | None:
-    """What `--shortlist` needs; nothing for a model that no engine fits."""
+    """The tensors of `--shortlist`; `None` for a model that no engine fits."""
     if not fits(model):
         return None
     sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
@@ -139,3 +146,38 @@ def model_config(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
         "decoding": recipe.decoding.model_dump(),
         "max_pieces": recipe.data.cleaning.max_pieces,
     }
+
+
+def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores: Mapping[str, Sequence[Score]]) -> str:
+    """The README.md of a model, in Markdown: languages, data, sizes, scores with their signatures, the recipe."""
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    tokenizers, position, languages = prepared.tokenizers, trainer.position, recipe.languages
+    rows = [
+        f"| {name.translate(AS_TEXT)} | {score.name} | {score.value:.2f} | `{score.signature.translate(IN_A_CELL)}` |"
+        for name, results in scores.items()
+        for score in results
+    ]
+    return "\n".join(
+        [
+            f"# {recipe.name}",
+            "",
+            f"Translates {languages.source.translate(AS_TEXT)} into {languages.target.translate(AS_TEXT)}:"
+            " `s2s translate --model <this directory> < input.txt`.",
+            "",
+            f"- {parameters:,} parameters; {tokenizers.source.size:,} source and"
+            f" {tokenizers.target.size:,} target symbols{' (one vocabulary)' if tokenizers.joint else ''}",
+            f"- trained on {len(prepared.train):,} sentence pairs, {position.update:,} updates,"
+            f" {position.epochs_begun} epochs; best on dev at update {trainer.patience.best_update:,}",
+            "",
+            "| test set | metric | score | signature |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "## Recipe",
+            "",
+            "```yaml",
+            dump_recipe(recipe.with_folders([])).rstrip(),
+            "```",
+            "",
+        ]
+    )

@@ -1,4 +1,4 @@
-"""The gradients of a batch, also where memory does not suffice for all of it at once. Shapes: see `data.batches`."""
+"""The gradients of a batch, even if memory is too small for all of it at once. Shapes: see `data.batches`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Result = TypeVar("Result")
 def add_gradients(
     parameters: Sequence[nn.Parameter], backward: Callable[[Batch], Result], batch: Batch
 ) -> list[Result]:
-    """Add the gradients of a batch to those that the parameters have already. Returns what `backward` did.
+    """Add the gradients of a batch to those that the parameters have already. Returns the results of `backward`.
 
-    Where it lacks memory, the halves of the batch are done one after the other, each with a result. Gradients are sums
-    over tokens, so without dropout they are the same; with dropout each half draws masks of its own, other than those
-    that the whole would have had. A batch without pairs has no results.
+    If memory runs out, the halves of the batch are processed one after the other, each with its own result. Gradients
+    are sums over tokens, so without dropout they are the same; with dropout each half draws other masks than the whole
+    batch would have. A batch without pairs has no results.
     Raises `MachineError` if a single pair is too large.
     """
     if not len(batch.pairs):
@@ -36,7 +36,7 @@ def add_gradients(
         if len(batch.pairs) == 1:
             raise _too_large(batch) from error
         results = []
-    if not results:  # here the error is gone, and with it all that its traceback kept in memory
+    if not results:  # outside of `except`, so that the traceback no longer holds tensors
         console.warn(f"not enough memory for {len(batch.pairs)} pairs at once: lower training.batch_tokens")
         _clear(parameters)  # of what was complete before memory ran out
         results = [result for half in parts_of(batch, 2) for result in add_gradients(parameters, backward, half)]
@@ -52,7 +52,7 @@ def _clear(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
-    """The pairs in so many parts of like sizes, each as wide as it needs to be."""
+    """The pairs in `count` parts of similar sizes, each only as wide as its longest pair."""
     edges = [len(batch.pairs) * part // count for part in range(count + 1)]
     for rows in map(slice, edges, edges[1:]):
         source_lengths_B, target_lengths_B = batch.source_lengths_B[rows], batch.target_lengths_B[rows]

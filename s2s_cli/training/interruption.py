@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: finish the step, save, leave. A second signal leaves at once."""
+"""SIGINT and SIGTERM during training: finish the update, save, exit. A second signal exits at once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from types import FrameType
 from s2s_cli.errors import ExitCode
 
 EXIT_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
-NOTICE = b"stopping after this step; once more to leave at once\n"
+NOTICE = b"stopping after this update; send the signal again to exit at once\n"
 
 
 class Abandoned(Exception):
-    """A stop was requested in the middle of something that can be done anew."""
+    """A stop was requested during work that can be repeated."""
 
 
 class StopRequest:
     """Whether, and by which exit code, the program was asked to stop.
 
-    tells: whether it lets the user know that the signal has come.
+    tells: whether it prints a notice when the signal arrives.
     """
 
     def __init__(self, tells: bool = True) -> None:
@@ -47,7 +47,7 @@ class StopRequest:
         """The signal handler."""
         code = EXIT_CODES[signal.Signals(number)]
         if self:
-            os._exit(code)  # the checkpoint on disk is whole; nothing else needs care
+            os._exit(code)  # the checkpoint on disk is complete
         self.exit_code = code
         if self._tells:
             with suppress(OSError):

@@ -1,20 +1,22 @@
-"""Which target pieces go with a source piece: IBM Model 1 (Brown et al. 1993, section 4.1), on the training data."""
+"""The most likely target pieces of each source piece: IBM Model 1 (Brown et al. 1993, section 4.1), on the training
+data."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.tokenizer import EOS
 
-MOST_LINKS = 6_000_000  # pairs of pieces that stand in one sentence pair: some 0.5 GB and five seconds
+MOST_LINKS = 6_000_000  # pairs of pieces in the same sentence pair: some 0.5 GB and five seconds
 ITERATIONS = 5
 
 
 def lexicon(data: ParallelData, source_size: int, target_size: int, count: int) -> np.ndarray:
-    """The `count` target pieces that each source piece most often stands for, most frequent first: int32 [Vs, count].
+    """The `count` most frequent translations of each source piece, most frequent first: int32 [Vs, count].
 
-    EOS on the source side stands for what no source piece is the cause of. Unused places hold EOS.
+    EOS on the source side is the cause of target pieces that no source piece explains (the empty word of the paper).
+    Unused places hold EOS.
     """
     links, link_counts = _links(data, target_size)
     keys, links = np.unique(links, return_inverse=True)  # a key is a source piece with a target piece
@@ -49,7 +51,7 @@ def _expected_counts(links: np.ndarray, link_counts: np.ndarray, source_of: np.n
 
 
 def _links(data: ParallelData, target_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each target piece with each source piece of its sentence, as keys; and how many a target piece has."""
+    """Keys of each target piece with each source piece of its sentence, and the number of keys of each target piece."""
     keys, counts = [], []
     for index in _sample(data):
         source, target = data.pair(index)
@@ -60,6 +62,6 @@ def _links(data: ParallelData, target_size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _sample(data: ParallelData) -> range:
-    """Pairs from all over the data, as many as make `MOST_LINKS`."""
+    """Evenly spaced pairs of the data, with about `MOST_LINKS` links at most."""
     links = int((np.asarray(data.source_lengths, dtype=np.int64) + 1) @ np.asarray(data.target_lengths, dtype=np.int64))
     return range(0, len(data), max(1, -(-links // MOST_LINKS)))

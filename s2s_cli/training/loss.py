@@ -16,7 +16,7 @@ class Loss(NamedTuple):
     """Sums over the tokens of a batch, in nats."""
 
     smoothed: Tensor
-    """What training minimises."""
+    """The objective of training."""
     nll: Tensor
     """-log p of the target itself, detached."""
     tokens: int
@@ -24,7 +24,7 @@ class Loss(NamedTuple):
 
 
 def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
-    """The loss of a batch under teacher forcing, with that of repeated attention where the recipe weighs it."""
+    """The loss of a batch under teacher forcing, and that of repeated attention if the recipe weighs it."""
     decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(batch.target_BT))
     positions_T = torch.arange(batch.target_BT.shape[1], device=batch.target_BT.device)
     valid_BT = positions_T < batch.target_lengths_B[:, None]
@@ -36,6 +36,6 @@ def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
 
 
 def shift_right(target_BT: Tensor) -> Tensor:
-    """y_1..y_T -> y_0..y_{T-1}, where y_0 is the begin of sentence."""
+    """y_1..y_T -> y_0..y_{T-1}, where y_0 is BOS."""
     first_B1 = target_BT.new_full((len(target_BT), 1), BOS)
     return torch.cat([first_B1, target_BT[:, :-1]], dim=1)

@@ -1,11 +1,11 @@
-"""The processes that train one model together: those of `torchrun`, or a single one, which is a group as well."""
+"""The processes that train one model together: those of `torchrun`, or a single one as a group of one."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -23,30 +23,30 @@ from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.exchange import Exchange, OverNetwork, ThroughMemory, fits_memory
 
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-"""Variables of the environment that tell a process of `torchrun` which one it is, and where it finds the others."""
+"""Environment variables with which `torchrun` gives a process its rank and the address of the others."""
 
 JOIN_TIMEOUT = "S2S_JOIN_TIMEOUT"
-"""Variable of the environment: seconds until all processes must have come together."""
+"""Environment variable: seconds until all processes must have joined."""
 
 LONGEST_UPDATE = timedelta(minutes=30)
-"""Until the slowest process has its gradients."""
+"""Time limit for the slowest process to compute its gradients."""
 
 LONGEST_WAIT = timedelta(days=2)
-"""For what the first process does while the others wait: preparing, validating, saving, exporting."""
+"""Time limit for the work of the first process while the others wait: preparing, validating, saving, exporting."""
 
 ANSWER = timedelta(seconds=5)
-"""Until the first process, if it is there, has let another one in."""
+"""Time limit for connecting to the first process."""
 
-GO_ON = "the same command goes on from the newest checkpoint"
+RESUME = "the same command resumes from the newest checkpoint"
 
 Result = TypeVar("Result")
 
 
 class ProcessGroup:
-    """A group of one process, which is always of one mind.
+    """A group of one process, and the interface of larger groups.
 
     rank, size: which process this is, counted from 0, of how many; local_rank, local_size: the same on this machine.
-    What has to be agreed upon is a method, which all processes call in the same order.
+    The methods that communicate are called by all processes in the same order.
     """
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
@@ -57,38 +57,38 @@ class ProcessGroup:
         return self.rank == 0
 
     def share(self, pairs: np.ndarray) -> np.ndarray:
-        """The pairs of a batch that are for this process, maybe none. Neighbours are of like length, so are shares."""
+        """The pairs of a batch for this process, maybe none. Neighbours have similar lengths, and so do the shares."""
         return pairs[self.rank :: self.size]
 
     def once(self, work: Callable[[], Result]) -> Result | None:
-        """What the work of the first process returns, here None, as soon as it is done."""
+        """Let the first process alone do the work; it gets the result, the others wait and get None."""
         return work()
 
     def from_first(self, number: float | None) -> float | None:
-        """The number, or the lack of one, that the first process has."""
+        """The number, or None, of the first process."""
         return number
 
     def greatest(self, number: int) -> int:
-        """The greatest number of all processes."""
+        """The maximum of the numbers of all processes."""
         return number
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """The tensors of all processes, which are on CPU and have the same shape."""
+        """The tensors of all processes, all on CPU and of the same shape."""
         return [tensor]
 
     def sum_gradients(self, optimizer: AdamW, nll: float, tokens: int) -> tuple[float, int]:
-        """Replace gradients by their sums over all processes; the sums of the two figures.
+        """Replace gradients by their sums over all processes; return the sums of the two figures.
 
-        Processes may share the parameters out among them: then this one is left with the gradients of its own.
+        The parameters may be divided among the processes: then this one keeps the gradients of its own parameters only.
         """
         return nll, tokens
 
     def sum_of_shares(self, figure: float) -> float:
-        """The sum of a figure of the gradients that `sum_gradients` left to each process."""
+        """The sum over all processes of a figure of the gradients that `sum_gradients` left to each."""
         return figure
 
     def finish_step(self) -> None:
-        """Wait until all weights are new, once the optimiser has made its step here."""
+        """Wait until the optimisers of all processes have taken their step."""
 
 
 class TorchrunGroup(ProcessGroup):
@@ -99,18 +99,18 @@ class TorchrunGroup(ProcessGroup):
             int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         )
         self.lasting_store: Store | None = None
-        self.start = f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # until there is a better name for it
-        self.exchange: Exchange | None = None  # made when it is known for what
+        self.start = f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # until the port names it
+        self.exchange: Exchange | None = None  # created at the first update
 
     def join(self, seconds: float) -> None:
-        """Meet the others. Raises `MachineError` if they do not all come within these seconds."""
+        """Connect to the others. Raises `MachineError` if not all of them join within these seconds."""
         deadline, bound = time.monotonic() + seconds, timedelta(seconds=seconds)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-        late = f"the {self.size} processes of this training did not come together within {seconds:g} s"
+        late = f"the {self.size} processes of this training did not all join within {seconds:g} s"
         with _in_touch(late, f"start all of them, or set {JOIN_TIMEOUT} to wait longer"):
             self.lasting_store, *_ = next(rendezvous("env://", timeout=bound))
             self.store = _own_store(self.lasting_store, deadline, leads=self.leads)
-            self.store.set_timeout(LONGEST_UPDATE)  # not the one of the connection
+            self.store.set_timeout(LONGEST_UPDATE)  # instead of the timeout of the connection
             self.start = f"port {self.store.port}"
             self.store.set(f"here/{self.rank}", "")
             for rank in range(self.size):
@@ -127,7 +127,7 @@ class TorchrunGroup(ProcessGroup):
         return result
 
     def _with_all_threads(self, work: Callable[[], Result]) -> Result:
-        """What the work returns. It may use the cores of the others, which wait."""
+        """The result of the work. It may use the cores of the other processes, which wait."""
         threads = torch.get_num_threads()
         torch.set_num_threads(threads * self.local_size)
         try:
@@ -175,8 +175,8 @@ class TorchrunGroup(ProcessGroup):
             self.exchange.finish_step()
 
     def is_first_to_fail(self) -> bool:
-        """Whether no other process has called this before, as far as can be known."""
-        with suppress(RuntimeError):  # `torchrun` has gone
+        """Whether no other process is known to have called this before."""
+        with suppress(RuntimeError):  # `torchrun` has ended
             return self.lasting_store is None or self.lasting_store.add(f"failures of {self.start}", 1) == 1
         return True
 
@@ -188,8 +188,8 @@ ALONE = ProcessGroup()
 def process_group() -> Iterator[ProcessGroup]:
     """The group that this process belongs to.
 
-    When one process fails, all do, for they wait for one another. The first one raises what happened; the others
-    leave without a word.
+    When one process fails, all fail, since they wait for one another. The first one to fail raises its error; the
+    others exit without a message.
     """
     if not TORCHRUN.issubset(os.environ):
         yield ALONE
@@ -199,7 +199,7 @@ def process_group() -> Iterator[ProcessGroup]:
         group.join(_join_timeout())
         yield group
     except BaseException as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `torchrun` sends it once a process ended: this one is about to
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent by `torchrun` when a process has ended
         if group.is_first_to_fail():
             raise
         raise SystemExit(getattr(error, "exit_code", ExitCode.MACHINE)) from error
@@ -224,11 +224,11 @@ def _join_timeout() -> float:
     with suppress(ValueError):
         if 0 < (seconds := float(text)) < LONGEST_WAIT.total_seconds():
             return seconds
-    raise UsageError(f"{text!r} is no number of seconds", where=JOIN_TIMEOUT, hint="leave it out for 600")
+    raise UsageError(f"{text!r} is not a number of seconds", where=JOIN_TIMEOUT, hint="leave it out for 600")
 
 
 def _own_store(lasting: Store, deadline: float, *, leads: bool) -> TCPStore:
-    """A store for this start of the group: the one of `torchrun` still has the addresses of those that it restarted."""
+    """A store for this start of the group: that of `torchrun` still has the addresses of processes before a restart."""
     host = os.environ["MASTER_ADDR"]
     if leads:
         store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
@@ -236,12 +236,12 @@ def _own_store(lasting: Store, deadline: float, *, leads: bool) -> TCPStore:
         return store
     while True:
         _await(lasting, "port", deadline)
-        with suppress(dist.DistNetworkError):  # nobody is there: the port is that of an earlier start
+        with suppress(dist.DistNetworkError):  # no process listens: the port is that of an earlier start
             return TCPStore(host, int(lasting.get("port")), is_master=False, timeout=ANSWER)
 
 
 def _await(store: Store, key: str, deadline: float) -> None:
-    """Wait until another process has set the key, in such a way that signals are heard. Raises `RuntimeError`."""
+    """Wait until another process has set the key, by polling, so that signals are handled. Raises `RuntimeError`."""
     while time.monotonic() < deadline:
         if store.check([key]):
             return
@@ -250,8 +250,41 @@ def _await(store: Store, key: str, deadline: float) -> None:
 
 
 @contextmanager
-def _in_touch(otherwise: str = "another process of this training has ended", hint: str = GO_ON) -> Iterator[None]:
+def _in_touch(otherwise: str = "another process of this training has ended", hint: str = RESUME) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
         raise MachineError(otherwise, hint=hint) from error
+
+
+# ------------------------------------------------------------------------------------------------------ random numbers
+
+
+def part_streams(group: ProcessGroup) -> None:
+    """Give each process its own stream, starting from equal ones. A single process keeps its stream."""
+    if group.size > 1:
+        seeds = torch.randint(2**62, (group.size,)).tolist()
+        torch.manual_seed(seeds[group.rank])
+
+
+def stream_states(device: torch.device, group: ProcessGroup) -> dict[str, Tensor]:
+    """The states of the streams of all processes: `cpu` and `cuda` of the first one, `cpu/1` etc. of the others."""
+    own = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        own["cuda"] = torch.cuda.get_rng_state(device)
+    return {_key(name, rank): state for name in own for rank, state in enumerate(group.gather(own[name]))}
+
+
+def restore_streams(states: Mapping[str, Tensor], device: torch.device, group: ProcessGroup) -> None:
+    """Restore the streams. If the number of processes has changed, new streams are started from the first one."""
+    same_size = sum(name.startswith("cpu") for name in states) == group.size
+    rank = group.rank if same_size else 0
+    torch.set_rng_state(states[_key("cpu", rank)])
+    if device.type == "cuda" and _key("cuda", rank) in states:
+        torch.cuda.set_rng_state(states[_key("cuda", rank)], device)
+    if not same_size:
+        part_streams(group)
+
+
+def _key(name: str, rank: int) -> str:
+    return f"{name}/{rank}" if rank else name

@@ -1,28 +1,35 @@
-"""What training tells its user and its log."""
+"""The reports of training: messages, the progress bar, and metrics.jsonl, which has one JSON object a line."""
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal
 
 import torch
 
-from s2s_cli import console
+from s2s_cli import atomic, console
 from s2s_cli.model.kernels import FusedKernel
 from s2s_cli.model.kernels.backend import passes_name
-from s2s_cli.training.metrics_log import MetricsLog
 from s2s_cli.training.trainer import Position, Trainer, Update
 from s2s_cli.training.validation import Figures
 
 LOG_EVERY = 50
 """Updates between two lines of the log."""
 
+Kind = Literal["train", "validation", "test"]
+ORDER: dict[Kind, int] = {"train": 0, "validation": 1, "test": 2}
+"""The order in which lines of the same update are written."""
+
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def machinery(trainer: Trainer) -> str:
-    """What the model is trained with, in words."""
+    """The kernel, precision and device of training, as text."""
     kernel = "reference kernel"
     if isinstance(trainer.model.kernel, FusedKernel):
         kernel = f"fused kernel, {passes_name(trainer.dtype, trainer.device)} passes"
@@ -34,8 +41,8 @@ def machinery(trainer: Trainer) -> str:
 
 @dataclass
 class Window:
-    """Sums over the updates since the last line of the log. Snapshots carry them, for a line must be the same whether
-    or not training was interrupted since the one before."""
+    """Sums over the updates since the last line of the log. Snapshots include them, so that a line is the same whether
+    or not training was interrupted before it."""
 
     nll: float = 0.0
     tokens: int = 0
@@ -54,6 +61,42 @@ class Window:
         return self.nll / self.tokens if self.tokens else float("nan")
 
 
+class MetricsLog:
+    """An append-only file, except that resuming from a checkpoint first removes the lines written after it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def forget_after(self, update: int, kind: Kind) -> None:
+        """Drop all lines that come after those of this kind and update, and a last line that was cut short."""
+        if not self.path.exists():
+            return
+        old = self.path.read_bytes()
+        kept = (line for line in old.split(b"\n") if _place(line) <= (update, ORDER[kind]))
+        new = b"".join(line + b"\n" for line in kept)
+        if new != old:
+            atomic.replace_file(self.path, new)
+
+    def write(self, kind: Kind, update: int, **figures: Any) -> None:
+        """Append one line. Figures that are not finite become null, since JSON cannot express them."""
+        finite = {key: None if _is_broken(value) else value for key, value in figures.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "update": update, **finite}, ensure_ascii=False) + "\n")
+
+
+def _is_broken(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _place(line: bytes) -> tuple[float, int]:
+    """The position of a line in the log; anything that is not a line of this log comes after all others."""
+    try:
+        content = json.loads(line)
+        return int(content["update"]), ORDER[content["kind"]]
+    except (ValueError, KeyError, TypeError):
+        return math.inf, 0
+
+
 class TrainingReport:
     """A progress bar over all pairs of all epochs, a line for each validation, and metrics.jsonl.
 
@@ -61,7 +104,7 @@ class TrainingReport:
     """
 
     def __init__(self, name: str, done: int, total: int, log: MetricsLog, window: Window) -> None:
-        """name: of the run. done, total: pairs that were seen, and those that will be seen at most."""
+        """name: of the run. done, total: pairs seen so far, and the most that will be seen."""
         self.log, self.window = log, window
         self.bar = console.progress(f"train {name}", total=total, unit="pair", start=done)
         self.dev = ""
@@ -76,7 +119,7 @@ class TrainingReport:
         self.bar.close()
 
     def update(self, position: Position, update: Update, pairs: int, *, last: bool) -> None:
-        """One update was made from so many pairs. last: whether it is the last of training."""
+        """One update was made. pairs: number of its pairs. last: whether it is the last of training."""
         self.window.add(update)
         self.tokens += update.tokens
         self.bar.update(pairs)
@@ -103,7 +146,7 @@ class TrainingReport:
         self.tokens, self.began = 0, time.perf_counter()
 
     def validation(self, position: Position, figures: Figures, improved: bool, seconds: float) -> None:
-        """A validation was made, which took so long."""
+        """A validation was made; seconds: its duration."""
         self.dev = f", dev BLEU {figures.bleu:.1f}"
         self.log.write(
             "validation",
@@ -125,7 +168,7 @@ class TrainingReport:
 
 
 class NoReport:
-    """What a process that does not lead its group tells: nothing."""
+    """The report of a process that does not lead its group, which prints and writes nothing."""
 
     def __enter__(self) -> NoReport:
         return self

@@ -26,19 +26,18 @@ from s2s_cli.training.building import build_order, build_trainer, build_validato
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, is_exported
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
-from s2s_cli.training.metrics_log import MetricsLog
 from s2s_cli.training.process_group import ALONE, ProcessGroup
-from s2s_cli.training.reporting import NoReport, Report, TrainingReport, Window, machinery
+from s2s_cli.training.reporting import MetricsLog, NoReport, Report, TrainingReport, Window, machinery
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import MERITS, Figures, Validator, weights_of
 
 
 def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGroup = ALONE) -> None:
-    """Bring the run to its end, from wherever it stands.
+    """Train from the newest checkpoint, or from the start, to the end.
 
-    recipe_dir: the folder that relative paths of the recipe start from. group: the processes that all call this; the
-    first one alone writes and says something. Raises `Stopped` after SIGINT or SIGTERM, when everything is saved, and
-    the errors of its parts.
+    recipe_dir: the folder that relative paths of the recipe start from. group: the processes that all call this; only
+    the first one writes files and messages. Raises `Stopped` after SIGINT or SIGTERM, when everything is saved, and the
+    errors of its parts.
     """
     with run.lock() if group.leads else nullcontext():
         prepared = group.once(lambda: prepare_for(group, recipe, recipe_dir, run)) or open_prepared(run.root)
@@ -50,7 +49,7 @@ def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGro
 
 
 def prepare_for(group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> PreparedData:
-    """Say what changed in the recipe, and prepare its data where that is missing."""
+    """Report what changed in the recipe, and prepare its data if necessary."""
     tell_changes(recipe, run)
     return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run.root)
 
@@ -58,8 +57,9 @@ def prepare_for(group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: RunD
 class Session:
     """One process's share of a run.
 
-    All processes of the group keep the same books, so that each knows what is due; what has to be done but once, the
-    first one does, and what only it can know, it tells the others.
+    All processes of the group keep the same position and schedule, so that each of them knows which validation or
+    checkpoint is due. Work that must be done only once is done by the first process, which sends its result to the
+    others where they need it.
     """
 
     def __init__(self, recipe: Recipe, run: RunDirectory, prepared: PreparedData, group: ProcessGroup) -> None:
@@ -80,7 +80,7 @@ class Session:
         self.order = build_order(recipe, prepared)
 
     def resume(self) -> None:
-        """Go to where the newest checkpoint stands, if there is one."""
+        """Restore the newest checkpoint, if there is one."""
         if (snapshot := self._newest()) is None:
             return
         try:
@@ -95,11 +95,11 @@ class Session:
             ) from error
         self.saved = snapshot.step
         if not same_order:
-            self.group.once(lambda: console.warn("the order of batches changed: the epoch begins anew"))
+            self.group.once(lambda: console.warn("the order of batches changed: the epoch starts again"))
             self.trainer.position.batch = 0
 
     def _newest(self) -> Snapshot | None:
-        """The newest sound checkpoint, which the first process finds."""
+        """The newest sound checkpoint, as the first process finds it."""
         snapshot = self.group.once(self.manager.load_latest)
         step = self.group.from_first(None if snapshot is None else snapshot.step)
         return snapshot if snapshot or step is None else self.manager.load(int(step))
@@ -108,7 +108,7 @@ class Session:
         """Train to the end, export."""
         position = self.trainer.position
         if not self.finished or position.validated != position.update:
-            means = machinery(self.trainer)  # here, for `once` may have more threads
+            means = machinery(self.trainer)  # not inside `once`, which may use more threads
             self.group.once(lambda: self._begin(means))
             with stop_requests(tells=self.group.leads) as stop:
                 self.train_on(stop)
@@ -144,7 +144,7 @@ class Session:
 
     @property
     def validation_due(self) -> bool:
-        """Whether the position asks for a validation that was not made yet."""
+        """Whether a validation is due at this position and was not made yet."""
         position, every = self.trainer.position, self.recipe.validation.every
         if position.update == position.validated:
             return False
@@ -152,14 +152,14 @@ class Session:
 
     @property
     def save_due(self) -> bool:
-        """Whether the position asks for a checkpoint between validations."""
+        """Whether a checkpoint between validations is due at this position."""
         update, every = self.trainer.position.update, self.recipe.training.save_every
         return every is not None and update % every == 0 and update > 0 and update != self.saved
 
     def train_on(self, stop: StopRequest) -> None:
-        """Update after update, with a validation and a checkpoint every so often.
+        """Make updates, with the validations and checkpoints that are due.
 
-        What is due follows from the position alone: a run that was stopped anywhere goes on with what it still owes.
+        What is due follows from the position alone, so a resumed run first does what was still due when it stopped.
         """
         updates = self.updates()
         with self._report() as report:
@@ -180,7 +180,7 @@ class Session:
         while True:
             batches = self.order.epoch(position.epoch, skip=position.batch)
             following = list(islice(batches, size))
-            assert following, "an epoch has batches, and a position never stands behind its last one"
+            assert following, "an epoch has batches, and a position is never after its last one"
             while group := following:
                 following = list(islice(batches, size))
                 yield group, not following
@@ -194,7 +194,7 @@ class Session:
         report.update(position, update, sum(map(len, pairs)), last=self.finished)
 
     def validate(self, report: Report, stop: StopRequest) -> None:
-        """Measure, judge, report, save; or do nothing if asked to stop meanwhile: then it stays due."""
+        """Measure, judge, report, save; if a stop is requested meanwhile, do nothing, and the validation stays due."""
         trainer, position, began = self.trainer, self.trainer.position, time.perf_counter()
         figures = self.group.once(lambda: self._measure(stop))
         merit = self.group.from_first(figures and MERITS[self.recipe.validation.metric](figures))
@@ -205,10 +205,10 @@ class Session:
         position.validated = position.update
         if figures:
             report.validation(position, figures, improved, time.perf_counter() - began)
-        self.save(merit, best=improved)  # after the report: what a checkpoint has seen must stand in the log
+        self.save(merit, best=improved)  # after the report: the log must contain what precedes a checkpoint
 
     def _measure(self, stop: StopRequest) -> Figures | None:
-        """Figures of the model as it would be exported; None if asked to stop meanwhile."""
+        """Figures of the model as it would be exported; None if a stop is requested meanwhile."""
         trainer = self.trainer
         try:
             with weights_of(trainer.model, trainer.averaged_weights()), stop.abandoning():
@@ -217,14 +217,14 @@ class Session:
             return None
 
     def save(self, score: float | None = None, *, best: bool = False) -> None:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint of the current state."""
         snapshot = self.trainer.snapshot(score)
         snapshot.scalars |= {"window": asdict(self.window), "basis": asdict(self.basis)}
         self.group.once(lambda: self.manager.save(snapshot, best=best))
         self.saved = snapshot.step
 
     def standing(self) -> str:
-        """Where training stands, in words."""
+        """The position of training as text."""
         position = self.trainer.position
         epoch = position.epochs_begun if self.finished else position.epoch + 1
         return f"update {position.update:,}, epoch {epoch}"
@@ -243,5 +243,5 @@ class Session:
         raise Stopped(
             f"stopped after {self.standing()}; everything is saved in {self.run_directory.root}",
             exit_code=exit_code,
-            hint="the same command goes on from there",
+            hint="the same command resumes from there",
         )

@@ -1,4 +1,4 @@
-"""What follows from the course of training: the learning rate of each update, and when to stop early."""
+"""The learning rate of each update, and when to stop early."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Course = Callable[[int, int, int], float]
-"""From an update, the last one of the warm-up, and the last one of all, to the share of the peak."""
+"""(update, last update of the warm-up, last update of all) -> share of the peak learning rate."""
 
 
 def _linear(update: int, warmup: int, last: int) -> float:
-    """To nothing at the end (Devlin et al. 2019, appendix A.2); a run that goes on beyond it creeps on."""
+    """Linear decay to nearly zero at the end (Devlin et al. 2019, appendix A.2), and constant after it."""
     return max(1, last + 1 - update) / max(1, last + 1 - max(warmup, 1))
 
 
@@ -28,7 +28,7 @@ class Schedule:
 
     peak: the rate at the end of the warm-up. For `plateau`, after `decay_patience` validations without progress the
     rate is multiplied by `decay_factor`. last: the number of updates of the whole run, as far as it can be known.
-    `scale` and `stale` are its whole state.
+    The state consists of `scale` and `stale`.
     """
 
     peak: float
@@ -47,7 +47,7 @@ class Schedule:
         return self.peak * self.scale * COURSES[self.course](update, self.warmup, self.last)
 
     def after_validation(self, improved: bool) -> None:
-        """Learn how a validation went."""
+        """Take the result of a validation into account."""
         self.stale = 0 if improved else self.stale + 1
         if self.course == "plateau" and self.stale >= self.decay_patience:
             self.scale *= self.decay_factor
@@ -62,7 +62,8 @@ class Schedule:
 
 @dataclass
 class Patience:
-    """Validations counted against the best one. Scores are higher-better. All but `limit` is its state."""
+    """Early stopping: counts the validations since the best one. Higher scores are better. All fields but `limit` are
+    state."""
 
     limit: int | None
     best: float = float("-inf")

@@ -1,8 +1,8 @@
-"""Threads that each keep their share of the pairs through a whole update.
+"""Threads that each process their share of the pairs through a whole update.
 
-The threads of OpenMP share the work of each operation and meet at its end: in a recurrence several times a position. On
-a machine whose cores have other work too, all of them wait there for the one whose core is taken. These meet once an
-update.
+OpenMP threads share the work of each operation and synchronise at its end, in a recurrence several times a position. On
+a machine whose cores have other work too, all of them wait there for the one whose core is taken. The threads of a team
+synchronise once an update.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 from s2s_cli.model.dropout import own_stream
 
 MOST_THREADS = 4
-"""More would wait for one another in Python, which runs in one thread at a time: then OpenMP shares the work out."""
+"""More threads would wait for Python's global lock; with more, OpenMP divides each operation instead."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 class Team:
-    """The calling thread, and some that wait for it to have work for them."""
+    """The calling thread and further threads, which wait for work."""
 
     def __init__(self) -> None:
         self.others = ThreadPoolExecutor(MOST_THREADS - 1, thread_name_prefix="team")
@@ -31,8 +31,8 @@ class Team:
     def map(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
         """The result of each part, in their order.
 
-        A single part is worked on as if there were no team, several parts each in a thread of its own, with dropout
-        from a stream of its own. When one part fails, the others are still finished.
+        A single part is processed as if there were no team; several parts are processed each in its own thread, with
+        dropout from its own random stream. When one part fails, the others are still finished.
         """
         first, *rest = parts
         if not rest:
@@ -49,13 +49,13 @@ class Team:
 
 
 def shares(pairs: int) -> int:
-    """In how many parts the team works on so many pairs: a matter of their number and of torch's threads alone."""
+    """The number of parts for so many pairs, which depends only on their number and on torch's number of threads."""
     threads = torch.get_num_threads()
     return min(threads, pairs) if threads <= MOST_THREADS else 1
 
 
 def _alone(work: Callable[[Part], Result], part: Part, seed: int) -> Result:
-    """The work, by operations that all run in this thread."""
-    torch.set_num_threads(1)  # for this thread, and such as begin later
+    """The work, with all operations in this thread."""
+    torch.set_num_threads(1)  # for this thread, and for threads started later
     with own_stream(seed):
         return work(part)

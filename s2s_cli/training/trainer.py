@@ -1,4 +1,4 @@
-"""The trainer: all that changes while training, one update at a time."""
+"""The trainer: the state that changes during training, and one update at a time."""
 
 from __future__ import annotations
 
@@ -18,41 +18,40 @@ from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.loss import sequence_loss
-from s2s_cli.training.process_group import ALONE, ProcessGroup
-from s2s_cli.training.random_streams import restore_streams, stream_states
+from s2s_cli.training.process_group import ALONE, ProcessGroup, restore_streams, stream_states
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.team import Team, shares
 
 MOST_SKIPPED = 20
-"""Updates in a row with a gradient that is not finite, before training stops."""
+"""Consecutive updates with a gradient that is not finite after which training stops."""
 
 
 @dataclass
 class Position:
-    """Where training stands."""
+    """The position of training."""
 
     update: int = 0
-    """Updates that are done."""
+    """Number of updates made."""
     epoch: int = 0
-    """Epochs that are complete."""
+    """Number of complete epochs."""
     batch: int = 0
-    """Batches that are done of the next epoch; 0 at the edge between two epochs."""
+    """Batches processed in the current epoch; 0 between two epochs."""
     validated: int = 0
-    """The update after which the last validation was."""
+    """The update of the last validation."""
     skipped: int = 0
-    """Updates in a row whose gradient was not finite."""
+    """Consecutive updates whose gradient was not finite."""
 
     @property
     def epochs_begun(self) -> int:
         return self.epoch + (self.batch > 0)
 
     def end_epoch(self) -> None:
-        """The epoch has no more batches."""
+        """Mark the current epoch as complete."""
         self.epoch, self.batch = self.epoch + 1, 0
 
 
 class Update(NamedTuple):
-    """What one update found, as sums over its target tokens."""
+    """The figures of one update, as sums over its target tokens."""
 
     nll: float
     tokens: int
@@ -61,14 +60,14 @@ class Update(NamedTuple):
 
     @property
     def skipped(self) -> bool:
-        """Whether the weights were left as they are, because the gradient was broken."""
+        """Whether the weights were not updated, because the gradient was not finite."""
         return not math.isfinite(self.gradient_norm)
 
 
 class Trainer:
-    """Model, optimiser, schedule, average and position; `snapshot` and `restore` carry all of it.
+    """Model, optimiser, schedule, average and position; `snapshot` and `restore` include all of them.
 
-    All processes of a group have the same, except for their random numbers: they call the same methods in the same
+    All processes of a group have the same state except for their random numbers: they call the same methods in the same
     order, each with its share of the batches.
     """
 
@@ -98,7 +97,8 @@ class Trainer:
         return next(self.model.parameters()).device
 
     def update(self, batches: Sequence[Batch]) -> Update:
-        """One update from the summed gradients of some batches; any of them may be empty, if others have its pairs."""
+        """One update from the summed gradients of some batches; a batch may be empty if other processes have its
+        pairs."""
         self.model.train()
         nll, tokens = 0.0, 0
         for batch in batches:
@@ -112,22 +112,22 @@ class Trainer:
         return Update(nll, tokens, gradient_norm, rate)
 
     def autocast(self) -> torch.autocast:
-        """Matrix products in the chosen number type. Without a cache of weights, which threads would share."""
+        """Matrix products in the chosen number type, without the cache of weights, which threads would share."""
         enabled = self.dtype != torch.float32
         return torch.autocast(self.device.type, self.dtype, enabled=enabled, cache_enabled=False)
 
     def _backward(self, batch: Batch) -> tuple[float, int]:
-        """Sum the gradients over the tokens of a batch; its −log p and the number of tokens."""
+        """Add the gradients of a batch, summed over its tokens; return its −log p and number of tokens."""
         count = shares(len(batch.pairs)) if self.device.type == "cpu" else 1
         parts = self.team.map(self._gradients, parts_of(batch, count))
-        for gradients, _, _ in parts:  # in this order, for a sum depends on it
+        for gradients, _, _ in parts:  # in a fixed order, on which the rounding of a sum depends
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
                 if gradient is not None:
                     parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
         return sum(nll for _, nll, _ in parts), sum(tokens for _, _, tokens in parts)
 
     def _gradients(self, batch: Batch) -> tuple[Sequence[Tensor | None], float, int]:
-        """Of each parameter the sum over the tokens of a batch; −log p; the number of tokens."""
+        """The gradient of each parameter, summed over the tokens of a batch; its −log p; its number of tokens."""
         with self.autocast():
             loss = sequence_loss(self.model, batch.to(self.device), self.smoothing)
         gradients = torch.autograd.grad(loss.smoothed, self.parameters, allow_unused=True)
@@ -143,7 +143,7 @@ class Trainer:
         return norm
 
     def _apply(self, gradient_norm: float) -> float:
-        """Let the optimiser make its step, unless the gradient is broken; the learning rate used."""
+        """Take the optimiser's step, unless the gradient is not finite; return the learning rate."""
         position = self.position
         position.update += 1
         rate = self.schedule.rate(position.update)
@@ -168,7 +168,8 @@ class Trainer:
         return self.model.state_dict() if self.average is None else self.average.of(self.model)
 
     def snapshot(self, score: float | None = None) -> Snapshot:
-        """Everything needed to go on bit for bit. The tensors are those of the trainer: save them before it goes on."""
+        """Everything needed to resume bit for bit. The tensors are those of the trainer: save them before the next
+        update."""
         return Snapshot(
             step=self.position.update,
             weights=dict(self.model.state_dict()),
@@ -185,7 +186,7 @@ class Trainer:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot of a trainer that was built alike."""
+        """Restore a snapshot of a trainer that was built in the same way."""
         self.model.load_state_dict(snapshot.weights)
         parameters = dict(self.model.named_parameters())
         self.optimizer.state.clear()
@@ -197,7 +198,7 @@ class Trainer:
         self.schedule.restore(snapshot.scalars["schedule"])
         self.patience.restore(snapshot.scalars["patience"])
         if self.average is not None:
-            before = float(snapshot.step < EVERY)  # when the start was still part of the average: it is as good as gone
+            before = float(snapshot.step < EVERY)  # of older versions; later the share of the start is near 0
             start = snapshot.scalars.get("average_start", before)
             self.average.restore(snapshot.extra.get("average", snapshot.weights), start)
 

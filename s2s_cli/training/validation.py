@@ -1,4 +1,4 @@
-"""Validation: the loss on dev, and BLEU and chrF of really decoding it."""
+"""Validation: the loss on dev, and BLEU and chrF of its translation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from s2s_cli.data.batches import collate
 from s2s_cli.data.order import BatchOrder
-from s2s_cli.data.parallel import ParallelData
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.evaluation.metrics import score
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -22,7 +22,7 @@ from s2s_cli.training.loss import sequence_loss
 
 
 class Figures(NamedTuple):
-    """What a validation finds. loss: nats per target token, ends of sentences included."""
+    """The results of a validation. loss: nats per target token, ends of sentences included."""
 
     loss: float
     bleu: float
@@ -38,15 +38,15 @@ MERITS: dict[str, Callable[[Figures], float]] = {
     "bleu": lambda figures: figures.bleu,
     "chrf": lambda figures: figures.chrf,
 }
-"""How good figures are, higher being better, by `validation.metric`."""
+"""The score by which checkpoints are compared, higher being better, by `validation.metric`."""
 
 
 @dataclass(frozen=True)
 class Validator:
     """The dev set and how to measure a model on it.
 
-    batches: indices of dev pairs. sources, references: texts of the pairs to decode. translator_of: makes a translator
-    of the model as it is. language: that of the target.
+    batches: indices of dev pairs. sources, references: texts of the pairs to decode. translator_of: builds a translator
+    from a model. language: of the target.
     """
 
     data: ParallelData
@@ -57,7 +57,7 @@ class Validator:
     language: str
 
     def measure(self, model: Seq2Seq, autocast: torch.autocast) -> Figures:
-        """All figures of the model as it is; it is left in evaluation mode."""
+        """All figures of the model, which is left in evaluation mode."""
         model.eval()
         with autocast:
             loss = self._loss(model)
@@ -74,7 +74,7 @@ class Validator:
 
 
 def dev_batches(data: ParallelData, batch_tokens: int) -> list[np.ndarray]:
-    """All of dev in batches of like lengths."""
+    """All pairs of dev in batches of similar lengths."""
     return list(BatchOrder(data.source_lengths, data.target_lengths, batch_tokens=batch_tokens).epoch(0))
 
 

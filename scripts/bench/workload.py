@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2s_cli import atomic
-from s2s_cli.data.parallel import ParallelData
 from s2s_cli.data.preparation import PreparedData, prepare
-from s2s_cli.data.shards import Shards
+from s2s_cli.data.shards import ParallelData, Shards
 from s2s_cli.recipe import Recipe, load_recipe
 from s2s_cli.text.tokenizer import SYMBOLS, Tokenizer
 

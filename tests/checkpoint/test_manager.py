@@ -175,10 +175,10 @@ def test_when_all_are_bad_training_does_not_begin_anew(three, folder, capsys):
 def test_when_all_are_gone_training_does_not_begin_anew(three, folder, capsys):
     shutil.rmtree(folder / "step-3")
     assert three.load_latest().step == 2
-    assert "step-3: the latest checkpoint is gone" in capsys.readouterr().err
+    assert "step-3: the latest checkpoint is missing" in capsys.readouterr().err
     for step in three.steps():
         shutil.rmtree(folder / f"step-{step}")
-    with pytest.raises(CheckpointError, match="all checkpoints are gone"):
+    with pytest.raises(CheckpointError, match="all checkpoints are missing"):
         three.load_latest()
 
 

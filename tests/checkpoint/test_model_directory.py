@@ -192,7 +192,7 @@ def change(*path: str, to: object) -> bytes:
         (change("max_pieces", to=0), "max_pieces"),
         (change("model", "embedding", to=10**12), "model.embedding"),
         (change("model", "embedding", to=-1), "model.embedding"),
-        (change("model", "encoder", "layers", to=10**400), "model.encoder.layers"),
+        (change("model", "encoder", "layers", to=10**400), "model.encoder.recurrent.layers"),
         (change("model", "cell", to="__import__('os')"), "model.cell"),
         (change("model", "dropout", "state", to=float("nan")), "model.dropout.state"),
         (change("decoding", "length_penalty", to=float("inf")), "decoding.length_penalty"),
@@ -228,12 +228,12 @@ def test_a_shortlist_is_part_of_the_model(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"frequent": torch.tensor([7], dtype=torch.int32)}, "outside of the target vocabulary"),
-        ({"candidates": torch.full((6, 2), -1, dtype=torch.int32)}, "outside of the target vocabulary"),
+        ({"frequent": torch.tensor([7], dtype=torch.int32)}, "outside the target vocabulary"),
+        ({"candidates": torch.full((6, 2), -1, dtype=torch.int32)}, "outside the target vocabulary"),
         ({"candidates": torch.full((5, 2), 4, dtype=torch.int32)}, "does not hold a shortlist for this model"),
         ({"frequent": torch.tensor([5])}, "does not hold a shortlist for this model"),
         ({"more": torch.tensor([5], dtype=torch.int32)}, "does not hold a shortlist for this model"),
-        ({"frequent": torch.tensor([3], dtype=torch.int32)}, "leaves nothing to write with"),
+        ({"frequent": torch.tensor([3], dtype=torch.int32)}, "has no frequent symbol"),
     ],
 )
 def test_a_shortlist_that_does_not_fit_is_refused(tmp_path, changes, fault):

@@ -93,7 +93,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("a
     [
         ("name: x\ntgt: no\n", "r.yaml:2: ", "tgt: unknown key"),
         ("name: x\nseed: 1e-3\n", "r.yaml:2: ", "seed: give a whole number, not 0.001"),
-        ("name: x\nname: y\n", "r.yaml:2: ", "the key `name` stands here again"),
+        ("name: x\nname: y\n", "r.yaml:2: ", "the key `name` is repeated here"),
         ("name: x\ntrainig: {}\n", "r.yaml:2: ", "did you mean `training`?"),
         ("name: !!python/object/apply:os.system [exit]\n", "r.yaml:1: ", "the tag"),
         ("a: " + "[" * 5000, "r.yaml:1: ", "more than 20 levels"),

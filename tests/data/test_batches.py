@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.data.batches import collate, padded
-from s2s_cli.data.parallel import ParallelData
-from s2s_cli.data.shards import ShardWriter
+from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.text.tokenizer import EOS, PAD
 
 

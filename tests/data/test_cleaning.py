@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.data.cleaning import HeldOut, Overlap, WrongScript, length_rules, pair_key, sentence_key, text_rules
-from s2s_cli.data.repetitions import repeated
+from s2s_cli.data.training_split import repeated
 from s2s_cli.recipe import schema
 
 LANGUAGES = schema.Languages(source="zh", target="en")

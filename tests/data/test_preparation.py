@@ -220,7 +220,7 @@ def test_a_second_run_does_nothing_unless_something_relevant_changed(
     )
     said(_recipe())
     _write(corpora / "dev.en.gz", [target for _, target in _sentences(20, 33)])
-    assert "dev.en.gz (dev.0.target): another content" in said(_recipe())
+    assert "dev.en.gz (dev.0.target): changed content" in said(_recipe())
     assert "more.fr.xz (train.1.source): removed" in said(_recipe(data={"train": [_files("train")]}))
     assert "prepared in" in said(_recipe(data={"train": [_files("train")]}), force=True)
 
@@ -243,7 +243,7 @@ def test_damaged_data_is_noticed_and_made_anew(
     with pytest.raises(DataError):
         open_prepared(tmp_path / "run")
     prepare(_recipe(), corpora, tmp_path / "run")
-    assert f"data is prepared anew: {tmp_path / 'run' / 'data' / name}: " in capsys.readouterr().err
+    assert f"data is prepared again: {tmp_path / 'run' / 'data' / name}: " in capsys.readouterr().err
     assert _hashes(tmp_path / "run") == first
 
 
@@ -261,7 +261,7 @@ def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
         opened.dev_texts()
         opened.verify()
     prepare(_recipe(), corpora, tmp_path / "run")
-    assert f"prepared anew: {path}" in capsys.readouterr().err
+    assert f"prepared again: {path}" in capsys.readouterr().err
     assert _hashes(tmp_path / "run") == first
 
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.parallel import ParallelData
-from s2s_cli.data.shards import Shards, ShardWriter
+from s2s_cli.data.shards import ParallelData, Shards, ShardWriter
 from s2s_cli.errors import DataError, MachineError
 
 

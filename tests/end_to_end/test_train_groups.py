@@ -32,7 +32,7 @@ from s2s_cli.training.validation import Validator
 BASE = ("training.updates=10", "validation.every=4", "training.save_every=3")
 NO_DROPOUT = "model.dropout={embedding: 0.0, state: 0.0, readout: 0.0}"
 FIGURES = ("loss", "gradient_norm")
-GONE = "error: another process of this training has ended (the same command goes on from the newest checkpoint)"
+GONE = "error: another process of this training has ended (the same command resumes from the newest checkpoint)"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -165,7 +165,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_update_and_they_go_on_bit
     assert codes == [code, code]
     assert steps(tmp_path / "run")[-1] == 7
     assert messages.count("stopped after update 7") == 1
-    assert messages.count("stopping after this step") == (rank == 0)
+    assert messages.count("stopping after this update") == (rank == 0)
     assert train_group(2, recipe, tmp_path / "run", *BASE).codes == [0, 0]
     assert_same_outcome(tmp_path / "run", by_two)
 
@@ -263,7 +263,7 @@ def test_a_group_whose_member_never_comes_ends_in_bounded_time_with_one_sentence
     codes, messages = train_group(3, recipe, tmp_path / "run", absent=[absent], environment=soon)
     assert codes == [ExitCode.MACHINE] * 2
     assert errors(messages) == [
-        "error: the 3 processes of this training did not come together within 2 s"
+        "error: the 3 processes of this training did not all join within 2 s"
         " (start all of them, or set S2S_JOIN_TIMEOUT to wait longer)"
     ]
     assert not (tmp_path / "run").exists()

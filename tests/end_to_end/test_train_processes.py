@@ -98,7 +98,7 @@ def test_sigterm_and_sigint_save_and_the_same_command_goes_on(
         code, messages = finish(process)
         assert code == expected, messages
         assert "Traceback" not in messages
-        assert "the same command goes on from there" in messages
+        assert "the same command resumes from there" in messages
         stopped = int(re.search(r"stopped after update (\d+)", messages)[1])
         assert steps(run)[-1] == stopped > last
         last = stopped

@@ -19,7 +19,7 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, Stopped, UsageError
 from s2s_cli.training import reporting, run
-from s2s_cli.training.metrics_log import MetricsLog
+from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator
 
@@ -327,7 +327,7 @@ def test_a_changed_order_of_batches_begins_the_epoch_anew(
     collate = run.collate
     monkeypatch.setattr(run, "collate", lambda data, pairs: seen.update(pairs.tolist()) or collate(data, pairs))
     train_here(recipe, tmp_path / "run", *BASE, "training.batch_tokens=90", "training.epochs=2")
-    assert "the epoch begins anew" in capfd.readouterr().err
+    assert "the epoch starts again" in capfd.readouterr().err
     assert seen == Counter(range(PAIRS))
 
 

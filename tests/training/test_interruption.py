@@ -20,7 +20,7 @@ def test_a_signal_is_a_request_with_its_exit_code(number: signal.Signals, capfd:
         os.kill(os.getpid(), number)
         assert stop
         assert stop.exit_code == SIGNALS[number]
-    assert "stopping after this step" in capfd.readouterr().err
+    assert "stopping after this update" in capfd.readouterr().err
 
 
 def test_the_handlers_of_before_are_back_afterwards():

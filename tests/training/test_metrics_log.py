@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.training.metrics_log import ORDER, MetricsLog
+from s2s_cli.training.reporting import ORDER, MetricsLog
 
 KINDS = sorted(ORDER, key=ORDER.__getitem__)
 

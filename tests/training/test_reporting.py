@@ -12,9 +12,8 @@ from tiny import tiny_trainer
 
 from s2s_cli.model.kernels import ReferenceKernel
 from s2s_cli.native import library
-from s2s_cli.training.metrics_log import MetricsLog
 from s2s_cli.training.process_group import ProcessGroup
-from s2s_cli.training.reporting import LOG_EVERY, TrainingReport, Window, machinery
+from s2s_cli.training.reporting import LOG_EVERY, MetricsLog, TrainingReport, Window, machinery
 from s2s_cli.training.trainer import Position, Update
 
 UPDATES = [Update(nll=0.1 * number, tokens=number, gradient_norm=1.0, learning_rate=0.5) for number in range(1, 131)]

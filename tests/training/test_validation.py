@@ -9,8 +9,7 @@ import pytest
 import torch
 from tiny import batch_of, random_batches, random_pairs, tiny_model, tiny_trainer
 
-from s2s_cli.data.parallel import ParallelData
-from s2s_cli.data.shards import ShardWriter
+from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.inference.translator import Translator
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair

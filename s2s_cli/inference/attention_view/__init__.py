@@ -1,1 +1,1 @@
-"""Seeing attention: which source pieces each target piece was written from, as a page or as pictures."""
+"""Heat maps of attention, from source pieces to target pieces, as a page or as pictures."""

@@ -1,4 +1,4 @@
-"""What is drawn of one sentence."""
+"""The content of the heat map of one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SENTENCE_END = "</s>"
 
-# Control characters would be swallowed by a browser or stop a parser: their pictures stand for them (U+2400 ff.).
+# Control characters may be dropped by a browser or stop a parser; they are replaced by their pictures (U+2400 ff.).
 _PICTURES = (
     {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421} | {code: 0xFFFD for code in range(0x80, 0xA0)}
 )
@@ -55,5 +55,5 @@ class HeatMap:
 
 
 def visible(text: str) -> str:
-    """The text with a sign in place of each control character."""
+    """The text with a visible sign in place of each control character."""
     return text.translate(_PICTURES)

@@ -1,4 +1,4 @@
-"""Heat maps as one HTML page that needs nothing else: no script, no network, no picture."""
+"""Heat maps as one self-contained HTML page without scripts, network access or pictures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TAIL = "</body>\n</html>\n"
 
 
 class HtmlPage:
-    """Written sentence by sentence. Cut off anywhere, what is there already can be read."""
+    """Written sentence by sentence. An incomplete page can be read up to where it ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,7 +66,7 @@ class HtmlPage:
             self._file.close()
 
     def _write(self, text: str) -> None:
-        self._file.write(text)  # in one call, so that Ctrl-C never leaves half a sentence
+        self._file.write(text)  # in one call, so that Ctrl-C never leaves an incomplete sentence
         self._file.flush()
 
 

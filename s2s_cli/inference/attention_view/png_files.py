@@ -12,7 +12,7 @@ from s2s_cli import console
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.attention_view.heat_map import HeatMap
 
-# matplotlib's own font has no Chinese, Japanese or Korean: the first of these that is installed helps out.
+# matplotlib's own font has no Chinese, Japanese or Korean: the first of these that is installed is used as well.
 WIDE_FONTS = (
     "Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Noto Sans JP|Source Han Sans|WenQuanYi Zen Hei|WenQuanYi Micro Hei"
     "|Droid Sans Fallback|IPAexGothic|TakaoGothic|Unifont|PingFang SC|Hiragino Sans|Arial Unicode MS|Microsoft YaHei"
@@ -55,7 +55,7 @@ class PngFiles:
         path.write_bytes(picture)
         self._drawn += 1
         if not self._warned and any("missing from" in str(warning.message) for warning in caught):
-            console.warn("no installed font has some of the characters, boxes stand for them (try Noto Sans CJK)")
+            console.warn("some characters are in no installed font and are drawn as boxes (try Noto Sans CJK)")
             self._warned = True
 
     def close(self) -> None:

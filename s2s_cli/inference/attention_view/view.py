@@ -1,4 +1,4 @@
-"""The attention of a stream of translations, drawn into a file as they come."""
+"""The attention of a stream of translations, drawn into a file as they arrive."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PAINTERS: dict[str, type[HtmlPage] | type[PngFiles]] = {".html": HtmlPage, ".htm
 
 
 class AttentionView:
-    """A context manager: the file is begun on entering and whole on leaving, however the stream ends.
+    """A context manager: the file is started on entering and completed on leaving, however the stream ends.
 
-    Lines are counted over all that is shown; each part of a line (sentence) is drawn by itself. A line without pieces
-    (a blank one) is counted, not drawn. Memory does not grow. Raises UsageError for an unknown ending of the file name
+    Lines are counted over the whole stream; each part of a line (sentence) is drawn by itself. A line without pieces (a
+    blank one) is counted, but not drawn. Memory does not grow. Raises UsageError for an unknown ending of the file name
     and for a model without attention, MachineError where the file cannot be written.
     """
 

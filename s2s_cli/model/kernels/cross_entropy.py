@@ -17,10 +17,10 @@ from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.passes import Passes
 
 CHUNK = 1024
-"""Most rows whose logits exist at one time: products run at full speed, and 8,000 symbols in bfloat16 take 16 MB."""
+"""Most rows whose logits exist at one time: products reach full speed, and 8,000 symbols in bfloat16 take 16 MB."""
 
 ROWS = 32
-"""Rows are filled up to a multiple of this: oneDNN compiles code for each new shape of a product and keeps 8 MB."""
+"""Rows are padded to a multiple of this: oneDNN compiles code for each new shape of a product and keeps 8 MB."""
 
 
 def fused_cross_entropy(
@@ -29,10 +29,10 @@ def fused_cross_entropy(
     """Sums over all rows of the label-smoothed loss and of −log p(target), the latter not differentiable.
 
     Equals `F.cross_entropy(F.linear(readout, weight, bias), targets, reduction="sum", label_smoothing=smoothing)`. Rows
-    of padding are to be left out beforehand. Products run in the type of autocast where it is on, sums in at least
-    float32. A loss whose gradient is exactly 1 spares a pass over the gradient of the weights.
+    of padding must be left out beforehand. Products use the type of autocast where it is on, sums at least float32. If
+    the gradient of the loss is exactly 1, `backward` saves a pass over the gradient of the weights.
 
-    Errors: IndexError for a target outside of the vocabulary (on CPU).
+    Errors: IndexError for a target outside the vocabulary (on CPU).
     """
     symbols = len(bias_V)
     if len(targets_N) and targets_N.device.type == "cpu" and not 0 <= targets_N.min() <= targets_N.max() < symbols:
@@ -44,7 +44,7 @@ def fused_cross_entropy(
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Gradients are made along with the loss, chunk by chunk, while the logits are at hand; `backward` scales them."""
+    """Gradients are computed along with the loss, chunk by chunk, from the same logits; `backward` scales them."""
 
     @staticmethod
     def forward(
@@ -73,7 +73,7 @@ class _CrossEntropy(torch.autograd.Function):
             loss += loss_n.sum()
             likelihood += likelihood_n.sum()
             if with_gradients:
-                d_logits_nV = logits_nV  # the pass has put them there
+                d_logits_nV = logits_nV  # the pass has overwritten the logits
                 d_logits_nV[rows:] = 0
                 d_readout_nR.copy_((d_logits_nV @ weight)[:rows])
                 d_part_VR = d_logits_nV.t() @ readout_nR

@@ -1,12 +1,12 @@
 /* Passes of the decoding engine: the loops between two matrix products, each one pass over the rows of a batch.
  *
- * What they compute stands in `Seq2Seq.step`; here only how. A row is a hypothesis; rows are shared among the threads,
+ * They implement the reference in model/engine/passes.py. A row is a hypothesis; rows are shared among the threads,
  * and no sum crosses a row: a translation does not depend on its batch mates.
  */
 
 #include "numbers.h"
 
-/* How matrix products are made, and so what they read and what they hand back: a constant, once all is inlined. */
+/* How matrix products are computed, which determines their inputs and outputs: a constant after inlining. */
 typedef enum { IN_FLOAT32, IN_BFLOAT16, IN_INT8 } arithmetic;
 
 INLINE storage stored(arithmetic kind) { return kind == IN_FLOAT32 ? FLOAT32 : BFLOAT16; }
@@ -16,7 +16,7 @@ typedef struct {
     view values, row_scales, column_scales;
 } product;
 
-/* Rows that the next product reads, [R, N]; in int8 with the scale that was chosen for each row. */
+/* Rows that the next product reads, [R, N]; in int8 with the scale of each row. */
 typedef struct {
     view values, scales;
 } operand;
@@ -115,7 +115,7 @@ INLINE void put_operand(operand to, int64_t r, const float *numbers, int64_t siz
 
 INLINE int64_t integer(view numbers, int64_t i) { return ((const int64_t *)numbers.data)[i]; }
 
-/* The sentence that a row belongs to: those that are still searched have as many rows each. */
+/* The sentence of a row: all sentences still being searched have the same number of rows. */
 INLINE int64_t sentence_of(view sentences, int64_t r, int64_t beam) { return integer(sentences, r / beam); }
 
 INLINE void attend(const attention_run *run, int64_t r, arithmetic kind) {
@@ -186,7 +186,7 @@ INLINE void read_out(const readout_run *run, int64_t r, arithmetic kind) {
 
 /* ---- softmax, and the best symbols ---- */
 
-/* Symbols whose greatest logit is looked at before they are looked at one by one: few groups have one of the best. */
+/* Symbols in a group, which is skipped if its greatest logit is too small: few groups have one of the best. */
 enum { GROUP = 64 };
 
 /* Put a symbol in its place among the best so far, greatest first; of equals the lower symbol. */
@@ -275,14 +275,14 @@ DOTS(short_dots, int16_t, int32_t)
 
 enum { AHEAD = 4, CACHE_LINE = 64 };
 
-/* The rows that are needed lie anywhere in a matrix larger than most caches: ask for them in time. */
+/* The rows needed are scattered over a matrix larger than most caches: prefetch them. */
 INLINE void prefetch(const listed_product_run *run, int64_t v, arithmetic kind) {
     int64_t bytes = kind == IN_INT8 ? 1 : kind == IN_BFLOAT16 ? 2 : 4;
     const char *start = (const char *)run->weights_VD.data + v * run->weights_VD.outer * bytes;
     for (int64_t at = 0; at < run->D * bytes; at += CACHE_LINE) __builtin_prefetch(start + at);
 }
 
-enum { BLOCK = 8 }; /* hypotheses of a sentence that share a row of weights, and lie on the stack */
+enum { BLOCK = 8 }; /* hypotheses of a sentence that share a row of weights, kept on the stack */
 
 /* Hypotheses r to r + rows of one sentence. Bytes are widened to 16 bits; a row of floats is rounded and summed in the
  * same order whoever else is in the batch. */

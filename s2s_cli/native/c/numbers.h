@@ -1,4 +1,4 @@
-/* Numbers in memory, and functions of them: what the passes of training and of decoding have in common.
+/* Numbers in memory and functions of them, shared by the passes of training and of decoding.
  *
  * Arrays arrive as views, checked by native/calls.py; numbers are stored as float32 or bfloat16 and computed as float32.
  */

@@ -1,6 +1,6 @@
 /* Passes of the fused recurrences, and softmax cross-entropy: the loops between two matrix products, each one pass.
  *
- * What each pass computes stands in model/kernels/aten.py; here only how. Sentences (or rows) are shared among the threads, and no sum
+ * They implement the reference in model/kernels/aten.py. Sentences (or rows) are shared among the threads, and no sum
  * crosses a sentence: results do not depend on the number of threads.
  */
 
@@ -128,7 +128,7 @@ INLINE void blend_backward(const blend_gradients *gradients, int64_t t, int64_t 
 
 /* ---- additive attention ---- */
 
-enum { BLOCK = 64 }; /* sums over the source are made for so many columns at a time, and stay near the processor */
+enum { BLOCK = 64 }; /* sums over the source are computed for this many columns at a time, and stay in the cache */
 
 INLINE int64_t block(int64_t start, int64_t size) { return size - start < BLOCK ? size - start : BLOCK; }
 

@@ -8,7 +8,7 @@ from tiny import tiny_trainer
 
 from s2s_cli.evaluation.metrics import score
 from s2s_cli.recipe import schema
-from s2s_cli.training.card import model_card
+from s2s_cli.training.exporting import model_card
 
 HOSTILE = "<img src=x onerror=alert(1)> [a](javascript:b) `c` |&lt;"
 
