@@ -74,7 +74,7 @@ class CopyOutput(Output):
     p_gen = σ(w · [s_t; c_t; y_{t-1}] + b) (See et al. 2017, section 2.2).
 
     Both sides have one vocabulary, whose pieces make up every word: no symbol exists in one sentence alone. Special
-    symbols are not copied, for EOS would end the target: the share of attention that they and padding have goes to P,
+    symbols are not copied, for EOS would end the target: the share of attention that they have goes to P,
     p(w) = (1 − (1 − p_gen) m) P(w) + (1 − p_gen) Σ α_j with m the attention on copied positions, and the sum is 1.
     """
 
@@ -120,7 +120,7 @@ class CopyOutput(Output):
         memory, attention_BXS = decoded.memory, decoded.features.attention_BXS
         assert attention_BXS is not None
         wide = wide_type(attention_BXS.dtype)
-        copied_BS = memory.valid_BS & (memory.source_BS > EOS)
+        copied_BS = memory.source_BS > EOS  # padding, whatever stands there, has no attention
         same_BSS = (memory.source_BS[:, :, None] == memory.source_BS[:, None]) & copied_BS[:, :, None]
         with torch.autocast(attention_BXS.device.type, enabled=False):
             attention_BXS = attention_BXS.to(wide)

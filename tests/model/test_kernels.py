@@ -20,6 +20,7 @@ from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import passes_name
 from s2s_cli.model.kernels.blend import BlendSequence
 from s2s_cli.model.kernels.gru import GRUSequence
+from s2s_cli.model.output import CopyOutput
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
 from s2s_cli.recipe import schema
@@ -27,6 +28,7 @@ from s2s_cli.recipe import schema
 CPU = torch.device("cpu")
 FITTING = {  # odd widths, so that no vector register is ever full
     "attention": section(**{"decoder.hidden": 37, "encoder.hidden": 19, "attention.size": 70, "embedding": 11}),
+    "attention that is copied by": section(**{"decoder.hidden": 37, "attention.size": 70, "output": "copy"}),
     "deep attention": section(**{"decoder.layers": 3, "decoder.residual": True, "encoder.layers": 2}),
     "initial": section(**{"decoder.context": "initial", "decoder.layers": 2}),
     "every step": section(**{"decoder.context": "every_step", "decoder.feed_previous": False}),
@@ -57,14 +59,22 @@ each_backend = pytest.mark.parametrize(
 
 
 def outcome(model: Seq2Seq, kernel: Kernel, batch: Example = BATCH) -> dict[str, Tensor]:
-    """Readouts, and the gradients of all parameters that have one, in float64."""
+    """Readouts, and the gradients of all parameters that have one, in float64. What copies reads the attention, too."""
     model.kernel = kernel
     model.zero_grad()
-    readout_BTR = model(*batch).readout_BXR
-    weights = torch.linspace(-1, 1, readout_BTR.numel(), dtype=torch.float64).view_as(readout_BTR)
-    (readout_BTR.double() * weights).sum().backward()
+    decoded = model(*batch)
+    readout_BTR, copied_by = (
+        decoded.readout_BXR,
+        [decoded.features.attention_BXS] * isinstance(model.output, CopyOutput),
+    )
+    (weighted(readout_BTR) + sum(weighted(attention_BTS) for attention_BTS in copied_by)).backward()
     gradients = {name: value.grad.double() for name, value in model.named_parameters() if value.grad is not None}
-    return {"readout": readout_BTR.detach().double()} | gradients
+    return {"readout": decoded.readout_BXR.detach().double()} | gradients
+
+
+def weighted(values: Tensor) -> Tensor:
+    """A sum whose gradient is another one everywhere."""
+    return (values.double() * torch.linspace(-1, 1, values.numel(), dtype=torch.float64).view_as(values)).sum()
 
 
 def relative_error(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
