@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_translate_process import PATIENCE, command, export
+from starts import PATIENCE
+from test_translate_process import export
 
 from s2s_cli import Translator
 
@@ -64,7 +66,7 @@ def at_a_terminal(
     environment = os.environ | {"XDG_STATE_HOME": str(state), "TERM": "dumb"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
-        command(run),
+        [sys.executable, "-m", "s2s_cli", "translate", "--model", str(run), "--threads", "1"],
         **{"stdin": theirs, "stdout": theirs, "stderr": subprocess.PIPE} | streams,
         env=environment,
         start_new_session=True,
