@@ -15,7 +15,13 @@ from s2s_cli.model.attention import SCORES
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 
-each_member = pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS.keys())
+each_member = pytest.mark.parametrize(
+    "member",
+    [  # in `make test` every other one
+        pytest.param(member, id=name, marks=[pytest.mark.slow] * (place % 2))
+        for place, (name, member) in enumerate(MEMBERS.items())
+    ],
+)
 
 
 def stepped(model: Seq2Seq, batch: Example) -> Tensor:
