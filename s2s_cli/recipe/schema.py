@@ -150,20 +150,25 @@ class Tokenizer(Section):
 
 
 class EveryEncoder(Section):
-    """The keys of every kind of encoder. Each kind has a property `width`, that of its states."""
+    """The keys of every kind of encoder."""
 
     kind: str
+    hidden: Width = 256
+    """Width of the states, or of one direction's."""
     summary: Literal["last", "mean", "max"] = "mean"
     """How the context C is computed from the states h_1..h_N."""
     bridge: Literal["copy", "dense"] = "dense"
     """q, which computes the decoder's first state from C: q(h) = h, or q(h) = tanh(W h + b)."""
 
+    @property
+    def width(self) -> int:
+        """M, that of h_j."""
+        return self.hidden
+
 
 class RecurrentEncoder(EveryEncoder):
     kind: Literal["recurrent"] = "recurrent"
     """The kind of encoder: recurrent cells, or the self-attention of a `transformer`, which has other keys."""
-    hidden: Width = 256
-    """Width of one direction's state."""
     layers: Layers = 1
     bidirectional: bool = True
     residual: bool = False
@@ -171,25 +176,17 @@ class RecurrentEncoder(EveryEncoder):
 
     @property
     def width(self) -> int:
-        """M, that of h_j."""
         return self.hidden * (2 if self.bidirectional else 1)
 
 
 class TransformerEncoder(EveryEncoder):
     kind: Literal["transformer"]
     """The encoder of Vaswani et al. 2017 with pre-normalisation; with a recurrent decoder the model is a hybrid."""
-    hidden: Width = 256
-    """Width of the states."""
     layers: Layers = 4
     heads: Width = 4
     """Self-attentions of a layer, each over its share of the width."""
     feed_forward: Width = 1024
     """Inner width of a layer's second part."""
-
-    @property
-    def width(self) -> int:
-        """M, that of h_j."""
-        return self.hidden
 
     @model_validator(mode="after")
     def _shares(self) -> TransformerEncoder:
