@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from s2s_cli.model.cells import Cell
 from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.kernels import Kernel
+from s2s_cli.model.kernels.backend import wide_type
 from s2s_cli.model.memory import Memory, Summary
 
 
@@ -178,7 +179,7 @@ VECTOR = 16
 def sinusoids(states_BSM: Tensor) -> Tensor:
     """The positions 0..S-1 as sines and cosines of M / 2 wavelengths, from 2π to 10,000 · 2π: [S, M]."""
     _, length, width = states_BSM.shape
-    kind, device = torch.promote_types(states_BSM.dtype, torch.float32), states_BSM.device
+    kind, device = wide_type(states_BSM.dtype), states_BSM.device
     frequencies_D = 10_000.0 ** -(torch.arange(0, width, 2, dtype=kind, device=device) / width)
     angles_SD = torch.arange(length, dtype=kind, device=device)[:, None] * frequencies_D
     return torch.cat([angles_SD.sin(), angles_SD.cos()], dim=1).to(states_BSM.dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.gru import batch_first, positions
+from s2s_cli.model.kernels.gru import batch_first, positions, room_for_states
 from s2s_cli.model.kernels.passes import BlendGradients, BlendRun, Passes
 
 
@@ -25,20 +25,17 @@ class BlendSequence(torch.autograd.Function):
         passes: Passes,
     ) -> Tensor:
         """-> c_1..c_T [B, T, H]. inputs_BTG: f_t before σ, and x̃_t. bias_H: of f_t, at least float32."""
-        batch, length, _ = inputs_BTG.shape
-        states_XBH = inputs_BTG.new_empty(length + 1, batch, len(bias_H))
-        states_XBH[-1 if backwards else 0] = initial_BH
-        earlier_TBH, later_TBH = states_XBH[:-1], states_XBH[1:]
+        previous_TBH, following_TBH = room_for_states(initial_BH, inputs_BTG.shape[1], backwards)
         run = BlendRun(
             inputs_TBG=inputs_BTG.transpose(0, 1),
             bias_H=bias_H,
             valid_TB=None if valid_BT is None else valid_BT.t(),
-            previous_TBH=later_TBH if backwards else earlier_TBH,
-            following_TBH=earlier_TBH if backwards else later_TBH,
+            previous_TBH=previous_TBH,
+            following_TBH=following_TBH,
             carry_BH=initial_BH.to(bias_H.dtype, copy=True),
         )
         advance = passes.blend_forward(run)
-        for t in positions(length, backwards):
+        for t in positions(inputs_BTG.shape[1], backwards):
             advance(t)
         ctx.save_for_backward(*run)
         ctx.backwards, ctx.passes = backwards, passes

@@ -30,16 +30,14 @@ class GRUSequence(torch.autograd.Function):
     ) -> Tensor:
         """-> s_1..s_T [B, T, H]. valid_BT: the state is zero where False. bias_G: at least float32; the rest alike."""
         batch, length, gates = inputs_BTG.shape
-        states_XBH = inputs_BTG.new_empty(length + 1, batch, gates // 3)
-        states_XBH[-1 if backwards else 0] = initial_BH
-        earlier_TBH, later_TBH = states_XBH[:-1], states_XBH[1:]
+        previous_TBH, following_TBH = room_for_states(initial_BH, length, backwards)
         run = GRURun(
             inputs_TBG=inputs_BTG.transpose(0, 1),
             products_TBG=inputs_BTG.new_empty(length, batch, gates),
             bias_G=bias_G,
             valid_TB=None if valid_BT is None else valid_BT.t(),
-            previous_TBH=later_TBH if backwards else earlier_TBH,
-            following_TBH=earlier_TBH if backwards else later_TBH,
+            previous_TBH=previous_TBH,
+            following_TBH=following_TBH,
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
         advance, weight = passes.gru_forward(run), packed(weight_GH)
@@ -69,6 +67,13 @@ class GRUSequence(torch.autograd.Function):
             None,
             None,
         )
+
+
+def room_for_states(initial_BH: Tensor, length: int, backwards: bool) -> tuple[Tensor, Tensor]:
+    """s_{t-1} and s_t of each position, [T, B, H]: two views of the same memory, in which the first state is there."""
+    states_XBH = initial_BH.new_empty(length + 1, *initial_BH.shape)
+    states_XBH[-1 if backwards else 0] = initial_BH
+    return (states_XBH[1:], states_XBH[:-1]) if backwards else (states_XBH[:-1], states_XBH[1:])
 
 
 def positions(length: int, backwards: bool) -> range:
