@@ -7,18 +7,13 @@ import math
 import pytest
 import torch
 from family import SOURCE_SIZE, build, example, section
-from torch import Tensor, nn
+from test_cells import normalised
 
 from s2s_cli.model.building import build_model
 from s2s_cli.model.encoder import TransformerEncoder, sinusoids
 from s2s_cli.model.kernels.packing import pack_linears
 
 TRANSFORMER = {"encoder.kind": "transformer", "encoder.layers": 2}
-
-
-def normalised(values: Tensor, norm: nn.LayerNorm) -> Tensor:
-    centred = values - values.mean(dim=-1, keepdim=True)
-    return centred / (centred.square().mean(dim=-1, keepdim=True) + norm.eps).sqrt() * norm.weight + norm.bias
 
 
 @torch.no_grad()
