@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ from s2s_cli import Translator
 
 pytestmark = pytest.mark.skipif(find_spec("readline") is None, reason="no readline")
 PROMPT = b"fr> "
-CTRL_C, CTRL_D, PREVIOUS = b"\x03", b"\x04", b"\x10"  # PREVIOUS: Ctrl-P, the line before in the history
+CTRL_D, PREVIOUS = b"\x04", b"\x10"  # PREVIOUS: Ctrl-P, the line before in the history
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,12 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self.descriptor, keys)
 
+    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        """Press Ctrl-C while Python waits for a key: it misses the one that comes between a key and the next wait."""
+        while _state(process.pid) != "S":
+            time.sleep(0.001)
+        self.type(b"\x03")
+
     def wait_for(self, text: bytes, count: int) -> None:
         """Read on until `text` was seen so often."""
         while self.seen.count(text) < count:
@@ -55,6 +62,11 @@ class Terminal:
                 data = b""
             assert data, self.seen
             self.seen += data
+
+
+def _state(pid: int) -> str:
+    """What the main thread of a process does: S is to wait for something, as proc(5) of Linux has it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @contextmanager
@@ -87,7 +99,7 @@ def test_lines_are_answered_given_up_and_called_back(run: Path, tmp_path: Path, 
         terminal.wait_for(PROMPT, 2)
         terminal.type(b"half")
         terminal.wait_for(b"half", 1)
-        terminal.type(CTRL_C)
+        terminal.interrupt(process)
         terminal.wait_for(PROMPT, 3)
         terminal.type(PREVIOUS + b"\n")
         terminal.wait_for(PROMPT, 4)
