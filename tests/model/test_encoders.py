@@ -1,4 +1,4 @@
-"""The Transformer encoder: what it computes, written out; and that no padding changes a bit of it."""
+"""The Transformer encoder: what it computes, written out; and that no padding changes it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_positions_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize("packs", [False, True], ids=["plain", "packed"])
 @torch.inference_mode()
-def test_padding_changes_no_bit(packs: bool) -> None:
+def test_padding_changes_no_bit_of_packed_products(packs: bool) -> None:
     torch.manual_seed(2)
     sizes = {"embedding": 24, "encoder.kind": "transformer", "encoder.layers": 3}
     model = build_model(section(**sizes), SOURCE_SIZE, 13).eval()
@@ -61,6 +61,6 @@ def test_padding_changes_no_bit(packs: bool) -> None:
     for row, length in enumerate(lengths_B):
         one = slice(row, row + 1)
         alone = model.encoder(source_BS[one, :length], lengths_B[one], model.kernel).states_BSM
-        if packs or length > 5:  # a plain product of few rows is another than that of many
-            assert torch.equal(alone[0], together[row, :length])
         torch.testing.assert_close(alone[0], together[row, :length])
+        if packs:  # how a plain product adds up depends on the number of rows and on the processor
+            assert torch.equal(alone[0], together[row, :length])
