@@ -1,6 +1,6 @@
 """Encoders: what reads the source into states h_1..h_N.
 
-A new encoder is one class here, one row of `ENCODERS`, and its keys as a class of `s2s_cli.recipe.schema`.
+A new encoder is one class here, one row of `ENCODERS`, and its keys as a class of `s2s_cli.recipe.schema.model`.
 """
 
 from __future__ import annotations

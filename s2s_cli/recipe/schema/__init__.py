@@ -1,0 +1,61 @@
+"""The recipe: everything that one training run depends on, as typed values, with defaults for all but the data.
+
+The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills these classes from YAML.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from s2s_cli.recipe.schema.data import Cleaning, Corpus, Data, Languages, Role, SideTokenizer, Tokenizer
+from s2s_cli.recipe.schema.model import Attention, Decoder, Dropout, Model, RecurrentEncoder, TransformerEncoder
+from s2s_cli.recipe.schema.section import Section
+from s2s_cli.recipe.schema.training import Averaging, Decoding, Training, Validation
+
+__all__ = [
+    "Attention",
+    "Averaging",
+    "Cleaning",
+    "Corpus",
+    "Data",
+    "Decoder",
+    "Decoding",
+    "Dropout",
+    "Languages",
+    "Model",
+    "Recipe",
+    "RecurrentEncoder",
+    "Role",
+    "Section",
+    "SideTokenizer",
+    "Tokenizer",
+    "Training",
+    "TransformerEncoder",
+    "Validation",
+]
+
+
+class Recipe(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+    """Name of the run; its directory is `runs/<name>`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    languages: Languages
+    data: Data
+    tokenizer: Tokenizer = Tokenizer()
+    model: Model = Model()
+    training: Training = Training()
+    validation: Validation = Validation()
+    decoding: Decoding = Decoding()
+
+    def with_folders(self, folders: list[str]) -> Recipe:
+        """The same recipe with other `data.folders`."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"folders": folders})})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        for key, value in (("tied", "all"), ("output", "copy")):
+            if getattr(self.model, key) == value and not self.tokenizer.is_joint:
+                raise ValueError(f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)")
+        return self

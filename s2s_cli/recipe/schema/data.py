@@ -1,0 +1,133 @@
+"""The keys of what a model learns from: languages, corpora and how they are cleaned, tokenizers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
+
+
+class Languages(Section):
+    source: str
+    """Language code of the source side (ISO 639-1: fr, zh, ...)."""
+    target: str
+    """Language code of the target side; it also selects the tokenizer of sacreBLEU."""
+
+
+Role = Literal["source", "target", "tsv"]
+
+
+class Corpus(Section):
+    """One parallel corpus: two line-aligned files, or two columns of one TSV file. Plain, `.gz` or `.xz`.
+
+    A path is looked for in `data.folders`, then in the folder `S2S_DATA` (default `./data`). A path may be a `https://`
+    address, which then needs its SHA-256 and is downloaded once.
+    """
+
+    name: str | None = None
+    """Name of this corpus in reports; by default the stem of its file."""
+    source: str | None = None
+    """File of the source side (with `target`)."""
+    target: str | None = None
+    """File of the target side (with `source`)."""
+    tsv: str | None = None
+    """One file with a pair a line, columns separated by tabs (instead of `source` and `target`)."""
+    columns: tuple[Positive, Positive] = (1, 2)
+    """Source and target column of `tsv`, counted from 1."""
+    sha256: str | dict[Role, str] | None = None
+    """Expected SHA-256 of the file, or of each file; required for addresses."""
+
+    @property
+    def paths(self) -> dict[Role, str]:
+        """The files as they are given: `source` and `target`, or `tsv`."""
+        given: dict[Role, str | None] = {"source": self.source, "target": self.target, "tsv": self.tsv}
+        return {role: path for role, path in given.items() if path is not None}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Corpus:
+        if (self.tsv is None) == (self.source is None and self.target is None):
+            raise ValueError("give either `tsv`, or `source` and `target`")
+        if self.tsv is None and (self.source is None or self.target is None):
+            raise ValueError("`source` and `target` go together")
+        return self
+
+
+class Cleaning(Section):
+    """Filters of the training pairs. A pair is dropped whole; each rule is counted in the report."""
+
+    max_pieces: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """Longest side, in pieces of its tokenizer."""
+    max_length_ratio: PositiveFloat | None = 4.0
+    """Longest side over shortest side, in pieces; short pairs (under 10 pieces) are exempt. `null`: no such rule."""
+    deduplicate: bool = True
+    """Drop exact repetitions of a pair."""
+    drop_identical: bool = True
+    """Drop pairs whose two sides are equal."""
+    drop_overlap: bool = True
+    """Drop pairs one side of which occurs in dev or test (same side, ignoring case and punctuation)."""
+    min_script_share: Probability | None = 0.5
+    """Least share of letters in the script of the language (Latin, Han, ...). `null`: no such rule."""
+
+
+class Data(Section):
+    train: list[Corpus] = Field(min_length=1)
+    """Corpora to learn from."""
+    dev: list[Corpus] = Field(min_length=1)
+    """Corpora to validate on."""
+    test: list[Corpus] = Field(default=[])
+    """Corpora that `s2s evaluate` scores; never seen in training."""
+    folders: list[str] = Field(default=[])
+    """Folders in which relative paths of corpora are looked for; relative to the recipe's folder, which is the default.
+    The recipe in a run directory has the folders where its corpora were found, so that it can be run from there."""
+    cleaning: Cleaning = Cleaning()
+
+    def corpora(self) -> list[Corpus]:
+        """The corpora of all splits."""
+        return [*self.train, *self.dev, *self.test]
+
+
+Kind = Literal["sentencepiece", "character", "word"]
+Algorithm = Literal["unigram", "bpe"]
+Vocabulary = Annotated[int, Field(ge=8, le=4_000_000)]
+Coverage = Annotated[float, Field(ge=0.98, le=1.0)]
+
+
+class SideTokenizer(Section):
+    """Settings of one side's tokenizer; keys that are not set are taken from `tokenizer`."""
+
+    kind: Kind | None = None
+    model: Algorithm | None = None
+    vocabulary: Vocabulary | None = None
+    character_coverage: Coverage | None = None
+
+
+class Tokenizer(Section):
+    kind: Kind = "sentencepiece"
+    """`sentencepiece` for real work, `character` and `word` for teaching, labels and spelling."""
+    model: Algorithm = "unigram"
+    """SentencePiece's algorithm."""
+    vocabulary: Vocabulary = 8000
+    """Largest number of pieces, the four special symbols included."""
+    joint: bool = True
+    """One vocabulary for both sides, or one for each."""
+    character_coverage: Coverage = 1.0
+    """Share of characters that get a piece; 0.9995 suits Chinese and Japanese."""
+    sample: Positive = 2_000_000
+    """Most lines (of a uniform sample, never over 24 MiB of text) that the tokenizer is trained on."""
+    source: SideTokenizer | None = None
+    """Other values for the source side (then `joint` is off)."""
+    target: SideTokenizer | None = None
+    """Other values for the target side (then `joint` is off)."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether both sides share one vocabulary, all settings considered."""
+        return self.joint and self.source is None and self.target is None
+
+    def of_side(self, side: Literal["source", "target"]) -> Tokenizer:
+        """The settings of one side, its own values merged into the common ones, and validated together."""
+        own: SideTokenizer | None = getattr(self, side)
+        common = self.model_dump(exclude={"source", "target"})
+        return Tokenizer.model_validate(common | (own.model_dump(exclude_none=True) if own else {}))

@@ -1,0 +1,162 @@
+"""The keys of a model: a member of the family, and its sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from s2s_cli.recipe.schema.section import Layers, Probability, Section, Width
+
+Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
+
+
+class EveryEncoder(Section):
+    """The keys of every kind of encoder."""
+
+    kind: str
+    hidden: Width = 256
+    """Width of the states, or of one direction's."""
+    summary: Literal["last", "mean", "max"] = "mean"
+    """How the context C is computed from the states h_1..h_N."""
+    bridge: Literal["copy", "dense"] = "dense"
+    """q, which computes the decoder's first state from C: q(h) = h, or q(h) = tanh(W h + b)."""
+
+    @property
+    def width(self) -> int:
+        """M, that of h_j."""
+        return self.hidden
+
+
+class RecurrentEncoder(EveryEncoder):
+    kind: Literal["recurrent"] = "recurrent"
+    """The kind of encoder: recurrent cells, or the self-attention of a `transformer`, which has other keys."""
+    layers: Layers = 1
+    bidirectional: bool = True
+    residual: bool = False
+    """Add a layer's input to its output, from the second layer on."""
+
+    @property
+    def width(self) -> int:
+        return self.hidden * (2 if self.bidirectional else 1)
+
+
+class TransformerEncoder(EveryEncoder):
+    kind: Literal["transformer"]
+    """The encoder of Vaswani et al. 2017 with pre-normalisation; with a recurrent decoder the model is a hybrid."""
+    layers: Layers = 4
+    heads: Width = 4
+    """Self-attentions of a layer, each over its share of the width."""
+    feed_forward: Width = 1024
+    """Inner width of a layer's second part."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> TransformerEncoder:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"heads = {self.heads} must divide hidden = {self.hidden} into even shares")
+        return self
+
+
+def _kind(encoder: Any) -> str:
+    """The tag of the class of `Encoder` that reads a value."""
+    values = encoder if isinstance(encoder, dict) else getattr(encoder, "__dict__", {})
+    return str(values.get("kind", "recurrent"))
+
+
+Encoder = Annotated[
+    Annotated[RecurrentEncoder, Tag("recurrent")] | Annotated[TransformerEncoder, Tag("transformer")],
+    Discriminator(_kind),
+]
+
+
+class Decoder(Section):
+    cell: Cell | None = None
+    """The decoder's cell, if it differs from the encoder's. `null`: `model.cell`."""
+    hidden: Width = 512
+    """Width of the state s_t."""
+    layers: Layers = 1
+    residual: bool = False
+    """Add a layer's input to its output, from the second layer on."""
+    context: Literal["initial", "every_step", "attention"] = "attention"
+    """Where the context enters: in the first state only, at every step, or by attention, computed at each step."""
+    feed_previous: bool = True
+    """Whether the previous output y_{t-1} enters the recurrence."""
+
+
+class Attention(Section):
+    score: Literal["additive", "dot", "scaled_dot", "general"] = "additive"
+    """e_{t,j} = a(s, h_j)."""
+    size: Width = 512
+    """Width A of the projected queries and keys (`additive`; the others follow the states)."""
+    query: Literal["previous", "current"] = "previous"
+    """s_{t-1} (Bahdanau et al. 2015), or s_t with an attentional layer (Luong et al. 2015)."""
+    input_feeding: bool = True
+    """With `query: current`: the attentional vector enters the next step (Luong et al. 2015, section 3.3)."""
+    heads: Width = 1
+    """Independent attentions, each over its share of the width."""
+    coverage: bool = False
+    """The score also depends on the attention that each position has had so far (Tu et al. 2016)."""
+    coverage_loss: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
+    """With `coverage`: weight of repeated attention to the same positions in the loss (See et al. 2017)."""
+
+
+class Dropout(Section):
+    embedding: Probability = 0.2
+    state: Probability = 0.2
+    """On the states that leave the recurrence, and between layers."""
+    readout: Probability = 0.2
+    """On the readout; not used with `attention.query: current`, where the readout is what `state` applies to."""
+    variational: bool = False
+    """One mask for all positions of a sentence (Gal and Ghahramani 2016), except between the decoder's layers."""
+
+
+class Model(Section):
+    cell: Cell = "gru"
+    """`gru`, `lstm` and `rnn`; or `ssru`, `sru` and `mingru`, whose gates depend on the input only: training needs no
+    loop of products in encoders and in decoders that attend afterwards (`query: current`, `input_feeding: false`)."""
+    embedding: Width = 256
+    encoder: Encoder = RecurrentEncoder()
+    decoder: Decoder = Decoder()
+    attention: Attention = Attention()
+    dropout: Dropout = Dropout()
+    layer_norm: bool = False
+    """Layer normalisation inside the cells (Ba et al. 2016)."""
+    tied: Literal["none", "target", "all"] = "none"
+    """Share the output projection with the target embedding, or all three tables (which needs a joint vocabulary)."""
+    output: Literal["softmax", "copy"] = "softmax"
+    """How a symbol is predicted: among the whole vocabulary, or also by copying one of the source (See et al. 2017),
+    which needs attention and a joint vocabulary."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Model:
+        if faults := [*self._bridge_faults(), *self._attention_faults()]:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _bridge_faults(self) -> Iterator[str]:
+        width, hidden = self.encoder.width, self.decoder.hidden
+        if self.encoder.bridge == "copy" and self.decoder.context != "every_step" and width != hidden:
+            yield f"encoder.bridge `copy` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
+
+    def _attention_faults(self) -> Iterator[str]:
+        if self.decoder.context != "attention":
+            if self.output == "copy":
+                yield "output `copy` needs decoder.context `attention`"
+            return
+        width, hidden = self.encoder.width, self.decoder.hidden
+        score, heads = self.attention.score, self.attention.heads
+        if not self.decoder.feed_previous:
+            yield "decoder.context `attention` needs decoder.feed_previous: true"
+        if score in ("dot", "scaled_dot") and width != hidden:
+            yield f"attention.score `{score}` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
+        if self.attention.coverage and score != "additive":
+            yield f"attention.coverage needs attention.score `additive`, not `{score}`"
+        if self.attention.coverage_loss and not self.attention.coverage:
+            yield "attention.coverage_loss needs attention.coverage: true"
+        shared = {"decoder.hidden": hidden, "the width of the encoder": width}
+        if score == "additive":
+            shared["attention.size"] = self.attention.size
+        for name, size in shared.items():
+            if size % heads:
+                yield f"attention.heads = {heads} must divide {name} = {size}"

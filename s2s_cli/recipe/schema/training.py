@@ -1,0 +1,93 @@
+"""The keys of training, of validation, and of the search that both and `s2s translate` use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
+
+
+class Averaging(Section):
+    """Averaging of checkpoints in the exported model."""
+
+    method: Literal["none", "last", "best", "ema"] = "ema"
+    """The best checkpoint (`none`), the mean of the last or the best ones, or an exponential moving average."""
+    count: Positive = 5
+    """Checkpoints to average (`last`, `best`)."""
+    decay: Probability = 0.999
+    """Decay of the moving average (`ema`) per update; it is lower during the first updates."""
+
+
+class Training(Section):
+    batch_tokens: Positive = 2000
+    """Most tokens of a batch: pairs × longest side, padding included."""
+    batch_sentences: Positive | None = None
+    """Most pairs of a batch. `null`: no such limit."""
+    accumulate: Positive = 1
+    """Batches whose gradients are summed for one update."""
+    epochs: Positive = 10
+    """Most passes over the data."""
+    updates: Positive | None = None
+    """Most updates. `null`: no such limit."""
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "inverse_sqrt", "linear", "plateau"] = "inverse_sqrt"
+    """After the warm-up: constant, falling with the square root of the update, or reduced when dev stops improving."""
+    warmup: Annotated[int, Field(ge=0)] = 500
+    """Updates over which the learning rate rises from zero."""
+    decay_factor: Probability = 0.7
+    """`plateau`: factor of each reduction."""
+    decay_patience: Positive = 1
+    """`plateau`: validations without progress before a reduction."""
+    betas: tuple[Probability, Probability] = (0.9, 0.98)
+    """Adam's decay rates."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Decoupled weight decay (AdamW), of matrices only: biases and norms do not decay."""
+    label_smoothing: Probability = 0.1
+    clip_norm: PositiveFloat | None = 1.0
+    """Largest norm of the gradient of the mean loss per token. `null`: no clipping."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number type of the matrix products; `auto` takes bf16 where the machine computes it natively."""
+    kernel: Literal["auto", "reference", "fused"] = "auto"
+    """The recurrence: a plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    """Processor threads. `null`: one per core, shared by the processes of a machine."""
+    averaging: Averaging = Averaging()
+    keep_checkpoints: Positive = 3
+    """Newest checkpoints kept, besides the best."""
+    save_every: Positive | None = None
+    """Updates between checkpoints. `null`: one at each validation."""
+
+
+class Validation(Section):
+    every: Positive | None = 500
+    """Updates between validations. `null`: at the end of each epoch."""
+    metric: Literal["loss", "bleu", "chrf"] = "bleu"
+    """The metric by which the best checkpoint is chosen."""
+    patience: Positive | None = 8
+    """Validations without progress before training stops. `null`: never."""
+    beam: Positive = 1
+    """Beam of the validation's decoding."""
+    max_pairs: Positive | None = None
+    """Most dev pairs that are decoded. `null`: all."""
+
+
+class Decoding(Section):
+    beam: Annotated[int, Field(ge=1, le=1_000)] = 5
+    normalization: Literal["wu", "average", "none"] = "wu"
+    """How hypotheses of different lengths are compared: the penalty of Wu et al. 2016, mean per token, or sum."""
+    length_penalty: Annotated[float, Field(ge=0.0, le=1_000.0)] = 1.0
+    """Exponent α of the penalty; 0 switches it off, a larger one favours longer translations."""
+    min_length: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Least number of target pieces."""
+    max_length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    """Most target pieces for each source piece ..."""
+    max_length_offset: Annotated[int, Field(ge=0, le=10_000)] = 10
+    """... plus this number."""
+    batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4000
+    """Most source tokens of a decoding batch, padding included."""
+    split: Literal["always", "long", "never"] = "always"
+    """Translate every line sentence by sentence; or only lines of more than `max_pieces` (for a model trained on lines
+    of several sentences); or never divide a line (one label for a text)."""
