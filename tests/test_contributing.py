@@ -1,4 +1,4 @@
-"""The worked example of CONTRIBUTING.md works."""
+"""The worked examples of CONTRIBUTING.md work."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-(DIFF,) = re.findall(r"^```diff\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-CHANGED = [line for line in DIFF.split("\n") if re.match(r"[+-](?![+-]{2} )", line)]
+SCORE, ENCODER = re.findall(r"^```diff\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 
-def test_the_example_is_as_small_as_it_says() -> None:
-    assert len(CHANGED) <= 20
-    assert f"{len(CHANGED)} changed lines in two files" in TEXT
-    assert len(re.findall(r"^\+\+\+ ", DIFF, re.MULTILINE)) == 2
+@pytest.mark.parametrize(("diff", "most"), [(SCORE, 20), (ENCODER, 30)], ids=["score", "encoder"])
+def test_the_example_is_as_small_as_it_says(diff: str, most: int) -> None:
+    changed = [line for line in diff.split("\n") if re.match(r"[+-](?![+-]{2} )", line)]
+    assert len(changed) <= most
+    assert f"{len(changed)} changed lines in two files" in TEXT
+    assert len(re.findall(r"^\+\+\+ ", diff, re.MULTILINE)) == 2
+
+
+SOME = "(unrolled_training or padding or learns)"
 
 
 @pytest.mark.parametrize(
-    "tests",
+    ("diff", "tests"),
     [
-        pytest.param("cosine and (unrolled_training or padding or learns) or every_score", id="some"),
-        pytest.param("cosine or every_score", id="all", marks=pytest.mark.slow),
+        pytest.param(SCORE, f"cosine and {SOME} or every_score", id="score"),
+        pytest.param(ENCODER, f"convolutional and {SOME}", id="encoder"),
+        pytest.param(SCORE, "cosine or every_score", id="score-all", marks=pytest.mark.slow),
+        pytest.param(ENCODER, "convolutional", id="encoder-all", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git to apply the diff with")
-def test_the_new_score_passes_the_tests_of_the_family(tests: str, tmp_path: Path) -> None:
+def test_the_new_member_passes_the_tests_of_the_family(diff: str, tests: str, tmp_path: Path) -> None:
     for name in ("s2s_cli", "tests/model"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)  # else a repository above would be meant
-    subprocess.run(["git", "apply"], cwd=tmp_path, input=DIFF.encode(), check=True)
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=diff.encode(), check=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model", "-k", tests],
         cwd=tmp_path,

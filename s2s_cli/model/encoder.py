@@ -185,4 +185,7 @@ def sinusoids(states_BSM: Tensor) -> Tensor:
     return torch.cat([angles_SD.sin(), angles_SD.cos()], dim=1).to(states_BSM.dtype)
 
 
-ENCODERS: dict[str, type[Encoder]] = {"recurrent": RecurrentEncoder, "transformer": TransformerEncoder}
+ENCODERS: dict[str, type[Encoder]] = {
+    "recurrent": RecurrentEncoder,
+    "transformer": TransformerEncoder,
+}

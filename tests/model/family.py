@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from s2s_cli.model import attention, cells
+from s2s_cli.model import attention, cells, encoder
 from s2s_cli.model.building import build_model
 from s2s_cli.model.output import OUTPUTS
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -38,7 +38,7 @@ ANY_DECODER: Axes = {
         "flat": {},
         "deep": {"encoder.layers": 2},
         "residual": {"encoder.layers": 3, "encoder.residual": True},
-        "transformer": {"encoder.kind": "transformer", "encoder.layers": 2},
+        **{name: {"encoder.kind": name, "encoder.layers": 2} for name in encoder.ENCODERS if name != "recurrent"},
     },
     "decoder": {
         "flat": {},
@@ -71,6 +71,8 @@ WITH_ATTENTION: Axes = ANY_DECODER | {
     "heads": {"1 head": {}, "2 heads": {"attention.heads": 2}},
     "output": {name: {"output": name} for name in OUTPUTS},
 }
+SIZES = {"transformer": {"heads": 2, "feed_forward": 5}}
+"""Small ones, of kinds of encoders whose own keys are larger by default."""
 
 
 def section(**choices: Any) -> schema.Model:
@@ -86,10 +88,10 @@ def section(**choices: Any) -> schema.Model:
         *above, last = key.split(".")
         place = values[above[0]] if above else values
         place[last] = value
-    encoder = values["encoder"]
-    if encoder.get("kind") == "transformer":  # which has one width, whatever the directions of the recurrent ones
-        encoder.pop("bidirectional", None)
-        encoder |= {"hidden": 8, "heads": 2, "feed_forward": 5}
+    keys = values["encoder"]
+    if keys.get("kind", "recurrent") != "recurrent":  # one width, whatever the directions of the recurrent ones
+        keys.pop("bidirectional", None)
+        keys |= {"hidden": 8} | SIZES.get(keys["kind"], {})
     return schema.Model.model_validate(values)
 
 

@@ -65,7 +65,8 @@ def _kind(encoder: Any) -> str:
 
 
 Encoder = Annotated[
-    Annotated[RecurrentEncoder, Tag("recurrent")] | Annotated[TransformerEncoder, Tag("transformer")],
+    Annotated[RecurrentEncoder, Tag("recurrent")]  # one line a kind
+    | Annotated[TransformerEncoder, Tag("transformer")],
     Discriminator(_kind),
 ]
 
