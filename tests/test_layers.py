@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "s2s_cli"
 LAYERS = (
-    {"errors", "console", "atomic", "processes"},
+    {"errors", "console", "folders", "atomic", "processes"},
     {"sealed"},  # of files that are replaced whole
     {"recipe", "native"},
     {"text"},
@@ -23,7 +23,7 @@ LAYERS = (
     {"__init__", "__main__"},  # the doors: the command, and the lazy `Translator`
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = {"errors", "console", "atomic", "processes", "sealed", "recipe", "native", "text", "cli"}
+TORCH_FREE = {"errors", "console", "folders", "atomic", "processes", "sealed", "recipe", "native", "text", "cli"}
 PUBLIC = {"__version__", "errors"}  # what every other part may use, whatever its layer
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -17,6 +17,7 @@ from typing import IO
 
 from s2s_cli import atomic, console
 from s2s_cli.errors import DataError, MachineError
+from s2s_cli.folders import cache_folder
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30.0
@@ -28,11 +29,6 @@ def is_address(path: str) -> bool:
     return path.startswith(("https://", "http://"))
 
 
-def cache_directory() -> Path:
-    """`$S2S_CACHE`, by default `~/.cache/s2s`."""
-    return Path(os.environ.get("S2S_CACHE") or Path.home() / ".cache" / "s2s")
-
-
 def download(url: str, sha256: str) -> Path:
     """The file at `url`, from the cache if it was downloaded before.
 
@@ -40,7 +36,7 @@ def download(url: str, sha256: str) -> Path:
     has another SHA-256 or the address does not exist, MachineError if the server cannot be reached.
     """
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name or "download"
-    path = cache_directory() / sha256[:16].lower() / name
+    path = cache_folder() / sha256[:16].lower() / name
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

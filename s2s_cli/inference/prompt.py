@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from s2s_cli import console
+from s2s_cli.folders import state_folder
 
 HISTORY_LINES = 1000  # most lines that are kept
 
@@ -44,10 +43,11 @@ def _history() -> Iterator[None]:
     """Let `input` edit lines and remember them, from one session to the next."""
     try:
         import readline  # late: it takes over the terminal
-    except ImportError:
+
+        path = state_folder() / "history"
+    except (ImportError, OSError):  # no editing here, or no home to remember in
         yield
         return
-    path = history_file()
     with contextlib.suppress(OSError):  # none yet
         readline.read_history_file(path)
     try:
@@ -57,9 +57,3 @@ def _history() -> Iterator[None]:
         with contextlib.suppress(OSError):  # a convenience: nothing fails for want of it
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             readline.write_history_file(path)
-
-
-def history_file() -> Path:
-    """`s2s/history` in the user's folder for what programs remember, as the XDG Base Directory Specification has it."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    return Path(state if os.path.isabs(state) else os.path.expanduser("~/.local/state"), "s2s", "history")

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from s2s_cli.errors import MachineError
+from s2s_cli.folders import cache_folder
 
 SOURCES = Path(__file__).with_name("c")
 COMPILER_TIMEOUT = 120.0  # seconds
@@ -89,19 +90,6 @@ def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
         [*compiler, "-shared", *undefined, *objects.values(), "-o", str(path), "-lm"],
     ):
         subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=COMPILER_TIMEOUT)
-
-
-def cache_folder() -> Path:
-    """`$S2S_CACHE`, or `s2s` in the user's cache folder.
-
-    Errors: OSError if the user has no home.
-    """
-    if "S2S_CACHE" in os.environ:
-        return Path(os.environ["S2S_CACHE"])
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "s2s")
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
 
 
 def processor() -> str:
