@@ -23,7 +23,7 @@ from s2s_cli.model.decoder import (
     NoPreviousOutput,
     PreviousOutput,
 )
-from s2s_cli.model.dropout import Dropout
+from s2s_cli.model.dropout import Dropout, WordDropout
 from s2s_cli.model.encoder import ENCODERS, Encoder, Parts, TransformerEncoder
 from s2s_cli.model.kernels import choose_kernel
 from s2s_cli.model.memory import SUMMARIES
@@ -50,6 +50,7 @@ def build_model(config: schema.Model, source_size: int, target_size: int, kernel
         decoder=build_decoder(config),
         embedding=embedding if config.decoder.feed_previous else NoEmbedding(),
         embedding_dropout=Dropout(config.dropout.embedding, config.dropout.variational),
+        word_dropout=WordDropout(config.dropout.target_words),
         state_dropout=Dropout(config.dropout.state, config.dropout.variational),
         readout=build_readout(config),
         output=output,
@@ -123,6 +124,7 @@ def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
     parts = Parts(
         embedding=embedding,
         embedding_dropout=Dropout(config.dropout.embedding, config.dropout.variational),
+        word_dropout=WordDropout(config.dropout.source_words),
         state_dropout=Dropout(config.dropout.state, config.dropout.variational),
         summary=SUMMARIES[config.encoder.summary],
         cell=lambda hidden: CELLS[config.cell](hidden, config.layer_norm),

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from s2s_cli.text.tokenizer import EOS
+
 
 class Dropout(nn.Module):
     """Zero elements with `probability` and scale the others up.
@@ -32,6 +34,28 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"probability={self.threshold / 256:.3f}, variational={self.variational}"
+
+
+class WordDropout(nn.Module):
+    """Zero the whole embedding of a symbol with `probability`, and leave the others as they are (Gal and Ghahramani
+    2016, section 4.2, here with a draw for each position; Sennrich and Zhang 2019, section 3).
+
+    The special symbols are kept: without BOS or EOS, which no context can tell, the length would be hidden too. The
+    probability is kept to the nearest 1/256, as that of `Dropout`.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.threshold = min(round(probability * 256), 255)
+
+    def forward(self, embedded_BXE: Tensor, symbols_BX: Tensor) -> Tensor:
+        if not self.training or self.threshold == 0:
+            return embedded_BXE
+        is_kept_BX = (random_bytes(symbols_BX.shape, symbols_BX.device) >= self.threshold) | (symbols_BX <= EOS)
+        return embedded_BXE * is_kept_BX[..., None]
+
+    def extra_repr(self) -> str:
+        return f"probability={self.threshold / 256:.3f}"
 
 
 class _Thread(threading.local):

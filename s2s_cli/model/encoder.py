@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.cells import Cell
-from s2s_cli.model.dropout import Dropout
+from s2s_cli.model.dropout import Dropout, WordDropout
 from s2s_cli.model.kernels import Kernel
 from s2s_cli.model.kernels.backend import wide_type
 from s2s_cli.model.memory import Memory, Summary
@@ -25,6 +25,7 @@ class Parts(NamedTuple):
 
     embedding: nn.Embedding
     embedding_dropout: Dropout
+    word_dropout: WordDropout
     state_dropout: Dropout
     """On the states that a layer hands on."""
     summary: Summary
@@ -41,7 +42,8 @@ class Encoder(nn.Module):
     def __init__(self, parts: Parts, width: int, directions: int = 1) -> None:
         super().__init__()
         self.embedding, self.summary = parts.embedding, parts.summary
-        self.embedding_dropout, self.state_dropout = parts.embedding_dropout, parts.state_dropout
+        self.embedding_dropout, self.word_dropout = parts.embedding_dropout, parts.word_dropout
+        self.state_dropout = parts.state_dropout
         self.width, self.directions = width, directions
 
     @abstractmethod
@@ -52,7 +54,8 @@ class Encoder(nn.Module):
         """source_BS: ids, padded at the end; source_lengths_B: how many of them are valid, at least one."""
         positions_S = torch.arange(source_BS.shape[1], device=source_BS.device)
         valid_BS = positions_S < source_lengths_B[:, None]
-        states_BSM = self.read(self.embedding_dropout(self.embedding(source_BS)), valid_BS, kernel)
+        embedded_BSE = self.embedding_dropout(self.word_dropout(self.embedding(source_BS), source_BS))
+        states_BSM = self.read(embedded_BSE, valid_BS, kernel)
         return Memory(states_BSM, valid_BS, self.summary(states_BSM, valid_BS, self.directions), source_BS)
 
 

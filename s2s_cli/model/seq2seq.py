@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from s2s_cli.model.decoder import Decoder, DecoderState
-from s2s_cli.model.dropout import Dropout
+from s2s_cli.model.dropout import Dropout, WordDropout
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.kernels import Kernel
 from s2s_cli.model.output import Decoded, Output
@@ -29,6 +29,7 @@ class Seq2Seq(nn.Module):
         decoder: Decoder,
         embedding: nn.Module,
         embedding_dropout: Dropout,
+        word_dropout: WordDropout,
         state_dropout: Dropout,
         readout: nn.Module,
         output: Output,
@@ -39,6 +40,7 @@ class Seq2Seq(nn.Module):
         self.decoder = decoder
         self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
         self.state_dropout = state_dropout
         self.readout = readout
         self.output = output
@@ -69,7 +71,7 @@ class Seq2Seq(nn.Module):
     def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Decoded:
         """What is known at T positions of the target y_0..y_{T-1}, begin of sentence first, that is `previous_BT`."""
         state = self.start(source_BS, source_lengths_B)
-        embedded_BTE = self.embedding_dropout(self.embedding(previous_BT))
+        embedded_BTE = self.embedding_dropout(self.word_dropout(self.embedding(previous_BT), previous_BT))
         inputs_BTG = self.decoder.hoist(embedded_BTE, state.memory)
         features = self.kernel.unroll(self.decoder, inputs_BTG, state)
         features = replace(features, output_BXH=self.state_dropout(features.output_BXH))

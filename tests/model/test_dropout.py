@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from family import build, example, section, unrolled
+from family import MEMBERS, SOURCE_SIZE, TARGET_SIZE, build, example, section, unrolled
 
-from s2s_cli.model.dropout import Dropout, random_bytes
+from s2s_cli.model import dropout
+from s2s_cli.model.dropout import Dropout, WordDropout, random_bytes
+from s2s_cli.recipe import schema
+from s2s_cli.text.tokenizer import EOS
 
 ONES = torch.ones(40, 50, 100)
 
@@ -101,3 +104,72 @@ def test_each_place_of_the_model_draws_in_training_only(variational: bool) -> No
         assert torch.equal(first, unrolled(model, batch))
         assert not torch.equal(first, second)
         assert not torch.equal(first, evaluated)
+
+
+# ---------------------------------------------------------------------------------------------------------- whole words
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.3, 0.9])
+def test_words_are_dropped_as_a_whole_and_the_others_are_not_scaled(probability: float) -> None:
+    torch.manual_seed(1)
+    symbols_BX = torch.randint(EOS + 1, 50, (80, 90))
+    values = WordDropout(probability)(torch.ones(80, 90, 3), symbols_BX)
+    assert torch.equal(values, values[..., :1].expand_as(values))
+    assert values.unique().tolist() == [0, 1]
+    exact = round(probability * 256) / 256
+    assert abs(values[..., 0].mean() - (1 - exact)) < 5 * (exact * (1 - exact) / symbols_BX.numel()) ** 0.5
+
+
+def test_special_symbols_are_kept() -> None:
+    symbols_BX = torch.arange(EOS + 2).repeat(100, 1)
+    values = WordDropout(0.99)(torch.ones(100, EOS + 2, 1), symbols_BX)
+    assert values[:, : EOS + 1].all()
+    assert not values[:, EOS + 1].all()
+
+
+def test_words_are_dropped_in_training_only() -> None:
+    values, symbols = torch.ones(9, 9, 2), torch.full((9, 9), 7)
+    assert WordDropout(0.9).eval()(values, symbols) is values
+    assert WordDropout(0.0)(values, symbols) is values
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param(member, id=name, marks=[pytest.mark.slow] * (place % 4 > 0))
+        for place, (name, member) in enumerate(MEMBERS.items())
+        if member.decoder.feed_previous
+    ],
+)
+def test_a_model_cannot_read_dropped_words_whatever_its_parts(
+    member: schema.Model, kernel: str, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dropout, "random_bytes", lambda shape, device: torch.zeros(shape, dtype=torch.uint8))
+    model, batch = build(member, kernel).train(), example()
+    dropped = model.encoder.word_dropout if side == "source" else model.word_dropout
+    dropped.threshold = 1  # none is kept
+    source_BS, previous_BT = batch.source_BS, batch.previous_BT.clone()
+    if side == "source":
+        source_BS = 4 + (source_BS - 3) % (SOURCE_SIZE - 4)
+    else:
+        previous_BT[:, 1:] = 4 + (previous_BT[:, 1:] - 3) % (TARGET_SIZE - 4)
+    other = batch._replace(source_BS=source_BS, previous_BT=previous_BT)
+    torch.testing.assert_close(model(*other).readout_BXR, model(*batch).readout_BXR, rtol=0, atol=1e-12)
+    dropped.threshold = 0
+    assert (model(*other).readout_BXR - model(*batch).readout_BXR).abs().max() > 1e-9
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("choices", [{}, {"cell": "ssru", "attention.query": "current"}, {"encoder.layers": 2}])
+def test_variational_masks_reach_the_fused_kernel(choices: dict[str, object]) -> None:
+    """Both kernels draw the same masks, and give the same with them."""
+    keys = {f"dropout.{place}": 0.5 for place in ("embedding", "state", "readout")} | {"dropout.variational": True}
+    outputs = []
+    for kernel in ("reference", "fused"):
+        model = build(section(**keys, **choices), kernel).train()
+        torch.manual_seed(1)
+        outputs.append(unrolled(model, example()))
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-10)

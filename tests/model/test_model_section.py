@@ -38,6 +38,11 @@ def test_the_recipe_knows_every_score() -> None:
         ({"attention.score": "concat"}, ["additive", "dot", "scaled_dot", "general"]),
         ({"attention.heads": 0}, ["greater than or equal to 1"]),
         ({"dropout.state": 1.0}, ["less than 1"]),
+        (
+            {"dropout.target_words": 0.1, "decoder.context": "initial", "decoder.feed_previous": False},
+            ["dropout.target_words", "decoder.feed_previous: true"],
+        ),
+        ({"dropout.source_words": 1.0}, ["less than 1"]),
         ({"attention.hidden": 4}, ["hidden", "not permitted"]),
     ],
 )

@@ -110,6 +110,11 @@ class Dropout(Section):
     """On the readout; not used with `attention.query: current`, where the readout is what `state` applies to."""
     variational: bool = False
     """One mask for all positions of a sentence (Gal and Ghahramani 2016), except between the decoder's layers."""
+    source_words: Probability = 0.0
+    """Probability that the whole embedding of a source piece is zero (Sennrich and Zhang 2019). What is left is not
+    scaled up, and the special symbols are kept. 0.1 to 0.3 helps where data is scarce."""
+    target_words: Probability = 0.0
+    """The same of the previous output y_{t-1}, which the decoder reads."""
 
 
 class Model(Section):
@@ -131,7 +136,7 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Model:
-        if faults := [*self._bridge_faults(), *self._attention_faults()]:
+        if faults := [*self._bridge_faults(), *self._attention_faults(), *self._dropout_faults()]:
             raise ValueError("; ".join(faults))
         return self
 
@@ -139,6 +144,10 @@ class Model(Section):
         width, hidden = self.encoder.width, self.decoder.hidden
         if self.encoder.bridge == "copy" and self.decoder.context != "every_step" and width != hidden:
             yield f"encoder.bridge `copy` needs decoder.hidden = {width}, the width of the encoder, not {hidden}"
+
+    def _dropout_faults(self) -> Iterator[str]:
+        if self.dropout.target_words and not self.decoder.feed_previous:
+            yield "dropout.target_words needs decoder.feed_previous: true"
 
     def _attention_faults(self) -> Iterator[str]:
         if self.decoder.context != "attention":
