@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.tokenizer import EOS, PAD
 
 
@@ -35,7 +35,23 @@ class Batch:
         )
 
 
-def collate(data: ParallelData, pairs: np.ndarray) -> Batch:
+class Sequences(Protocol):
+    """Sequences of ids, without EOS."""
+
+    def __getitem__(self, index: int, /) -> np.ndarray | Sequence[int]: ...
+
+
+class Pairs(Protocol):
+    """Both sides of a corpus."""
+
+    @property
+    def source(self) -> Sequences: ...
+
+    @property
+    def target(self) -> Sequences: ...
+
+
+def collate(data: Pairs, pairs: np.ndarray) -> Batch:
     """The batch of the given pairs, in their order."""
     source_BS, source_lengths_B = padded([data.source[index] for index in pairs])
     target_BT, target_lengths_B = padded([data.target[index] for index in pairs])

@@ -46,6 +46,14 @@ class SentencePieceTokenizer(Tokenizer):
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [self._processor.id_to_piece(int(index)) for index in ids]
 
+    def scores(self) -> dict[int, float]:
+        """log p of each piece of a unigram model, or minus the rank of a merge of BPE; of those that stand for text."""
+        processor = self._processor
+        special = (processor.is_control, processor.is_unknown)
+        return {
+            index: processor.get_score(index) for index in range(self.size) if not any(is_(index) for is_ in special)
+        }
+
     def to_bytes(self) -> bytes:
         return self._model
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import nn
 
 from s2s_cli.data.order import BatchOrder
 from s2s_cli.data.preparation import PreparedData
+from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.inference.loading import division, search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
@@ -19,6 +21,7 @@ from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
+from s2s_cli.text.segmentation import SEGMENTERS, Segmenter
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
@@ -74,6 +77,18 @@ def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
         batch_sentences=recipe.training.batch_sentences,
         seed=recipe.seed,
     )
+
+
+def build_sampling(recipe: Recipe, prepared: PreparedData) -> SubwordSampling:
+    """How the pairs of each epoch are segmented; a pure function of the recipe's seed."""
+
+    def segmenter(side: Literal["source", "target"]) -> Segmenter | None:
+        alpha: float | None = getattr(recipe.training.subword_sampling, side)
+        if alpha is None:
+            return None
+        return SEGMENTERS[recipe.tokenizer.of_side(side).model](getattr(prepared.tokenizers, side), alpha)
+
+    return SubwordSampling(segmenter("source"), segmenter("target"), recipe.seed)
 
 
 def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:

@@ -22,11 +22,11 @@ import torch
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
-from s2s_cli.data.batches import Batch, collate
+from s2s_cli.data.batches import Batch, Pairs, collate
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.building import build_order, build_trainer, build_validator
+from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import machinery
@@ -67,9 +67,10 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
         warn_of_unknown(prepared)
         batches = _first_batches(recipe, prepared)
         trainer = build_trainer(recipe, prepared, ALONE)
-        tell_learning(recipe, trainer, collate(prepared.train, batches[0]))
-        tell_memory(trainer, prepared, batches)
-        speed = time_updates(trainer, prepared, batches, recipe.training.accumulate)
+        data = build_sampling(recipe, prepared).pairs(prepared.train, epoch=0)
+        tell_learning(recipe, trainer, collate(data, batches[0]))
+        tell_memory(trainer, data, largest(prepared, batches))
+        speed = time_updates(trainer, data, batches, recipe.training.accumulate)
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
         tell_duration(recipe, speed, len(prepared.train), seconds)
@@ -91,11 +92,14 @@ def _first_batches(recipe: Recipe, prepared: PreparedData) -> list[np.ndarray]:
     return list(islice(build_order(recipe, prepared).epoch(0), SAMPLE))
 
 
-def tell_memory(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.ndarray]) -> None:
+def largest(prepared: PreparedData, batches: Sequence[np.ndarray]) -> np.ndarray:
+    """The batch with the most pieces, padding included, of the best segmentation."""
+    sides = (prepared.train.source_lengths, prepared.train.target_lengths)
+    return max(batches, key=lambda pairs: len(pairs) * sum(int(lengths[pairs].max()) + 1 for lengths in sides))
+
+
+def tell_memory(trainer: Trainer, data: Pairs, largest: np.ndarray) -> None:
     """Train on the largest batch, and report the memory that it took."""
-    data = prepared.train
-    sides = (data.source_lengths, data.target_lengths)
-    largest = max(batches, key=lambda pairs: len(pairs) * sum(int(lengths[pairs].max()) + 1 for lengths in sides))
     for _ in range(2):  # the optimiser allocates its memory in the first update
         trainer.update([collate(data, largest)])
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
@@ -113,13 +117,13 @@ def _peak_memory(device: torch.device) -> tuple[int, int]:
     return peak, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def time_updates(trainer: Trainer, prepared: PreparedData, batches: Sequence[np.ndarray], accumulate: int) -> Speed:
+def time_updates(trainer: Trainer, data: Pairs, batches: Sequence[np.ndarray], accumulate: int) -> Speed:
     """Train on real batches for a while."""
     begin, updates, pairs, tokens = time.perf_counter(), 0, 0, 0
     following = cycle(batches)
     while (seconds := time.perf_counter() - begin) < SECONDS or updates < LEAST_UPDATES:
         group = list(islice(following, accumulate))
-        tokens += trainer.update([collate(prepared.train, indices) for indices in group]).tokens
+        tokens += trainer.update([collate(data, indices) for indices in group]).tokens
         pairs += sum(map(len, group))
         updates += 1
     return Speed(updates, pairs, tokens, seconds)

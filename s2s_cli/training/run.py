@@ -22,7 +22,7 @@ from s2s_cli.data.preparation import PreparedData, open_prepared, prepare, prepa
 from s2s_cli.errors import CheckpointError, ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.building import build_order, build_trainer, build_validator
+from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, is_exported
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
@@ -77,7 +77,7 @@ class Session:
         self.saved: int | None = None  # the update of the newest sound checkpoint
         self.window = Window()
         self.log = MetricsLog(run.metrics)
-        self.order = build_order(recipe, prepared)
+        self.order, self.sampling = build_order(recipe, prepared), build_sampling(recipe, prepared)
 
     def resume(self) -> None:
         """Restore the newest checkpoint, if there is one."""
@@ -187,8 +187,8 @@ class Session:
 
     def _update(self, pairs: list[np.ndarray], ends_epoch: bool, report: Report) -> None:
         position = self.trainer.position
-        shares = [self.group.share(indices) for indices in pairs]
-        update = self.trainer.update([collate(self.prepared.train, share) for share in shares])
+        data = self.sampling.pairs(self.prepared.train, position.epoch)
+        update = self.trainer.update([collate(data, self.group.share(indices)) for indices in pairs])
         if ends_epoch:
             position.end_epoch()
         report.update(position, update, sum(map(len, pairs)), last=self.finished)

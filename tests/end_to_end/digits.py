@@ -16,6 +16,14 @@ from scripts.tortures.task import ROOT, log_of
 
 __all__ = ["ROOT", "log_of"]
 
+NOISE = (
+    "tokenizer={kind: sentencepiece, vocabulary: 45, joint: true}",
+    "training.subword_sampling={source: 0.3, target: 0.5}",
+    "model.dropout.source_words=0.1",
+    "model.dropout.target_words=0.2",
+)
+"""All noise that training knows."""
+
 
 def write_task(directory: Path, pairs: int) -> Path:
     """A corpus of so many pairs and its recipe, whose path is returned."""

@@ -18,7 +18,7 @@ from typing import Any
 import groups
 import pytest
 import torch.distributed as dist
-from digits import ROOT, assert_same_outcome, log_of, signal_at, steps, train_here, write_task
+from digits import NOISE, ROOT, assert_same_outcome, log_of, signal_at, steps, train_here, write_task
 from groups import Ended
 from starts import PATIENCE
 
@@ -31,6 +31,7 @@ from s2s_cli.training.validation import Validator
 
 BASE = ("training.updates=10", "validation.every=4", "training.save_every=3")
 NO_DROPOUT = "model.dropout={embedding: 0.0, state: 0.0, readout: 0.0}"
+SAMPLED = NOISE[:2]
 FIGURES = ("loss", "gradient_norm")
 GONE = "error: another process of this training has ended (the same command resumes from the newest checkpoint)"
 
@@ -99,6 +100,7 @@ def note_weights(trainer: Trainer, *, below: Path) -> None:
     [
         (2, False, ()),
         (2, True, ()),
+        (2, True, SAMPLED),
         (3, False, ("training.batch_sentences=2", "training.accumulate=2")),  # the third has nothing to do
         (3, True, ("training.batch_sentences=2", "training.updates=3")),
     ],

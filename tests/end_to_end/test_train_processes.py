@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from digits import ROOT, assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
+from digits import NOISE, ROOT, assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
 from starts import Started
 
 from s2s_cli import atomic
@@ -107,14 +107,20 @@ def test_sigterm_and_sigint_save_and_the_same_command_goes_on(
     assert_same_outcome(run, whole)
 
 
-def test_killed_three_times_it_ends_as_if_nothing_had_happened(recipe: Path, whole: Path, tmp_path: Path):
+@pytest.mark.parametrize("noise", [(), NOISE], ids=["plain", "noise"])
+def test_killed_three_times_it_ends_as_if_nothing_had_happened(
+    noise: tuple[str, ...], recipe: Path, whole: Path, tmp_path: Path
+):
     run, moments = tmp_path / "run", random.Random(5)
+    if noise:
+        whole = tmp_path / "whole"
+        train_here(recipe, whole, *noise)
     for update in (moments.randint(0, 20), moments.randint(21, 42), moments.randint(43, 63)):
-        process = start_training(recipe, run)
+        process = start_training(recipe, run, *noise)
         signal_at(process, run, update, signal.SIGKILL, delay=moments.uniform(0, 0.1))
         assert finish(process)[0] == -signal.SIGKILL
         assert CheckpointManager(run / "checkpoints", keep=1).load_latest() is not None
-    train_here(recipe, run)
+    train_here(recipe, run, *noise)
     assert_same_outcome(run, whole)
 
 

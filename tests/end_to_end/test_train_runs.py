@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from digits import assert_same_outcome, content, log_of, steps, train_here, write_task
+from digits import NOISE, assert_same_outcome, content, log_of, steps, train_here, write_task
 
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import load_model_files
@@ -114,6 +114,7 @@ KINDS = {
     "mean of the best": ["training.averaging={method: best, count: 2}", "validation.metric=loss"],
     "no average": ["training.averaging.method=none", "validation.metric=chrf", "training.clip_norm=null"],
     "few updates": ["training.updates=17", "training.batch_sentences=5", "tokenizer.kind=character"],
+    "noise": [*NOISE, "training.accumulate=2"],
     "impatience": ["validation.patience=1", "validation.every=2", "training.learning_rate=1e-9"],
 }
 

@@ -117,6 +117,10 @@ def test_null(load, text):
         ("tokenizer: {joint: false, target: {kind: words}}", "did you mean `word`?"),
         ("model: {tied: all}\ntokenizer: {joint: false}", "needs one joint vocabulary"),
         ("model: {output: copy}\ntokenizer: {joint: false}", "`copy` needs one joint vocabulary"),
+        (
+            "tokenizer: {target: {kind: word}}\ntraining: {subword_sampling: {source: 0.2, target: 0.2}}",
+            "training.subword_sampling.target needs a tokenizer of kind `sentencepiece`: that of this side is `word`",
+        ),
         ("model: {output: copy, decoder: {context: initial}}", "`copy` needs decoder.context `attention`"),
         ("model: {decoder: {feed_previous: false}}", "needs decoder.feed_previous: true"),
     ],

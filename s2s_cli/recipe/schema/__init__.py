@@ -5,14 +5,14 @@ The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from s2s_cli.recipe.schema.data import Cleaning, Corpus, Data, Languages, Role, SideTokenizer, Tokenizer
 from s2s_cli.recipe.schema.model import Attention, Decoder, Dropout, Model, RecurrentEncoder, TransformerEncoder
 from s2s_cli.recipe.schema.section import Section
-from s2s_cli.recipe.schema.training import Averaging, Decoding, Training, Validation
+from s2s_cli.recipe.schema.training import Averaging, Decoding, SubwordSampling, Training, Validation
 
 __all__ = [
     "Attention",
@@ -30,6 +30,7 @@ __all__ = [
     "Role",
     "Section",
     "SideTokenizer",
+    "SubwordSampling",
     "Tokenizer",
     "Training",
     "TransformerEncoder",
@@ -58,4 +59,10 @@ class Recipe(Section):
         for key, value in (("tied", "all"), ("output", "copy")):
             if getattr(self.model, key) == value and not self.tokenizer.is_joint:
                 raise ValueError(f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)")
+        sides: tuple[Literal["source", "target"], ...] = ("source", "target")
+        for side in sides:
+            kind = self.tokenizer.of_side(side).kind
+            if kind != "sentencepiece" and getattr(self.training.subword_sampling, side) is not None:
+                needs = f"needs a tokenizer of kind `sentencepiece`: that of this side is `{kind}`"
+                raise ValueError(f"training.subword_sampling.{side} {needs}")
         return self

@@ -20,6 +20,23 @@ class Averaging(Section):
     """Decay of the moving average (`ema`) per update; it is lower during the first updates."""
 
 
+Alpha = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class SubwordSampling(Section):
+    """Train on random segmentations, another one in each epoch (needs SentencePiece); translate the best one.
+
+    α of a unigram model is the exponent of a segmentation's probability: 0.5, 0.3 and 0.2 give 1.05, 1.2 and 1.4 times
+    as many pieces as the best one. α of a BPE model is the probability that a merge is left out: 0.1 gives 1.25 times
+    as many. Memory and time grow with them, for batches are formed by the lengths of the best segmentation.
+    """
+
+    source: Alpha | None = None
+    """α of the source side. `null`: no sampling."""
+    target: Alpha | None = None
+    """α of the target side."""
+
+
 class Training(Section):
     batch_tokens: Positive = 2000
     """Most tokens of a batch: pairs × longest side, padding included."""
@@ -44,6 +61,7 @@ class Training(Section):
     """Adam's decay rates."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     """Decoupled weight decay (AdamW), of matrices only: biases and norms do not decay."""
+    subword_sampling: SubwordSampling = SubwordSampling()
     label_smoothing: Probability = 0.1
     clip_norm: PositiveFloat | None = 1.0
     """Largest norm of the gradient of the mean loss per token. `null`: no clipping."""

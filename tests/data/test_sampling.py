@@ -1,0 +1,90 @@
+"""Subword sampling: a pure function of seed, epoch, pair and side, which never changes the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from s2s_cli.data.batches import Pairs, collate
+from s2s_cli.data.sampling import SubwordSampling
+from s2s_cli.data.shards import ParallelData, ShardWriter
+from s2s_cli.text.segmentation import SEGMENTERS
+from s2s_cli.text.sentencepieces import train_sentencepiece
+from s2s_cli.text.tokenizer import TokenizerPair
+
+SOURCE = [f"zero unu doi trei patru {number} cinci sase sapte opt" for number in range(40)]
+TARGET = [f"ten {number} eleven twelve thirteen fourteen fifteen" for number in range(40)]
+TOKENIZERS = TokenizerPair(
+    *(
+        train_sentencepiece(lines, model=model, vocabulary=60, character_coverage=1.0)
+        for lines, model in ((SOURCE, "unigram"), (TARGET, "bpe"))
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
+    directory = tmp_path_factory.mktemp("data")
+    for name, lines, tokenizer in (("source", SOURCE, TOKENIZERS.source), ("target", TARGET, TOKENIZERS.target)):
+        with ShardWriter(directory / name, tokenizer.size) as writer:
+            for ids in tokenizer.encode(lines):
+                writer.write(np.array(ids), np.array([len(ids)]))
+    return ParallelData.open(directory)
+
+
+def sampling(source: float | None = 0.2, target: float | None = 0.3, seed: int = 1) -> SubwordSampling:
+    return SubwordSampling(
+        None if source is None else SEGMENTERS["unigram"](TOKENIZERS.source, source),
+        None if target is None else SEGMENTERS["bpe"](TOKENIZERS.target, target),
+        seed,
+    )
+
+
+def all_of(pairs: Pairs, order: Sequence[int] = range(40)) -> dict[int, tuple[list[int], list[int]]]:
+    return {index: (list(pairs.source[index]), list(pairs.target[index])) for index in order}
+
+
+def test_segmentations_differ_by_epoch_and_seed_and_the_text_stays(data: ParallelData) -> None:
+    best, *sampled = (
+        all_of(pairs)
+        for pairs in (
+            data,
+            sampling().pairs(data, 0),
+            sampling().pairs(data, 1),
+            sampling(seed=2).pairs(data, 0),
+        )
+    )
+    for number, one in enumerate(sampled):
+        for other in (best, *sampled[:number]):
+            assert sum(one[index][0] != other[index][0] for index in range(40)) > 30
+            assert sum(one[index][1] != other[index][1] for index in range(40)) > 30
+        assert [TOKENIZERS.source.decode(one[index][0]) for index in range(40)] == SOURCE
+        assert [TOKENIZERS.target.decode(one[index][1]) for index in range(40)] == TARGET
+        assert sum(len(source) for source, _ in one.values()) > 1.05 * sum(len(source) for source, _ in best.values())
+
+
+def test_a_segmentation_depends_on_nothing_that_was_sampled_before_or_beside_it(data: ParallelData) -> None:
+    expected = all_of(sampling().pairs(data, 3))
+    assert all_of(sampling().pairs(data, 3), range(39, -1, -1)) == expected
+    assert all_of(sampling().pairs(data, 3), [7]) == {7: expected[7]}
+    assert all_of(sampling(source=None).pairs(data, 3))[7][1] == expected[7][1]
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda shift: all_of(sampling().pairs(data, 3), np.roll(range(40), shift)), range(9))
+        assert all(one == expected for one in found)
+
+
+def test_a_side_without_alpha_stays_as_it_is_and_so_does_all_without_any(data: ParallelData) -> None:
+    assert sampling(None, None).pairs(data, 0) is data
+    pairs = sampling(None, 0.3).pairs(data, 0)
+    assert pairs.source is data.source
+    assert all_of(pairs) != all_of(data)
+
+
+def test_sampled_pairs_make_batches(data: ParallelData) -> None:
+    pairs = sampling().pairs(data, 2)
+    batch = collate(pairs, np.array([3, 1]))
+    assert batch.source_BS[1, : len(pairs.source[1])].tolist() == list(pairs.source[1])
+    assert batch.target_lengths_B.tolist() == [len(pairs.target[3]) + 1, len(pairs.target[1]) + 1]
