@@ -11,10 +11,10 @@ and the tokenizer files, as `s2s_cli.text` writes them
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 from torch import Tensor, int32
@@ -30,6 +30,7 @@ WEIGHTS, CONFIG, CARD, SHORTLIST = "model.safetensors", "config.json", "README.m
 _LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number there: beyond any use, below overflow
 _ATTEMPTS = 5
 
+Content = TypeVar("Content")
 Name = Annotated[str, Field(max_length=200)]
 Vocabulary = Annotated[int, Field(ge=4, le=4_000_000)]
 
@@ -66,7 +67,9 @@ class ModelFiles:
     weights: dict[str, Tensor]
     config: ModelConfig
     tokenizers: TokenizerPair
-    shortlist: dict[str, Tensor] | None = None
+    shortlist: dict[str, Tensor] | None
+    checksum: str
+    """SHA-256 of the file of weights."""
 
 
 def save_model(
@@ -104,16 +107,26 @@ def load_model_files(directory: Path) -> ModelFiles:
     A trainer may replace the directory meanwhile: then it is read again. Raises `CheckpointError`, which names the
     file and the fault.
     """
+    return _read_whole(directory, _load)
+
+
+def load_config(directory: Path) -> ModelConfig:
+    """The `config.json` of a model directory alone, read in the same way."""
+    return _read_whole(directory, lambda present: SealedDirectory.open(present).parse(CONFIG, ModelConfig))
+
+
+def _read_whole(directory: Path, read: Callable[[Path], Content]) -> Content:
+    """What is read of a directory that is not replaced meanwhile."""
     for _ in range(_ATTEMPTS):
         before = _identity(directory)
         try:
-            files = _load(_present(directory))
+            content = read(_present(directory))
         except UserError:
             if _identity(directory) == before:
                 raise
             continue
         if _identity(directory) == before:
-            return files
+            return content
     raise CheckpointError("is replaced again and again while it is read", where=directory)
 
 
@@ -135,7 +148,8 @@ def _load(directory: Path) -> ModelFiles:
     if SHORTLIST in sealed.files:
         tensors = decode_tensors(sealed.read(SHORTLIST), directory / SHORTLIST)
         shortlist = _checked_shortlist(tensors, config, directory)
-    return ModelFiles(decode_tensors(sealed.read(WEIGHTS), directory / WEIGHTS), config, tokenizers, shortlist)
+    weights = decode_tensors(sealed.read(WEIGHTS), directory / WEIGHTS)
+    return ModelFiles(weights, config, tokenizers, shortlist, sealed.files[WEIGHTS].sha256)
 
 
 def _checked_shortlist(tensors: dict[str, Tensor], config: ModelConfig, directory: Path) -> dict[str, Tensor]:

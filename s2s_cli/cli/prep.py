@@ -33,6 +33,11 @@ def prep(
     values = load(recipe, overrides)
     directory = RunDirectory(run_of(recipe, values, overrides, run))
     with directory.lock():
-        prepared = prepare(values, recipe.parent, directory.root, force=force)
+        initial = None
+        if values.init:
+            from s2s_cli.training.initial import settle
+
+            values, initial = settle(values, recipe.parent, directory)
+        prepared = prepare(values, recipe.parent, directory.root, initial, force=force)
     if as_json:
         print(to_json(prepared.manifest).decode(), end="")

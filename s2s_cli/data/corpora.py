@@ -65,7 +65,8 @@ def folders_of(named: Sequence[str], recipe_dir: Path) -> list[Path]:
 
 
 def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe:
-    """The recipe as its run keeps it: with the folders in which its corpora were found, relative to the run.
+    """The recipe as its run keeps it: with the folders in which its corpora, and the model that it begins with, were
+    found, relative to the run.
 
     Paths and addresses stay as they are given, and a folder that `S2S_DATA` names is not written down, so that the run
     can be copied to a machine where `S2S_DATA` names another. Folders are relative if they and the run lie in the
@@ -75,9 +76,11 @@ def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe
     if recipe_dir.resolve() == run:
         return recipe
     paths = [path for corpus in recipe.data.corpora() for path in corpus.paths.values() if not is_address(path)]
-    relative = [path for path in paths if not Path(path).is_absolute()]
     folders = folders_of(recipe.data.folders, recipe_dir)[: -1 if os.environ.get("S2S_DATA") else None]
-    used = [folder.resolve() for folder in folders if any((folder / path).is_file() for path in relative)]
+    if recipe.init is not None:
+        paths, folders = [*paths, recipe.init.from_], [*folders, Path()]
+    relative = [path for path in paths if not Path(path).is_absolute()]
+    used = {folder.resolve(): None for folder in folders if any((folder / path).exists() for path in relative)}
     return recipe.with_folders(
         [
             os.path.relpath(folder, run) if folder.is_relative_to(here) and run.is_relative_to(here) else str(folder)

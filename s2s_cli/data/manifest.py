@@ -40,8 +40,11 @@ class DataManifest(Manifest):
     """Counts."""
 
 
-def relevant_keys(recipe: Recipe, test_names: list[str]) -> dict[str, Any]:
-    """Dotted names and values of everything that prepared data depends on, except its input files."""
+def relevant_keys(recipe: Recipe, test_names: list[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names and values of everything that prepared data depends on, except its input files.
+
+    kept: those of the tokenizers that are not trained on it.
+    """
     data = recipe.data
     tree = {
         "format": 1,
@@ -53,7 +56,7 @@ def relevant_keys(recipe: Recipe, test_names: list[str]) -> dict[str, Any]:
             "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
         },
     }
-    return dict(_leaves("", json.loads(json.dumps(tree))))
+    return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(kept)
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:

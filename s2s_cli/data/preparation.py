@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from s2s_cli import atomic, console
 from s2s_cli.data.cleaning import HeldOut
@@ -91,16 +92,21 @@ def open_prepared(run: Path) -> PreparedData:
         raise DataError(error.what, where=error.where, hint="prepare the data again: `s2s prep --force`") from error
 
 
-def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False) -> PreparedData:
+def prepare(
+    recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None, *, force: bool = False
+) -> PreparedData:
     """Prepare the data of a recipe in `<run>/data`, unless it is there already and nothing it depends on has changed.
 
-    The caller holds the lock of the run; without it, two processes would do the same work and one result be discarded.
+    initial: directory of the model of `init`; without it, such a run keeps the tokenizers that it has. The caller holds
+    the lock of the run; without it, two processes would do the same work and one result be discarded.
     Raises DataError for faults of the corpora, MachineError for those of disk and network.
     """
     atomic.sweep(run)
     splits = _locate(recipe, recipe_dir)
-    keys = relevant_keys(recipe, [name.removeprefix("test-") for name in splits if name.startswith("test-")])
     before, reasons = _state(run / "data")
+    kept = _kept(recipe, initial, before, run / "data")
+    tests = [name.removeprefix("test-") for name in splits if name.startswith("test-")]
+    keys = relevant_keys(recipe, tests, kept.keys if kept else {})
     inputs = fingerprints(splits, before.manifest.inputs if before else {})
     if before:
         reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(before))
@@ -112,7 +118,7 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
         writer = ManifestWriter(directory)
-        facts = _build(recipe, splits, writer)
+        facts = _build(recipe, splits, writer, kept.tokenizers if kept else None)
         manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
     for line in _report(manifest):
         console.say(line)
@@ -120,14 +126,14 @@ def prepare(recipe: Recipe, recipe_dir: Path, run: Path, *, force: bool = False)
     return open_prepared(run)
 
 
-def prepare_apart(recipe: Recipe, recipe_dir: Path, run: Path) -> PreparedData:
+def prepare_apart(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None) -> PreparedData:
     """The same for a caller in which a library runs threads: no worker process is forked from it."""
-    apart(partial(_only_prepare, recipe, recipe_dir, run), fresh=True)
+    apart(partial(_only_prepare, recipe, recipe_dir, run, initial), fresh=True)
     return open_prepared(run)
 
 
-def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path) -> None:
-    prepare(recipe, recipe_dir, run)
+def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None) -> None:
+    prepare(recipe, recipe_dir, run, initial)
 
 
 def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
@@ -163,8 +169,38 @@ def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]
     return splits
 
 
-def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: ManifestWriter) -> dict[str, Any]:
-    """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
+class _Kept(NamedTuple):
+    """Tokenizers that are not trained on the data, and what its manifest says of them."""
+
+    tokenizers: TokenizerPair
+    keys: dict[str, Any]
+
+
+def _kept(recipe: Recipe, initial: Path | None, before: PreparedData | None, directory: Path) -> _Kept | None:
+    """The tokenizers of the model of `init`, if they are kept; where it is not at hand, as they were copied before.
+
+    Raises DataError if they are damaged or lost.
+    """
+    if not recipe.keeps_tokenizers:
+        return None
+    if initial is not None:
+        pair = load_tokenizers(SealedDirectory.open(initial))
+        sides = {"source": pair.source, "target": pair.target}
+        return _Kept(pair, {f"init.{side}": sha256(each.to_bytes()).hexdigest() for side, each in sides.items()})
+    if before is None:
+        hint = "remove this folder: the data is then prepared with the model of init.from"
+        raise DataError("the tokenizers of this run are lost", where=directory, hint=hint)
+    keys = before.manifest.keys
+    return _Kept(before.tokenizers, {key: keys[key] for key in keys if key.startswith("init.")})
+
+
+def _build(
+    recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: ManifestWriter, kept: TokenizerPair | None
+) -> dict[str, Any]:
+    """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits.
+
+    kept: the tokenizers; without them, they are trained.
+    """
     directory = writer.directory
     held_out = {name: HeldOutText.read(corpora) for name, corpora in splits.items() if name != "train"}
     keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
@@ -175,7 +211,7 @@ def _build(recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: Mani
     text = clean_corpora(splits["train"], cleaning, recipe.languages, keys, work)
     if not len(text):
         raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
-    tokenizers = apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
+    tokenizers = kept or apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
     save_tokenizers(tokenizers, writer)
     train = encode_pairs(text.pairs(), len(text), tokenizers, cleaning, directory / "train")
     shutil.rmtree(work)

@@ -52,7 +52,7 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
     models = [
         build_engine(
             engine,
-            _restore(directory, each).eval(),
+            restore(directory, each).eval(),
             target,
             dtype,
             int8_is_harmless=is_harmless(each.config.int8_bleu_loss),
@@ -93,7 +93,7 @@ def division(decoding: schema.Decoding, languages: schema.Languages, max_pieces:
     return Division(decoding.split, max_pieces, languages.source, languages.target)
 
 
-def _restore(directory: Path, files: ModelFiles) -> Seq2Seq:
+def restore(directory: Path, files: ModelFiles) -> Seq2Seq:
     """The model of a directory, with its weights.
 
     The shapes of the weights are compared before memory is allocated, since a small file may describe a model of any

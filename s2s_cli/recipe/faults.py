@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from s2s_cli.errors import UserError, printable
@@ -108,7 +109,7 @@ def _key_meant(location: KeyPath) -> str | None:
     similar key."""
     *above, key = location
     keys, section = _keys_and_section(tuple(above))
-    neighbours = list(section.model_fields) if section else []
+    neighbours = list(_keys(section)) if section else []
     everywhere = dict.fromkeys(_dotted_keys(Recipe))
     if section and ".".join(map(str, (*keys, key))) in everywhere:
         return f"other kinds of `{keys[-1]}` have this key"
@@ -136,9 +137,14 @@ def _keys_and_section(location: KeyPath) -> tuple[KeyPath, type[Section] | None]
             continue
         keys.append(part)
         if isinstance(part, str):
-            field = sections[0].model_fields.get(part) if sections else None
+            field = _keys(sections[0]).get(part) if sections else None
             sections = list(_sections_in(field.annotation)) if field else []
     return tuple(keys), sections[0] if sections else None
+
+
+def _keys(section: type[Section]) -> dict[str, FieldInfo]:
+    """The fields of a section by their keys in a recipe, where Python's own words may stand."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _sections_in(annotation: Any) -> Iterator[type[Section]]:
@@ -151,7 +157,7 @@ def _sections_in(annotation: Any) -> Iterator[type[Section]]:
 
 def _dotted_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
     """Every key of a recipe, outer ones first."""
-    yield from (prefix + key for key in section.model_fields)
-    for key, field in section.model_fields.items():
+    yield from (prefix + key for key in _keys(section))
+    for key, field in _keys(section).items():
         for inner in _sections_in(field.annotation):
             yield from _dotted_keys(inner, f"{prefix}{key}.")

@@ -46,7 +46,12 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe with all its defaults as YAML, which `load_recipe` reads as an equal recipe."""
-    return to_yaml(recipe.model_dump(mode="json"))
+    return to_yaml(values_of(recipe))
+
+
+def values_of(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's sections as nested dictionaries, without one that the others leave no effect."""
+    return recipe.model_dump(mode="json", exclude={"tokenizer"} if recipe.keeps_tokenizers else None)
 
 
 def _text_of(path: Path) -> str:

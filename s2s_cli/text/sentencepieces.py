@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Self
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
@@ -17,6 +18,10 @@ _THREADS = 16
 
 # The trainer skips longer lines, which have little to say about words.
 _MAX_LINE_BYTES = 16_384
+
+# `normalizer_spec { add_dummy_prefix: false remove_extra_whitespaces: false }`. After a serialised model, it changes
+# these two: messages of Protocol Buffers, one after the other, are one message in which the last values count.
+_VERBATIM = b"\x1a\x04\x18\x00\x20\x00"
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -53,6 +58,21 @@ class SentencePieceTokenizer(Tokenizer):
         return {
             index: processor.get_score(index) for index in range(self.size) if not any(is_(index) for is_ in special)
         }
+
+    @property
+    def algorithm(self) -> str:
+        """`bpe`, whose scores are ranks, or `unigram`."""
+        return "bpe" if all(score.is_integer() for score in self.scores().values()) else "unigram"
+
+    def encode_piece(self, piece: str) -> list[int]:
+        return self._verbatim.encode(piece)
+
+    @cached_property
+    def _verbatim(self) -> SentencePieceProcessor:
+        """The same model without the space that it puts before each line."""
+        processor = SentencePieceProcessor()
+        processor.LoadFromSerializedProto(self._model + _VERBATIM)
+        return processor
 
     def to_bytes(self) -> bytes:
         return self._model

@@ -46,6 +46,9 @@ class SymbolTokenizer(Tokenizer):
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [self._pieces[index] for index in ids]
 
+    def encode_piece(self, piece: str) -> list[int]:
+        return self.encode([piece])[0]
+
     def to_bytes(self) -> bytes:
         return json.dumps({"kind": self.kind, "symbols": self._pieces[len(SYMBOLS) :]}, ensure_ascii=False).encode()
 

@@ -54,6 +54,10 @@ class Tokenizer(ABC):
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The piece of each id."""
 
+    @abstractmethod
+    def encode_piece(self, piece: str) -> list[int]:
+        """Ids of the text of a piece, as inside a line: no word begins where the piece does not begin one."""
+
     def word_indices(self, ids: Sequence[int]) -> list[int]:
         """For each id, the index of its word in the decoded text."""
         return word_indices(self.pieces(ids))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
+from s2s_cli import console
 from s2s_cli.data.order import BatchOrder
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.data.sampling import SubwordSampling
+from s2s_cli.errors import UsageError
 from s2s_cli.inference.loading import division, search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
@@ -22,22 +26,31 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
 from s2s_cli.text.segmentation import SEGMENTERS, Segmenter
+from s2s_cli.text.sentencepieces import SentencePieceTokenizer
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.initial import begin_with
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches
 
 
-def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = ALONE) -> Trainer:
-    """A trainer at update 0; a pure function of the recipe's seed and of the group."""
+def build_trainer(
+    recipe: Recipe, prepared: PreparedData, group: ProcessGroup = ALONE, initial: Path | None = None
+) -> Trainer:
+    """A trainer at update 0; a pure function of the recipe's seed, of the group and of the model in `initial`."""
     settings = recipe.training
     torch.set_num_threads(settings.threads or max(1, usable_cores() // group.local_size))
     torch.manual_seed(recipe.seed)
     device = own_device(choose_device(settings.device, "training.device"), group)
     tokenizers = prepared.tokenizers
     model = build_model(recipe.model, tokenizers.source.size, tokenizers.target.size, settings.kernel).to(device)
+    beginning = None if initial is None else begin_with(initial, recipe, model, tokenizers)
+    if beginning:
+        beginning.origin.require_same(group)
+        model.load_state_dict(beginning.weights)
+        group.once(partial(console.say, f"{recipe.name}: {beginning.report}"))
     averaging = settings.averaging
     part_streams(group)  # after the weights, which are the same in all processes
     return Trainer(
@@ -57,6 +70,7 @@ def build_trainer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup = 
         smoothing=settings.label_smoothing,
         clip_norm=settings.clip_norm,
         group=group,
+        origin=beginning and beginning.origin,
     )
 
 
@@ -80,13 +94,20 @@ def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
 
 
 def build_sampling(recipe: Recipe, prepared: PreparedData) -> SubwordSampling:
-    """How the pairs of each epoch are segmented; a pure function of the recipe's seed."""
+    """How the pairs of each epoch are segmented; a pure function of the recipe's seed.
+
+    Raises UsageError for a side that has pieces of another kind: those of the model of `init`.
+    """
 
     def segmenter(side: Literal["source", "target"]) -> Segmenter | None:
         alpha: float | None = getattr(recipe.training.subword_sampling, side)
         if alpha is None:
             return None
-        return SEGMENTERS[recipe.tokenizer.of_side(side).model](getattr(prepared.tokenizers, side), alpha)
+        tokenizer = getattr(prepared.tokenizers, side)
+        if not isinstance(tokenizer, SentencePieceTokenizer):
+            where = f"training.subword_sampling.{side}"
+            raise UsageError(f"the {side} side of this model has no SentencePiece tokenizer", where=where)
+        return SEGMENTERS[tokenizer.algorithm](tokenizer, alpha)
 
     return SubwordSampling(segmenter("source"), segmenter("target"), recipe.seed)
 

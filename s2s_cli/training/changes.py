@@ -21,6 +21,8 @@ FIXED = (
     "data.train.",
     "data.dev.",
     "data.cleaning.",
+    "init:",
+    "init.",
     "tokenizer.",
     "model.",
     "validation.metric:",  # scores must compare with those of the checkpoints

@@ -27,6 +27,7 @@ from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
+from s2s_cli.training.initial import settle
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import machinery
@@ -63,10 +64,11 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
     corpora with file and line.
     """
     with run.lock():
-        prepared = prepare_for(group, recipe, recipe_dir, run)
-        warn_of_unknown(prepared)
+        recipe, initial = settle(recipe, recipe_dir, run)
+        prepared = prepare_for(group, recipe, recipe_dir, run, initial)
+        warn_of_unknown(recipe, prepared)
         batches = _first_batches(recipe, prepared)
-        trainer = build_trainer(recipe, prepared, ALONE)
+        trainer = build_trainer(recipe, prepared, ALONE, initial)
         data = build_sampling(recipe, prepared).pairs(prepared.train, epoch=0)
         tell_learning(recipe, trainer, collate(data, batches[0]))
         tell_memory(trainer, data, largest(prepared, batches))
@@ -77,14 +79,13 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
         console.say(f"{recipe.name}: all checks passed; the same command without --dry-run trains")
 
 
-def warn_of_unknown(prepared: PreparedData) -> None:
+def warn_of_unknown(recipe: Recipe, prepared: PreparedData) -> None:
     """Warn of each side of dev that has many unknown tokens."""
     dev = prepared.manifest.splits["dev"]
     for side in ("source", "target"):
         if (share := dev[side]["unknown"] / max(1, dev[side]["tokens"])) > MANY_UNKNOWN:
-            console.warn(
-                f"{share:.1%} of the {side} tokens of dev are unknown (a larger tokenizer.vocabulary has more)"
-            )
+            remedy = "init.extend: true finds" if recipe.keeps_tokenizers else "a larger tokenizer.vocabulary has"
+            console.warn(f"{share:.1%} of the {side} tokens of dev are unknown ({remedy} more)")
 
 
 def _first_batches(recipe: Recipe, prepared: PreparedData) -> list[np.ndarray]:

@@ -22,6 +22,7 @@ from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import mean_weights
 from s2s_cli.training.building import build_translator
+from s2s_cli.training.initial import Origin
 from s2s_cli.training.lexicon import frequent_targets, lexicon
 from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
@@ -168,6 +169,7 @@ def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores:
             f" {tokenizers.target.size:,} target symbols{' (one vocabulary)' if tokenizers.joint else ''}",
             f"- trained on {len(prepared.train):,} sentence pairs, {position.update:,} updates,"
             f" {position.epochs_begun} epochs; best on dev at update {trainer.patience.best_update:,}",
+            *([f"- training began with {_origin(trainer.origin)}"] if trainer.origin else []),
             "",
             "| test set | metric | score | signature |",
             "|---|---|---|---|",
@@ -181,3 +183,7 @@ def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores:
             "",
         ]
     )
+
+
+def _origin(origin: Origin) -> str:
+    return f"the model {origin.name.translate(AS_TEXT)} (SHA-256 of its weights `{origin.sha256}`)"

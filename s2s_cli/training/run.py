@@ -25,6 +25,7 @@ from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, is_exported
+from s2s_cli.training.initial import settle
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import MetricsLog, NoReport, Report, TrainingReport, Window, machinery
@@ -40,18 +41,21 @@ def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGro
     errors of its parts.
     """
     with run.lock() if group.leads else nullcontext():
-        prepared = group.once(lambda: prepare_for(group, recipe, recipe_dir, run)) or open_prepared(run.root)
-        session = Session(recipe, run, prepared, group)
+        settled, initial = settle(recipe, recipe_dir, run)
+        prepared = group.once(lambda: prepare_for(group, settled, recipe_dir, run, initial)) or open_prepared(run.root)
+        session = Session(settled, run, prepared, group, initial)
         session.resume()
-        kept = as_kept(recipe, recipe_dir, run.root)
+        kept = as_kept(settled, recipe_dir, run.root)
         group.once(lambda: atomic.replace_file(run.recipe, dump_recipe(kept).encode()))
         session.run()
 
 
-def prepare_for(group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> PreparedData:
-    """Report what changed in the recipe, and prepare its data if necessary."""
+def prepare_for(
+    group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: RunDirectory, initial: Path | None
+) -> PreparedData:
+    """Report what changed in the recipe, and prepare its data if necessary. recipe, initial: as of `settle`."""
     tell_changes(recipe, run)
-    return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run.root)
+    return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run.root, initial)
 
 
 class Session:
@@ -62,10 +66,17 @@ class Session:
     others where they need it.
     """
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, prepared: PreparedData, group: ProcessGroup) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: RunDirectory,
+        prepared: PreparedData,
+        group: ProcessGroup,
+        initial: Path | None = None,
+    ) -> None:
         self.recipe, self.run_directory, self.prepared, self.group = recipe, run, prepared, group
         self.basis = Basis.of(recipe, prepared)
-        self.trainer: Trainer = build_trainer(recipe, prepared, group)
+        self.trainer: Trainer = build_trainer(recipe, prepared, group, initial)
         self.validator: Validator = build_validator(recipe, prepared)
         averaging = recipe.training.averaging
         self.manager = CheckpointManager(

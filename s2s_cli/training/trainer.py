@@ -17,6 +17,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.gradients import add_gradients, parts_of
+from s2s_cli.training.initial import Origin
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup, restore_streams, stream_states
 from s2s_cli.training.schedule import Patience, Schedule
@@ -83,11 +84,12 @@ class Trainer:
         smoothing: float,
         clip_norm: float | None,
         group: ProcessGroup = ALONE,
+        origin: Origin | None = None,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.patience, self.average = patience, average
         self.dtype, self.smoothing, self.clip_norm = dtype, smoothing, clip_norm
-        self.group = group
+        self.group, self.origin = group, origin
         self.parameters = list(model.parameters())
         self.team = Team()
         self.position = Position()
@@ -180,7 +182,8 @@ class Trainer:
                 "schedule": self.schedule.state(),
                 "patience": self.patience.state(),
             }
-            | ({} if self.average is None else {"average_start": self.average.start}),
+            | ({} if self.average is None else {"average_start": self.average.start})
+            | ({} if self.origin is None else {"origin": self.origin._asdict()}),
             extra={} if self.average is None else {"average": self.average.of(self.model)},
             score=score,
         )
@@ -197,6 +200,7 @@ class Trainer:
         self.position = Position(**snapshot.scalars["position"])
         self.schedule.restore(snapshot.scalars["schedule"])
         self.patience.restore(snapshot.scalars["patience"])
+        self.origin = Origin(**snapshot.scalars["origin"]) if "origin" in snapshot.scalars else None
         if self.average is not None:
             before = float(snapshot.step < EVERY)  # of older versions; later the share of the start is near 0
             start = snapshot.scalars.get("average_start", before)

@@ -109,13 +109,16 @@ def test_places_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert _pairs(beside, tsv=str(data / "a.tsv")) == [("in", "corpora")]
 
 
-def _kept(recipe_dir: Path, run: Path, *paths: str, folders: list[str] | None = None) -> list[str]:
+def _kept(
+    recipe_dir: Path, run: Path, *paths: str, folders: list[str] | None = None, model: str | None = None
+) -> list[str]:
     """`data.folders` of the recipe that a run keeps."""
     recipe = schema.Recipe.model_validate(
         {
             "name": "n",
             "languages": {"source": "fr", "target": "en"},
             "data": {"train": [{"tsv": path} for path in paths], "dev": [{"tsv": paths[0]}], "folders": folders or []},
+            "init": model and {"from": model},
         }
     )
     return as_kept(recipe, recipe_dir, run).data.folders
@@ -137,6 +140,9 @@ def test_folders_that_a_run_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert _kept(Path("recipes"), outside / "n", "a") == [str(recipes)]
     assert _kept(Path("recipes"), Path("runs/n"), str(outside / "c"), "https://example.org/a") == []
     assert _kept(run, Path("runs/n"), "a", folders=["../../recipes"]) == ["../../recipes"]
+    assert _kept(Path("recipes"), Path("runs/n"), "a", model="runs") == ["../../recipes", "../.."]
+    assert _kept(Path("recipes"), Path("runs/n"), "a", model=str(project / "runs")) == ["../../recipes"]
+    assert _kept(Path("recipes"), Path("runs/n"), "a", model="gone") == ["../../recipes"]
     monkeypatch.setenv("S2S_DATA", str(outside))
     assert _kept(Path("recipes"), Path("runs/n"), "c") == []
 

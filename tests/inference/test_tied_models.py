@@ -10,7 +10,7 @@ from torch import Tensor
 
 from s2s_cli.checkpoint.model_directory import load_model_files, save_model
 from s2s_cli.errors import CheckpointError
-from s2s_cli.inference.loading import _restore
+from s2s_cli.inference.loading import restore
 from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
@@ -50,7 +50,7 @@ def exported(directory: Path, tied: str, weights: dict[str, Tensor]) -> Path:
 
 
 def restored(directory: Path) -> Seq2Seq:
-    return _restore(directory, load_model_files(directory))
+    return restore(directory, load_model_files(directory))
 
 
 def under_each_name(model: Seq2Seq) -> dict[str, Tensor]:

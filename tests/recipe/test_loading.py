@@ -123,6 +123,9 @@ def test_null(load, text):
         ),
         ("model: {output: copy, decoder: {context: initial}}", "`copy` needs decoder.context `attention`"),
         ("model: {decoder: {feed_previous: false}}", "needs decoder.feed_previous: true"),
+        ("init: {extend: true}", "init.from: this key is missing"),
+        ("init: {from: 3}", "init.from: give text, not 3 (put it into quotes)"),
+        ("init: {from: runs/general}\ntokenizer: {vocabulary: 80}", "`tokenizer` has no effect: init takes"),
     ],
 )
 def test_wrong_values_are_told_with_their_line(faults, line, fault):
@@ -144,6 +147,8 @@ def test_wrong_values_are_told_with_their_line(faults, line, fault):
         ("model: {encoder: {kind: transformer, residual: true}}", "other kinds of `encoder` have this key"),
         ("model: {encoder: {heads: 3}}", "other kinds of `encoder` have this key"),
         ("xyzzy: 1", "known here: name, seed"),
+        ("init: {form: runs/general, from: x}", "`from`"),
+        ("from: runs/general", "`init.from`"),
     ],
 )
 def test_unknown_keys_suggest_the_key_that_was_meant(faults, line, meant):
@@ -384,3 +389,11 @@ def test_a_dumped_recipe_reads_as_the_same(load, language, path, digest, rate, u
     values["training"] |= {"learning_rate": rate, "updates": updates}
     recipe = Recipe.model_validate(values)
     assert load(dump_recipe(recipe)) == recipe
+
+
+@pytest.mark.parametrize("rest", ["", ", extend: true}\ntokenizer: {vocabulary: 80"])
+def test_so_does_one_that_begins_with_a_model(load, rest):
+    recipe = load(MINIMAL + f"init: {{from: runs/general{rest}}}")
+    assert recipe.init.from_ == "runs/general" and recipe.init.extend == bool(rest)
+    again = load(dump_recipe(recipe))
+    assert again == recipe and again.keeps_tokenizers != bool(rest)

@@ -126,6 +126,15 @@ def test_bytes_come_back(tokenizer: Tokenizer) -> None:
     assert again.encode(LINES) == tokenizer.encode(LINES)
 
 
+@every_tokenizer
+@pytest.mark.parametrize("other", TOKENIZERS[:2], ids=["unigram", "bpe"])
+def test_the_parts_of_a_piece_are_its_text_and_no_more(tokenizer: Tokenizer, other: Tokenizer) -> None:
+    """No word begins before a piece from the middle of a word, and none is lost."""
+    for piece in tokenizer.pieces(range(len(SYMBOLS), tokenizer.size)):
+        assert "".join(other.pieces(other.encode_piece(piece))) == piece
+        assert "".join(tokenizer.pieces(tokenizer.encode_piece(piece))) == piece
+
+
 @pytest.mark.parametrize("model", ["unigram", "bpe"])
 def test_training_is_deterministic(model: str) -> None:
     first, second = (_trained("sentencepiece", model=model).to_bytes() for _ in range(2))

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from s2s_cli.recipe.schema.data import Cleaning, Corpus, Data, Languages, Role, SideTokenizer, Tokenizer
 from s2s_cli.recipe.schema.model import Attention, Decoder, Dropout, Model, RecurrentEncoder, TransformerEncoder
 from s2s_cli.recipe.schema.section import Section
-from s2s_cli.recipe.schema.training import Averaging, Decoding, SubwordSampling, Training, Validation
+from s2s_cli.recipe.schema.training import Averaging, Decoding, Init, SubwordSampling, Training, Validation
 
 __all__ = [
     "Attention",
@@ -23,6 +23,7 @@ __all__ = [
     "Decoder",
     "Decoding",
     "Dropout",
+    "Init",
     "Languages",
     "Model",
     "Recipe",
@@ -44,11 +45,18 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     languages: Languages
     data: Data
+    init: Init | None = None
+    """An exported model that training begins with. `null`: random weights."""
     tokenizer: Tokenizer = Tokenizer()
     model: Model = Model()
     training: Training = Training()
     validation: Validation = Validation()
     decoding: Decoding = Decoding()
+
+    @property
+    def keeps_tokenizers(self) -> bool:
+        """Whether the tokenizers are those of another model, which the recipe does not describe."""
+        return self.init is not None and not self.init.extend
 
     def with_folders(self, folders: list[str]) -> Recipe:
         """The same recipe with other `data.folders`."""
@@ -56,6 +64,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if self.keeps_tokenizers:
+            if "tokenizer" in self.model_fields_set:
+                raise ValueError("`tokenizer` has no effect: init takes that of its model (or give init.extend: true)")
+            return self
         for key, value in (("tied", "all"), ("output", "copy")):
             if getattr(self.model, key) == value and not self.tokenizer.is_joint:
                 raise ValueError(f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)")

@@ -17,4 +17,4 @@ Layers = Annotated[int, Field(ge=1, le=100)]
 class Section(BaseModel):
     """A part of the recipe: unknown keys are faults, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)

@@ -9,6 +9,20 @@ from pydantic import Field
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
 
 
+class Init(Section):
+    """Fine-tuning, adaptation to a domain, and transfer to another pair of languages (Zoph et al. 2016). Learning rate,
+    schedule, optimiser, averaging and position begin anew. The keys of `model` must be those of the model, except for
+    `dropout` and `attention.coverage_loss`; those left out are taken from it."""
+
+    from_: str = Field(alias="from")
+    """Directory of the model, or of its run. A relative path is looked for in the working directory, then where the
+    corpora are looked for."""
+    extend: bool = False
+    """Train new tokenizers on the data, as `tokenizer` says; a piece that the model has keeps its vectors, and those of
+    a new one begin with the mean of the old pieces that its text is made of. False: keep the model's tokenizers; then
+    there is no `tokenizer` section."""
+
+
 class Averaging(Section):
     """Averaging of checkpoints in the exported model."""
 
