@@ -2,13 +2,14 @@
 
 The name of an array gives its dimensions, as everywhere in this project: `memory_BSM` has three, and B has the same
 size in all arrays. C receives one record: the sizes, then a `view` of each array, its address and the strides of its
-two outermost dimensions (`c/numbers.h`). The numbers of the innermost dimension are contiguous.
+two outermost dimensions (`c/numbers.h`). The numbers of the innermost dimension are contiguous. Of arrays that come in
+a list, the record has the address of the list of their views.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ctypes import c_int, c_int64, c_void_p
+from ctypes import addressof, c_int, c_int64, c_void_p
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,8 @@ class Parameter(NamedTuple):
     `read`: copied if its layout is not as declared; `changing`: read, but written by others between two steps of a
     bound call, or `written`: a copy would be useless, so an array with another layout is refused. optional: may be
     None. limits: the least number allowed in it, and the dimension that bounds the greatest (which is less than its
-    size, or at most its size if the least is 1).
+    size, or at most its size if the least is 1). each: the letter of a dimension that counts such arrays, which come in
+    a list of that length.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Parameter(NamedTuple):
     role: str = "read"
     optional: bool = False
     limits: tuple[int, str] | None = None
+    each: str = ""
 
     @property
     def dimensions(self) -> str:
@@ -129,10 +132,10 @@ class Function:
             kind = kinds.get(parameter.kind, parameter.kind)
             if array is None and (parameter.optional or kind == ABSENT):
                 views += (0, 0, 0)
-                continue
-            found, array = self._checked(parameter, array, kind, dimensions)
-            kept.append(array)
-            views += (found.address, *(*found.strides, 0)[:2])
+            elif parameter.each:
+                views += (self._list(parameter, array, kind, dimensions, kept), 0, 0)
+            else:
+                views += self._view(parameter, array, kind, dimensions, kept)
         for large, small, factor in self.multiples:
             size, divisor = dimensions[large], dimensions[small]
             if size != divisor * factor if factor else divisor and size % divisor:
@@ -142,6 +145,27 @@ class Function:
                 self._check_limits(parameter, array, dimensions)
         numbers = [dimensions[letter] for letter in self.sizes] + views
         return (c_int64 * len(numbers))(*numbers), kept, dimensions
+
+    def _list(
+        self, parameter: Parameter, arrays: Sequence[Any], kind: str, dimensions: dict[str, int], kept: list[Any]
+    ) -> int:
+        """The address of the views of several arrays."""
+        count = len(arrays) if isinstance(arrays, list) else 0
+        if not count:
+            raise self._fault(parameter, "arrays are missing")
+        if dimensions.setdefault(parameter.each, count) != count:
+            raise self._fault(parameter, f"arrays are {count} where {parameter.each} is {dimensions[parameter.each]}")
+        views = [number for array in arrays for number in self._view(parameter, array, kind, dimensions, kept)]
+        kept.append((c_int64 * len(views))(*views))
+        return addressof(kept[-1])
+
+    def _view(
+        self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int], kept: list[Any]
+    ) -> tuple[int, int, int]:
+        found, array = self._checked(parameter, array, kind, dimensions)
+        kept.append(array)
+        outer, inner = (*found.strides, 0)[:2]
+        return found.address, outer, inner
 
     def _checked(self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int]) -> tuple[Layout, Any]:
         """The array or a copy as C may read or write it, with its layout; its sizes are entered into `dimensions`."""

@@ -1,7 +1,7 @@
 """The functions of `c/decoding.c`: the operations between the matrix products of a step of decoding.
 
 Their reference is `s2s_cli.model.engine.passes`. A product consists of three arrays and an operand of two; the scales
-exist in int8 only.
+exist in int8 only. E: members of an ensemble.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ _READ_OUT = (
     *_operand("readouts", "D"),
 )
 _RANK = (*_product("logits", "V"), Parameter("bias_V", "float32"), *_BEST, _ENDS)
+_OF_EACH_MEMBER = (*_product("logits", "V"), Parameter("bias_V", "float32"))
+_RANK_MEAN = (*(parameter._replace(each="E") for parameter in _OF_EACH_MEMBER), *_BEST, _ENDS)
 _LISTED = (_SENTENCES, Parameter("counts_B", "int64", limits=(1, "N")))
 _PROJECT_LISTED = (
     *_operand("readouts", "D", "read"),
@@ -83,6 +85,7 @@ FUNCTIONS = {
         Function("advance", "RH", _ADVANCE, ARITHMETICS, multiples=[("G", "H", 3)]),
         Function("read_out", "RD", _READ_OUT, ARITHMETICS),
         Function("rank", "RVC", _RANK, ARITHMETICS, scalars=[Scalar(c_int64), Scalar(c_int64, below="V")]),
+        Function("rank_mean", "ERVC", _RANK_MEAN, ARITHMETICS, scalars=[Scalar(c_int64), Scalar(c_int64, below="V")]),
         Function("project_listed", "RbDN", _PROJECT_LISTED, ARITHMETICS, multiples=_HYPOTHESES),
         Function("rank_listed", "RbC", _RANK_LISTED, {"float32": {}}, multiples=_HYPOTHESES, scalars=[Scalar(c_int64)]),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.errors import DataError
-from s2s_cli.search.step_model import Prediction, State, StepModel
+from s2s_cli.search.step_model import Best, State, Step, StepModel, best_of_mean, mean_probability
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,30 @@ class EnsembleState:
 
     def select(self, sentences_b: Tensor) -> EnsembleState:
         return EnsembleState(tuple(state.select(sentences_b) for state in self.members))
+
+
+@dataclass(frozen=True)
+class EnsembleStep:
+    """What the members predict; it is combined as late as possible, for what is asked alone."""
+
+    members: tuple[Step, ...]
+
+    @property
+    def attention_BKS(self) -> Tensor | None:
+        attentions = [step.attention_BKS for step in self.members if step.attention_BKS is not None]
+        return torch.stack(attentions).mean(dim=0) if attentions else None
+
+    def best(self, first: int, count: int, end: int) -> Best:
+        return self.members[0].best_of_mean(self.members, first, count, end)
+
+    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
+        return best_of_mean(steps, first, count, end)
+
+    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+        return mean_probability([step.log_probs_of(symbols_BK) for step in self.members])
+
+    def log_probs(self) -> Tensor:
+        return mean_probability([step.log_probs() for step in self.members])
 
 
 class Ensemble:
@@ -40,15 +63,7 @@ class Ensemble:
     def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> EnsembleState:
         return EnsembleState(tuple(model.start(source_BS, source_lengths_B) for model in self.models))
 
-    def step(self, previous_BK: Tensor, state: EnsembleState) -> tuple[Prediction, EnsembleState]:
+    def step(self, previous_BK: Tensor, state: EnsembleState) -> tuple[EnsembleStep, EnsembleState]:
         pairs = zip(self.models, state.members, strict=True)
         steps, states = zip(*(model.step(previous_BK, member) for model, member in pairs), strict=True)
-        attentions = [step.attention_BKS for step in steps if step.attention_BKS is not None]
-        attention_BKS = torch.stack(attentions).mean(dim=0) if attentions else None
-        log_probs_BKV = _mean_probability([step.log_probs() for step in steps])
-        return Prediction(log_probs_BKV, attention_BKS), EnsembleState(states)
-
-
-def _mean_probability(log_probs: list[Tensor]) -> Tensor:
-    """log of the mean of the probabilities."""
-    return torch.stack(log_probs).logsumexp(dim=0) - math.log(len(log_probs))
+        return EnsembleStep(steps), EnsembleState(states)

@@ -7,6 +7,8 @@ Shapes: B sentences, S source positions, K open hypotheses of each sentence, V t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -14,6 +16,10 @@ import torch
 from torch import Tensor
 
 AnyState = TypeVar("AnyState", bound="State")
+
+
+Best = tuple[Tensor, Tensor, Tensor]
+"""What `Step.best` tells."""
 
 
 class Step(Protocol):
@@ -27,11 +33,18 @@ class Step(Protocol):
         """Weights over the source with which the symbol is predicted; `None` for a model without attention."""
         ...
 
-    def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
+    def best(self, first: int, count: int, end: int) -> Best:
         """The C best symbols from `first` on after each hypothesis, best first: log p [B, K, C] and symbol [B, K, C];
         and log p of the symbol `end`, [B, K].
 
         C is `count`, or less if there are not so many symbols. `first` is EOS or the symbol after it, `end` is EOS.
+        """
+        ...
+
+    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
+        """The same of an ensemble, which gives the mean of the probabilities of `steps`; this is the first of them.
+
+        With `best_of_mean` of this module every step can answer; one that knows the others may be faster.
         """
         ...
 
@@ -54,15 +67,28 @@ class Prediction:
     log_probs_BKV: Tensor
     attention_BKS: Tensor | None
 
-    def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
+    def best(self, first: int, count: int, end: int) -> Best:
         log_probs_BKC, symbols_BKC = greatest(self.log_probs_BKV[:, :, first:], count)
         return log_probs_BKC, symbols_BKC + first, self.log_probs_BKV[:, :, end]
+
+    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
+        return best_of_mean(steps, first, count, end)
 
     def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
         return at(self.log_probs_BKV, symbols_BK)
 
     def log_probs(self) -> Tensor:
         return self.log_probs_BKV
+
+
+def mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
+    """log of the mean of the probabilities."""
+    return torch.stack(list(log_probs)).logsumexp(dim=0) - math.log(len(log_probs))
+
+
+def best_of_mean(steps: Sequence[Step], first: int, count: int, end: int) -> Best:
+    """The plain `Step.best_of_mean`."""
+    return Prediction(mean_probability([step.log_probs() for step in steps]), None).best(first, count, end)
 
 
 def at(values_BKV: Tensor, symbols_BK: Tensor) -> Tensor:

@@ -52,6 +52,10 @@ def engine(name: str, *, shortlisted: bool = False, seed: int = 3, encoder: str 
         return AttentionGRUEngine(fitting(seed, encoder), ARITHMETICS[name], torch.float32, shortlist)
 
 
+def engines(*names: str, shortlisted: bool = False) -> Ensemble:
+    return Ensemble([engine(name, shortlisted=shortlisted, seed=seed) for seed, name in enumerate(names, start=3)])
+
+
 ENGINES: dict[str, Callable[[], StepModel]] = {
     f"{name}{' shortlist' * shortlisted}": functools.partial(engine, name, shortlisted=shortlisted)
     for name in ARITHMETICS
@@ -59,6 +63,14 @@ ENGINES: dict[str, Callable[[], StepModel]] = {
 } | {f"{name} hybrid": functools.partial(engine, name, encoder="transformer") for name in ARITHMETICS}
 ENSEMBLES: dict[str, Callable[[], StepModel]] = {
     "ensemble of models": lambda: Ensemble([fitting(3), fitting(4)]),
+    **{
+        f"ensemble of {name}{' shortlist' * shortlisted}": functools.partial(
+            engines, name, name, shortlisted=shortlisted
+        )
+        for name in ARITHMETICS
+        for shortlisted in (False, True)
+    },
+    "ensemble of three arithmetics": functools.partial(engines, *ARITHMETICS),
     "ensemble of unlike ones": lambda: Ensemble([engine("int8"), fitting(4), engine("fp32", shortlisted=True)]),
 }
 REFERENCES: dict[str, Callable[[], StepModel]] = {

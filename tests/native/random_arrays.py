@@ -12,19 +12,20 @@ MARK = 77  # fills the gaps between the rows of what is written: nobody may touc
 
 
 class RandomArrays:
-    """Arguments of a function. roots: the arrays, without gaps, that hold each argument and the gaps around it."""
+    """Arguments of a function. roots: the arrays, without gaps, that hold each argument and the gaps around it; not
+    of lists of arrays, which are only read."""
 
     def __init__(self, function: Function, variant: str, random: np.random.Generator, most: int = 70) -> None:
         self.function, self.variant, self.random = function, variant, random
         self.sizes = self._sizes(most)
         self.roots: list[np.ndarray | None] = []
-        self.arrays = [self._array(parameter) for parameter in function.parameters]
+        self.arrays = [self._argument(parameter) for parameter in function.parameters]
 
     def scalars(self) -> tuple[Any, ...]:
         """In the order of the function: an index, or what a ranking and a smoothing take."""
         sizes, name = self.sizes, self.function.name
         match name:
-            case "rank":
+            case "rank" | "rank_mean":
                 return int(self.random.integers(0, sizes["V"])), int(self.random.integers(0, sizes["V"]))
             case "rank_listed":
                 return (int(self.random.integers(0, 2)),)
@@ -45,17 +46,28 @@ class RandomArrays:
         return True
 
     def _sizes(self, most: int) -> dict[str, int]:
-        letters = sorted({letter for parameter in self.function.parameters for letter in parameter.dimensions})
+        parameters = self.function.parameters
+        letters = sorted({letter for parameter in parameters for letter in parameter.dimensions + parameter.each})
         sizes = {letter: int(self.random.integers(1, most)) for letter in letters}
         if self.random.random() < 0.1:
             sizes[next(letter for letter in "bBRN" if letter in sizes)] = 0  # sentences, or rows
         if "C" in sizes:
             sizes["C"] = int(self.random.integers(0, 9))
+        if "E" in sizes:
+            sizes["E"] = int(self.random.integers(1, 5))
         if self.function.name in ("attend", "project_listed", "rank_listed"):
             sizes["B"] = max(1, sizes.get("B", 1))
         for large, small, factor in self.function.multiples:
             sizes[large] = sizes[small] * (factor or int(self.random.integers(1, 20)))
         return sizes
+
+    def _argument(self, parameter: Parameter) -> np.ndarray | list[np.ndarray | None] | None:
+        if not parameter.each:
+            return self._array(parameter)
+        place = len(self.roots)
+        arrays = [self._array(parameter) for _ in range(self.sizes[parameter.each])]
+        self.roots[place:] = [None]
+        return None if arrays[0] is None else arrays
 
     def _array(self, parameter: Parameter) -> np.ndarray | None:
         kind = self.function.kinds[self.variant].get(parameter.kind, parameter.kind)

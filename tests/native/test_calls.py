@@ -43,12 +43,13 @@ def test_each_array_must_be_as_declared(function: Function, spoil: Callable) -> 
     for place, parameter in enumerate(function.parameters):
         found = arguments(function)
         whole, letter = found.arrays[place], parameter.dimensions[0]
+        whole = whole[-1] if isinstance(whole, list) else whole
         told_once = sum(letter in other.dimensions for other in function.parameters) == 1
         if whole is None or (parameter.optional and spoil(whole) is None):
             continue
         if told_once and spoil is SPOIL["another shape"]:  # a table may have any number of rows
             continue
-        found.arrays[place] = spoil(whole)
+        found.arrays[place] = [*found.arrays[place][:-1], spoil(whole)] if parameter.each else spoil(whole)
         with pytest.raises(ArrayError, match=f"{function.name}: "):
             call(function, found)
 
@@ -83,6 +84,15 @@ def test_indices_must_lie_within_what_they_point_to(function: Function) -> None:
             array.flat[-1] = number
             with pytest.raises(ArrayError, match=f"{parameter.name}: its numbers must lie between"):
                 call(function, found)
+
+
+@pytest.mark.parametrize("lists", [[], [1, 2, 2], None])
+def test_lists_of_arrays_have_all_the_same_length_and_are_not_empty(lists: list[int] | None) -> None:
+    rank_mean, (logits_RV, bias_V) = decoding.FUNCTIONS["rank_mean"], (torch.randn(3, 9), torch.randn(9))
+    found = [torch.empty(3, 5), torch.empty(3, 5, dtype=torch.int64), torch.empty(3)]
+    logits = None if lists is None else [logits_RV for _ in lists]
+    with pytest.raises(ArrayError, match="rank_mean: (logits_RV|bias_V): its"):
+        rank_mean("float32", [logits, None, None, [bias_V] * 2, *found], 4, 3, threads=1)
 
 
 @pytest.mark.parametrize("position", [-1, 10**6])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,6 +25,7 @@ from s2s_cli.model.kernels.passes import (
 )
 from s2s_cli.native import decoding, training
 from s2s_cli.native.calls import Function
+from s2s_cli.search.step_model import mean_probability
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "int8": 1e-3}
 TRAINING = [(function, variant) for function in training.FUNCTIONS.values() for variant in function.kinds]
@@ -36,10 +38,12 @@ def each(cases: list[tuple[Function, str]]):
     return pytest.mark.parametrize(("function", "variant"), cases, ids=names)
 
 
-def as_tensor(array: np.ndarray | None) -> torch.Tensor | None:
+def as_tensor(array: np.ndarray | list | None) -> torch.Tensor | list | None:
     """On the same memory."""
     if array is None:
         return None
+    if isinstance(array, list):
+        return [as_tensor(each) for each in array]
     return (
         torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
         if array.dtype == np.uint16
@@ -92,13 +96,16 @@ def test_training(function: Function, variant: str, seed: int, threads: int) -> 
 
 
 def grouped(
-    function: Function, tensors: list[torch.Tensor | None]
-) -> Iterator[torch.Tensor | Product | Operand | None]:
-    """As passes take them: the three arrays of a product as one, and the two of an operand."""
+    function: Function, tensors: list[torch.Tensor | list | None]
+) -> Iterator[torch.Tensor | Product | Operand | list | None]:
+    """As passes take them: the three arrays of a product as one, and the two of an operand; or lists of products."""
     waiting = list(zip(function.parameters, tensors, strict=True))
     while waiting:
         parameter, tensor = waiting.pop(0)
-        if parameter.kind == "product":
+        if parameter.kind == "product" and parameter.each:
+            scales = [waiting.pop(0)[1] or [None] * len(tensor) for _ in range(2)]
+            yield [Product(*each) for each in zip(tensor, *scales, strict=True)]
+        elif parameter.kind == "product":
             yield Product(tensor, waiting.pop(0)[1], waiting.pop(0)[1])
         elif parameter.kind == "operand":
             yield Operand(tensor, waiting.pop(0)[1])
@@ -112,7 +119,7 @@ def grouped(
 def test_decoding(function: Function, variant: str, seed: int, threads: int) -> None:
     given_arrays = RandomArrays(function, variant, np.random.default_rng(seed))
     tensors, scalars = [as_tensor(array) for array in given_arrays.arrays], given_arrays.scalars()
-    copies = [None if tensor is None else tensor.clone() for tensor in tensors]
+    copies = copy.deepcopy(tensors)
     REFERENCES[function.name](*grouped(function, copies), *scalars)
     function(variant, tensors, *scalars, threads=threads)
     for found, wanted in zip(grouped(function, tensors), grouped(function, copies), strict=True):
@@ -126,6 +133,22 @@ def test_decoding(function: Function, variant: str, seed: int, threads: int) -> 
     assert given_arrays.gaps_are_untouched()
 
 
+def test_means_of_probabilities_that_no_float_holds_are_ranked() -> None:
+    """Their logarithms are: e^-200 stands before e^-300, and what is impossible to all members comes last."""
+    logits_ERV = torch.full((3, 2, 150), -torch.inf)
+    logits_ERV[:, :, 7] = 0.0
+    logits_ERV[0, :, [149, 70]] = torch.tensor([-300.0, -200.0])
+    logits_ERV[1, :, [149, 3]] = torch.tensor([-300.0, -250.0])
+    log_probs_RC, best_RC, ends_R = torch.empty(2, 5), torch.empty(2, 5, dtype=torch.int64), torch.empty(2)
+    found, bias = [log_probs_RC, best_RC, ends_R], [torch.zeros(150)] * 3
+    decoding.FUNCTIONS["rank_mean"]("float32", [list(logits_ERV), None, None, bias, *found], 2, 149, threads=1)
+    thirds = torch.tensor([3.0, 1.0, 1.0, 2.0]).log() - np.log(3)
+    expected = torch.tensor([0.0, -200.0, -250.0, -300.0]) + thirds
+    assert best_RC[:, :4].tolist() == [[7, 70, 3, 149]] * 2
+    assert_close(log_probs_RC, torch.cat([expected, torch.tensor([-torch.inf])]).expand(2, 5), 1e-6)
+    assert_close(ends_R, expected[3].expand(2), 1e-6)
+
+
 @each([case for case in DECODING if case[0].name.startswith("rank")])
 @few
 @given(seed=st.integers(0, 2**32))
@@ -135,7 +158,11 @@ def test_the_best_symbols_are_those_whose_probabilities_are_told(function: Funct
     function(variant, given_arrays.arrays, *scalars, threads=1)
     arguments = list(grouped(function, [as_tensor(array) for array in given_arrays.arrays]))
     log_probs_RC, best_RC, _ = arguments[-3:]
-    if function.name == "rank":
+    if function.name == "rank_mean":
+        pairs = zip(*arguments[:2], strict=True)
+        logits_RN = mean_probability([(logits.numbers() + bias).log_softmax(1) for logits, bias in pairs])
+        sizes_R = torch.full((len(logits_RN),), logits_RN.size(1))
+    elif function.name == "rank":
         logits_RN = arguments[0].numbers() + arguments[1]
         sizes_R = torch.full((len(logits_RN),), logits_RN.size(1))
     else:

@@ -29,7 +29,7 @@ def test_probabilities_and_attention_are_averaged():
     source = batch(SENTENCES)
     step, _ = ensemble.step(torch.full((3, 1), BOS), ensemble.start(*source))
     steps = [model.step(torch.full((3, 1), BOS), model.start(*source))[0] for model in models]
-    torch.testing.assert_close(step.log_probs_BKV.exp(), sum(s.log_probs_BKV.exp() for s in steps) / 3)
+    torch.testing.assert_close(step.log_probs().exp(), sum(s.log_probs_BKV.exp() for s in steps) / 3)
     torch.testing.assert_close(step.attention_BKS, sum(s.attention_BKS for s in steps) / 3)
 
 

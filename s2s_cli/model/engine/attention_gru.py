@@ -22,13 +22,13 @@ from s2s_cli.model.decoder import AttentionDecoder, Decoder, PreviousOutput
 from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
 from s2s_cli.model.engine.passes import run_pass
 from s2s_cli.model.engine.shortlist import Lists, Shortlist
+from s2s_cli.model.engine.steps import EngineStep, ListedStep
 from s2s_cli.model.kernels.fused import fits_attention, fits_cell
 from s2s_cli.model.kernels.packing import pack_linears
 from s2s_cli.model.output import SoftmaxOutput
 from s2s_cli.model.readout import Readout
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.search.step_model import Step, at
-from s2s_cli.text.tokenizer import EOS
+from s2s_cli.search.step_model import Step
 
 
 @dataclass(frozen=True)
@@ -166,71 +166,6 @@ class AttentionGRUEngine:
         return ListedStep(
             self.arithmetic, self.vocabulary, state.sources.lists, state.sentences_b, logits_RN, attention_BKS
         )
-
-
-@dataclass(frozen=True)
-class EngineStep:
-    """A prediction as its product left it, to be looked at before the next step is made."""
-
-    arithmetic: Arithmetic
-    logits: Product
-    bias_V: Tensor
-    attention_BKS: Tensor
-
-    def log_probs(self) -> Tensor:
-        log_probs_RV = (self.logits.numbers() + self.bias_V).log_softmax(dim=1)
-        return log_probs_RV.view(*self.attention_BKS.shape[:2], -1)
-
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
-        return at(self.log_probs(), symbols_BK)
-
-    def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
-        (rows, symbols), shape = self.logits.values_RN.shape, self.attention_BKS.shape[:2]
-        found = room(rows, min(count, symbols - first))
-        run_pass("rank", self.arithmetic, (self.logits, self.bias_V, *found), first, end)
-        log_probs_RC, symbols_RC, ends_R = found
-        return log_probs_RC.view(*shape, -1), symbols_RC.view(*shape, -1), ends_R.view(shape)
-
-
-@dataclass(frozen=True)
-class ListedStep:
-    """A prediction of the symbols in the sentences' own lists; all others are impossible.
-
-    sentences_b: which of the sentences with `lists` are still searched, K rows of logits each.
-    """
-
-    arithmetic: Arithmetic
-    vocabulary: int
-    lists: Lists
-    sentences_b: Tensor
-    logits_RN: Tensor
-    attention_BKS: Tensor
-
-    def log_probs(self) -> Tensor:
-        beam = self.attention_BKS.size(1)
-        log_probs_bKN = self.logits_RN.log_softmax(dim=1).view(len(self.sentences_b), beam, -1)
-        symbols_b1N = self.lists.symbols_BN[self.sentences_b][:, None]
-        nothing_bKV = log_probs_bKN.new_full((*log_probs_bKN.shape[:2], self.vocabulary), -torch.inf)
-        # What fills the lists up is EOS, at -inf: the greatest is that of the one EOS that counts.
-        return nothing_bKV.scatter_reduce(2, symbols_b1N.expand_as(log_probs_bKN), log_probs_bKN, "amax")
-
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
-        return at(self.log_probs(), symbols_BK)
-
-    def best(self, first: int, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
-        assert first in (EOS, EOS + 1) and end == EOS, "of the special symbols, a list has EOS alone, and first"
-        shape, (symbols_BN, counts_B) = self.attention_BKS.shape[:2], self.lists
-        found = room(len(self.logits_RN), min(count, symbols_BN.size(1) - (first - EOS)))
-        run_pass("rank_listed", self.arithmetic, (self.logits_RN, self.sentences_b, counts_B, *found), first - EOS)
-        log_probs_RC, places_RC, ends_R = found
-        places_bC = places_RC.view(shape[0], -1).clamp(max=symbols_BN.size(1) - 1)
-        symbols_BKC = symbols_BN[self.sentences_b].gather(1, places_bC).view(*shape, -1)
-        return log_probs_RC.view(*shape, -1), symbols_BKC, ends_R.view(shape)
-
-
-def room(rows: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For the best symbols of each row, their log-probabilities and symbols (or places), and log p of EOS."""
-    return torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64), torch.empty(rows)
 
 
 def fits(model: Seq2Seq) -> bool:

@@ -14,8 +14,9 @@ from torch import Tensor
 from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
 from s2s_cli.native import library
 from s2s_cli.native.decoding import FUNCTIONS
+from s2s_cli.search.step_model import mean_probability
 
-Argument = Tensor | Product | Operand
+Argument = Tensor | Product | Operand | list[Product] | list[Tensor]
 
 
 def run_pass(name: str, arithmetic: Arithmetic, arguments: Sequence[Argument], *scalars: int) -> None:
@@ -23,12 +24,21 @@ def run_pass(name: str, arithmetic: Arithmetic, arguments: Sequence[Argument], *
     if library.load() is None:
         REFERENCES[name](*arguments, *scalars)
         return
-    arrays: list[Tensor | None] = []
-    for argument in arguments:
-        arrays += [argument] if isinstance(argument, Tensor) else argument
+    arrays = [array for argument in arguments for array in _arrays(argument)]
     function = FUNCTIONS[name]
     variant = arithmetic.name if arithmetic.name in function.kinds else "float32"
     function(variant, arrays, *scalars, threads=torch.get_num_threads())
+
+
+def _arrays(argument: Argument) -> Sequence[Tensor | list[Tensor] | None]:
+    """The arrays that C is handed; of a list of products, lists of values, of row scales and of column scales."""
+    if isinstance(argument, Tensor):
+        return [argument]
+    if not isinstance(argument, list):
+        return argument
+    if isinstance(argument[0], Tensor):
+        return [argument]
+    return [None if arrays[0] is None else list(arrays) for arrays in zip(*argument, strict=True)]
 
 
 def prepare(numbers_RN: Tensor, operands: Operand) -> None:
@@ -100,6 +110,21 @@ def rank(
     _rank((logits.numbers() + bias_V).log_softmax(dim=1), log_probs_RC, best_RC, ends_R, first, end)
 
 
+def rank_mean(
+    logits: list[Product],
+    biases: list[Tensor],
+    log_probs_RC: Tensor,
+    best_RC: Tensor,
+    ends_R: Tensor,
+    first: int,
+    end: int,
+) -> None:
+    """As `rank`, of the mean of the probabilities that the members of an ensemble give."""
+    pairs = zip(logits, biases, strict=True)
+    log_probs_RV = mean_probability([(product.numbers() + bias_V).log_softmax(dim=1) for product, bias_V in pairs])
+    _rank(log_probs_RV, log_probs_RC, best_RC, ends_R, first, end)
+
+
 def project_listed(
     readouts: Operand,
     weights: Operand,
@@ -148,5 +173,6 @@ def _rank(log_probs_RN: Tensor, log_probs_RC: Tensor, best_RC: Tensor, ends_R: T
 
 
 REFERENCES: dict[str, Callable[..., None]] = {
-    function.__name__: function for function in (prepare, attend, advance, read_out, rank, project_listed, rank_listed)
+    function.__name__: function
+    for function in (prepare, attend, advance, read_out, rank, rank_mean, project_listed, rank_listed)
 }

@@ -55,6 +55,12 @@ typedef struct {
     view bias_V, log_probs_RC, best_RC, ends_R;
 } ranking_run;
 
+/* Of what each member of an ensemble has, a list of its E views. */
+typedef struct {
+    int64_t E, R, V, C;
+    view logits_RV, logits_row_scales_R, logits_column_scales_V, bias_V, log_probs_RC, best_RC, ends_R;
+} mean_ranking_run;
+
 typedef struct {
     int64_t R, b, D, N;
     operand readouts_RD;
@@ -200,19 +206,33 @@ INLINE void insert(float *best, int64_t *symbols, int64_t count, float logit, in
     symbols[place] = symbol;
 }
 
+/* None yet. */
+INLINE void start_empty(float *best, int64_t *symbols, int64_t count, int64_t first) {
+    for (int64_t place = 0; place < count; place++) {
+        best[place] = -__builtin_inff();
+        symbols[place] = first;
+    }
+}
+
 INLINE float logit_at(product_row from, const float *bias, int64_t v, int biased, arithmetic kind) {
     return biased ? dense(from, v, kind) + bias[v] : dense(from, v, kind);
+}
+
+/* What is subtracted from a logit to have its log-probability. */
+INLINE float normaliser_of(product_row from, const float *bias, int64_t size, float greatest, int biased,
+                           arithmetic kind) {
+    float total = 0.0f;
+#pragma omp simd reduction(+ : total)
+    for (int64_t v = 0; v < size; v++) total += exponential(logit_at(from, bias, v, biased, kind) - greatest);
+    return greatest + __builtin_logf(total);
 }
 
 /* The best places of a row of logits, their log-probabilities, and log p of the place `end`. biased: a constant, once
  * all is inlined; without it there is no bias to add. */
 INLINE void rank_row(product_row from, const float *bias, int64_t size, int64_t count, int64_t first, int64_t end,
                      float *best, int64_t *places, float *end_log_prob, int biased, arithmetic kind) {
-    float greatest = -__builtin_inff(), total = 0.0f;
-    for (int64_t place = 0; place < count; place++) {
-        best[place] = -__builtin_inff();
-        places[place] = first;
-    }
+    float greatest = -__builtin_inff();
+    start_empty(best, places, count, first);
     for (int64_t start = 0; start < size; start += GROUP) {
         int64_t stop = start + GROUP < size ? start + GROUP : size;
         float logits[GROUP], most = -__builtin_inff();
@@ -227,9 +247,7 @@ INLINE void rank_row(product_row from, const float *bias, int64_t size, int64_t 
         for (int64_t v = start < first ? first : start; v < stop; v++)
             if (logits[v - start] > best[count - 1]) insert(best, places, count, logits[v - start], v);
     }
-#pragma omp simd reduction(+ : total)
-    for (int64_t v = 0; v < size; v++) total += exponential(logit_at(from, bias, v, biased, kind) - greatest);
-    float normaliser = greatest + __builtin_logf(total);
+    float normaliser = normaliser_of(from, bias, size, greatest, biased, kind);
     for (int64_t place = 0; place < count; place++) best[place] -= normaliser;
     *end_log_prob = logit_at(from, bias, end, biased, kind) - normaliser;
 }
@@ -240,7 +258,90 @@ INLINE void rank(const ranking_run *run, int64_t first, int64_t end, int64_t r, 
              (float *)run->ends_R.data + r, 1, kind);
 }
 
-/* ---- the same for the symbols of a sentence's own list, of which EOS is the first ---- */
+/* ---- the same of the mean of the probabilities that several models give ---- */
+
+/* A row of a member: its logits, what makes log-probabilities of them, and the greatest logit of each group. */
+typedef struct {
+    product_row logits;
+    const float *bias;
+    float normaliser, *greatest;
+} member_row;
+
+INLINE member_row member_of(const mean_ranking_run *run, int64_t member, int64_t r, float *room, arithmetic kind) {
+    product logits = {((const view *)run->logits_RV.data)[member]};
+    if (kind == IN_INT8) {
+        logits.row_scales = ((const view *)run->logits_row_scales_R.data)[member];
+        logits.column_scales = ((const view *)run->logits_column_scales_V.data)[member];
+    }
+    member_row result = {row_of(logits, r, kind), ((const view *)run->bias_V.data)[member].data, 0.0f, room};
+    float greatest = -__builtin_inff();
+    for (int64_t start = 0; start < run->V; start += GROUP) {
+        int64_t stop = start + GROUP < run->V ? start + GROUP : run->V;
+        float most = -__builtin_inff();
+#pragma omp simd reduction(max : most)
+        for (int64_t v = start; v < stop; v++) {
+            float logit = logit_at(result.logits, result.bias, v, 1, kind);
+            most = logit > most ? logit : most;
+        }
+        room[start / GROUP] = most;
+        greatest = most > greatest ? most : greatest;
+    }
+    result.normaliser = normaliser_of(result.logits, result.bias, run->V, greatest, 1, kind);
+    return result;
+}
+
+INLINE float log_prob_at(const member_row *from, int64_t v, arithmetic kind) {
+    return logit_at(from->logits, from->bias, v, 1, kind) - from->normaliser;
+}
+
+INLINE float mean_log_prob(const member_row *members, int64_t count, int64_t v, arithmetic kind) {
+    float log_probs[count], most = -__builtin_inff(), total = 0.0f;
+    for (int64_t e = 0; e < count; e++) {
+        log_probs[e] = log_prob_at(members + e, v, kind);
+        most = log_probs[e] > most ? log_probs[e] : most;
+    }
+    if (most == -__builtin_inff()) return most; /* impossible to all of them */
+    for (int64_t e = 0; e < count; e++) total += exponential(log_probs[e] - most);
+    return most + __builtin_logf(total / (float)count);
+}
+
+/* No mean is greater than the greatest of its members: few groups, and few symbols in them, may be among the best by
+ * that bound, and the mean itself is taken of these alone. */
+INLINE void rank_mean(const mean_ranking_run *run, int64_t first, int64_t end, int64_t r, arithmetic kind) {
+    int64_t size = run->V, count = run->C, groups = (size + GROUP - 1) / GROUP;
+    float room[run->E * groups];
+    float *best = row(run->log_probs_RC, r, 0, FLOAT32);
+    int64_t *symbols = (int64_t *)run->best_RC.data + r * run->best_RC.outer;
+    member_row members[run->E];
+    for (int64_t e = 0; e < run->E; e++) members[e] = member_of(run, e, r, room + e * groups, kind);
+    start_empty(best, symbols, count, first);
+    for (int64_t start = 0; start < size && count > 0; start += GROUP) {
+        int64_t length = start + GROUP < size ? GROUP : size - start;
+        float bounds[GROUP], most = -__builtin_inff();
+        for (int64_t e = 0; e < run->E; e++) {
+            float bound = members[e].greatest[start / GROUP] - members[e].normaliser;
+            most = bound > most ? bound : most;
+        }
+        if (!(most > best[count - 1])) continue;
+        for (int64_t i = 0; i < length; i++) bounds[i] = -__builtin_inff();
+        for (int64_t e = 0; e < run->E; e++) {
+            member_row from = members[e];
+#pragma omp simd
+            for (int64_t i = 0; i < length; i++) {
+                float bound = log_prob_at(&from, start + i, kind);
+                bounds[i] = bound > bounds[i] ? bound : bounds[i];
+            }
+        }
+        for (int64_t i = start < first ? first - start : 0; i < length; i++) {
+            if (!(bounds[i] > best[count - 1])) continue;
+            float mean = mean_log_prob(members, run->E, start + i, kind);
+            if (mean > best[count - 1]) insert(best, symbols, count, mean, start + i);
+        }
+    }
+    ((float *)run->ends_R.data)[r] = mean_log_prob(members, run->E, end, kind);
+}
+
+/* ---- the best symbols of a sentence's own list, of which EOS is the first ---- */
 
 /* Dot products of one row of weights with ROWS readouts, `stride` numbers apart, or with one. */
 enum { ROWS = 4 };
@@ -359,5 +460,6 @@ IN_EACH(attend, run->R, (const attention_run *run, int threads), run)
 IN_EACH(advance, run->R, (const gru_run *run, int threads), run)
 IN_EACH(read_out, run->R, (const readout_run *run, int threads), run)
 IN_EACH(rank, run->R, (const ranking_run *run, int64_t first, int64_t end, int threads), run, first, end)
+IN_EACH(rank_mean, run->R, (const mean_ranking_run *run, int64_t first, int64_t end, int threads), run, first, end)
 IN_EACH(project_listed, run->b, (const listed_product_run *run, int threads), run)
 IN(float32, IN_FLOAT32, rank_listed, run->R, (const listed_ranking_run *run, int64_t first, int threads), run, first)
