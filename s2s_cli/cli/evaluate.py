@@ -151,7 +151,7 @@ def _known(tests: list[str] | None, names: list[str], run: Path) -> list[str]:
 
 
 def _warn_of_tokenizer(metrics: list[str], language: str) -> None:
-    from s2s_cli.evaluation.metrics import tokenizer_notice
+    from s2s_cli.text.segmenters import tokenizer_notice
 
     if "bleu" in metrics and (notice := tokenizer_notice(language)):
         console.warn(notice)

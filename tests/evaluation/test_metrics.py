@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sacrebleu.metrics import BLEU
 
 from s2s_cli.errors import DataError, ExitCode, UsageError
-from s2s_cli.evaluation.metrics import METRICS, bleu_tokenizer, read_lines, score, tokenizer_notice
+from s2s_cli.evaluation.metrics import METRICS, read_lines, score
 
 HYPOTHESES = """A man in an orange hat is starring at something.
 A Boston Terrier is running on lush green grass in front of a white fence. \t
@@ -108,24 +107,6 @@ def test_nothing_to_score(references):
 def test_an_unknown_metric_is_named():
     with pytest.raises(UsageError, match=r"`meteor`.*bleu, chrf, chrf\+\+, ter"):
         score(["x"], [["x"]], ["meteor"], "en")
-
-
-def test_tokenizers(monkeypatch):
-    assert bleu_tokenizer("zh") == bleu_tokenizer("zh_TW") == bleu_tokenizer("ZH-cn") == "zh"
-    assert bleu_tokenizer("en") == bleu_tokenizer("de") == "13a"
-    monkeypatch.setattr("s2s_cli.evaluation.metrics.find_spec", lambda name: None)
-    assert bleu_tokenizer("ja") == bleu_tokenizer("ko") == "13a"
-    assert "ja-mecab" in tokenizer_notice("ja")
-    assert tokenizer_notice("zh") is tokenizer_notice("en") is None
-    monkeypatch.setattr("s2s_cli.evaluation.metrics.find_spec", lambda name: object())
-    assert bleu_tokenizer("ja") == "ja-mecab"
-    assert bleu_tokenizer("ko-KR") == "ko-mecab"
-    assert tokenizer_notice("ja") is None
-
-
-@pytest.mark.parametrize("language", ["zh", "ja", "ko", "en"])
-def test_tokenizers_are_known_to_sacrebleu(language):
-    assert bleu_tokenizer(language) in BLEU.TOKENIZERS
 
 
 def test_sacrebleu_is_imported_late():
