@@ -47,6 +47,24 @@ _SEARCH_AND_MACHINE = [
         "add --sample",
     ),
     Idle(
+        ("mbr",),
+        lambda values: values["greedy"] or (values["beam"] == 1 and not values["sample"]),
+        "there is only one candidate",
+        "use a beam of more than 1, or --sample",
+    ),
+    Idle(("candidates",), lambda values: not values["mbr"], "only --mbr compares candidates", "add --mbr chrf"),
+    Idle(
+        ("candidates",),
+        lambda values: not values["sample"],
+        "without --sample, all hypotheses of the beam are compared",
+        "use --beam N, or add --sample",
+    ),
+    Idle(
+        ("normalization", "length_penalty"),
+        lambda values: values["sample"] and values["mbr"],
+        "with --mbr, draws are compared with one another, whatever their length",
+    ),
+    Idle(
         ("diversity",), lambda values: not values["diverse"], "there are no groups without --diverse", "add --diverse N"
     ),
     Idle(

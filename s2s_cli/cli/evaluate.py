@@ -132,6 +132,8 @@ def _score_model(
     language = shared.load(directory.recipe, None).languages.target
     prepared = open_prepared(run)
     _warn_of_tokenizer(metrics, language)
+    if "bleu" not in metrics:  # of which it was just told
+        shared.warn_of_segmenter(search, language)
     results = []
     for name in _known(tests, list(prepared.test_names), run):
         sources, references = prepared.test_texts(name)

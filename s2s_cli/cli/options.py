@@ -140,20 +140,44 @@ class SearchArguments:
             help="The same seed draws the same; by default another each time, which is told.",
         ),
     ] = None
+    mbr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="chrf|bleu",
+            rich_help_panel=_SAMPLING,
+            help="Of all that the beam or --sample finds, write what is most like the rest by this metric: minimum"
+            " Bayes risk (Kumar and Byrne 2004; Eikema and Aziz 2020). Scores are expected values of the metric.",
+        ),
+    ] = None
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_SAMPLING,
+            help="Number of draws that --mbr compares with --sample; by default 50. Without it, that is the beam.",
+        ),
+    ] = None
 
     def applied_to(self, options: SearchOptions, n_best: int = 1) -> SearchOptions:
         """`options` with what was given here.
 
         An n-best list longer than the model's own beam widens it, and so do groups that do not divide it.
         """
-        from s2s_cli.search.options import SearchOptions
+        from s2s_cli.search.options import RiskOptions, SearchOptions
 
         given = self._given(SearchOptions)
         groups = self.diverse or 1
         if self.beam is not None and self.beam % groups:
             raise UsageError(f"{groups} groups of equal width need a beam that {groups} divides", where="--diverse")
         beam = 1 if self.greedy else -(-max(options.beam, n_best) // groups) * groups
-        own = {"beam": beam, "n_best": n_best, "groups": groups, "sampling": self._sampling() if self.sample else None}
+        draws = RiskOptions.draws if self.candidates is None else self.candidates
+        own = {
+            "beam": beam,
+            "n_best": n_best,
+            "groups": groups,
+            "sampling": self._sampling() if self.sample else None,
+            "risk": None if self.mbr is None else RiskOptions(self.mbr, draws),
+        }
         return replace(options, **own | given)
 
     def _sampling(self) -> SamplingOptions:
@@ -291,6 +315,14 @@ _NAMES = {
     "rouge": ("rouge-1", "rouge-2", "rouge-L"),
 }
 """Of what an option stands for, where that is not its own name."""
+
+
+def warn_of_segmenter(options: SearchOptions, language: str) -> None:
+    """Say so if --mbr compares by BLEU in a language whose words it does not find. language: of the translations."""
+    from s2s_cli.text.segmenters import tokenizer_notice
+
+    if options.risk and options.risk.utility == "bleu" and (notice := tokenizer_notice(language)):
+        console.warn(notice)
 
 
 def load(recipe: Path, overrides: list[str] | None) -> Recipe:

@@ -82,6 +82,7 @@ def translate(
     s2s translate --model runs/quickstart < input.txt > output.txt
     s2s translate --model runs/a --model runs/b --beam 8 input.txt
     s2s translate --sample --top-p 0.9 --n-best 5 < input.txt
+    s2s translate --sample --mbr chrf < input.txt
     s2s translate --json input.txt | jq -r .score
     s2s translate --attention heat-maps.html < input.txt
     """
@@ -95,6 +96,7 @@ def translate(
     translator = machine.load_translator(models)
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device.type, **vars(options))
+    shared.warn_of_segmenter(options, translator.division.target)
     output = OutputOptions(
         format="json" if as_json else "text",
         n_best=n_best,

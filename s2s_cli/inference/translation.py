@@ -38,7 +38,7 @@ class Candidate:
     """One of the translations of a line."""
 
     text: str
-    score: float  # the normalised log-probability, by which candidates are ranked
+    score: float  # by which candidates are ranked: the normalised log-probability, or the expected utility
     tokens: list[str]  # target pieces
     alignment: Alignment = field(default_factory=list)  # empty for models without attention
     finished: bool = True  # whether the sentence ended before the length limit

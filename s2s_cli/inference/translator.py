@@ -14,6 +14,7 @@ from s2s_cli import console
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble
+from s2s_cli.inference.minimum_risk import build_utility, least_risk
 from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
@@ -26,6 +27,7 @@ from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.sampling import Place, sample
 from s2s_cli.search.scoring import forced_log_probs
 from s2s_cli.search.step_model import StepModel
+from s2s_cli.text.hygiene import one_line
 from s2s_cli.text.tokenizer import TokenizerPair
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
@@ -219,10 +221,21 @@ class Translator:
         source_BS, source_lengths_B = padded(job.sources)
         batch, options = (source_BS.to(self.device), source_lengths_B.to(self.device)), job.options
         with torch.inference_mode():
-            if options.sampling:
-                return sample(self.model, *batch, options, job.places)
-            search = greedy_search if options.beam == 1 else beam_search if options.groups == 1 else diverse_beam_search
-            return search(self.model, *batch, options)
+            found = self._candidates(batch, options.of_candidates(), job.places)
+        if options.risk is None:
+            return found
+        decode, utility = self.tokenizers.target.decode, build_utility(options.risk.utility, self.division.target)
+        texts = [[one_line(decode(each.ids)) for each in candidates] for candidates in found]
+        is_drawn = options.sampling is not None
+        return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
+
+    def _candidates(
+        self, batch: tuple[torch.Tensor, torch.Tensor], options: SearchOptions, places: Sequence[Place] | None
+    ) -> list[list[Hypothesis]]:
+        if options.sampling:
+            return sample(self.model, *batch, options, places)
+        search = greedy_search if options.beam == 1 else beam_search if options.groups == 1 else diverse_beam_search
+        return search(self.model, *batch, options)
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""

@@ -47,8 +47,8 @@ class Writer:
         """The translation of a line from the candidates of each of its parts (none for a part of white space).
 
         Words and pieces are counted over the whole line. The score of a line is the sum of those of its parts; its
-        candidates are the `n_best` combinations of their candidates with the highest scores, or of samples the first of
-        each part, the second of each, and so on. It is finished if all its parts are.
+        candidates are the `n_best` combinations of their candidates with the highest scores, or of samples that nothing
+        ranks the first of each part, the second of each, and so on. It is finished if all its parts are.
         """
         pairs = [(part, found) for part, found in zip(source.parts, candidates, strict=True) if found]
         if not pairs:
@@ -61,7 +61,10 @@ class Writer:
         offsets = self._source_offsets([part for part, _ in pairs], spaces)
         joints = [self._joint(space) for space in spaces]
         lists = [found for _, found in pairs]
-        ranked = list(zip(*lists, strict=True)) if options.sampling else best_combinations(lists, options.n_best)
+        if options.sampling and not options.risk:
+            ranked: Sequence[Sequence[Candidate]] = list(zip(*lists, strict=True))
+        else:
+            ranked = best_combinations(lists, options.n_best)
         translation = Translation.from_candidates(
             source.line,
             [token for part in parts for token in part.source_tokens],

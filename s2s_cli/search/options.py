@@ -8,7 +8,7 @@ stays 1), which the stop rule of beam search relies upon. Each takes a length or
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from s2s_cli.errors import UsageError
@@ -61,6 +61,23 @@ class SamplingOptions:
         _require(0 <= self.seed < 2**64, "seed", self.seed, "from 0 on and below 2^64")
 
 
+UTILITIES = ("chrf", "bleu")
+
+
+@dataclass(frozen=True)
+class RiskOptions:
+    """How `s2s_cli.inference.minimum_risk` chooses among the candidates that a search has found."""
+
+    utility: str = "chrf"
+    """What likeness is measured by: one of `UTILITIES`."""
+    draws: int = 50
+    """Candidates of a sentence where they are drawn. A search has as many as its beam."""
+
+    def __post_init__(self) -> None:
+        _require(self.utility in UTILITIES, "mbr", self.utility, f"one of {', '.join(UTILITIES)}")
+        _require(self.draws >= 2, "candidates", self.draws, "at least 2")
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """How to search. A value that makes no sense raises `UsageError`."""
@@ -85,11 +102,17 @@ class SearchOptions:
     """What a symbol costs a group, in nats, for each hypothesis of another group that takes it in the same step."""
     sampling: SamplingOptions | None = None
     """Draw the symbols instead of searching for the most probable ones."""
+    risk: RiskOptions | None = None
+    """Return the `n_best` of all that was found, or drawn, that have the least risk instead."""
 
     def __post_init__(self) -> None:
         _require(self.beam >= 1, "beam", self.beam, "at least 1")
-        most = math.inf if self.sampling else self.beam
-        _require(1 <= self.n_best <= most, "n_best", self.n_best, f"from 1 to the beam ({self.beam})")
+        if not self.sampling:
+            _require(1 <= self.n_best <= self.beam, "n_best", self.n_best, f"from 1 to the beam ({self.beam})")
+        elif self.risk:
+            draws = self.risk.draws
+            _require(1 <= self.n_best <= draws, "n_best", self.n_best, f"from 1 to the candidates ({draws})")
+        _require(self.n_best >= 1, "n_best", self.n_best, "at least 1")
         _require(self.normalization in PENALTIES, "normalization", self.normalization, f"one of {', '.join(PENALTIES)}")
         _require(0.0 <= self.length_penalty < math.inf, "length_penalty", self.length_penalty, "a number from 0 on")
         _require(self.min_length >= 0, "min_length", self.min_length, "at least 0")
@@ -106,7 +129,13 @@ class SearchOptions:
     @property
     def width(self) -> int:
         """Hypotheses of a sentence that are followed at once."""
-        return self.n_best if self.sampling else self.beam
+        return self.of_candidates().n_best if self.sampling else self.beam
+
+    def of_candidates(self) -> SearchOptions:
+        """Of the search that finds the candidates, if there is a choice among them."""
+        if self.risk is None:
+            return self
+        return replace(self, n_best=self.risk.draws if self.sampling else self.beam, risk=None)
 
     def penalty(self, length: Length) -> Length:
         """By what log p of a hypothesis with so many symbols (EOS counted) is divided."""

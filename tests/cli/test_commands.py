@@ -16,9 +16,10 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.cli.app import app
 from s2s_cli.cli.options import SearchArguments, run_of
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.inference.reading import Division
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe import load_recipe
-from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions
 
 EMBEDDED = Path(__file__).parents[2] / "recipes" / "data" / "tatoeba-fr-en" / "train.tsv.xz"
 RECIPE = """\
@@ -108,6 +109,7 @@ class FakeTranslator:
 
     options = SearchOptions(beam=4, length_penalty=0.6)
     device = SimpleNamespace(type="cpu")
+    division = Division(target="ja")
 
     def __init__(self) -> None:
         self.loaded: tuple = ()
@@ -188,6 +190,28 @@ def test_greedy_is_a_beam_of_one_and_n_best_widens_the_beam():
     assert SearchArguments().applied_to(search, n_best=2).beam == 4
     with pytest.raises(UsageError):
         SearchArguments(beam=2).applied_to(search, n_best=3)
+
+
+def test_what_is_compared_are_draws_or_the_beam():
+    search = SearchOptions(beam=4, length_penalty=0.6)
+    assert SearchArguments(mbr="bleu", beam=9).applied_to(search, n_best=2) == replace(
+        search, beam=9, n_best=2, risk=RiskOptions("bleu")
+    )
+    drawn = SearchArguments(mbr="chrf", sample=True, candidates=7, seed=1).applied_to(search)
+    assert (drawn.risk, drawn.sampling) == (RiskOptions("chrf", 7), SamplingOptions(seed=1))
+    with pytest.raises(UsageError, match="`candidates` must be at least 2, not 0"):
+        SearchArguments(mbr="chrf", sample=True, candidates=0).applied_to(search)
+
+
+def test_bleu_without_the_words_of_the_language_is_told_of(folder, translator, streams, monkeypatch):
+    monkeypatch.setattr("s2s_cli.text.segmenters.find_spec", lambda name: None)
+    make_model(Path("runs/small"))
+    warnings: list[str] = []
+    monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
+    invoke("translate", "--mbr", "chrf", stdin=b"")
+    assert warnings == []
+    invoke("translate", "--mbr", "bleu", stdin=b"")
+    assert "sacrebleu[ja]" in warnings[0]
 
 
 def test_groups_widen_the_beam_to_a_multiple_of_them():

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from s2s_cli.cli.app import app
 from s2s_cli.cli.effects import IDLE
 from s2s_cli.errors import ExitCode, UsageError
+from s2s_cli.inference.reading import Division
 from s2s_cli.search.options import SearchOptions
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -33,6 +34,11 @@ REFUSED = [
     ("translate --top-k 5", "--top-k"),
     ("translate --top-p 0.9", "--top-p"),
     ("translate --seed 1", "--seed"),
+    ("translate --greedy --mbr chrf", "--mbr"),
+    ("translate --beam 1 --mbr chrf", "--mbr"),
+    ("translate --sample --candidates 9", "--candidates"),
+    ("translate --beam 9 --mbr bleu --candidates 9", "--candidates"),
+    ("translate --sample --mbr bleu --n-best 2 --json --length-penalty 2", "--length-penalty"),
     ("translate --engine reference --shortlist", "--shortlist"),
     ("translate --device cuda --workers 2", "--workers"),
     ("translate --json --alignments", "--alignments"),
@@ -44,6 +50,9 @@ REFUSED = [
     ("evaluate --top-p 0.9", "--top-p"),
     ("evaluate --sample --normalization wu", "--normalization"),
     ("evaluate --perplexity --min-length 3", "--min-length"),
+    ("evaluate --greedy --mbr chrf", "--mbr"),
+    ("evaluate --mbr chrf --candidates 9", "--candidates"),
+    ("evaluate --sample --mbr chrf --normalization wu", "--normalization"),
     ("evaluate --perplexity --sample --seed 3", "--sample"),
     ("evaluate --engine reference --shortlist", "--shortlist"),
     ("evaluate --device cuda --workers 2", "--workers"),
@@ -68,6 +77,8 @@ REFUSED = [
             "--temperature 1",
             "--top-k 5",
             "--top-p 0.5",
+            "--mbr chrf",
+            "--candidates 9",
             "--seed 1",
             "--perplexity",
             "--device auto",
@@ -95,6 +106,8 @@ REFUSED_WITH_THIS_MODEL = [
     ("translate --length-penalty 2 --json", "--length-penalty"),
     ("translate --length-penalty 2 --beam 4", "--length-penalty"),
     ("translate --normalization wu", "--normalization"),
+    ("translate --mbr chrf", "--mbr"),
+    ("evaluate --mbr chrf", "--mbr"),
     ("evaluate --length-penalty 2 --beam 4", "--length-penalty"),
     ("evaluate --normalization wu", "--normalization"),
 ]
@@ -107,6 +120,9 @@ ACCEPTED = [
     "translate --diverse 3 --diversity 1 --n-best 3",
     "translate --sample --temperature 0.5 --top-k 5 --top-p 0.9 --seed 1",
     "translate --sample --n-best 9 --normalization wu --length-penalty 2",
+    "translate --beam 5 --mbr chrf --normalization wu --n-best 5",
+    "translate --sample --mbr bleu --candidates 9 --n-best 9 --temperature 0.7",
+    "evaluate --sample --mbr chrf --seed 3 --json",
     "evaluate --perplexity --distinct --sample --json",
     "evaluate --reference a --hypothesis a --distinct --language zh",
     "translate --threads 2 --workers 2",
@@ -138,6 +154,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     class Fake:
         options = SearchOptions(beam=1, normalization="none")
         device = SimpleNamespace(type="cpu")
+        division = Division(target="en")
 
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...
