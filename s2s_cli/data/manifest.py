@@ -40,10 +40,10 @@ class DataManifest(Manifest):
     """Counts."""
 
 
-def relevant_keys(recipe: Recipe, test_names: list[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names and values of everything that prepared data depends on, except its input files.
 
-    kept: those of the tokenizers that are not trained on it.
+    base: those of the tokenizers that are given.
     """
     data = recipe.data
     tree = {
@@ -56,7 +56,7 @@ def relevant_keys(recipe: Recipe, test_names: list[str], kept: Mapping[str, Any]
             "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
         },
     }
-    return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(kept)
+    return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(base)
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:

@@ -29,7 +29,7 @@ from s2s_cli.processes import apart
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
 from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
-from s2s_cli.text.training import train_tokenizers
+from s2s_cli.text.training import require_same_algorithms, train_tokenizers
 
 # SentencePiece takes up to 20 times the size of its text in memory (if all words differ, or are not separated).
 _SAMPLE_BYTES = 24 << 20
@@ -104,9 +104,9 @@ def prepare(
     atomic.sweep(run)
     splits = _locate(recipe, recipe_dir)
     before, reasons = _state(run / "data")
-    kept = _kept(recipe, initial, before, run / "data")
+    base = _base(recipe, initial, before, run / "data")
     tests = [name.removeprefix("test-") for name in splits if name.startswith("test-")]
-    keys = relevant_keys(recipe, tests, kept.keys if kept else {})
+    keys = relevant_keys(recipe, tests, base.keys if base else {})
     inputs = fingerprints(splits, before.manifest.inputs if before else {})
     if before:
         reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(before))
@@ -118,7 +118,7 @@ def prepare(
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
         writer = ManifestWriter(directory)
-        facts = _build(recipe, splits, writer, kept.tokenizers if kept else None)
+        facts = _build(recipe, splits, writer, base)
         manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
     for line in _report(manifest):
         console.say(line)
@@ -169,38 +169,39 @@ def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]
     return splits
 
 
-class _Kept(NamedTuple):
-    """Tokenizers that are not trained on the data, and what its manifest says of them."""
+class _Base(NamedTuple):
+    """Tokenizers that are given, to keep or to extend. keys: what the manifest says of them."""
 
     tokenizers: TokenizerPair
+    extend: bool
     keys: dict[str, Any]
 
 
-def _kept(recipe: Recipe, initial: Path | None, before: PreparedData | None, directory: Path) -> _Kept | None:
-    """The tokenizers of the model of `init`, if they are kept; where it is not at hand, as they were copied before.
+def _base(recipe: Recipe, initial: Path | None, before: PreparedData | None, directory: Path) -> _Base | None:
+    """The tokenizers of the model of `init`; where it is not at hand, those that were made of them before.
 
-    Raises DataError if they are damaged or lost.
+    Raises DataError if they are damaged or lost, or cannot be extended as the recipe says.
     """
-    if not recipe.keeps_tokenizers:
+    if recipe.init is None:
         return None
     if initial is not None:
         pair = load_tokenizers(SealedDirectory.open(initial))
+        if recipe.init.extend:
+            require_same_algorithms(recipe.tokenizer, pair)
         sides = {"source": pair.source, "target": pair.target}
-        return _Kept(pair, {f"init.{side}": sha256(each.to_bytes()).hexdigest() for side, each in sides.items()})
+        keys = {f"init.{side}": sha256(each.to_bytes()).hexdigest() for side, each in sides.items()}
+        return _Base(pair, recipe.init.extend, {"init.extend": recipe.init.extend, **keys})
     if before is None:
         hint = "remove this folder: the data is then prepared with the model of init.from"
         raise DataError("the tokenizers of this run are lost", where=directory, hint=hint)
     keys = before.manifest.keys
-    return _Kept(before.tokenizers, {key: keys[key] for key in keys if key.startswith("init.")})
+    return _Base(before.tokenizers, False, {key: keys[key] for key in keys if key.startswith("init.")})
 
 
 def _build(
-    recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: ManifestWriter, kept: TokenizerPair | None
+    recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: ManifestWriter, base: _Base | None
 ) -> dict[str, Any]:
-    """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits.
-
-    kept: the tokenizers; without them, they are trained.
-    """
+    """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
     directory = writer.directory
     held_out = {name: HeldOutText.read(corpora) for name, corpora in splits.items() if name != "train"}
     keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
@@ -211,7 +212,9 @@ def _build(
     text = clean_corpora(splits["train"], cleaning, recipe.languages, keys, work)
     if not len(text):
         raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
-    tokenizers = kept or apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
+    tokenizers = base.tokenizers if base and not base.extend else _trained(recipe, text)
+    if base and base.extend:
+        tokenizers = base.tokenizers.extended(tokenizers)
     save_tokenizers(tokenizers, writer)
     train = encode_pairs(text.pairs(), len(text), tokenizers, cleaning, directory / "train")
     shutil.rmtree(work)
@@ -226,6 +229,10 @@ def _build(
             raise DataError(f"no pair of {name} can be used: {_dropped(counts[name]['without_loss'])}")
     sizes = {"joint": tokenizers.joint, "source": tokenizers.source.size, "target": tokenizers.target.size}
     return {"tokenizers": sizes, "splits": counts}
+
+
+def _trained(recipe: Recipe, text: CleanText) -> TokenizerPair:
+    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
 
 
 def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Iterator[str]]:

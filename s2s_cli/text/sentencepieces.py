@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Self
@@ -67,13 +68,6 @@ class SentencePieceTokenizer(Tokenizer):
     def encode_piece(self, piece: str) -> list[int]:
         return self._verbatim.encode(piece)
 
-    @cached_property
-    def _verbatim(self) -> SentencePieceProcessor:
-        """The same model without the space that it puts before each line."""
-        processor = SentencePieceProcessor()
-        processor.LoadFromSerializedProto(self._model + _VERBATIM)
-        return processor
-
     def to_bytes(self) -> bytes:
         return self._model
 
@@ -83,6 +77,37 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _join(self, ids: Sequence[int]) -> str:
         return self._processor.decode([int(index) for index in ids])
+
+    def _extended(self, other: SentencePieceTokenizer) -> SentencePieceTokenizer:
+        """New pieces of unigram models keep their scores, which are log-probabilities in both. Those of BPE are ranks
+        of merges: the new merges come after all old ones, whose segmentation of a word they can only join further."""
+        own, scores = set(self.pieces(range(self.size))), other.scores()
+        texts = dict(zip(scores, other.pieces(list(scores)), strict=True))
+        lacking = [(text, scores[index]) for index, text in texts.items() if text not in own]
+        if self.algorithm == "bpe":
+            lacking = [(text, float(len(SYMBOLS) - rank)) for rank, (text, _) in enumerate(lacking, self.size)]
+        return SentencePieceTokenizer(b"".join((self._model, *(_piece(text, score) for text, score in lacking))))
+
+    @cached_property
+    def _verbatim(self) -> SentencePieceProcessor:
+        """The same model without the word start that it puts before every line, to encode parts of lines."""
+        processor = SentencePieceProcessor()
+        processor.LoadFromSerializedProto(self._model + _VERBATIM)
+        return processor
+
+
+def _piece(text: str, score: float) -> bytes:
+    """`pieces { piece: text score: score }` of a ModelProto. Put after a serialised model, it is one piece more: two
+    messages of Protocol Buffers, one after the other, are one whose repeated fields have the values of both."""
+    data = text.encode()
+    body = b"\x0a" + _varint(len(data)) + data + b"\x15" + struct.pack("<f", score)
+    return b"\x0a" + _varint(len(body)) + body
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth bit of all bytes but the last is set."""
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
 
 
 def train_sentencepiece(

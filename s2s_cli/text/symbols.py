@@ -49,6 +49,10 @@ class SymbolTokenizer(Tokenizer):
     def encode_piece(self, piece: str) -> list[int]:
         return self.encode([piece])[0]
 
+    def _extended(self, other: SymbolTokenizer) -> SymbolTokenizer:
+        symbols = self._pieces[len(SYMBOLS) :]
+        return type(self)([*symbols, *(symbol for symbol in other._ids if symbol not in self._ids)])
+
     def to_bytes(self) -> bytes:
         return json.dumps({"kind": self.kind, "symbols": self._pieces[len(SYMBOLS) :]}, ensure_ascii=False).encode()
 

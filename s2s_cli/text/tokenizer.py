@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -58,6 +58,15 @@ class Tokenizer(ABC):
     def encode_piece(self, piece: str) -> list[int]:
         """Ids of the text of a piece, as inside a line: no word begins where the piece does not begin one."""
 
+    def extended(self, other: Tokenizer) -> Tokenizer:
+        """This vocabulary with its ids, and after it the pieces of `other` that it lacks, in their order.
+
+        Raises DataError if `other` is of another algorithm, whose pieces mean something else.
+        """
+        if self.algorithm != other.algorithm:
+            raise DataError(f"a tokenizer of {self.algorithm!r} cannot be extended by one of {other.algorithm!r}")
+        return self._extended(other)
+
     def word_indices(self, ids: Sequence[int]) -> list[int]:
         """For each id, the index of its word in the decoded text."""
         return word_indices(self.pieces(ids))
@@ -70,6 +79,15 @@ class Tokenizer(ABC):
     @abstractmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse of `to_bytes`. Raises DataError if `data` is not such a tokenizer."""
+
+    @property
+    def algorithm(self) -> str:
+        """What found the pieces: the kind, or SentencePiece's algorithm."""
+        return self.kind
+
+    @abstractmethod
+    def _extended(self, other: Any) -> Tokenizer:
+        """`extended` by a tokenizer of the same class and algorithm."""
 
     @abstractmethod
     def _join(self, ids: Sequence[int]) -> str:
@@ -98,6 +116,14 @@ class TokenizerPair:
     @property
     def joint(self) -> bool:
         return self.source is self.target
+
+    def extended(self, other: TokenizerPair) -> TokenizerPair:
+        """The vocabularies of this pair and after them the further pieces of `other`; joint if those are."""
+        if not other.joint:
+            return TokenizerPair(self.source.extended(other.source), self.target.extended(other.target))
+        both = self.source if self.joint else self.source.extended(self.target)
+        extended = both.extended(other.source)
+        return TokenizerPair(extended, extended)
 
 
 class _TokenizerFile(Document, extra="ignore"):  # older files repeat what the manifest has

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
+from typing import Literal
 
 from s2s_cli import console
+from s2s_cli.errors import DataError
 from s2s_cli.recipe import schema
 from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
@@ -24,6 +26,21 @@ def train_tokenizers(
         _train(config.of_side("source"), source_lines, "source"),
         _train(config.of_side("target"), target_lines, "target"),
     )
+
+
+def require_same_algorithms(config: schema.Tokenizer, base: TokenizerPair) -> None:
+    """Raise DataError unless the tokenizers of `config` can extend those of `base`."""
+    sides: dict[Literal["source", "target"], Tokenizer] = {"source": base.source, "target": base.target}
+    for side, tokenizer in sides.items():
+        own = config if config.is_joint else config.of_side(side)
+        wanted = own.model if own.kind == "sentencepiece" else own.kind
+        if tokenizer.algorithm != wanted:
+            raise DataError(
+                f"init.extend cannot mix tokenizers: that of the model's {side} side is"
+                f" {tokenizer.algorithm!r}, that of the recipe {wanted!r}",
+                where="tokenizer",
+                hint="give the kind and the model (SentencePiece's algorithm) that the model has",
+            )
 
 
 def _train(config: schema.Tokenizer, lines: Iterable[str], name: str) -> Tokenizer:

@@ -1,8 +1,8 @@
 """`init`: training begins with the weights of an exported model instead of random ones.
 
-The model may have other vocabularies. Their pieces are then found again by name: a piece of both keeps its rows in the
-tables, as in the dynamic vocabulary of Lakew et al. 2018, and a new one begins with the mean of those of the old pieces
-that its text is made of (Gee et al. 2022). A piece without any keeps its random row.
+The vocabularies may be others, such as longer ones. Their pieces are found again by name: a piece of both keeps its
+rows in the tables (Lakew et al. 2018), and a new one begins with the mean of those of the old pieces that its text is
+made of (Gee et al. 2022). A piece without any keeps its random row.
 """
 
 from __future__ import annotations

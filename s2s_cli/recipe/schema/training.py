@@ -18,9 +18,9 @@ class Init(Section):
     """Directory of the model, or of its run. A relative path is looked for in the working directory, then where the
     corpora are looked for."""
     extend: bool = False
-    """Train new tokenizers on the data, as `tokenizer` says; a piece that the model has keeps its vectors, and those of
-    a new one begin with the mean of the old pieces that its text is made of. False: keep the model's tokenizers; then
-    there is no `tokenizer` section."""
+    """Train tokenizers on the data, as `tokenizer` says, and append those pieces that the model's vocabularies lack.
+    The vectors of such a piece begin with the mean of the old pieces that its text is made of. False: keep the model's
+    tokenizers; then there is no `tokenizer` section."""
 
 
 class Averaging(Section):
