@@ -34,6 +34,16 @@ class Batch:
             self.pairs,
         )
 
+    def repeat(self, times: int) -> Batch:
+        """The whole batch several times, one after the other."""
+        return Batch(
+            self.source_BS.repeat(times, 1),
+            self.source_lengths_B.repeat(times),
+            self.target_BT.repeat(times, 1),
+            self.target_lengths_B.repeat(times),
+            np.tile(self.pairs, times),
+        )
+
 
 class Sequences(Protocol):
     """Sequences of ids, without EOS."""

@@ -17,6 +17,14 @@ class Features:
     context_BXM: Tensor | None = None
     attention_BXS: Tensor | None = None
 
+    def select(self, sentences_b: Tensor) -> Features:
+        """The same of these sentences."""
+        return Features(
+            self.output_BXH[sentences_b],
+            None if self.context_BXM is None else self.context_BXM[sentences_b],
+            None if self.attention_BXS is None else self.attention_BXS[sentences_b],
+        )
+
     @staticmethod
     def join(steps: Sequence[Features]) -> Features:
         """Features of successive positions, put together."""

@@ -36,6 +36,15 @@ class Decoded:
         parts = (self.features.output_BXH, self.features.context_BXM, self.embedded_BXE)
         return torch.cat([part for part in parts if part is not None], dim=-1)
 
+    def select(self, sentences_b: Tensor) -> Decoded:
+        """The same of these sentences."""
+        return Decoded(
+            self.readout_BXR[sentences_b],
+            self.features.select(sentences_b),
+            self.embedded_BXE[sentences_b],
+            self.memory.select(sentences_b),
+        )
+
 
 class Output(nn.Linear):
     """p(y_t | y_<t, x). As a layer it projects readouts to the vocabulary, [.., R] -> [.., V].
@@ -51,9 +60,16 @@ class Output(nn.Linear):
         """log p of every symbol at every position, at least float32 [B, X, V]."""
 
     @abstractmethod
-    def loss(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float, divergence: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Sums over the valid positions of the label-smoothed loss and of −log p(target), the latter not
-        differentiable. smoothing: share of the wanted distribution that is spread evenly over all symbols."""
+        differentiable.
+
+        smoothing: share of the wanted distribution that is spread evenly over all symbols. divergence: weight in the
+        loss of KL(p‖q) + KL(q‖p), p and q at the same position of two passes over the same pairs: the second half of
+        the rows repeats the first.
+        """
 
 
 class SoftmaxOutput(Output):
@@ -63,10 +79,12 @@ class SoftmaxOutput(Output):
         logits_BXV = self(decoded.readout_BXR)
         return torch.log_softmax(logits_BXV, dim=-1, dtype=wide_type(logits_BXV.dtype))
 
-    def loss(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float, divergence: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Padding is left out before the projection, not masked after it."""
         readout_NR = decoded.readout_BXR[valid_BT]
-        return fused_cross_entropy(readout_NR, self.weight, self.bias, target_BT[valid_BT], smoothing)
+        return fused_cross_entropy(readout_NR, self.weight, self.bias, target_BT[valid_BT], smoothing, divergence)
 
 
 class CopyOutput(Output):
@@ -88,7 +106,9 @@ class CopyOutput(Output):
         symbols_BXS = decoded.memory.source_BS[:, None].expand_as(mixture.copy_BXS)
         return written_BXV.scatter_add(-1, symbols_BXS, mixture.gains(written_BXV.gather(-1, symbols_BXS)))
 
-    def loss(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float, divergence: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Smoothing spreads its share over the mixture, as it does over a softmax.
 
         Logits exist for `CHUNK` rows at a time; where there are more, they are made anew for the gradient.
@@ -105,7 +125,24 @@ class CopyOutput(Output):
         gains_NS = mixture.gains(written_NK[:, :-1])
         expected_N = written_NK[:, -1] + (gains_NS * (sources_NS == targets_N1)).sum(dim=1)
         likelihood, mean = -expected_N.sum(), -(mean_N1.sum() + gains_NS.sum() / self.out_features)
-        return (1 - smoothing) * likelihood + smoothing * mean, likelihood.detach()
+        smoothed = (1 - smoothing) * likelihood + smoothing * mean
+        if divergence:
+            smoothed = smoothed + divergence * self._divergence(decoded, valid_BT)
+        return smoothed, likelihood.detach()
+
+    def _divergence(self, decoded: Decoded, valid_BT: Tensor) -> Tensor:
+        """Σ (p − q)(log p − log q) of the two halves, for a few pairs at a time and made anew for the gradient."""
+        pairs, at_a_time = len(valid_BT) // 2, max(1, CHUNK // (2 * valid_BT.shape[1]))
+        total = torch.zeros((), dtype=wide_type(decoded.readout_BXR.dtype), device=valid_BT.device)
+        for rows in torch.arange(pairs, device=valid_BT.device).split(at_a_time):
+            both = decoded.select(torch.cat([rows, rows + pairs]))
+            arguments = (self._divergence_of, both, valid_BT[rows])
+            total = total + checkpoint(*arguments, use_reentrant=False, preserve_rng_state=False)
+        return total
+
+    def _divergence_of(self, decoded: Decoded, valid_BT: Tensor) -> Tensor:
+        log_p, log_q = (half_BTV[valid_BT] for half_BTV in self.log_probs(decoded).chunk(2))
+        return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum()
 
     def _log_softmax(self, readout_XR: Tensor) -> Tensor:
         logits_XV = self(readout_XR)

@@ -30,6 +30,7 @@ from s2s_cli.text.sentencepieces import SentencePieceTokenizer
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.initial import begin_with
+from s2s_cli.training.objective import OBJECTIVES, Objective
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
@@ -67,11 +68,17 @@ def build_trainer(
         Patience(recipe.validation.patience),
         MovingAverage(model, averaging.decay) if averaging.method == "ema" else None,
         dtype=choose_dtype(settings.precision, device),
-        smoothing=settings.label_smoothing,
+        objective=build_objective(settings),
         clip_norm=settings.clip_norm,
         group=group,
         origin=beginning and beginning.origin,
     )
+
+
+def build_objective(settings: Training) -> Objective:
+    """The objective of its kind, with the keys of this kind."""
+    keys = settings.objective.model_dump(exclude={"kind"})
+    return OBJECTIVES[settings.objective.kind](settings.label_smoothing, **keys)
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> AdamW:

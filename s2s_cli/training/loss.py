@@ -23,12 +23,15 @@ class Loss(NamedTuple):
     """Target tokens, ends of sentences included."""
 
 
-def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
-    """The loss of a batch under teacher forcing, and that of repeated attention if the recipe weighs it."""
+def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float, divergence: float = 0.0) -> Loss:
+    """The loss of a batch under teacher forcing, and that of repeated attention if the recipe weighs it.
+
+    divergence: of the halves of a batch that is repeated, see `Output.loss`.
+    """
     decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(batch.target_BT))
     positions_T = torch.arange(batch.target_BT.shape[1], device=batch.target_BT.device)
     valid_BT = positions_T < batch.target_lengths_B[:, None]
-    smoothed, nll = model.output.loss(decoded, batch.target_BT, valid_BT, smoothing)
+    smoothed, nll = model.output.loss(decoded, batch.target_BT, valid_BT, smoothing, divergence)
     repeated_BT = model.decoder.coverage_loss(decoded.features)
     if repeated_BT is not None:
         smoothed = smoothed + repeated_BT[valid_BT].sum()

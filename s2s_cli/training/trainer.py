@@ -18,7 +18,7 @@ from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.initial import Origin
-from s2s_cli.training.loss import sequence_loss
+from s2s_cli.training.objective import Objective
 from s2s_cli.training.process_group import ALONE, ProcessGroup, restore_streams, stream_states
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.team import Team, shares
@@ -81,14 +81,14 @@ class Trainer:
         average: MovingAverage | None,
         *,
         dtype: torch.dtype,
-        smoothing: float,
+        objective: Objective,
         clip_norm: float | None,
         group: ProcessGroup = ALONE,
         origin: Origin | None = None,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.patience, self.average = patience, average
-        self.dtype, self.smoothing, self.clip_norm = dtype, smoothing, clip_norm
+        self.dtype, self.objective, self.clip_norm = dtype, objective, clip_norm
         self.group, self.origin = group, origin
         self.parameters = list(model.parameters())
         self.team = Team()
@@ -131,7 +131,7 @@ class Trainer:
     def _gradients(self, batch: Batch) -> tuple[Sequence[Tensor | None], float, int]:
         """The gradient of each parameter, summed over the tokens of a batch; its −log p; its number of tokens."""
         with self.autocast():
-            loss = sequence_loss(self.model, batch.to(self.device), self.smoothing)
+            loss = self.objective(self.model, batch.to(self.device))
         gradients = torch.autograd.grad(loss.smoothed, self.parameters, allow_unused=True)
         return gradients, loss.nll.item(), loss.tokens
 

@@ -20,12 +20,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from .report import Piece
-from .task import finish, outcome, start_forked, start_fresh, wait, write_task
+from .task import NOISE, finish, outcome, start_forked, start_fresh, wait, write_task
 
 KINDS = {
     "attention, moving average": [],
     "accumulation, plateau": ["training.accumulate=2", "training.schedule=plateau", "validation.every=5"],
     "mean of the last, one kept": ["training.averaging={method: last, count: 2}", "training.keep_checkpoints=1"],
+    "all noise": NOISE,
     "LSTM, dot, bf16": ["model.cell=lstm", "model.attention.score=dot", "training.precision=bf16"],
 }
 FRESH = 0.1  # share of processes that are not forked

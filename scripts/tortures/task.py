@@ -45,6 +45,15 @@ validation: {every: 20}
 decoding: {beam: 2}
 """)
 
+NOISE = (
+    "tokenizer={kind: sentencepiece, vocabulary: 45, joint: true}",
+    "training.subword_sampling={source: 0.3, target: 0.5}",
+    "model.dropout.source_words=0.1",
+    "model.dropout.target_words=0.2",
+    "training.objective.kind=r_drop",
+)
+"""All noise that training knows, as overrides of the recipe."""
+
 
 def write_task(
     directory: Path, pairs: int, *, width: int = 8, epochs: int = 4, save_every: int = 3, kernel: str = "reference"

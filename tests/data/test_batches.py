@@ -38,6 +38,12 @@ def test_collate(tmp_path: Path) -> None:
     assert batch.target_lengths_B.tolist() == [1, 2]
     assert batch.pairs.tolist() == [2, 1]
     assert torch.equal(batch.to(torch.device("cpu")).source_BS, batch.source_BS)
+    twice = batch.repeat(2)
+    assert twice.source_BS.tolist() == batch.source_BS.tolist() * 2
+    assert twice.target_BT.tolist() == batch.target_BT.tolist() * 2
+    assert twice.source_lengths_B.tolist() == [2, 4, 2, 4]
+    assert twice.target_lengths_B.tolist() == [1, 2, 1, 2]
+    assert twice.pairs.tolist() == [2, 1, 2, 1]
 
 
 def test_preparation_does_not_import_torch() -> None:

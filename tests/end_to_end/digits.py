@@ -12,17 +12,9 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.training.run import train
 from scripts.tortures import task
-from scripts.tortures.task import ROOT, log_of
+from scripts.tortures.task import NOISE, ROOT, log_of
 
-__all__ = ["ROOT", "log_of"]
-
-NOISE = (
-    "tokenizer={kind: sentencepiece, vocabulary: 45, joint: true}",
-    "training.subword_sampling={source: 0.3, target: 0.5}",
-    "model.dropout.source_words=0.1",
-    "model.dropout.target_words=0.2",
-)
-"""All noise that training knows."""
+__all__ = ["NOISE", "ROOT", "log_of"]
 
 
 def write_task(directory: Path, pairs: int) -> Path:

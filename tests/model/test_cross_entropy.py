@@ -84,3 +84,47 @@ def test_the_inputs_are_not_changed() -> None:
     before = [tensor.detach().clone() for tensor in tensors]
     fused_cross_entropy(*tensors, targets_N, 0.1)
     assert all(torch.equal(old, new) for old, new in zip(before, tensors, strict=True))
+
+
+# ----------------------------------------------------------------------------------------------------------- divergence
+
+
+def torch_divergence(tensors: list[Tensor]) -> Tensor:
+    """KL(p‖q) + KL(q‖p), p of the rows of the first half and q of those of the second."""
+    p, q = functional.linear(*(tensor.double() for tensor in tensors)).log_softmax(dim=1).chunk(2)
+    from_q = functional.kl_div(q, p, reduction="sum", log_target=True)
+    return from_q + functional.kl_div(p, q, reduction="sum", log_target=True)
+
+
+@pytest.mark.parametrize("kind", TOLERANCE, ids=str)
+@pytest.mark.parametrize("rows", [2, 14, 40], ids=lambda rows: f"{rows} rows")
+@pytest.mark.parametrize("weight", [0.5, 2.5])
+def test_the_divergence_between_halves_is_torchs(
+    kind: torch.dtype, rows: int, weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "CHUNK", 28)
+    tensors, targets_N = inputs(rows, kind)
+    expected = torch_loss(tensors, targets_N, 0.1) + weight * torch_divergence(tensors)
+    loss, likelihood = fused_cross_entropy(*tensors, targets_N, 0.1, weight)
+    tolerance = TOLERANCE[kind]
+    torch.testing.assert_close(loss.double(), expected, rtol=tolerance, atol=0)
+    torch.testing.assert_close(likelihood.double(), torch_loss(tensors, targets_N, 0.0), rtol=tolerance, atol=0)
+    ours, theirs = torch.autograd.grad(loss, tensors), torch.autograd.grad(expected, tensors)
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.dtype is kind
+        assert (our.double() - their.double()).norm() <= tolerance * their.double().norm()
+
+
+def test_equal_halves_do_not_diverge() -> None:
+    tensors, targets_N = inputs(6)
+    twice = [tensors[0].repeat(2, 1).detach().requires_grad_(), *tensors[1:]]
+    plain, _ = fused_cross_entropy(*twice, targets_N.repeat(2), 0.1)
+    loss, _ = fused_cross_entropy(*twice, targets_N.repeat(2), 0.1, 5.0)
+    torch.testing.assert_close(loss, plain)
+    torch.testing.assert_close(torch.autograd.grad(loss, twice), torch.autograd.grad(plain, twice))
+
+
+def test_no_rows_do_not_diverge() -> None:
+    tensors, targets_N = inputs(0)
+    loss, _ = fused_cross_entropy(*tensors, targets_N, 0.1, 5.0)
+    assert loss == 0

@@ -118,6 +118,12 @@ def test_null(load, text):
         ("model: {tied: all}\ntokenizer: {joint: false}", "needs one joint vocabulary"),
         ("model: {output: copy}\ntokenizer: {joint: false}", "`copy` needs one joint vocabulary"),
         (
+            "training: {objective: {kind: r_drop}}\nmodel: {dropout: {embedding: 0, state: 0, readout: 0}}",
+            "training.objective `r_drop` needs dropout",
+        ),
+        ("training: {objective: {alpha: 2}}", "training.objective.alpha: unknown key"),
+        ("training: {objective: {kind: rdrop}}", "training.objective.kind: must be one of cross_entropy, r_drop"),
+        (
             "tokenizer: {target: {kind: word}}\ntraining: {subword_sampling: {source: 0.2, target: 0.2}}",
             "training.subword_sampling.target needs a tokenizer of kind `sentencepiece`: that of this side is `word`",
         ),

@@ -55,7 +55,7 @@ def test_batches_accumulate_to_the_update_of_their_union(cuts: tuple[int, ...], 
 
 def gradient(trainer: Trainer, batch: Batch) -> Tensor:
     """Of the mean loss per token."""
-    loss = sequence_loss(trainer.model, batch, trainer.smoothing)
+    loss = trainer.objective(trainer.model, batch)
     return torch.cat(
         [part.flatten() for part in torch.autograd.grad(loss.smoothed / loss.tokens, trainer.model.parameters())]
     )

@@ -13,6 +13,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.objective import CrossEntropy, Objective
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 
@@ -39,6 +40,7 @@ def tiny_trainer(
     average: bool = False,
     clip_norm: float | None = None,
     course: str = "inverse_sqrt",
+    objective: Objective = CrossEntropy(0.1),  # noqa: B008  # never changes
     **changes: object,
 ) -> Trainer:
     """A trainer at update 0, the same each time."""
@@ -50,7 +52,7 @@ def tiny_trainer(
         Patience(4),
         MovingAverage(model, 0.9) if average else None,
         dtype=torch.float32,
-        smoothing=0.1,
+        objective=objective,
         clip_norm=clip_norm,
     )
 

@@ -19,18 +19,29 @@ from s2s_cli.model.kernels.passes import Passes
 CHUNK = 1024
 """Most rows whose logits exist at one time: products reach full speed, and 8,000 symbols in bfloat16 take 16 MB."""
 
+PARTS = 4
+"""By how much a chunk has fewer rows where divergences are computed, which take several tensors of its size."""
+
 ROWS = 32
 """Rows are padded to a multiple of this: oneDNN compiles code for each new shape of a product and keeps 8 MB."""
 
 
 def fused_cross_entropy(
-    readout_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float = 0.0
+    readout_NR: Tensor,
+    weight_VR: Tensor,
+    bias_V: Tensor,
+    targets_N: Tensor,
+    smoothing: float = 0.0,
+    divergence: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Sums over all rows of the label-smoothed loss and of −log p(target), the latter not differentiable.
 
     Equals `F.cross_entropy(F.linear(readout, weight, bias), targets, reduction="sum", label_smoothing=smoothing)`. Rows
     of padding must be left out beforehand. Products use the type of autocast where it is on, sums at least float32. If
     the gradient of the loss is exactly 1, `backward` saves a pass over the gradient of the weights.
+
+    divergence: weight in the loss of KL(p‖q) + KL(q‖p), where p is the softmax of a row in the first half and q that of
+    the same row in the second half.
 
     Errors: IndexError for a target outside the vocabulary (on CPU).
     """
@@ -40,7 +51,18 @@ def fused_cross_entropy(
     kind, device = compute_type(readout_NR), readout_NR.device
     tensors = (readout_NR.to(kind), weight_VR, bias_V, targets_N)
     with torch.autocast(device.type, enabled=False):
-        return _CrossEntropy.apply(*tensors, smoothing, passes_for(kind, device), torch.is_grad_enabled())
+        return _CrossEntropy.apply(*tensors, smoothing, divergence, passes_for(kind, device), torch.is_grad_enabled())
+
+
+def symmetric_divergence(logits_NV: Tensor, bias_V: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of KL(p‖q) + KL(q‖p) = Σ (p − q)(log p − log q), p of the first half of the rows and q of the second half;
+    and its gradient for the logits [N, V]. Both at least float32."""
+    log_p, log_q = torch.log_softmax(logits_NV + bias_V, dim=1).chunk(2)  # the bias is at least float32
+    p, q, excess = log_p.exp(), log_q.exp(), log_p - log_q
+    p_from_q, q_from_p = ((p * excess).sum(dim=1, keepdim=True), -(q * excess).sum(dim=1, keepdim=True))
+    d_p = p * (excess - p_from_q) + p - q
+    d_q = q * (-excess - q_from_p) + q - p
+    return p_from_q.sum() + q_from_p.sum(), torch.cat([d_p, d_q])
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -54,6 +76,7 @@ class _CrossEntropy(torch.autograd.Function):
         bias_V: Tensor,
         targets_N: Tensor,
         smoothing: float,
+        diverging: float,
         passes: Passes,
         with_gradients: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -62,20 +85,29 @@ class _CrossEntropy(torch.autograd.Function):
         d_readout_NR = torch.empty_like(readout_NR)
         d_weight_VR, d_bias_V = torch.empty(0, dtype=wide), torch.zeros_like(bias)
         loss, likelihood = torch.zeros(2, dtype=wide, device=readout_NR.device).unbind()
-        chunks = max(1, math.ceil(len(readout_NR) / CHUNK))
+        most, halves = (CHUNK // PARTS, 2) if diverging else (CHUNK, 1)  # a chunk has the same rows of both halves
+        chunks = max(1, math.ceil(len(readout_NR) / most))
         output = packed(weight)
-        parts = (tensor.chunk(chunks) for tensor in (readout_NR, targets_N, d_readout_NR))
-        for chunk, (readout_nR, targets_n, d_readout_nR) in enumerate(zip(*parts, strict=True)):
+        shape = (halves, len(readout_NR) // halves)
+        tensors = (tensor.unflatten(0, shape) for tensor in (readout_NR, targets_N, d_readout_NR))
+        parts = (tensor.chunk(chunks, dim=1) for tensor in tensors)
+        for chunk, (readout_PnR, targets_Pn, d_readout_PnR) in enumerate(zip(*parts, strict=True)):
+            readout_nR, targets_n = readout_PnR.flatten(0, 1), targets_Pn.flatten()
             rows = len(readout_nR)
             readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
             logits_nV = output.product(readout_nR)
+            if diverging:
+                between_halves, d_divergence_nV = symmetric_divergence(logits_nV[:rows], bias)
+                loss += diverging * between_halves
             loss_n, likelihood_n = passes.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
             loss += loss_n.sum()
             likelihood += likelihood_n.sum()
             if with_gradients:
                 d_logits_nV = logits_nV  # the pass has overwritten the logits
                 d_logits_nV[rows:] = 0
-                d_readout_nR.copy_((d_logits_nV @ weight)[:rows])
+                if diverging:
+                    d_logits_nV[:rows] += d_divergence_nV.mul_(diverging)
+                d_readout_PnR.copy_((d_logits_nV @ weight)[:rows].unflatten(0, (halves, -1)))
                 d_part_VR = d_logits_nV.t() @ readout_nR
                 d_weight_VR = d_part_VR.to(wide) if chunk == 0 else d_weight_VR.add_(d_part_VR)
                 d_bias_V += d_logits_nV.sum(dim=0)
@@ -89,4 +121,4 @@ class _CrossEntropy(torch.autograd.Function):
         gradients = ctx.saved_tensors
         if d_loss.device.type != "cpu" or d_loss != 1:
             gradients = tuple(gradient * d_loss.to(gradient.dtype) for gradient in gradients)
-        return *gradients, None, None, None, None
+        return *gradients, None, None, None, None, None

@@ -64,6 +64,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        dropout = self.model.dropout.model_dump(exclude={"variational"})
+        if self.training.objective.kind == "r_drop" and not any(dropout.values()):
+            raise ValueError("training.objective `r_drop` needs dropout: all values of model.dropout are 0")
         if self.keeps_tokenizers:
             if "tokenizer" in self.model_fields_set:
                 raise ValueError("`tokenizer` has no effect: init takes that of its model (or give init.extend: true)")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
 
@@ -33,6 +33,30 @@ class Averaging(Section):
     decay: Probability = 0.999
     """Decay of the moving average (`ema`) per update; it is lower during the first updates."""
 
+
+class CrossEntropy(Section):
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    """What training minimises: the cross-entropy, or with `r_drop` also how much dropout changes predictions."""
+
+
+class RDrop(Section):
+    """Each pair is read twice, with other dropout, and both predictions are pulled together (Liang et al. 2021). An
+    update takes twice the time and the memory."""
+
+    kind: Literal["r_drop"]
+    alpha: PositiveFloat = 5.0
+    """Weight of the symmetric Kullback-Leibler divergence between both; the paper's translations have 5."""
+
+
+def _kind(objective: Any) -> str:
+    """The tag of the class of `Objective` that reads a value."""
+    values = objective if isinstance(objective, dict) else getattr(objective, "__dict__", {})
+    return str(values.get("kind", "cross_entropy"))
+
+
+Objective = Annotated[
+    Annotated[CrossEntropy, Tag("cross_entropy")] | Annotated[RDrop, Tag("r_drop")], Discriminator(_kind)
+]
 
 Alpha = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -76,6 +100,7 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     """Decoupled weight decay (AdamW), of matrices only: biases and norms do not decay."""
     subword_sampling: SubwordSampling = SubwordSampling()
+    objective: Objective = CrossEntropy()
     label_smoothing: Probability = 0.1
     clip_norm: PositiveFloat | None = 1.0
     """Largest norm of the gradient of the mean loss per token. `null`: no clipping."""
