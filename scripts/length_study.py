@@ -165,7 +165,7 @@ def recipe_of(name: str, corpus: Corpus, scale: Scale) -> Recipe:
         name=name,
         languages=corpus.languages,
         data=schema.Data(
-            train=[schema.Corpus(tsv="train.tsv")],
+            train=[schema.TrainCorpus(tsv="train.tsv")],
             dev=[schema.Corpus(tsv="dev.tsv")],
             cleaning=schema.Cleaning(max_pieces=120, drop_overlap=True),
         ),

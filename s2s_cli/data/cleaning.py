@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
@@ -24,7 +24,7 @@ SHORT = 10
 """Pairs whose longest side has fewer pieces are exempt from the rule on the ratio of lengths."""
 
 
-def text_rules(config: schema.Cleaning, languages: schema.Languages, held_out: HeldOut) -> dict[str, TextRule]:
+def text_rules(config: schema.Cleaning, languages: schema.Languages, unwanted: Unwanted) -> dict[str, TextRule]:
     """Rules on clean lines by name, in the order of their trial."""
     rules: dict[str, TextRule] = {"empty": is_empty}
     if config.drop_identical:
@@ -32,7 +32,9 @@ def text_rules(config: schema.Cleaning, languages: schema.Languages, held_out: H
     if config.min_script_share is not None:
         rules["script"] = WrongScript(script_of(languages.source), script_of(languages.target), config.min_script_share)
     if config.drop_overlap:
-        rules["overlap"] = Overlap(held_out)
+        rules["overlap"] = Overlap(unwanted.held_out)
+    if len(unwanted.excluded):
+        rules["excluded"] = Excluded(unwanted.excluded)
     return rules
 
 
@@ -93,6 +95,37 @@ class Overlap:
         return bool(self.held_out.targets) and sentence_key(target) in self.held_out.targets
 
 
+@dataclass(frozen=True)
+class Excluded:
+    """A side that equals one of many lines, ignoring case, punctuation and spaces. keys: sorted, uint64."""
+
+    keys: np.ndarray
+
+    def __call__(self, source: str, target: str) -> bool:
+        return self._is_listed(source) or self._is_listed(target)
+
+    def _is_listed(self, text: str) -> bool:
+        if (key := line_key(text)) is None:
+            return False
+        place = int(np.searchsorted(self.keys, np.uint64(key)))
+        return place < len(self.keys) and int(self.keys[place]) == key
+
+
+def line_keys(lines: Iterable[str]) -> np.ndarray:
+    """The keys of many lines, sorted: 8 bytes for each, which forked workers share."""
+    keys = (key for line in lines if (key := line_key(line)) is not None)
+    return np.unique(np.fromiter(keys, np.uint64))
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """The text that must not be learnt."""
+
+    held_out: HeldOut = HeldOut()
+    excluded: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Keys of lines (`line_keys`)."""
+
+
 def is_without_pieces(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.minimum(source, target) == 0
 
@@ -134,6 +167,14 @@ def sentence_key(text: str) -> bytes:
     """64 bits that are equal for sentences that differ only in case and punctuation; empty if nothing else is in it."""
     folded = " ".join(text.casefold().translate(_FOLDING).split())
     return blake2b(folded.encode(), digest_size=8).digest() if folded else b""
+
+
+def line_key(text: str) -> int | None:
+    """64 bits that are equal for lines that differ only in case, punctuation, spaces and forms of characters (NFKC);
+    None if nothing else is in it."""
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING)
+    bare = unicodedata.normalize("NFKC", "".join(folded.split()))  # folding may have undone the normal form
+    return int.from_bytes(blake2b(bare.encode(), digest_size=8).digest()) if bare else None
 
 
 def pair_key(source: str, target: str) -> bytes:

@@ -56,6 +56,25 @@ class ParallelCorpus:
         return _aligned(self.files["source"].path, self.files["target"].path)
 
 
+@dataclass(frozen=True)
+class TextLines:
+    """The lines of a file that was found, or of one of its columns."""
+
+    file: CorpusFile
+    column: int | None
+    """Counted from 1; None for whole lines."""
+
+    @property
+    def files(self) -> dict[str, CorpusFile]:
+        return {"lines": self.file}
+
+    def read(self) -> Iterator[str]:
+        """Raises DataError as `ParallelCorpus.pairs` does."""
+        if self.column is None:
+            return read_lines(self.file.path)
+        return (first for first, _ in _columns(self.file.path, (self.column, self.column)))
+
+
 def folders_of(named: Sequence[str], recipe_dir: Path) -> list[Path]:
     """Where relative paths of corpora are looked for, in order.
 
@@ -75,7 +94,7 @@ def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe
     here, run = Path.cwd(), run.resolve()
     if recipe_dir.resolve() == run:
         return recipe
-    paths = [path for corpus in recipe.data.corpora() for path in corpus.paths.values() if not is_address(path)]
+    paths = [path for path in recipe.data.files() if not is_address(path)]
     folders = folders_of(recipe.data.folders, recipe_dir)[: -1 if os.environ.get("S2S_DATA") else None]
     if recipe.init is not None:
         paths, folders = [*paths, recipe.init.from_], [*folders, Path()]
@@ -100,6 +119,11 @@ def locate(corpus: schema.Corpus, folders: Sequence[Path]) -> ParallelCorpus:
         files[role] = CorpusFile(given, _find(given, folders, sha256), sha256)
     stem = next(iter(files.values())).path.name.partition(".")[0]
     return ParallelCorpus(corpus.name or stem, files, corpus.columns)
+
+
+def locate_lines(lines: schema.Lines, folders: Sequence[Path]) -> TextLines:
+    """The same for a file of lines."""
+    return TextLines(CorpusFile(lines.file, _find(lines.file, folders, lines.sha256), lines.sha256), lines.column)
 
 
 def _expected_sha256(corpus: schema.Corpus, role: schema.Role) -> str | None:

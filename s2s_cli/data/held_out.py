@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2s_cli.data.corpora import ParallelCorpus
-from s2s_cli.data.training_split import encode_pairs
+from s2s_cli.data.training_split import Tagged, encode_pairs
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import SealedDirectory
 from s2s_cli.text.hygiene import clean_line
@@ -51,6 +51,7 @@ class HeldOutText:
         for name, lines in (("source.txt", self.sources), ("target.txt", self.references)):
             (directory / name).write_bytes("".join(f"{line}\n" for line in lines).encode())
         limits = schema.Cleaning(max_pieces=max_pieces, max_length_ratio=None)
-        counts = encode_pairs(self.clean_pairs(), len(self.sources), tokenizers, limits, directory)
-        without_loss = {"pairs_with_loss": counts.pop("pairs"), "without_loss": counts.pop("rejected")}
-        return {"pairs": len(self.sources), **without_loss, **counts}
+        pairs = len(self.sources)
+        counts, [rejected] = encode_pairs([Tagged(self.clean_pairs())], pairs, tokenizers, limits, directory)
+        without_loss = {"pairs_with_loss": pairs - rejected.total(), "without_loss": dict(rejected)}
+        return {"pairs": pairs, **without_loss, **counts}

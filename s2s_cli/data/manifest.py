@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from s2s_cli.data.corpora import CorpusFile, ParallelCorpus
+from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines
 from s2s_cli.data.download import file_sha256
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
@@ -34,10 +34,10 @@ class DataManifest(Manifest):
     keys: dict[str, Any]
     """Dotted names and values of the recipe's keys that the data depends on."""
     inputs: dict[str, Input]
-    """By position in the recipe: `train.0.source`."""
+    """By position in the recipe: `train.0.source`, `exclude.0.lines`."""
     tokenizers: dict[str, bool | int]
     splits: dict[str, dict[str, Any]]
-    """Counts."""
+    """Counts; those of `train` also by corpus."""
 
 
 def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,15 +46,17 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
     base: those of the tokenizers that are given.
     """
     data = recipe.data
+    tags, columns = [corpus.tag for corpus in data.train], [lines.column for lines in data.cleaning.exclude]
     tree = {
         "format": 1,
         "languages": recipe.languages.model_dump(),
         "tokenizer": recipe.tokenizer.model_dump(exclude_none=True),
         "data": {
-            "cleaning": data.cleaning.model_dump(),
+            "cleaning": data.cleaning.model_dump(exclude={"exclude"}) | ({"exclude": columns} if columns else {}),
             "test": test_names,
             "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
-        },
+        }
+        | ({"tags": tags} if any(tags) else {}),
     }
     return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(base)
 
@@ -65,7 +67,9 @@ def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
     return [leaf for key, inner in value.items() for leaf in _leaves(f"{prefix}.{key}".lstrip("."), inner)]
 
 
-def fingerprints(splits: Mapping[str, list[ParallelCorpus]], before: Mapping[str, Input]) -> dict[str, Input]:
+def fingerprints(
+    inputs: Mapping[str, Sequence[ParallelCorpus | TextLines]], before: Mapping[str, Input]
+) -> dict[str, Input]:
     """Size, time and SHA-256 of each input file, by its position in the recipe (`train.0.source`).
 
     before: earlier fingerprints; the SHA-256 of a file of the same size and time is taken from there.
@@ -73,7 +77,7 @@ def fingerprints(splits: Mapping[str, list[ParallelCorpus]], before: Mapping[str
     """
     return {
         f"{split}.{number}.{role}": _fingerprint(file, before.get(f"{split}.{number}.{role}"))
-        for split, corpora in splits.items()
+        for split, corpora in inputs.items()
         for number, corpus in enumerate(corpora)
         for role, file in corpus.files.items()
     }

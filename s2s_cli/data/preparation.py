@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from s2s_cli import atomic, console
-from s2s_cli.data.cleaning import HeldOut
-from s2s_cli.data.corpora import ParallelCorpus, folders_of, locate
+from s2s_cli.data.cleaning import HeldOut, Unwanted, line_keys
+from s2s_cli.data.corpora import ParallelCorpus, TextLines, folders_of, locate, locate_lines
 from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
 from s2s_cli.data.shards import ParallelData
-from s2s_cli.data.training_split import CleanText, clean_corpora, encode_pairs, sample
+from s2s_cli.data.training_split import CleanText, Tagged, clean_corpora, encode_pairs, sample
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.processes import apart
 from s2s_cli.recipe.schema import Recipe
@@ -68,6 +67,11 @@ class PreparedData:
     def test_names(self) -> list[str]:
         return self.manifest.tests
 
+    @property
+    def train_sizes(self) -> list[int]:
+        """Number of pairs of each training corpus; they lie in the shards in this order."""
+        return [corpus["pairs"] for corpus in self.manifest.splits["train"]["corpora"]]
+
     def dev_texts(self) -> tuple[list[str], list[str]]:
         """Clean sources and original references of all dev pairs."""
         return self._texts("dev")
@@ -102,14 +106,14 @@ def prepare(
     Raises DataError for faults of the corpora, MachineError for those of disk and network.
     """
     atomic.sweep(run)
-    splits = _locate(recipe, recipe_dir)
+    splits, exclude = _locate(recipe, recipe_dir), _locate_excluded(recipe, recipe_dir)
     before, reasons = _state(run / "data")
     base = _base(recipe, initial, before, run / "data")
     tests = [name.removeprefix("test-") for name in splits if name.startswith("test-")]
     keys = relevant_keys(recipe, tests, base.keys if base else {})
-    inputs = fingerprints(splits, before.manifest.inputs if before else {})
+    inputs = fingerprints({**splits, "exclude": exclude}, before.manifest.inputs if before else {})
     if before:
-        reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(before))
+        reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(recipe, before))
         if not reasons and not force:
             console.say(f"data is up to date: {run / 'data'}")
             return before
@@ -118,7 +122,7 @@ def prepare(
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
         writer = ManifestWriter(directory)
-        facts = _build(recipe, splits, writer, base)
+        facts = _build(recipe, splits, exclude, writer, base)
         manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
     for line in _report(manifest):
         console.say(line)
@@ -144,7 +148,9 @@ def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
         return None, [str(error)]
 
 
-def _damage(prepared: PreparedData) -> list[str]:
+def _damage(recipe: Recipe, prepared: PreparedData) -> list[str]:
+    if recipe.data.weights and "corpora" not in prepared.manifest.splits["train"]:
+        return ["an older version did not count the pairs of each corpus"]
     try:
         prepared.verify()
     except DataError as error:
@@ -167,6 +173,11 @@ def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]
             raise DataError(f"two test sets are called {located.name!r}", where=recipe_dir, hint=hint)
         splits[name] = [located]
     return splits
+
+
+def _locate_excluded(recipe: Recipe, recipe_dir: Path) -> list[TextLines]:
+    folders = folders_of(recipe.data.folders, recipe_dir)
+    return [locate_lines(lines, folders) for lines in recipe.data.cleaning.exclude]
 
 
 class _Base(NamedTuple):
@@ -199,30 +210,42 @@ def _base(recipe: Recipe, initial: Path | None, before: PreparedData | None, dir
 
 
 def _build(
-    recipe: Recipe, splits: dict[str, list[ParallelCorpus]], writer: ManifestWriter, base: _Base | None
+    recipe: Recipe,
+    splits: dict[str, list[ParallelCorpus]],
+    exclude: list[TextLines],
+    writer: ManifestWriter,
+    base: _Base | None,
 ) -> dict[str, Any]:
     """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
     directory = writer.directory
     held_out = {name: HeldOutText.read(corpora) for name, corpora in splits.items() if name != "train"}
     keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
+    unwanted = Unwanted(keys, line_keys(line for lines in exclude for line in lines.read()))
     cleaning = recipe.data.cleaning
 
     work = directory / "work"
     work.mkdir()
-    text = clean_corpora(splits["train"], cleaning, recipe.languages, keys, work)
+    text = clean_corpora(splits["train"], cleaning, recipe.languages, unwanted, work)
     if not len(text):
         raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
     tokenizers = base.tokenizers if base and not base.extend else _trained(recipe, text)
     if base and base.extend:
         tokenizers = base.tokenizers.extended(tokenizers)
+    if lacking := [tag for tag in recipe.data.tags if tag not in tokenizers.source.tags]:
+        hint = "leave the tag out, or give init.extend: true, which adds it"
+        raise DataError(f"the model of `init` has no tag {lacking[0]}", where="data.train", hint=hint)
     save_tokenizers(tokenizers, writer)
-    train = encode_pairs(text.pairs(), len(text), tokenizers, cleaning, directory / "train")
+    tagged = list(map(Tagged, text.of_corpora(), [corpus.tag for corpus in recipe.data.train]))
+    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train")
     shutil.rmtree(work)
 
-    train["rejected"] = dict(Counter(text.rejected) + Counter(train["rejected"]))
+    for corpus, rejected in zip(text.corpora, too_long, strict=True):
+        corpus.pairs -= rejected.total()
+        corpus.rejected += rejected
+    train = _train_counts(text)
     if not train["pairs"]:
         raise DataError(f"no training pair is left: {_dropped(train['rejected'])}", hint="look at data.cleaning")
-    counts = {"train": {"pairs_read": text.pairs_read, **train}}
+    counts = {"train": train | tokens}
     for name, lines in held_out.items():
         counts[name] = lines.write(directory / name, tokenizers, cleaning.max_pieces)
         if not counts[name]["pairs_with_loss"]:
@@ -232,7 +255,14 @@ def _build(
 
 
 def _trained(recipe: Recipe, text: CleanText) -> TokenizerPair:
-    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe)))
+    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe), recipe.data.tags))
+
+
+def _train_counts(text: CleanText) -> dict[str, Any]:
+    """What became of the training pairs, together and by corpus."""
+    corpora = [{**vars(corpus), "rejected": dict(corpus.rejected)} for corpus in text.corpora]
+    read, kept = (sum(corpus[count] for corpus in corpora) for count in ("pairs_read", "pairs"))
+    return {"pairs_read": read, "pairs": kept, "rejected": text.rejected, "corpora": corpora}
 
 
 def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Iterator[str]]:
@@ -246,7 +276,9 @@ def _report(manifest: DataManifest) -> Iterator[str]:
     """The figures of a preparation, for the user."""
     splits, sizes = manifest.splits, manifest.tokenizers
     train = splits["train"]
-    yield f"train: {train['pairs_read']:,} pairs read, {train['pairs']:,} kept; {_dropped(train['rejected'])}"
+    corpora = train["corpora"] if len(train["corpora"]) > 1 else []
+    for name, counts in [("train", train), *((f"- {corpus['name']}", corpus) for corpus in corpora)]:
+        yield f"{name}: {counts['pairs_read']:,} pairs read, {counts['pairs']:,} kept; {_dropped(counts['rejected'])}"
     for name, counts in splits.items():
         if name != "train":
             without = counts["without_loss"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, compress, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from s2s_cli import console
-from s2s_cli.data.cleaning import HeldOut, length_rules, pair_key, text_rules
+from s2s_cli.data.cleaning import Unwanted, length_rules, pair_key, text_rules
 from s2s_cli.data.corpora import ParallelCorpus
 from s2s_cli.data.shards import ShardWriter
 from s2s_cli.processes import map_in_order
@@ -35,6 +35,17 @@ Pair = tuple[str, str]
 # ------------------------------------------------------------------------------------------------------ corpora to text
 
 
+@dataclass
+class CleanCorpus:
+    """What became of the pairs of a corpus."""
+
+    name: str
+    pairs_read: int = 0
+    pairs: int = 0
+    """Those that passed the rules."""
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True)
 class CleanText:
     """The pairs that pass the rules on text: two line-aligned files, and which of their lines to use."""
@@ -43,8 +54,13 @@ class CleanText:
     target: Path
     kept: np.ndarray
     """[lines] bool: False for repetitions."""
-    pairs_read: int
-    rejected: dict[str, int]
+    corpora: list[CleanCorpus]
+    """Those that the lines are of, in order."""
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rejections by rule."""
+        return dict(sum((corpus.rejected for corpus in self.corpora), Counter()))
 
     def __len__(self) -> int:
         """Number of pairs to use."""
@@ -54,6 +70,11 @@ class CleanText:
     def mean_bytes(self) -> float:
         """Size of a pair on average."""
         return (self.source.stat().st_size + self.target.stat().st_size) / len(self.kept)
+
+    def of_corpora(self) -> list[Iterator[Pair]]:
+        """The pairs to use of each corpus; those of one must be taken before those of the next."""
+        pairs = self.pairs()
+        return [islice(pairs, corpus.pairs) for corpus in self.corpora]
 
     def pairs(self) -> Iterator[Pair]:
         with (
@@ -66,8 +87,9 @@ class CleanText:
 
 @dataclass(frozen=True)
 class _CleanChunk:
-    """Lines as bytes, ready to be written, and the key of each pair."""
+    """Lines as bytes, ready to be written, and the key of each pair. corpus: the number of the corpus they are of."""
 
+    corpus: int
     source: bytes
     target: bytes
     keys: bytes
@@ -79,40 +101,44 @@ def clean_corpora(
     corpora: list[ParallelCorpus],
     config: schema.Cleaning,
     languages: schema.Languages,
-    held_out: HeldOut,
+    unwanted: Unwanted,
     directory: Path,
 ) -> CleanText:
     """Clean lines of all corpora, written below `directory`."""
     source, target, keys = (directory / name for name in ("source.txt", "target.txt", "keys"))
-    chunks = _chunks(chain.from_iterable(corpus.pairs() for corpus in corpora), CHUNK)
-    pairs_read, kept, rejected = 0, 0, Counter[str]()
+    found = [CleanCorpus(corpus.name) for corpus in corpora]
+    chunks = ((number, pairs) for number, corpus in enumerate(corpora) for pairs in _chunks(corpus.pairs(), CHUNK))
     with (
         source.open("wb") as source_file,
         target.open("wb") as target_file,
         keys.open("wb") as keys_file,
         console.progress("clean", unit=" pairs") as bar,
-        closing(map_in_order(partial(_make_cleaner, config, languages, held_out), chunks)) as results,
+        closing(map_in_order(partial(_make_cleaner, config, languages, unwanted), chunks)) as results,
     ):
         for chunk in results:
             source_file.write(chunk.source)
             target_file.write(chunk.target)
             keys_file.write(chunk.keys)
-            pairs_read += chunk.pairs_read
-            kept += chunk.pairs_read - chunk.rejected.total()
-            rejected += chunk.rejected
+            corpus = found[chunk.corpus]
+            corpus.pairs_read += chunk.pairs_read
+            corpus.pairs += chunk.pairs_read - chunk.rejected.total()
+            corpus.rejected += chunk.rejected
             bar.update(chunk.pairs_read)
-    repetition = repeated(keys) if config.deduplicate else np.zeros(kept, bool)
-    if repetition.any():
-        rejected["duplicate"] = int(repetition.sum())
-    return CleanText(source, target, ~repetition, pairs_read, dict(rejected))
+    ends = np.cumsum([corpus.pairs for corpus in found])
+    repetition = repeated(keys) if config.deduplicate else np.zeros(ends[-1], bool)
+    for corpus, again in zip(found, np.split(repetition, ends[:-1]), strict=True):
+        corpus.pairs -= int(again.sum())
+        corpus.rejected += Counter(duplicate=int(again.sum()))
+    return CleanText(source, target, ~repetition, found)
 
 
 def _make_cleaner(
-    config: schema.Cleaning, languages: schema.Languages, held_out: HeldOut
-) -> Callable[[list[Pair]], _CleanChunk]:
-    rules = text_rules(config, languages, held_out)
+    config: schema.Cleaning, languages: schema.Languages, unwanted: Unwanted
+) -> Callable[[tuple[int, list[Pair]]], _CleanChunk]:
+    rules = text_rules(config, languages, unwanted)
 
-    def clean(pairs: list[Pair]) -> _CleanChunk:
+    def clean(chunk: tuple[int, list[Pair]]) -> _CleanChunk:
+        corpus, pairs = chunk
         kept, rejected = [], Counter[str]()
         for raw_source, raw_target in pairs:
             source, target = clean_line(raw_source), clean_line(raw_target)
@@ -123,7 +149,7 @@ def _make_cleaner(
                 rejected[broken] += 1
         keys = b"".join(pair_key(source, target) for source, target in kept) if config.deduplicate else b""
         source_text, target_text = ("".join(f"{pair[side]}\n" for pair in kept).encode() for side in (0, 1))
-        return _CleanChunk(source_text, target_text, keys, len(pairs), rejected)
+        return _CleanChunk(corpus, source_text, target_text, keys, len(pairs), rejected)
 
     return clean
 
@@ -190,6 +216,13 @@ def sample(text: CleanText, most: int) -> Iterator[Pair]:
 # ------------------------------------------------------------------------------------------------------ text to shards
 
 
+class Tagged(NamedTuple):
+    """Pairs, and the tag that is put before their sources."""
+
+    pairs: Iterable[Pair]
+    tag: str | None = None
+
+
 @dataclass(frozen=True)
 class _EncodedSide:
     ids: np.ndarray
@@ -199,42 +232,54 @@ class _EncodedSide:
 
 @dataclass(frozen=True)
 class _EncodedChunk:
+    corpus: int
     source: _EncodedSide
     target: _EncodedSide
     rejected: Counter[str]
 
 
 def encode_pairs(
-    pairs: Iterable[Pair], total: int, tokenizers: TokenizerPair, config: schema.Cleaning, directory: Path
-) -> dict[str, Any]:
+    corpora: Sequence[Tagged], total: int, tokenizers: TokenizerPair, config: schema.Cleaning, directory: Path
+) -> tuple[dict[str, dict[str, int]], list[Counter[str]]]:
     """Write the shards of clean pairs into `directory`, without those that break a rule on lengths.
 
-    Returns the counts: pairs kept, rejections by rule, and the tokens of both sides.
+    total: number of pairs in all corpora. Returns the tokens of both sides, and rejections by rule for each corpus.
     """
     directory.mkdir(exist_ok=True)
-    kept, rejected = 0, Counter[str]()
+    rejected = [Counter[str]() for _ in corpora]
+    chunks = (
+        _TaggedChunk(number, tag, chunk)
+        for number, (pairs, tag) in enumerate(corpora)
+        for chunk in _chunks(pairs, CHUNK)
+    )
     counts = {side: {"tokens": 0, "unknown": 0} for side in ("source", "target")}
     with (
         ShardWriter(directory / "source", tokenizers.source.size) as source,
         ShardWriter(directory / "target", tokenizers.target.size) as target,
         console.progress("encode", total=total, unit=" pairs") as bar,
-        closing(map_in_order(partial(_make_encoder, tokenizers, config), _chunks(pairs, CHUNK))) as results,
+        closing(map_in_order(partial(_make_encoder, tokenizers, config), chunks)) as results,
     ):
         for chunk in results:
             for side, writer, encoded in (("source", source, chunk.source), ("target", target, chunk.target)):
                 writer.write(encoded.ids, encoded.lengths)
                 counts[side]["tokens"] += len(encoded.ids)
                 counts[side]["unknown"] += encoded.unknown
-            kept += len(chunk.source.lengths)
-            rejected += chunk.rejected
+            rejected[chunk.corpus] += chunk.rejected
             bar.update(len(chunk.source.lengths) + chunk.rejected.total())
-    return {"pairs": kept, "rejected": dict(rejected), **counts}
+    return counts, rejected
 
 
-def _make_encoder(tokenizers: TokenizerPair, config: schema.Cleaning) -> Callable[[list[Pair]], _EncodedChunk]:
+class _TaggedChunk(NamedTuple):
+    corpus: int
+    tag: str | None
+    pairs: list[Pair]
+
+
+def _make_encoder(tokenizers: TokenizerPair, config: schema.Cleaning) -> Callable[[_TaggedChunk], _EncodedChunk]:
     rules = length_rules(config)
 
-    def encode(pairs: list[Pair]) -> _EncodedChunk:
+    def encode(chunk: _TaggedChunk) -> _EncodedChunk:
+        corpus, tag, pairs = chunk
         source = tokenizers.source.encode([source for source, _ in pairs])
         target = tokenizers.target.encode([target for _, target in pairs])
         source_lengths, target_lengths = (np.array([len(ids) for ids in side], np.int64) for side in (source, target))
@@ -244,7 +289,10 @@ def _make_encoder(tokenizers: TokenizerPair, config: schema.Cleaning) -> Callabl
             kept &= ~broken
             if broken.any():
                 rejected[name] = int(broken.sum())
-        return _EncodedChunk(_side(source, source_lengths, kept), _side(target, target_lengths, kept), rejected)
+        if tag is not None:  # after the rules on lengths: a sentence is as long as it is
+            first = tokenizers.source.tags[tag]
+            source, source_lengths = [[first, *ids] for ids in source], source_lengths + 1
+        return _EncodedChunk(corpus, _side(source, source_lengths, kept), _side(target, target_lengths, kept), rejected)
 
     return encode
 

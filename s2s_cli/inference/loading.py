@@ -52,7 +52,7 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
     models = [
         build_engine(
             engine,
-            restore(directory, each).eval(),
+            _decoding(directory, each),
             target,
             dtype,
             int8_is_harmless=is_harmless(each.config.int8_bleu_loss),
@@ -69,6 +69,13 @@ def load_ensemble(paths: Sequence[Path], *, device: str, precision: str, engine:
         batch_tokens=config.decoding.batch_tokens,
         device=target,
     )
+
+
+def _decoding(directory: Path, files: ModelFiles) -> Seq2Seq:
+    """The model of a directory as it decodes: it never writes a tag."""
+    model = restore(directory, files).eval()
+    model.forbid(files.tokenizers.target.tags.values())
+    return model
 
 
 def is_harmless(bleu_loss: float | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.kernels import Kernel
 from s2s_cli.model.output import Decoded, Output
 from s2s_cli.search.step_model import Prediction
+
+IMPOSSIBLE = -1e9
+"""A logit whose exponential is 0, yet with which every kernel can compute."""
 
 
 class Seq2Seq(nn.Module):
@@ -67,6 +70,14 @@ class Seq2Seq(nn.Module):
         for name, own in tied.items():
             path, _, attribute = name.rpartition(".")
             setattr(self.get_submodule(path), attribute, self.get_parameter(own))
+
+    def forbid(self, symbols: Collection[int]) -> None:
+        """Never write these symbols again: their logits become as good as minus infinity."""
+        if not symbols:
+            return
+        bias_V = self.output.bias.detach().clone()
+        bias_V[list(symbols)] = IMPOSSIBLE
+        self.output.bias = nn.Parameter(bias_V, requires_grad=self.output.bias.requires_grad)
 
     def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Decoded:
         """What is known at T positions of the target y_0..y_{T-1}, begin of sentence first, that is `previous_BT`."""

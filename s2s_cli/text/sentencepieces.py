@@ -25,6 +25,9 @@ _MAX_LINE_BYTES = 16_384
 _VERBATIM = b"\x1a\x04\x18\x00\x20\x00"
 
 
+_CONTROL = b"\x18\x03"  # `type: CONTROL` of a piece
+
+
 class SentencePieceTokenizer(Tokenizer):
     """A trained SentencePiece model."""
 
@@ -42,6 +45,8 @@ class SentencePieceTokenizer(Tokenizer):
         if found != (PAD, UNK, BOS, EOS):
             symbols = ", ".join(SYMBOLS)
             raise DataError(f"a foreign SentencePiece model: {symbols} have the ids {found}, not 0, 1, 2, 3")
+        tags = filter(self._processor.is_control, range(len(SYMBOLS), self.size))
+        self.tags = {self._processor.id_to_piece(index): index for index in tags}
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         try:
@@ -86,7 +91,8 @@ class SentencePieceTokenizer(Tokenizer):
         lacking = [(text, scores[index]) for index, text in texts.items() if text not in own]
         if self.algorithm == "bpe":
             lacking = [(text, float(len(SYMBOLS) - rank)) for rank, (text, _) in enumerate(lacking, self.size)]
-        return SentencePieceTokenizer(b"".join((self._model, *(_piece(text, score) for text, score in lacking))))
+        tags = (_piece(tag, 0.0, _CONTROL) for tag in other.tags if tag not in own)
+        return SentencePieceTokenizer(b"".join((self._model, *tags, *(_piece(*each) for each in lacking))))
 
     @cached_property
     def _verbatim(self) -> SentencePieceProcessor:
@@ -96,11 +102,12 @@ class SentencePieceTokenizer(Tokenizer):
         return processor
 
 
-def _piece(text: str, score: float) -> bytes:
-    """`pieces { piece: text score: score }` of a ModelProto. Put after a serialised model, it is one piece more: two
-    messages of Protocol Buffers, one after the other, are one whose repeated fields have the values of both."""
+def _piece(text: str, score: float, kind: bytes = b"") -> bytes:
+    """`pieces { piece: text score: score }` of a ModelProto, and its `type` if it is not a normal one. Put after a
+    serialised model, it is one piece more: two messages of Protocol Buffers, one after the other, are one whose
+    repeated fields have the values of both."""
     data = text.encode()
-    body = b"\x0a" + _varint(len(data)) + data + b"\x15" + struct.pack("<f", score)
+    body = b"\x0a" + _varint(len(data)) + data + b"\x15" + struct.pack("<f", score) + kind
     return b"\x0a" + _varint(len(body)) + body
 
 
@@ -111,7 +118,7 @@ def _varint(number: int) -> bytes:
 
 
 def train_sentencepiece(
-    lines: Iterable[str], *, model: str, vocabulary: int, character_coverage: float
+    lines: Iterable[str], *, model: str, vocabulary: int, character_coverage: float, tags: Sequence[str] = ()
 ) -> SentencePieceTokenizer:
     """Train on clean lines: at most `vocabulary` pieces, fewer if the lines do not yield as many.
 
@@ -131,6 +138,7 @@ def train_sentencepiece(
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
+            control_symbols=",".join(tags),  # unlike user-defined symbols, they are never found in text
             unk_surface=UNKNOWN_TEXT,
             max_sentence_length=_MAX_LINE_BYTES,
             num_threads=_THREADS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from typing import Self
 
@@ -16,20 +16,22 @@ from s2s_cli.text.tokenizer import SYMBOLS, UNK, UNKNOWN_TEXT, WORD_START, Token
 class SymbolTokenizer(Tokenizer):
     """A tokenizer that looks each symbol of a line up in a list."""
 
-    def __init__(self, symbols: Sequence[str]) -> None:
-        """symbols: all but the four special ones, which come first."""
+    def __init__(self, symbols: Sequence[str], tags: Collection[str] = ()) -> None:
+        """symbols: all but the four special ones, which come first. tags: those of them that are in no text."""
         self._pieces = [*SYMBOLS, *symbols]
-        self._ids = {symbol: index for index, symbol in enumerate(symbols, len(SYMBOLS))}
+        indices = {symbol: index for index, symbol in enumerate(symbols, len(SYMBOLS))}
+        self.tags = {tag: indices.pop(tag) for tag in tags}
+        self._ids = indices
         self.size = len(self._pieces)
 
     @classmethod
-    def train(cls, lines: Iterable[str], *, vocabulary: int) -> Self:
-        """The most frequent symbols of clean lines, at most `vocabulary` with the special ones."""
+    def train(cls, lines: Iterable[str], *, vocabulary: int, tags: Sequence[str] = ()) -> Self:
+        """The most frequent symbols of clean lines, at most `vocabulary` with the special ones and the tags."""
         counts = Counter(chain.from_iterable(cls.split(line) for line in lines))
         if not counts:
             raise DataError("there is no text to train a tokenizer on")
-        ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
-        return cls(ranked[: vocabulary - len(SYMBOLS)])
+        ranked = sorted(counts.keys() - set(tags), key=lambda symbol: (-counts[symbol], symbol))
+        return cls([*tags, *ranked][: vocabulary - len(SYMBOLS)], tags)
 
     @staticmethod
     @abstractmethod
@@ -50,26 +52,31 @@ class SymbolTokenizer(Tokenizer):
         return self.encode([piece])[0]
 
     def _extended(self, other: SymbolTokenizer) -> SymbolTokenizer:
-        symbols = self._pieces[len(SYMBOLS) :]
-        return type(self)([*symbols, *(symbol for symbol in other._ids if symbol not in self._ids)])
+        own, others = (tokenizer._pieces[len(SYMBOLS) :] for tokenizer in (self, other))
+        return type(self)(list(dict.fromkeys([*own, *others])), self.tags.keys() | other.tags.keys())
 
     def to_bytes(self) -> bytes:
-        return json.dumps({"kind": self.kind, "symbols": self._pieces[len(SYMBOLS) :]}, ensure_ascii=False).encode()
+        tags = {"tags": sorted(self.tags)} if self.tags else {}
+        content = {"kind": self.kind, "symbols": self._pieces[len(SYMBOLS) :], **tags}
+        return json.dumps(content, ensure_ascii=False).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         try:
             content = json.loads(data)
-            kind, symbols = content["kind"], content["symbols"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            kind, symbols, tags = content["kind"], content["symbols"], content.get("tags", [])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"not a {cls.kind} tokenizer, or a damaged one") from error
         if kind != cls.kind:
             raise DataError(f"a tokenizer of kind {printable(repr(kind), 60)} where one of kind {cls.kind!r} should be")
-        if not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
-            raise DataError(f"a {cls.kind} tokenizer without a list of symbols")
-        if len(set(symbols)) != len(symbols):
-            raise DataError(f"a {cls.kind} tokenizer that lists a symbol twice")
-        return cls(symbols)
+        for listed in (symbols, tags):
+            if not isinstance(listed, list) or not all(isinstance(symbol, str) for symbol in listed):
+                raise DataError(f"a {cls.kind} tokenizer without a list of symbols")
+            if len(set(listed)) != len(listed):
+                raise DataError(f"a {cls.kind} tokenizer that lists a symbol twice")
+        if not set(tags) <= set(symbols):
+            raise DataError(f"a {cls.kind} tokenizer without a symbol for a tag")
+        return cls(symbols, tags)
 
     def _readable(self, ids: Sequence[int]) -> list[str]:
         return [UNKNOWN_TEXT if index == UNK else self._pieces[index] for index in ids]

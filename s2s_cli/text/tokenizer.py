@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Literal, Self
@@ -37,6 +37,9 @@ class Tokenizer(ABC):
     kind: ClassVar[str]
     size: int
     """Number of symbols, the four special ones included."""
+    tags: Mapping[str, int]
+    """Ids of the tags by name. A tag is put before a sentence by its id: no text is encoded as one, and none decodes to
+    text."""
 
     @abstractmethod
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
@@ -46,8 +49,9 @@ class Tokenizer(ABC):
         """
 
     def decode(self, ids: Sequence[int]) -> str:
-        """One line of text, without the special symbols; an unknown one reads "⁇"."""
-        text = self._join([index for index in ids if index not in (PAD, BOS, EOS)])
+        """One line of text, without the special symbols and tags; an unknown one reads "⁇"."""
+        silent = (PAD, BOS, EOS, *self.tags.values())
+        text = self._join([index for index in ids if index not in silent])
         return " ".join(one_line(text).split())
 
     @abstractmethod
@@ -91,7 +95,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _join(self, ids: Sequence[int]) -> str:
-        """Text of ids that contain neither PAD nor BOS nor EOS."""
+        """Text of ids that contain neither PAD nor BOS nor EOS nor tags."""
 
 
 def word_indices(pieces: Iterable[str]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -13,17 +13,18 @@ from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
 
 def train_tokenizers(
-    config: schema.Tokenizer, source_lines: Iterable[str], target_lines: Iterable[str]
+    config: schema.Tokenizer, source_lines: Iterable[str], target_lines: Iterable[str], tags: Sequence[str] = ()
 ) -> TokenizerPair:
     """One tokenizer for both sides or one for each, from samples of clean lines. Deterministic.
 
+    tags: symbols of the source side that are put before sentences.
     Raises DataError if there is no text, or more characters than the vocabulary has room for.
     """
     if config.is_joint:
-        tokenizer = _train(config, chain(source_lines, target_lines), "joint")
+        tokenizer = _train(config, chain(source_lines, target_lines), "joint", tags)
         return TokenizerPair(tokenizer, tokenizer)
     return TokenizerPair(
-        _train(config.of_side("source"), source_lines, "source"),
+        _train(config.of_side("source"), source_lines, "source", tags),
         _train(config.of_side("target"), target_lines, "target"),
     )
 
@@ -43,16 +44,20 @@ def require_same_algorithms(config: schema.Tokenizer, base: TokenizerPair) -> No
             )
 
 
-def _train(config: schema.Tokenizer, lines: Iterable[str], name: str) -> Tokenizer:
+def _train(config: schema.Tokenizer, lines: Iterable[str], name: str, tags: Sequence[str] = ()) -> Tokenizer:
     if config.kind != "sentencepiece":
         from s2s_cli.text.symbols import CharacterTokenizer, WordTokenizer
 
         kinds = {"character": CharacterTokenizer, "word": WordTokenizer}
-        return kinds[config.kind].train(lines, vocabulary=config.vocabulary)
+        return kinds[config.kind].train(lines, vocabulary=config.vocabulary, tags=tags)
     from s2s_cli.text.sentencepieces import train_sentencepiece
 
     tokenizer = train_sentencepiece(
-        lines, model=config.model, vocabulary=config.vocabulary, character_coverage=config.character_coverage
+        lines,
+        model=config.model,
+        vocabulary=config.vocabulary,
+        character_coverage=config.character_coverage,
+        tags=tags,
     )
     if tokenizer.size < config.vocabulary:
         console.say(f"{name} vocabulary: {tokenizer.size:,} pieces, all that the text yields, of {config.vocabulary:,}")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from s2s_cli import console
-from s2s_cli.data.order import BatchOrder
+from s2s_cli.data.order import BatchOrder, Part
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.errors import UsageError
@@ -91,11 +91,13 @@ def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
 
 def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
     """The batches of all epochs; a pure function of the recipe's seed and the data."""
+    weights = recipe.data.weights
     return BatchOrder(
         prepared.train.source_lengths,
         prepared.train.target_lengths,
         batch_tokens=recipe.training.batch_tokens,
         batch_sentences=recipe.training.batch_sentences,
+        parts=[Part(*pair) for pair in zip(prepared.train_sizes, weights, strict=True)] if weights else (),
         seed=recipe.seed,
     )
 
@@ -162,6 +164,7 @@ def build_translator(
     """
     device = device or next(model.parameters()).device
     copy, dtype = deepcopy(model).eval().to(device), choose_dtype(precision, device)
+    copy.forbid(prepared.tokenizers.target.tags.values())
     decoder = build_engine(engine, copy, device, dtype, int8_is_harmless=int8_is_harmless)
     return Translator(
         decoder,

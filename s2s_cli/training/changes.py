@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,16 +17,10 @@ from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.recipe.yaml_text import KeyPath, to_yaml
 
-FIXED = (
-    "languages.",
-    "data.train.",
-    "data.dev.",
-    "data.cleaning.",
-    "init:",
-    "init.",
-    "tokenizer.",
-    "model.",
-    "validation.metric:",  # scores must compare with those of the checkpoints
+FIXED = re.compile(
+    r"languages\.|data\.(dev|cleaning)\.|init[:.]|tokenizer\.|model\."
+    r"|data\.train\.(?!\d+\.weight:)"  # a weight changes the order alone
+    r"|validation\.metric:"  # scores must compare with those of the checkpoints
 )
 
 ABSENT = "(absent)"
@@ -38,7 +33,7 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
     differences = recipe_differences(load_recipe(run.recipe).with_folders([]), recipe.with_folders([]))
     for difference in differences:
         console.say(f"changed recipe: {difference}")
-    refused = [difference for difference in differences if difference.startswith(FIXED)]
+    refused = [difference for difference in differences if FIXED.match(difference)]
     if refused and any(run.checkpoints.glob("step-*")):
         raise UsageError(
             f"this cannot change once the run has checkpoints: {refused[0].partition(': ')[0]}",
@@ -84,14 +79,15 @@ class Basis:
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
         files = prepared.sealed.files
         hashes = sorted((name, files[name].sha256) for name in files if not name.startswith("test-"))
-        settings = recipe.training
+        settings, weights = recipe.training, recipe.data.weights
         return cls(
             hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
             {
                 "seed": recipe.seed,
                 "batch_tokens": settings.batch_tokens,
                 "batch_sentences": settings.batch_sentences,
-            },
+            }
+            | ({"weights": weights} if weights else {}),
         )
 
     def carries(self, older: Basis, run: RunDirectory) -> bool:

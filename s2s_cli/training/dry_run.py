@@ -75,7 +75,7 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
         speed = time_updates(trainer, data, batches, recipe.training.accumulate)
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
-        tell_duration(recipe, speed, len(prepared.train), seconds)
+        tell_duration(recipe, speed, build_order(recipe, prepared).pairs, seconds)
         console.say(f"{recipe.name}: all checks passed; the same command without --dry-run trains")
 
 

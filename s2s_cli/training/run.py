@@ -243,7 +243,7 @@ class Session:
     def _report(self) -> Report:
         if not self.group.leads:
             return NoReport()
-        position, pairs = self.trainer.position, len(self.prepared.train)
+        position, pairs = self.trainer.position, self.order.pairs
         done = pairs * position.epoch + sum(map(len, islice(self.order.epoch(position.epoch), position.batch)))
         total = pairs * self.recipe.training.epochs
         return TrainingReport(self.recipe.name, done, total, self.log, self.window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.cleaning import HeldOut, Overlap, WrongScript, length_rules, pair_key, sentence_key, text_rules
+from s2s_cli.data.cleaning import (
+    Excluded,
+    HeldOut,
+    Overlap,
+    Unwanted,
+    WrongScript,
+    length_rules,
+    line_keys,
+    pair_key,
+    sentence_key,
+    text_rules,
+)
 from s2s_cli.data.training_split import repeated
 from s2s_cli.recipe import schema
 
@@ -17,8 +29,8 @@ LANGUAGES = schema.Languages(source="zh", target="en")
 
 
 def _first_broken(config: schema.Cleaning, source: str, target: str) -> str | None:
-    held_out = HeldOut.of([("你好。", "Hello, World!")])
-    rules = text_rules(config, LANGUAGES, held_out)
+    unwanted = Unwanted(HeldOut.of([("你好。", "Hello, World!")]), line_keys(["A Secret!", "秘密"]))
+    rules = text_rules(config, LANGUAGES, unwanted)
     return next((name for name, rule in rules.items() if rule(source, target)), None)
 
 
@@ -34,6 +46,9 @@ def _first_broken(config: schema.Cleaning, source: str, target: str) -> str | No
         ("123", "4 5", None),
         ("你好", "Hi", "overlap"),
         ("喂", "hello world", "overlap"),
+        ("喂", "asecret", "excluded"),
+        ("秘密。", "Hi", "excluded"),
+        ("秘密。", "hello world", "overlap"),
     ],
 )
 def test_rules_on_text(source: str, target: str, broken: str | None) -> None:
@@ -44,7 +59,7 @@ def test_rules_can_be_left_out() -> None:
     off = schema.Cleaning(
         drop_identical=False, min_script_share=None, drop_overlap=False, deduplicate=False, max_length_ratio=None
     )
-    assert set(text_rules(off, LANGUAGES, HeldOut())) == {"empty"}
+    assert set(text_rules(off, LANGUAGES, Unwanted())) == {"empty"}
     assert set(length_rules(off)) == {"empty", "length"}
 
 
@@ -61,6 +76,22 @@ def test_overlap_is_looked_for_on_the_same_side() -> None:
 def test_sentences_without_letters_overlap_with_nothing() -> None:
     assert sentence_key("?!") == b""
     assert not Overlap(HeldOut.of([("?!", "...")]))("!", "?")
+
+
+def test_excluded_lines_are_compared_blindly_on_both_sides() -> None:
+    rule = Excluded(line_keys(["The ﬁrst Straße, №１!", "Ⅳ", "e\u0301te\u0301", "?!", "", "x - y"]))
+    for text in ("the FIRST strasse no1", "iv", "ÉTÉ", "xy", "X…Y"):
+        assert rule(text, "other") and rule("other", text), text
+    for text in ("the first strasse", "ete", "", "...", "x y z"):
+        assert not rule(text, "other") and not rule("other", text), text
+    assert not Excluded(line_keys([]))("a", "b")
+
+
+@given(lines=st.lists(st.text(max_size=3)), text=st.text(max_size=3))
+def test_the_line_itself_is_always_excluded(lines: list[str], text: str) -> None:
+    assert Excluded(line_keys([*lines, text]))(text, "") == any(
+        unicodedata.category(character)[0] not in "PSZC" for character in unicodedata.normalize("NFKC", text).casefold()
+    ) or Excluded(line_keys(lines))(text, "")
 
 
 def test_marks_of_vowels_tell_sentences_apart() -> None:

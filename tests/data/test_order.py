@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections import Counter
+from itertools import accumulate, chain
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.order import BatchOrder, permuted
+from s2s_cli.data.order import BatchOrder, Part, permuted
 
 Sides = tuple[list[int], list[int]]
 
@@ -22,7 +24,7 @@ def _drawn(count: int, seed: int) -> Sides:
 SIDES = st.builds(_drawn, st.integers(0, 400), st.integers(0, 1000))
 
 
-def _order(sides: Sides, **values: int | None) -> BatchOrder:
+def _order(sides: Sides, **values: Any) -> BatchOrder:
     defaults = {"batch_tokens": 100, "seed": 1, "window": 64}
     return BatchOrder(np.array(sides[0], np.int64), np.array(sides[1], np.int64), **{**defaults, **values})
 
@@ -60,6 +62,56 @@ def test_seed_and_epoch_and_nothing_else_choose_the_order() -> None:
     np.random.seed(0)
     assert _lists(order, 3) == first == _lists(_order(sides), 3)
     assert _lists(order, 4) != first != _lists(_order(sides, seed=2), 3)
+
+
+WEIGHTS = st.sampled_from([0.01, 0.3, 0.5, 1.0, 1.7, 3.0, 11.0])
+PARTS = st.lists(st.builds(Part, st.integers(0, 80), WEIGHTS), min_size=1, max_size=4)
+
+
+def _weighted(parts: list[Part], seed: int = 1) -> BatchOrder:
+    return _order(_drawn(sum(part.pairs for part in parts), seed), parts=parts, seed=seed, window=50)
+
+
+@settings(max_examples=60)
+@given(PARTS, st.integers(0, 1000), st.integers(1, 8))
+def test_over_the_epochs_each_pair_is_taken_as_often_as_its_weight_says(
+    parts: list[Part], seed: int, epochs: int
+) -> None:
+    order = _weighted(parts, seed)
+    drawn = [list(chain.from_iterable(_lists(order, epoch))) for epoch in range(epochs)]
+    assert all(len(pairs) == order.pairs == sum(part.draws for part in parts) for pairs in drawn)
+    times = Counter(chain.from_iterable(drawn))
+    for part, first in zip(parts, accumulate((part.pairs for part in parts), initial=0), strict=False):
+        own = {times[pair] for pair in range(first, first + part.pairs)}
+        if part.pairs:
+            assert own <= {epochs * part.draws // part.pairs, -(-epochs * part.draws // part.pairs)}
+            exact = epochs * max(part.weight, 1 / part.pairs)
+            assert all(exact - 1 - epochs / part.pairs < count < exact + 1 + epochs / part.pairs for count in own)
+
+
+@settings(max_examples=30)
+@given(PARTS, st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 60))
+def test_a_resumed_epoch_with_weights_goes_on_where_it_stopped(
+    parts: list[Part], seed: int, epoch: int, skip: int
+) -> None:
+    whole = _lists(_weighted(parts, seed), epoch)
+    assert _lists(_weighted(parts, seed), epoch, skip) == whole[skip:]
+
+
+def test_weights_of_one_take_every_pair_once_and_equal_pairs_are_not_batch_mates() -> None:
+    order = _order(([9] * 300, [9] * 300), parts=[Part(100, 1.0), Part(200, 1.0)])
+    assert sorted(chain.from_iterable(_lists(order, 5))) == list(range(300))
+    order = _order(([9] * 300, [9] * 300), parts=[Part(300, 3.0)], window=10_000)
+    batches = _lists(order, 0)  # of ten pairs each
+    assert sum(len(set(batch)) for batch in batches) > 0.98 * 900
+
+
+def test_the_order_of_corpora_with_weights_does_not_change_between_versions() -> None:
+    order = _order(([3, 1, 4, 1, 5], [9, 2, 6, 5, 3]), parts=[Part(2, 0.5), Part(3, 2.0)], batch_tokens=20)
+    assert [_lists(order, epoch) for epoch in (0, 1)] == [
+        [[3, 3], [1, 4, 4], [2, 2]],
+        [[2, 0], [4, 4, 3], [3, 2]],
+    ]
 
 
 def test_too_long_a_pair_is_a_batch_of_its_own() -> None:

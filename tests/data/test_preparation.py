@@ -183,7 +183,7 @@ def test_the_sample_is_bounded_and_uniform(corpora: Path, tmp_path: Path) -> Non
     for name in ("s", "t"):
         _write(tmp_path / name, lines)
     kept = np.arange(1000) % 2 == 0
-    text = training_split.CleanText(tmp_path / "s", tmp_path / "t", kept, 1000, {})
+    text = training_split.CleanText(tmp_path / "s", tmp_path / "t", kept, [])
     numbers = [int(source) for source, _ in training_split.sample(text, 100)]
     assert len(numbers) == 100 and len(set(numbers)) == 100
     assert all(number % 2 == 0 for number in numbers) and 400 < np.mean(numbers) < 600

@@ -198,3 +198,12 @@ def test_a_damaged_model_leaves_nothing(general: Path, special: Path, tmp_path: 
     with pytest.raises(CheckpointError, match="source.model: is damaged"):
         train_here(special, tmp_path / "run", *_from(model))
     assert os.listdir(tmp_path / "run") == ["lock"]
+
+
+def test_a_tag_that_the_kept_tokenizers_lack_is_refused(general: Path, special: Path, tmp_path: Path):
+    with pytest.raises(DataError, match=r"the model of `init` has no tag <bt> \(leave the tag out, or give init"):
+        train_here(special, tmp_path / "run", *_from(general), *STILL, "data.train.0.tag=<bt>")
+    train_here(special, tmp_path / "tagged", *_from(general, extend=True), *STILL, "data.train.0.tag=<bt>")
+    assert "<bt>" in load_model_files(tmp_path / "tagged" / "model").tokenizers.source.tags
+    train_here(special, tmp_path / "again", *_from(tmp_path / "tagged"), *STILL, "data.train.0.tag=<bt>")
+    assert "<bt>" in load_model_files(tmp_path / "again" / "model").tokenizers.source.tags

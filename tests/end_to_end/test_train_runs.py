@@ -332,6 +332,21 @@ def test_a_changed_order_of_batches_begins_the_epoch_anew(
     assert seen == Counter(range(PAIRS))
 
 
+def test_a_changed_weight_begins_the_epoch_anew(
+    recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    train_here(recipe, tmp_path / "run", *BASE, "training.updates=12")
+    seen: list[int] = []
+    collate = run.collate
+    monkeypatch.setattr(run, "collate", lambda data, pairs: seen.extend(pairs.tolist()) or collate(data, pairs))
+    train_here(recipe, tmp_path / "run", *BASE, "data.train.0.weight=0.5", "training.epochs=3")
+    said = capfd.readouterr().err
+    assert "changed recipe: data.train.0.weight: 1.0 -> 0.5" in said and "the epoch starts again" in said
+    assert len(seen) == PAIRS and set(Counter(seen)) == set(range(PAIRS))  # epochs 2 and 3: one half each
+    with pytest.raises(UsageError, match=r"cannot change once the run has checkpoints: data.train.0.tag"):
+        train_here(recipe, tmp_path / "run", *BASE, "data.train.0.tag=<bt>")
+
+
 # ------------------------------------------------------------------------------------------------------------- the end
 
 

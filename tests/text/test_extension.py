@@ -129,3 +129,17 @@ def test_pairs_are_as_joint_as_the_new_one() -> None:
     together = separate.extended(TokenizerPair(d, d))
     assert together.joint and symbols(together) == ("abcde", "abcde")
     assert joint.extended(TokenizerPair(a, a)).joint
+
+
+@every_kind
+def test_tags_are_extended_by_tags(kind: str) -> None:
+    config = schema.Tokenizer.model_validate({"vocabulary": 120, **KINDS[kind]})
+    tagged = train_tokenizers(config, ENGLISH, [], ["<a>", "<b>"]).source
+    both = OLD[kind].extended(tagged)
+    again = type(both).from_bytes(both.to_bytes())
+    assert again.tags == {"<a>": _all(both).index("<a>"), "<b>": _all(both).index("<b>")}
+    assert min(again.tags.values()) >= OLD[kind].size
+    assert tagged.extended(OLD[kind]).tags == tagged.tags and again.extended(tagged).tags == again.tags
+    [ids] = again.encode(["<a> men <b>"])
+    assert not set(ids) & set(again.tags.values())
+    assert again.decode([*again.tags.values(), *again.encode(["Two men"])[0]]) == "Two men"

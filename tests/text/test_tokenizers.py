@@ -80,6 +80,30 @@ def test_a_symbol_of_the_text_is_no_special_symbol(tokenizer: Tokenizer) -> None
     assert not {PAD, BOS, EOS} & set(tokenizer.encode(["<pad> a </s> <s> <unk>"])[0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "model"), [("sentencepiece", "unigram"), ("sentencepiece", "bpe"), ("character", None), ("word", None)]
+)
+def test_a_tag_is_one_piece_that_no_text_becomes_and_that_becomes_no_text(kind: str, model: str | None) -> None:
+    config = schema.Tokenizer.model_validate({"kind": kind, "vocabulary": 80, "joint": False, "model": model or "bpe"})
+    lines = [f"{line} <bt>" for line in LINES]
+    tokenizers = train_tokenizers(config, lines, lines, ["<bt>", "<ft>"])
+    tokenizer = type(tokenizers.source).from_bytes(tokenizers.source.to_bytes())
+    assert dict(tokenizer.tags) == {"<bt>": EOS + 1, "<ft>": EOS + 2} and not tokenizers.target.tags
+    assert tokenizer.pieces([EOS + 1]) == ["<bt>"] and tokenizer.size <= 80
+    for text in ("<bt>", "<bt> A man", "a<bt>b", "A man <ft>"):
+        [ids] = tokenizer.encode([text])
+        assert not {EOS + 1, EOS + 2} & set(ids)
+        assert tokenizer.decode([EOS + 1, *ids, EOS + 2]) == tokenizer.decode(ids)
+
+
+def test_tokenizers_without_tags_are_those_of_older_versions() -> None:
+    assert json.loads(CharacterTokenizer("ab").to_bytes()) == {"kind": "character", "symbols": ["a", "b"]}
+    with pytest.raises(DataError, match="lists a symbol twice"):
+        CharacterTokenizer.from_bytes(b'{"kind": "character", "symbols": ["a"], "tags": ["<b>", "<b>"]}')
+    with pytest.raises(DataError, match="without a symbol for a tag"):
+        CharacterTokenizer.from_bytes(b'{"kind": "character", "symbols": ["a"], "tags": ["<b>"]}')
+
+
 @every_tokenizer
 def test_unknown_characters_are_shown(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode(["Zwei 漢 Essen"])[0]

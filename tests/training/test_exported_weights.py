@@ -19,7 +19,7 @@ def recipe_with(**averaging: object) -> schema.Recipe:
     return schema.Recipe(
         name="some",
         languages=schema.Languages(source="fr", target="en"),
-        data=schema.Data(train=[schema.Corpus(tsv="train")], dev=[schema.Corpus(tsv="dev")]),
+        data=schema.Data(train=[schema.TrainCorpus(tsv="train")], dev=[schema.Corpus(tsv="dev")]),
         training=schema.Training(averaging=schema.Averaging(**averaging)),
     )
 

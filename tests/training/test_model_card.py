@@ -14,7 +14,7 @@ HOSTILE = "<img src=x onerror=alert(1)> [a](javascript:b) `c` |&lt;"
 
 
 def test_markup_in_names_is_shown_as_text():
-    corpus = schema.Corpus(name=HOSTILE, tsv=f"{HOSTILE}.tsv")
+    corpus = schema.TrainCorpus(name=HOSTILE, tsv=f"{HOSTILE}.tsv")
     recipe = schema.Recipe(
         name="card",
         languages=schema.Languages(source=HOSTILE, target="en"),

@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from s2s_cli.recipe.schema.data import Cleaning, Corpus, Data, Languages, Role, SideTokenizer, Tokenizer
+from s2s_cli.recipe.schema.data import (
+    Cleaning,
+    Corpus,
+    Data,
+    Languages,
+    Lines,
+    Role,
+    SideTokenizer,
+    Tokenizer,
+    TrainCorpus,
+)
 from s2s_cli.recipe.schema.model import Attention, Decoder, Dropout, Model, RecurrentEncoder, TransformerEncoder
 from s2s_cli.recipe.schema.section import Section
 from s2s_cli.recipe.schema.training import Averaging, Decoding, Init, SubwordSampling, Training, Validation
@@ -25,6 +35,7 @@ __all__ = [
     "Dropout",
     "Init",
     "Languages",
+    "Lines",
     "Model",
     "Recipe",
     "RecurrentEncoder",
@@ -33,6 +44,7 @@ __all__ = [
     "SideTokenizer",
     "SubwordSampling",
     "Tokenizer",
+    "TrainCorpus",
     "Training",
     "TransformerEncoder",
     "Validation",

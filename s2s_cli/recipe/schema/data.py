@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
 
@@ -54,6 +55,35 @@ class Corpus(Section):
         return self
 
 
+class TrainCorpus(Corpus):
+    """A corpus to learn from."""
+
+    weight: PositiveFloat = 1.0
+    """How often an epoch takes the corpus: 0.5 takes each pair in every other epoch, 3.0 three times in each."""
+    tag: str | None = None
+    """A symbol such as `<bt>`, put before each source as one piece: it tells the model where the pair is from (Caswell
+    et al. 2019). No text contains it, not even one that reads the same, and no translation."""
+
+    @field_validator("tag")
+    @classmethod
+    def _is_symbol(cls, tag: str | None) -> str | None:
+        if tag is not None and not re.fullmatch(r"<[\w.:-]{1,60}>", tag):
+            raise ValueError("a tag looks like `<bt>`: letters, digits, `.`, `_`, `:` and `-` between `<` and `>`")
+        if tag in ("<pad>", "<unk>", "<s>"):
+            raise ValueError(f"`{tag}` has a meaning of its own in every vocabulary; take another name")
+        return tag
+
+
+class Lines(Section):
+    """The lines of a file, or of one column of a TSV file. Plain, `.gz` or `.xz`; looked for as corpora are."""
+
+    file: str
+    column: Positive | None = None
+    """The column, counted from 1. `null`: whole lines."""
+    sha256: str | None = None
+    """Expected SHA-256 of the file; required for addresses."""
+
+
 class Cleaning(Section):
     """Filters of the training pairs. A pair is dropped whole; each rule is counted in the report."""
 
@@ -69,10 +99,13 @@ class Cleaning(Section):
     """Drop pairs one side of which occurs in dev or test (same side, ignoring case and punctuation)."""
     min_script_share: Probability | None = 0.5
     """Least share of letters in the script of the language (Latin, Han, ...). `null`: no such rule."""
+    exclude: list[Lines] = Field(default=[])
+    """Lines that must not be learnt: pairs one side of which equals one of them are dropped, whatever the case, the
+    punctuation and the spaces."""
 
 
 class Data(Section):
-    train: list[Corpus] = Field(min_length=1)
+    train: list[TrainCorpus] = Field(min_length=1)
     """Corpora to learn from."""
     dev: list[Corpus] = Field(min_length=1)
     """Corpora to validate on."""
@@ -86,6 +119,24 @@ class Data(Section):
     def corpora(self) -> list[Corpus]:
         """The corpora of all splits."""
         return [*self.train, *self.dev, *self.test]
+
+    @property
+    def weights(self) -> list[float]:
+        """The weight of each training corpus; none if all are 1."""
+        weights = [corpus.weight for corpus in self.train]
+        return weights if any(weight != 1 for weight in weights) else []
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags of training corpora, each once."""
+        return sorted({corpus.tag for corpus in self.train if corpus.tag})
+
+    def files(self) -> list[str]:
+        """All files as they are given, those of the corpora and those with lines to exclude."""
+        return [
+            *(path for corpus in self.corpora() for path in corpus.paths.values()),
+            *(lines.file for lines in self.cleaning.exclude),
+        ]
 
 
 Kind = Literal["sentencepiece", "character", "word"]

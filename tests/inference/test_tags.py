@@ -1,0 +1,69 @@
+"""A tag is in the vocabulary of both sides where they share one, and yet is never written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2s_cli import Translator, __version__
+from s2s_cli.checkpoint.model_directory import load_model_files, save_model
+from s2s_cli.model.building import build_model
+from s2s_cli.recipe import schema
+from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import TokenizerPair
+
+LETTERS = CharacterTokenizer(["<bt>", *"▁abcdefgh", "<ft>"], ["<bt>", "<ft>"])
+SEARCHES = [
+    SearchOptions(beam=1),
+    SearchOptions(beam=4, n_best=4),
+    SearchOptions(beam=4, n_best=4, groups=2),
+    SearchOptions(n_best=4, sampling=SamplingOptions(temperature=2.0)),
+    SearchOptions(n_best=4, sampling=SamplingOptions(top_k=3)),
+]
+
+
+@pytest.fixture(scope="module", params=["softmax", "copy"])
+def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that would write tags more than anything else."""
+    torch.manual_seed(1)
+    sizes = {"embedding": 8, "encoder": {"hidden": 8}, "decoder": {"hidden": 16}, "attention": {"size": 8}}
+    model = schema.Model.model_validate({**sizes, "output": request.param})
+    weights = build_model(model, LETTERS.size, LETTERS.size).state_dict()
+    weights["output.bias"][list(LETTERS.tags.values())] = 30.0
+    config = {
+        "s2s_version": __version__,
+        "name": "tagged",
+        "languages": {"source": "fr", "target": "en"},
+        "model": model.model_dump(),
+        "source_vocabulary": LETTERS.size,
+        "target_vocabulary": LETTERS.size,
+        "decoding": schema.Decoding(beam=2).model_dump(),
+        "max_pieces": 30,
+    }
+    path = tmp_path_factory.mktemp("tagged") / "model"
+    save_model(path, weights, config, TokenizerPair(LETTERS, LETTERS), "# Tagged\n")
+    return path
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast", "int8"])
+@pytest.mark.parametrize("options", SEARCHES, ids=["greedy", "beam", "diverse", "drawn", "top-k"])
+def test_no_search_writes_a_tag(directory: Path, engine: str, options: SearchOptions) -> None:
+    if engine != "reference" and load_model_files(directory).config.model.output == "copy":
+        pytest.skip("no engine fits a model that copies")
+    translator = Translator.load(directory, engine=engine, precision="fp32")
+    found = [
+        candidate for line in translator.translate(["abc", "a<bt>b", "<bt>"], options) for candidate in line.n_best
+    ]
+    assert len(found) >= 3
+    assert all(-1e3 < candidate.score <= 0 for candidate in found)
+    assert not {"<bt>", "<ft>"} & {token for candidate in found for token in candidate.tokens}
+
+
+def test_the_weights_on_disk_are_as_trained(directory: Path) -> None:
+    before = load_model_files(directory).weights["output.bias"]
+    Translator.load(directory)
+    assert torch.equal(load_model_files(directory).weights["output.bias"], before)
+    assert before[LETTERS.tags["<bt>"]] == 30.0
