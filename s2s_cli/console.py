@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+
+_LOCK = threading.RLock()
 
 
 def open_standard_streams() -> None:
@@ -33,10 +37,17 @@ def say(message: str) -> None:
     """Print one line for the user, above any progress bar. If it cannot be written, it is dropped."""
     with contextlib.suppress(OSError):  # the reader has gone, or the disk is full
         if "tqdm" in sys.modules:
-            sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
+            _tqdm().write(message, file=sys.stderr)
         else:
             print(message, file=sys.stderr)
         sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """A duration for the user, such as `12.3 s`, `4 min` or `2.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def warn(message: str) -> None:
@@ -44,11 +55,18 @@ def warn(message: str) -> None:
     say(f"warning: {message}")
 
 
-def progress(description: str, *, total: int | None = None, unit: str = "it", start: int = 0) -> tqdm:
-    """A progress bar, which is silent where stderr is not a terminal. Use it as a context manager."""
+def _tqdm() -> type[tqdm]:
+    """The bar, with a lock of this process: its own one is a semaphore of the system, which a process that is killed
+    would leave behind."""
     from tqdm import tqdm  # late: `s2s --help` must answer at once
 
-    return tqdm(
+    tqdm.set_lock(_LOCK)
+    return tqdm
+
+
+def progress(description: str, *, total: int | None = None, unit: str = "it", start: int = 0) -> tqdm:
+    """A progress bar, which is silent where stderr is not a terminal. Use it as a context manager."""
+    return _tqdm()(
         desc=description,
         total=total,
         initial=start,

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -93,12 +94,46 @@ def leftovers(directory: Path) -> list[str]:
     return [name for name in os.listdir(directory) if name.startswith(".")]
 
 
+def export(directory: Path, languages: tuple[str, str], tokenizers: Any, *, seed: int = 1, **changes: Any) -> Path:
+    """A model directory: a tiny model with random weights, which translates into gibberish.
+
+    changes: of its recipe, or of its weights (`bias`, of the output by symbol).
+    """
+    import torch
+
+    from s2s_cli import __version__
+    from s2s_cli.checkpoint.model_directory import save_model
+    from s2s_cli.model.building import build_model
+    from s2s_cli.recipe import schema
+
+    torch.manual_seed(seed)
+    bias = changes.pop("bias", {})
+    sizes = {"embedding": 8, "encoder": {"hidden": 8}, "decoder": {"hidden": 16}, "attention": {"size": 8}}
+    model = schema.Model.model_validate(sizes | changes)
+    config = {
+        "s2s_version": __version__,
+        "name": "tiny",
+        "languages": dict(zip(("source", "target"), languages, strict=True)),
+        "model": model.model_dump(),
+        "source_vocabulary": tokenizers.source.size,
+        "target_vocabulary": tokenizers.target.size,
+        "decoding": schema.Decoding(beam=2).model_dump(),
+        "max_pieces": 30,
+    }
+    weights = build_model(model, tokenizers.source.size, tokenizers.target.size).state_dict()
+    for symbol, value in bias.items():
+        weights["output.bias"][symbol] = value
+    save_model(directory, weights, config, tokenizers, "# Tiny\n")
+    return directory
+
+
 class Tools:
     """What tests of several directories share, as one fixture: test directories are not packages."""
 
     in_child = staticmethod(in_child)
     start_child = staticmethod(start_child)
     leftovers = staticmethod(leftovers)
+    export = staticmethod(export)
 
 
 @pytest.fixture(scope="session")

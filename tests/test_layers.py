@@ -18,7 +18,7 @@ LAYERS = (
     {"model", "checkpoint"},
     {"inference"},
     {"evaluation"},
-    {"training"},
+    {"synthesis", "training"},
     {"cli"},
     {"__init__", "__main__"},  # the doors: the command, and the lazy `Translator`
 )

@@ -16,7 +16,7 @@ def prep(
     force: Annotated[bool, typer.Option("--force", help="Prepare anew even if nothing has changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Clean, tokenise and store the data of a recipe.
+    """Clean, tokenise and store the data of a recipe; let models write the corpora that they are to write.
 
     `s2s train` does this by itself; use this command to look at the data first. Run again, it does nothing unless
     a file or a key that it depends on has changed, and says which one.
@@ -29,6 +29,7 @@ def prep(
     from s2s_cli.checkpoint.run_directory import RunDirectory
     from s2s_cli.data.preparation import prepare
     from s2s_cli.sealed import to_json
+    from s2s_cli.synthesis.corpora import written_corpora
 
     values = load(recipe, overrides)
     directory = RunDirectory(run_of(recipe, values, overrides, run))
@@ -38,6 +39,7 @@ def prep(
             from s2s_cli.training.initial import settle
 
             values, initial = settle(values, recipe.parent, directory)
-        prepared = prepare(values, recipe.parent, directory.root, initial, force=force)
+        written = written_corpora(values, recipe.parent, directory.root)
+        prepared = prepare(values, recipe.parent, directory.root, initial, force=force, written=written)
     if as_json:
         print(to_json(prepared.manifest).decode(), end="")

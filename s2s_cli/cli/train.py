@@ -34,6 +34,7 @@ def train(
     torchrun --nproc-per-node 2 -m s2s_cli train my.yaml
     """
     from s2s_cli.checkpoint.run_directory import RunDirectory
+    from s2s_cli.synthesis.corpora import tried_corpora, written_corpora
     from s2s_cli.training.dry_run import dry_run as try_recipe
     from s2s_cli.training.process_group import process_group
     from s2s_cli.training.run import train as train_recipe
@@ -42,6 +43,6 @@ def train(
         values = load(recipe, overrides)
         directory = RunDirectory(run_of(recipe, values, overrides, run))
         if dry_run:
-            group.once(lambda: try_recipe(values, recipe.parent, directory, group))
+            group.once(lambda: try_recipe(values, recipe.parent, directory, group, tried_corpora))
         else:
-            train_recipe(values, recipe.parent, directory, group)
+            train_recipe(values, recipe.parent, directory, group, written_corpora)

@@ -43,7 +43,11 @@ class ParallelCorpus:
     name: str
     files: dict[str, CorpusFile]
     """By role: `source` and `target`, or `tsv`."""
-    columns: tuple[int, int]
+    columns: tuple[int, int] = (1, 2)
+    made_of: dict[str, Any] | None = None
+    """Of a corpus that a model wrote: from what, and how."""
+    stands_for: int | None = None
+    """Of a sample of a corpus that is yet to be written: the number of all its lines."""
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Source and target line of each pair, as they stand in the files.
@@ -83,6 +87,12 @@ def folders_of(named: Sequence[str], recipe_dir: Path) -> list[Path]:
     return [*(recipe_dir / folder for folder in named or [""]), Path(os.environ.get("S2S_DATA") or "data")]
 
 
+def model_folder(given: str, folders: Sequence[Path]) -> Path:
+    """Where a model lies that a recipe names: in the working directory, or in the first of `folders` that has it."""
+    places = [Path(given), *(folder / given for folder in folders)]
+    return next(filter(Path.is_dir, places), places[0])
+
+
 def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe:
     """The recipe as its run keeps it: with the folders in which its corpora, and the model that it begins with, were
     found, relative to the run.
@@ -96,8 +106,9 @@ def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe
         return recipe
     paths = [path for path in recipe.data.files() if not is_address(path)]
     folders = folders_of(recipe.data.folders, recipe_dir)[: -1 if os.environ.get("S2S_DATA") else None]
-    if recipe.init is not None:
-        paths, folders = [*paths, recipe.init.from_], [*folders, Path()]
+    models = [*recipe.data.models(), *([recipe.init.from_] if recipe.init else [])]
+    if models:
+        paths, folders = [*paths, *models], [*folders, Path()]
     relative = [path for path in paths if not Path(path).is_absolute()]
     used = {folder.resolve(): None for folder in folders if any((folder / path).exists() for path in relative)}
     return recipe.with_folders(
@@ -121,6 +132,13 @@ def locate(corpus: schema.Corpus, folders: Sequence[Path]) -> ParallelCorpus:
     return ParallelCorpus(corpus.name or stem, files, corpus.columns)
 
 
+def locate_mono(corpus: schema.TrainCorpus, folders: Sequence[Path]) -> TextLines:
+    """The same for the side of a corpus whose other side a model writes."""
+    assert corpus.mono is not None
+    sha256 = _expected_sha256(corpus, "mono")
+    return TextLines(CorpusFile(corpus.mono, _find(corpus.mono, folders, sha256), sha256), corpus.column)
+
+
 def locate_lines(lines: schema.Lines, folders: Sequence[Path]) -> TextLines:
     """The same for a file of lines."""
     return TextLines(CorpusFile(lines.file, _find(lines.file, folders, lines.sha256), lines.sha256), lines.column)
@@ -129,7 +147,7 @@ def locate_lines(lines: schema.Lines, folders: Sequence[Path]) -> TextLines:
 def _expected_sha256(corpus: schema.Corpus, role: schema.Role) -> str | None:
     if not isinstance(corpus.sha256, str):
         return (corpus.sha256 or {}).get(role)
-    if role != "tsv":
+    if role not in ("tsv", "mono"):
         raise UsageError("one `sha256` for two files", where=corpus.source, hint="give {source: ..., target: ...}")
     return corpus.sha256
 

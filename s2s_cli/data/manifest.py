@@ -76,14 +76,15 @@ def fingerprints(
     Raises DataError if the SHA-256 of a file is not the one in the recipe.
     """
     return {
-        f"{split}.{number}.{role}": _fingerprint(file, before.get(f"{split}.{number}.{role}"))
+        f"{split}.{number}.{role}": fingerprint(file, before.get(f"{split}.{number}.{role}"))
         for split, corpora in inputs.items()
         for number, corpus in enumerate(corpora)
         for role, file in corpus.files.items()
     }
 
 
-def _fingerprint(file: CorpusFile, before: Input | None) -> Input:
+def fingerprint(file: CorpusFile, before: Input | None = None) -> Input:
+    """Size, time and SHA-256 of a file; arguments and errors as of `fingerprints`."""
     try:
         status = file.path.stat()
         found = (file.given, status.st_size, status.st_mtime_ns)

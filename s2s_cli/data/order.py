@@ -99,9 +99,9 @@ class BatchOrder:
     def _drawn(self, draws: np.ndarray, epoch: int) -> np.ndarray:
         """The pair of each draw of the epoch: the draws of a part go on where its last epoch has stopped."""
         pairs = np.empty_like(draws)
-        ends = accumulate((part.draws for part in self._parts), initial=0)
+        begins = accumulate((part.draws for part in self._parts), initial=0)
         firsts = accumulate((part.pairs for part in self._parts), initial=0)
-        for number, (part, begin, first) in enumerate(zip(self._parts, ends, firsts, strict=False)):
+        for number, (part, begin, first) in enumerate(zip(self._parts, begins, firsts, strict=False)):
             mine = (begin <= draws) & (draws < begin + part.draws)
             steps = epoch * part.draws % max(1, part.pairs) + draws[mine] - begin
             key = _mix(~np.uint64(self._seed), np.uint64(number))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from s2s_cli import atomic, console
@@ -96,8 +97,19 @@ def open_prepared(run: Path) -> PreparedData:
         raise DataError(error.what, where=error.where, hint="prepare the data again: `s2s prep --force`") from error
 
 
+Written = Mapping[int, ParallelCorpus]
+"""The corpora that a model wrote (`s2s_cli.synthesis`), by their places in `data.train`."""
+NONE: Written = MappingProxyType({})
+
+
 def prepare(
-    recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None, *, force: bool = False
+    recipe: Recipe,
+    recipe_dir: Path,
+    run: Path,
+    initial: Path | None = None,
+    *,
+    force: bool = False,
+    written: Written = NONE,
 ) -> PreparedData:
     """Prepare the data of a recipe in `<run>/data`, unless it is there already and nothing it depends on has changed.
 
@@ -106,7 +118,7 @@ def prepare(
     Raises DataError for faults of the corpora, MachineError for those of disk and network.
     """
     atomic.sweep(run)
-    splits, exclude = _locate(recipe, recipe_dir), _locate_excluded(recipe, recipe_dir)
+    splits, exclude = _locate(recipe, recipe_dir, written), _locate_excluded(recipe, recipe_dir)
     before, reasons = _state(run / "data")
     base = _base(recipe, initial, before, run / "data")
     tests = [name.removeprefix("test-") for name in splits if name.startswith("test-")]
@@ -130,14 +142,16 @@ def prepare(
     return open_prepared(run)
 
 
-def prepare_apart(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None) -> PreparedData:
+def prepare_apart(
+    recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None, *, written: Written = NONE
+) -> PreparedData:
     """The same for a caller in which a library runs threads: no worker process is forked from it."""
-    apart(partial(_only_prepare, recipe, recipe_dir, run, initial), fresh=True)
+    apart(partial(_only_prepare, recipe, recipe_dir, run, initial, dict(written)), fresh=True)
     return open_prepared(run)
 
 
-def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None) -> None:
-    prepare(recipe, recipe_dir, run, initial)
+def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None, written: Written) -> None:
+    prepare(recipe, recipe_dir, run, initial, written=written)
 
 
 def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
@@ -158,11 +172,14 @@ def _damage(recipe: Recipe, prepared: PreparedData) -> list[str]:
     return []
 
 
-def _locate(recipe: Recipe, recipe_dir: Path) -> dict[str, list[ParallelCorpus]]:
+def _locate(recipe: Recipe, recipe_dir: Path, written: Written) -> dict[str, list[ParallelCorpus]]:
     """Corpora by split: `train`, `dev`, and a split `test-<name>` for each test corpus."""
     folders = folders_of(recipe.data.folders, recipe_dir)
     splits = {
-        "train": [locate(corpus, folders) for corpus in recipe.data.train],
+        "train": [
+            locate(corpus, folders) if corpus.mono is None else written[number]
+            for number, corpus in enumerate(recipe.data.train)
+        ],
         "dev": [locate(corpus, folders) for corpus in recipe.data.dev],
     }
     for corpus in recipe.data.test:
@@ -242,7 +259,7 @@ def _build(
     for corpus, rejected in zip(text.corpora, too_long, strict=True):
         corpus.pairs -= rejected.total()
         corpus.rejected += rejected
-    train = _train_counts(text)
+    train = _train_counts(text, splits["train"])
     if not train["pairs"]:
         raise DataError(f"no training pair is left: {_dropped(train['rejected'])}", hint="look at data.cleaning")
     counts = {"train": train | tokens}
@@ -258,9 +275,12 @@ def _trained(recipe: Recipe, text: CleanText) -> TokenizerPair:
     return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe), recipe.data.tags))
 
 
-def _train_counts(text: CleanText) -> dict[str, Any]:
-    """What became of the training pairs, together and by corpus."""
-    corpora = [{**vars(corpus), "rejected": dict(corpus.rejected)} for corpus in text.corpora]
+def _train_counts(text: CleanText, files: Sequence[ParallelCorpus]) -> dict[str, Any]:
+    """What became of the training pairs, together and by corpus; and what was written by a model is made of."""
+    corpora = [
+        {**vars(corpus), "rejected": dict(corpus.rejected)} | ({"made_of": found.made_of} if found.made_of else {})
+        for corpus, found in zip(text.corpora, files, strict=True)
+    ]
     read, kept = (sum(corpus[count] for corpus in corpora) for count in ("pairs_read", "pairs"))
     return {"pairs_read": read, "pairs": kept, "rejected": text.rejected, "corpora": corpora}
 

@@ -1,7 +1,7 @@
 """`s2s train --dry-run`: what a training needs, how long it takes and whether the model learns.
 
 The data is prepared in the run's directory, just as `s2s prep` does, and stays there for the training. Nothing else is
-written.
+written. Where a model has yet to write a corpus, a sample of it takes its place, and the data is removed in the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +24,11 @@ from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import Batch, Pairs, collate
-from s2s_cli.data.preparation import PreparedData
+from s2s_cli.data.preparation import PreparedData, Written
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
+from s2s_cli.training.changes import tell_changes
 from s2s_cli.training.initial import settle
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup
@@ -56,16 +58,37 @@ class Speed(NamedTuple):
     seconds: float
 
 
-def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGroup = ALONE) -> None:
+TRIAL = ".dry-run"  # the folder in a run where data is prepared of samples
+
+TryCorpora = Callable[[Recipe, Path, Path, Path], Written]
+"""From a recipe, its folder, the directory of its run and a folder for samples to the corpora that models write."""
+
+
+def nothing_tried(recipe: Recipe, recipe_dir: Path, run: Path, trial: Path) -> Written:
+    """For recipes without such corpora."""
+    return {}
+
+
+def dry_run(
+    recipe: Recipe,
+    recipe_dir: Path,
+    run: RunDirectory,
+    group: ProcessGroup = ALONE,
+    try_corpora: TryCorpora = nothing_tried,
+) -> None:
     """Prepare the data, try the training, report; no checkpoint is written.
 
     group: the processes that wait for this one, which does all the work. Raises `MachineError` if the disk has too
     little room, `UsageError` if the loss of a batch does not fall, and the errors of its parts, such as faults of the
     corpora with file and line.
     """
-    with run.lock():
+    trial = run.root / TRIAL
+    with run.lock(), _removed(trial):
         recipe, initial = settle(recipe, recipe_dir, run)
-        prepared = prepare_for(group, recipe, recipe_dir, run, initial)
+        tell_changes(recipe, run)
+        written = try_corpora(recipe, recipe_dir, run.root, trial)
+        is_trial = any(corpus.stands_for is not None for corpus in written.values())
+        prepared = prepare_for(group, recipe, recipe_dir, trial if is_trial else run.root, initial, written)
         warn_of_unknown(recipe, prepared)
         batches = _first_batches(recipe, prepared)
         trainer = build_trainer(recipe, prepared, ALONE, initial)
@@ -75,8 +98,29 @@ def dry_run(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessG
         speed = time_updates(trainer, data, batches, recipe.training.accumulate)
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
-        tell_duration(recipe, speed, build_order(recipe, prepared).pairs, seconds)
+        tell_duration(recipe, speed, epoch_pairs(recipe, prepared, written), seconds)
         console.say(f"{recipe.name}: all checks passed; the same command without --dry-run trains")
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """Remove a folder before and after the block."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def epoch_pairs(recipe: Recipe, prepared: PreparedData, written: Written) -> int:
+    """Pairs of an epoch; of a corpus of which there is a sample, as many as all of it will have."""
+    pairs = build_order(recipe, prepared).pairs
+    for number, corpus in written.items():
+        if corpus.stands_for is not None:
+            counts = prepared.manifest.splits["train"]["corpora"][number]
+            missing = counts["pairs"] * (corpus.stands_for / max(1, counts["pairs_read"]) - 1)
+            pairs += round(recipe.data.train[number].weight * missing)
+    return pairs
 
 
 def warn_of_unknown(recipe: Recipe, prepared: PreparedData) -> None:
@@ -148,9 +192,9 @@ def tell_duration(recipe: Recipe, speed: Speed, pairs: int, validation: float) -
     total = updates * speed.seconds / speed.updates + validations * validation
     console.say(
         f"speed: {speed.tokens / speed.seconds:,.0f} target tokens/s; an epoch of about {epoch_updates:,} updates takes"
-        f" {_duration(epoch_seconds)}, a validation at most {_duration(validation)}"
+        f" {console.duration(epoch_seconds)}, a validation at most {console.duration(validation)}"
     )
-    console.say(f"duration: at most {_duration(total)} for {updates:,} updates and {validations:,} validations")
+    console.say(f"duration: at most {console.duration(total)} for {updates:,} updates and {validations:,} validations")
 
 
 def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:
@@ -196,9 +240,3 @@ def _loss(trainer: Trainer, batch: Batch) -> float:
     with trainer.autocast():
         loss = sequence_loss(trainer.model, batch.to(trainer.device), 0.0)
     return loss.nll.item() / loss.tokens
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from s2s_cli.checkpoint.model_directory import load_config, load_model_files
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.data.corpora import folders_of
+from s2s_cli.data.corpora import folders_of, model_folder
 from s2s_cli.errors import CheckpointError, UsageError, printable
 from s2s_cli.inference.loading import restore
 from s2s_cli.inference.model_path import model_directory
@@ -65,8 +65,7 @@ def settle(recipe: Recipe, recipe_dir: Path, run: RunDirectory) -> tuple[Recipe,
 
 def _find(given: str, recipe_dir: Path, folders: Sequence[str]) -> Path:
     """The model directory that a recipe names."""
-    places = [Path(given), *(folder / given for folder in folders_of(folders, recipe_dir))]
-    return model_directory(next(filter(Path.is_dir, places), places[0]), asked_by=KEY)
+    return model_directory(model_folder(given, folders_of(folders, recipe_dir)), asked_by=KEY)
 
 
 def _with_model(recipe: Recipe, own: schema.Model, where: Path) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
@@ -18,7 +18,7 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import collate
 from s2s_cli.data.corpora import as_kept
-from s2s_cli.data.preparation import PreparedData, open_prepared, prepare, prepare_apart
+from s2s_cli.data.preparation import PreparedData, Written, open_prepared, prepare, prepare_apart
 from s2s_cli.errors import CheckpointError, ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
@@ -32,8 +32,22 @@ from s2s_cli.training.reporting import MetricsLog, NoReport, Report, TrainingRep
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import MERITS, Figures, Validator, weights_of
 
+WriteCorpora = Callable[[Recipe, Path, Path], Written]
+"""From a recipe, its folder and the directory of its run to the corpora that models write, all written."""
 
-def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGroup = ALONE) -> None:
+
+def nothing_written(recipe: Recipe, recipe_dir: Path, run: Path) -> Written:
+    """For recipes without such corpora."""
+    return {}
+
+
+def train(
+    recipe: Recipe,
+    recipe_dir: Path,
+    run: RunDirectory,
+    group: ProcessGroup = ALONE,
+    write_corpora: WriteCorpora = nothing_written,
+) -> None:
     """Train from the newest checkpoint, or from the start, to the end.
 
     recipe_dir: the folder that relative paths of the recipe start from. group: the processes that all call this; only
@@ -42,20 +56,36 @@ def train(recipe: Recipe, recipe_dir: Path, run: RunDirectory, group: ProcessGro
     """
     with run.lock() if group.leads else nullcontext():
         settled, initial = settle(recipe, recipe_dir, run)
-        prepared = group.once(lambda: prepare_for(group, settled, recipe_dir, run, initial)) or open_prepared(run.root)
-        session = Session(settled, run, prepared, group, initial)
+        own = group.once(lambda: _prepare(settled, recipe_dir, run, initial, group, write_corpora))
+        session = Session(settled, run, own or open_prepared(run.root), group, initial)
         session.resume()
         kept = as_kept(settled, recipe_dir, run.root)
         group.once(lambda: atomic.replace_file(run.recipe, dump_recipe(kept).encode()))
         session.run()
 
 
-def prepare_for(
-    group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: RunDirectory, initial: Path | None
+def _prepare(
+    recipe: Recipe,
+    recipe_dir: Path,
+    run: RunDirectory,
+    initial: Path | None,
+    group: ProcessGroup,
+    write_corpora: WriteCorpora,
 ) -> PreparedData:
-    """Report what changed in the recipe, and prepare its data if necessary. recipe, initial: as of `settle`."""
+    """Report what changed in the recipe, and make its data where it is missing or of something else.
+
+    recipe, initial: as of `settle`.
+    """
     tell_changes(recipe, run)
-    return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run.root, initial)
+    written = write_corpora(recipe, recipe_dir, run.root)
+    return prepare_for(group, recipe, recipe_dir, run.root, initial, written)
+
+
+def prepare_for(
+    group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None, written: Written
+) -> PreparedData:
+    """Prepare the data in `run` if necessary."""
+    return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run, initial, written=written)
 
 
 class Session:

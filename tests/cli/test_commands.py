@@ -74,7 +74,7 @@ def test_train_gets_the_recipe_its_folder_and_the_run(folder: Path, monkeypatch:
     monkeypatch.setattr("s2s_cli.training.run.train", lambda *arguments: calls.append(arguments))
     invoke("train", str(folder / "recipe.yaml"), "--set", "training.epochs=3", "--set", "name=other")
     invoke("train", "recipe.yaml", "--run", "elsewhere")
-    (recipe, recipe_dir, run, _), (_, _, named, _) = calls
+    (recipe, recipe_dir, run, *_), (_, _, named, *_) = calls
     assert (recipe.training.epochs, recipe_dir, run.root) == (3, folder, Path("runs/other"))
     assert named.root == Path("elsewhere")
 

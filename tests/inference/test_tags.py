@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from s2s_cli import Translator, __version__
-from s2s_cli.checkpoint.model_directory import load_model_files, save_model
-from s2s_cli.model.building import build_model
-from s2s_cli.recipe import schema
+from s2s_cli import Translator
+from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -26,26 +24,10 @@ SEARCHES = [
 
 
 @pytest.fixture(scope="module", params=["softmax", "copy"])
-def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tools) -> Path:
     """A model that would write tags more than anything else."""
-    torch.manual_seed(1)
-    sizes = {"embedding": 8, "encoder": {"hidden": 8}, "decoder": {"hidden": 16}, "attention": {"size": 8}}
-    model = schema.Model.model_validate({**sizes, "output": request.param})
-    weights = build_model(model, LETTERS.size, LETTERS.size).state_dict()
-    weights["output.bias"][list(LETTERS.tags.values())] = 30.0
-    config = {
-        "s2s_version": __version__,
-        "name": "tagged",
-        "languages": {"source": "fr", "target": "en"},
-        "model": model.model_dump(),
-        "source_vocabulary": LETTERS.size,
-        "target_vocabulary": LETTERS.size,
-        "decoding": schema.Decoding(beam=2).model_dump(),
-        "max_pieces": 30,
-    }
-    path = tmp_path_factory.mktemp("tagged") / "model"
-    save_model(path, weights, config, TokenizerPair(LETTERS, LETTERS), "# Tagged\n")
-    return path
+    path, bias = tmp_path_factory.mktemp("tagged") / "model", dict.fromkeys(LETTERS.tags.values(), 30.0)
+    return tools.export(path, ("fr", "en"), TokenizerPair(LETTERS, LETTERS), output=request.param, bias=bias)
 
 
 @pytest.mark.parametrize("engine", ["reference", "fast", "int8"])

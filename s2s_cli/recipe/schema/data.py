@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,7 +17,8 @@ class Languages(Section):
     """Language code of the target side; it also selects the tokenizer of sacreBLEU."""
 
 
-Role = Literal["source", "target", "tsv"]
+Role = Literal["source", "target", "tsv", "mono"]
+Side = Literal["source", "target"]
 
 
 class Corpus(Section):
@@ -47,22 +48,76 @@ class Corpus(Section):
         return {role: path for role, path in given.items() if path is not None}
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Corpus:
+    def _one_kind(self) -> Self:
+        self._check_kind()
+        return self
+
+    def _check_kind(self) -> None:
         if (self.tsv is None) == (self.source is None and self.target is None):
             raise ValueError("give either `tsv`, or `source` and `target`")
         if self.tsv is None and (self.source is None or self.target is None):
             raise ValueError("`source` and `target` go together")
-        return self
+
+
+class Sample(Section):
+    """Drawing from the distribution of a model, instead of searching for what is most probable."""
+
+    temperature: PositiveFloat = 1.0
+    """Log-probabilities are divided by it: below 1 sharper, above 1 flatter."""
+    top_k: Positive | None = None
+    """Draw among the k most probable symbols only. `null`: among all."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Draw among the fewest most probable symbols that have this share of the probability."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Another one draws another corpus."""
 
 
 class TrainCorpus(Corpus):
-    """A corpus to learn from."""
+    """A corpus to learn from: one that is there, or one of which a model writes a side (`mono`, `side`, `by`)."""
+
+    mono: str | None = None
+    """File of the side that is there, one line a pair (instead of `source` and `target`, or `tsv`)."""
+    column: Positive | None = None
+    """Column of `mono`, counted from 1. `null`: whole lines."""
+    side: Side | None = None
+    """Which side that is: `target` for back-translation (Sennrich et al. 2016), `source` for distillation (Kim and Rush
+    2016) and data diversification (Nguyen et al. 2020)."""
+    by: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """Run or model directory of the model that writes the other side; several make an ensemble. Looked for in the
+    working directory, then where corpora are."""
+    beam: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    """Beam of the writing model. `null`: its own."""
+    sample: Sample | None = None
+    """Draw at random instead (Edunov et al. 2018). `null`: search."""
 
     weight: PositiveFloat = 1.0
     """How often an epoch takes the corpus: 0.5 takes each pair in every other epoch, 3.0 three times in each."""
     tag: str | None = None
     """A symbol such as `<bt>`, put before each source as one piece: it tells the model where the pair is from (Caswell
     et al. 2019). No text contains it, not even one that reads the same, and no translation."""
+
+    @property
+    def models(self) -> list[str]:
+        """The writing models as they are given."""
+        return [self.by] if isinstance(self.by, str) else self.by or []
+
+    @property
+    def paths(self) -> dict[Role, str]:
+        return super().paths | ({"mono": self.mono} if self.mono is not None else {})
+
+    def _check_kind(self) -> None:
+        files = (self.tsv, self.source, self.target)
+        if self.mono is None:
+            for key in ("column", "side", "by", "beam", "sample"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"`{key}` has no effect without `mono`")
+            super()._check_kind()
+        elif any(files) or self.columns != (1, 2):
+            raise ValueError("`mono` goes with neither `source`, `target` and `tsv` nor `columns` (it has `column`)")
+        elif self.side is None or self.by is None:
+            raise ValueError("`mono` needs `side`, which side its text is, and `by`, the model that writes the other")
+        elif self.beam is not None and self.sample is not None:
+            raise ValueError("`beam` has no effect with `sample`")
 
     @field_validator("tag")
     @classmethod
@@ -130,6 +185,10 @@ class Data(Section):
     def tags(self) -> list[str]:
         """All tags of training corpora, each once."""
         return sorted({corpus.tag for corpus in self.train if corpus.tag})
+
+    def models(self) -> list[str]:
+        """All models that write corpora, as they are given."""
+        return [model for corpus in self.train for model in corpus.models]
 
     def files(self) -> list[str]:
         """All files as they are given, those of the corpora and those with lines to exclude."""

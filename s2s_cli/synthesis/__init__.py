@@ -1,0 +1,1 @@
+"""Corpora of which a model writes one side: back-translation, distillation, data diversification."""

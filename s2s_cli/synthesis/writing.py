@@ -1,0 +1,148 @@
+"""Writing of a corpus: by all cores, in shards that outlive the process, sealed at the end.
+
+What is written depends on neither the number of workers nor on interruptions: the translation of a line does not depend
+on other lines, and what is drawn for a line depends on its number in the file alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli import atomic, console
+from s2s_cli.data.manifest import fingerprint
+from s2s_cli.errors import DataError
+from s2s_cli.inference.translation import LinesLost
+from s2s_cli.inference.translator import Translator
+from s2s_cli.processes import usable_cores
+from s2s_cli.sealed import ManifestWriter
+from s2s_cli.synthesis.plan import TEXT, Plan, WrittenManifest
+
+SECONDS = 5.0
+"""For how long translating is timed, about."""
+PROBE = 32  # lines by which it is found how many take so long
+MANY = 5000  # lines of which it is said how long they will take
+
+
+class Trial(NamedTuple):
+    """Some of the given lines, their translations, and how long these, or all lines, take."""
+
+    given: list[str]
+    written: list[str]
+    seconds: float
+
+
+def write_corpus(plan: Plan, workers: int | None = None) -> None:
+    """Write one corpus, or the rest of it. workers: by default one for each core.
+
+    Raises DataError if the given file is not sound, or changes meanwhile; the errors of `Translator.load`.
+    """
+    shards = plan.directory.with_name(f"{plan.directory.name}.unfinished")
+    lines = sum(1 for _ in plan.lines.read())
+    sizes = [min(plan.shard, lines - begin) for begin in range(0, lines, plan.shard)]
+    missing = {number: size for number, size in enumerate(sizes) if not _is_whole(shards, number, size)}
+    left = sum(missing.values())
+    with (
+        _translator(plan, workers) as translator,
+        console.progress(plan.name, total=lines, unit=" lines", start=lines - left) as bar,
+    ):
+        _tell(plan, translator, lines, left)
+        for number, given in enumerate(_chunks(plan.lines.read(), plan.shard)):
+            if number in missing:
+                text = _joined(_translated(plan, translator, given, number * plan.shard))
+                atomic.replace_file(_shard(shards, number), text)
+                bar.update(len(given))
+    if fingerprint(plan.lines.file).sha256 != plan.made_of["given"]:
+        raise DataError("changed while it was translated", where=plan.lines.file.path, hint="run the command again")
+    with atomic.new_directory(plan.directory) as directory:
+        writer = ManifestWriter(directory)
+        writer.write(TEXT[plan.side], map(_joined, _chunks(plan.lines.read(), plan.shard)))
+        writer.write(TEXT[plan.written_side], (_shard(shards, number).read_bytes() for number in range(len(sizes))))
+        writer.seal(WrittenManifest, made_of=plan.made_of)
+    shutil.rmtree(shards, ignore_errors=True)
+
+
+def try_corpus(plan: Plan, directory: Path) -> int:
+    """Write a sample of a corpus into a new directory, and say how long all of it will take. Returns the number of its
+    lines."""
+    lines = sum(1 for _ in plan.lines.read())
+    with _translator(plan) as translator:
+        trial = try_lines(plan, translator, lines)
+    directory.mkdir(parents=True)
+    (directory / TEXT[plan.side]).write_bytes(_joined(trial.given))
+    (directory / TEXT[plan.written_side]).write_bytes(_joined(trial.written))
+    console.say(
+        f"{plan.name}: writing the {plan.written_side} of {lines:,} lines will take about"
+        f" {console.duration(trial.seconds)}; this dry run goes on with {len(trial.given):,} of them"
+    )
+    return lines
+
+
+def try_lines(plan: Plan, translator: Translator, lines: int) -> Trial:
+    """Translate lines from all over the file for about `SECONDS`, and infer how long all of them will take.
+
+    lines: how many there are. A few are translated before, to find how many take so long.
+    """
+    probe = _timed(plan, translator, _spread(plan.lines.read(), lines, PROBE))
+    most = int(SECONDS / max(probe.seconds, 1e-9) * len(probe.given))
+    trial = _timed(plan, translator, _spread(plan.lines.read(), lines, max(PROBE, min(most, plan.shard))))
+    return trial._replace(seconds=trial.seconds / max(1, len(trial.given)) * lines)
+
+
+def _timed(plan: Plan, translator: Translator, given: list[str]) -> Trial:
+    begin = time.perf_counter()
+    written = _translated(plan, translator, given, 0)
+    return Trial(given, written, time.perf_counter() - begin)
+
+
+def _tell(plan: Plan, translator: Translator, lines: int, left: int) -> None:
+    """Say what is to be done; if it is much, also how long it will take."""
+    by = " and ".join(plan.made_of["by"])
+    rest = f" (the {left:,} that are left)" if left < lines else ""
+    duration = ""
+    if left >= MANY:
+        seconds = try_lines(plan, translator, lines).seconds * left / lines
+        duration = f"; this takes about {console.duration(seconds)}"
+    console.say(f"{plan.name}: {by} writes the {plan.written_side} of {lines:,} lines{rest}{duration}")
+
+
+def _translator(plan: Plan, workers: int | None = None) -> Translator:
+    workers = workers or plan.threads or usable_cores()
+    return Translator.load(plan.models, device=plan.device, threads=plan.threads, workers=workers)
+
+
+def _translated(plan: Plan, translator: Translator, given: list[str], first: int) -> list[str]:
+    """first: number of the first line in the file, counted from 0."""
+    try:
+        found = translator.translate(given, plan.search(translator.options), first=first)
+    except LinesLost as lost:
+        raise LinesLost([first + number for number in lost.numbers], str(plan.lines.file.path)) from None
+    return [translation.text for translation in found]
+
+
+def _spread(lines: Iterable[str], count: int, most: int) -> list[str]:
+    """At most so many of `count` lines, at equal distances."""
+    return list(islice(lines, 0, None, max(1, -(-count // most))))
+
+
+def _shard(shards: Path, number: int) -> Path:
+    return shards / f"{number:08}.txt"
+
+
+def _is_whole(shards: Path, number: int, lines: int) -> bool:
+    """Whether a shard was written before; its file appeared as a whole."""
+    path = _shard(shards, number)
+    return path.is_file() and path.read_bytes().count(b"\n") == lines
+
+
+def _joined(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
+    while chunk := list(islice(lines, size)):
+        yield chunk
