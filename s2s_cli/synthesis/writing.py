@@ -23,8 +23,8 @@ from s2s_cli.sealed import ManifestWriter
 from s2s_cli.synthesis.plan import TEXT, Plan, WrittenManifest
 
 SECONDS = 5.0
-"""For how long translating is timed, about."""
-PROBE = 32  # lines by which it is found how many take so long
+"""For how long translating is timed, at most, about."""
+PROBE = 32  # lines that are translated first
 MANY = 5000  # lines of which it is said how long they will take
 
 
@@ -83,13 +83,16 @@ def try_corpus(plan: Plan, directory: Path) -> int:
 
 
 def try_lines(plan: Plan, translator: Translator, lines: int) -> Trial:
-    """Translate lines from all over the file for about `SECONDS`, and infer how long all of them will take.
+    """Translate lines from all over the file, and infer how long all of them will take.
 
-    lines: how many there are. A few are translated before, to find how many take so long.
+    lines: how many there are. Few lines are slower than many: the first ones start the model, and a few are not shared
+    among the workers. So more and more are translated, until they take a share of `SECONDS`.
     """
-    probe = _timed(plan, translator, _spread(plan.lines.read(), lines, PROBE))
-    most = int(SECONDS / max(probe.seconds, 1e-9) * len(probe.given))
-    trial = _timed(plan, translator, _spread(plan.lines.read(), lines, max(PROBE, min(most, plan.shard))))
+    size, most = PROBE, min(lines, plan.shard)
+    trial = _timed(plan, translator, _spread(plan.lines.read(), lines, size))
+    while size < most and (size == PROBE or trial.seconds < SECONDS / 4):
+        size = min(most, max(PROBE + 1, min(4 * size, int(size * SECONDS / trial.seconds))))
+        trial = _timed(plan, translator, _spread(plan.lines.read(), lines, size))
     return trial._replace(seconds=trial.seconds / max(1, len(trial.given)) * lines)
 
 

@@ -94,7 +94,7 @@ def test_a_trial_writes_a_sample_elsewhere(folder: Path, recipe: MakeRecipe, cap
     monkeypatch.setattr(writing, "SECONDS", 0.0)
     trial, run = folder / "run" / ".dry-run", folder / "run"
     [(number, corpus)] = tried_corpora(recipe(), folder, run, trial).items()
-    assert (number, corpus.stands_for, len(list(corpus.pairs()))) == (1, 44, 4)
+    assert (number, corpus.stands_for, len(list(corpus.pairs()))) == (1, 44, 5)  # four, and once more
     assert corpus.files["source"].path.is_relative_to(trial) and not (run / "synthesis").exists()
     assert "mono: writing the source of 44 lines will take about" in capsys.readouterr().err
     written = written_corpora(recipe(), folder, run)
