@@ -16,6 +16,7 @@ from s2s_cli.model.cells import CELLS, Cell
 from s2s_cli.model.decoder import (
     AttentionalDecoder,
     AttentionDecoder,
+    ConditionalDecoder,
     Decoder,
     EveryStepDecoder,
     InitialContextDecoder,
@@ -150,6 +151,9 @@ def build_decoder(config: schema.Model) -> Decoder:
     attention = build_attention(config)
     if config.attention.query == "previous":
         return AttentionDecoder(previous, stack, bridges, attention, memory)
+    if config.attention.query == "intermediate":
+        second = cell(settings.hidden, config.layer_norm)
+        return ConditionalDecoder(previous, stack, bridges, attention, memory, second)
     attentional = nn.Linear(settings.hidden + memory, readout_width(config))
     return AttentionalDecoder(previous, stack, bridges, attention, attentional, config.attention.input_feeding)
 

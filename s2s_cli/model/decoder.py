@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.attention import Attention, repeated_attention
+from s2s_cli.model.cells import Cell
 from s2s_cli.model.features import Features
 from s2s_cli.model.memory import Memory
 from s2s_cli.model.stack import Stack
@@ -169,6 +170,35 @@ class AttentionDecoder(AttentiveStart):
         query_BKH = self.stack.bottom.output(state.layers[0])
         context, attention = self.attention(query_BKH, state.memory, state.past_BKS)
         output, layers = self.stack(inputs_BKG + self.context(context), state.layers, context)
+        past = None if state.past_BKS is None else state.past_BKS + attention
+        return Features(output, context, attention), replace(state, layers=layers, past_BKS=past)
+
+
+class ConditionalDecoder(AttentiveStart):
+    """s'_t = f_1(s_{t-1}, y_{t-1}), c_t = attention(s'_t), s_t = f_2(s'_t, c_t): two transitions a step, of which the
+    second is conditioned on what the first one asks for (Sennrich et al. 2017, "Nematus", section 2).
+
+    second: the cell of f_2; that of f_1 is the bottom of the stack, whose upper layers receive c_t as well.
+    """
+
+    def __init__(
+        self,
+        previous: nn.Module,
+        stack: Stack,
+        bridges: list[nn.Module],
+        attention: Attention,
+        memory: int,
+        second: Cell,
+    ) -> None:
+        super().__init__(previous, stack, bridges, attention)
+        self.context = nn.Linear(memory, second.gate_width)
+        self.second = second
+
+    def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
+        between = self.stack.bottom(inputs_BKG, state.layers[0])
+        context, attention = self.attention(self.stack.bottom.output(between), state.memory, state.past_BKS)
+        bottom = self.second(self.context(context), between)
+        output, layers = self.stack.rise(bottom, state.layers, context)
         past = None if state.past_BKS is None else state.past_BKS + attention
         return Features(output, context, attention), replace(state, layers=layers, past_BKS=past)
 

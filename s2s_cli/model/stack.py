@@ -36,8 +36,13 @@ class Stack(nn.Module):
 
         The bottom's share of the context is already in its projected input.
         """
-        state = self.bottom(projected, states[0])
-        output, following = self.bottom.output(state), [state]
+        return self.rise(self.bottom(projected, states[0]), states, context)
+
+    def rise(
+        self, bottom: Tensor, states: tuple[Tensor, ...], context: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same from the next state [..., W] of the bottom layer on."""
+        output, following = self.bottom.output(bottom), [bottom]
         upper = cast(list[Cell], list(self.cells))[1:]
         for cell, inputs, state in zip(upper, self.inputs, states[1:], strict=True):
             below = self.dropout(output)

@@ -61,6 +61,7 @@ SCORES: dict[str, Choice] = {name: {"attention.score": name} for name in attenti
 SCORES["coverage"] = {"attention.coverage": True}
 QUERIES: dict[str, Choice] = {
     "previous": {},
+    "intermediate": {"attention.query": "intermediate"},
     "current": {"attention.query": "current", "attention.input_feeding": False},
     "feeding": {"attention.query": "current"},
 }

@@ -19,6 +19,7 @@ from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, na
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import passes_name
 from s2s_cli.model.kernels.blend import BlendSequence
+from s2s_cli.model.kernels.conditional_gru import ConditionalGRU
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.output import CopyOutput
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -29,6 +30,10 @@ CPU = torch.device("cpu")
 FITTING = {  # odd widths, so that no vector register is ever full
     "attention": section(**{"decoder.hidden": 37, "encoder.hidden": 19, "attention.size": 70, "embedding": 11}),
     "attention that is copied by": section(**{"decoder.hidden": 37, "attention.size": 70, "output": "copy"}),
+    "conditional": section(
+        **{"attention.query": "intermediate", "decoder.hidden": 37, "encoder.hidden": 19, "attention.size": 70}
+    ),
+    "deep conditional": section(**{"attention.query": "intermediate", "decoder.layers": 3, "output": "copy"}),
     "deep attention": section(**{"decoder.layers": 3, "decoder.residual": True, "encoder.layers": 2}),
     "initial": section(**{"decoder.context": "initial", "decoder.layers": 2}),
     "every step": section(**{"decoder.context": "every_step", "decoder.feed_previous": False}),
@@ -159,8 +164,17 @@ def test_gradient_of_the_attention_gru() -> None:
     assert torch.autograd.gradcheck(lambda *inputs: AttentionGRU.apply(*inputs, aten), tensors)
 
 
-def test_attention_is_that_of_the_reference() -> None:
-    model = build(FITTING["attention"])
+def test_gradient_of_the_conditional_gru() -> None:
+    torch.manual_seed(1)
+    valid_BS = torch.tensor([[True, True, True], [True, False, False]])
+    weights = (numbers(12, 4), numbers(12), numbers(5 + 12, 4), numbers(12), numbers(12, 6), numbers(12), numbers(5))
+    tensors = (numbers(2, 3, 12), numbers(2, 4), numbers(2, 3, 5), numbers(2, 3, 6), valid_BS, *weights)
+    assert torch.autograd.gradcheck(lambda *inputs: ConditionalGRU.apply(*inputs, aten), tensors)
+
+
+@pytest.mark.parametrize("member", ["attention", "conditional"])
+def test_attention_is_that_of_the_reference(member: str) -> None:
+    model = build(FITTING[member])
     state = model.start(BATCH.source_BS, BATCH.lengths_B)
     inputs_BTG = model.decoder.hoist(model.embedding(BATCH.previous_BT), state.memory)
     fused = FusedKernel().unroll(model.decoder, inputs_BTG, state)
@@ -169,8 +183,9 @@ def test_attention_is_that_of_the_reference() -> None:
 
 
 @each_backend
-def test_nothing_outlives_the_outputs(allowed: bool) -> None:
-    model = build(FITTING["attention"]).float()
+@pytest.mark.parametrize("member", ["attention", "conditional"])
+def test_nothing_outlives_the_outputs(member: str, allowed: bool) -> None:
+    model = build(FITTING[member]).float()
     state = model.start(BATCH.source_BS, BATCH.lengths_B)
     inputs_BTG = model.decoder.hoist(model.embedding(BATCH.previous_BT), state.memory)
     context_BTM = FusedKernel(allowed).unroll(model.decoder, inputs_BTG, state).context_BXM

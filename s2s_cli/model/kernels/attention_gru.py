@@ -81,8 +81,8 @@ class AttentionGRU(torch.autograd.Function):
         *saved, products_TBP, state_weight_PH, context_weight_GM = ctx.saved_tensors
         attention, gru = AttentionRun(*saved[: len(AttentionRun._fields)]), GRURun(*saved[len(AttentionRun._fields) :])
         size = len(attention.energy_A)
-        d_states_BTH = _zeros_like(gru.following_TBH) if d_states_BTH is None else d_states_BTH
-        d_contexts_BTM = _zeros_like(attention.contexts_TBM) if d_contexts_BTM is None else d_contexts_BTM
+        d_states_BTH = zeros_like(gru.following_TBH) if d_states_BTH is None else d_states_BTH
+        d_contexts_BTM = zeros_like(attention.contexts_TBM) if d_contexts_BTM is None else d_contexts_BTM
         d_products_TBP = torch.empty_like(products_TBP)
         d_gru = GRUGradients.of(gru, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
         d_attention = AttentionGradients(
@@ -114,6 +114,6 @@ class AttentionGRU(torch.autograd.Function):
         )
 
 
-def _zeros_like(values_TBN: Tensor) -> Tensor:
+def zeros_like(values_TBN: Tensor) -> Tensor:
     """The gradient [B, T, N] of what no loss reads."""
     return torch.zeros_like(values_TBN).transpose(0, 1)

@@ -13,6 +13,7 @@ from s2s_cli.model.cells import GRU, Cell, InputGatedCell
 from s2s_cli.model.decoder import (
     AttentionalDecoder,
     AttentionDecoder,
+    ConditionalDecoder,
     Decoder,
     DecoderState,
     EveryStepDecoder,
@@ -22,13 +23,15 @@ from s2s_cli.model.features import Features
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import compute_type, passes_for, wide_type
 from s2s_cli.model.kernels.blend import BlendSequence
+from s2s_cli.model.kernels.conditional_gru import ConditionalGRU
 from s2s_cli.model.kernels.gru import GRUSequence
 from s2s_cli.model.kernels.reference import ReferenceKernel
 from s2s_cli.model.stack import Stack, beside
 
 
 class FusedKernel(ReferenceKernel):
-    """For GRUs without layer normalisation, additive attention of one head that feeds them, and input-gated cells.
+    """For GRUs without layer normalisation, additive attention of one head that feeds them (in one transition a step or
+    between two), and input-gated cells.
 
     native: carry the passes out by the C library, where there is one and it fits.
     """
@@ -48,6 +51,9 @@ class FusedKernel(ReferenceKernel):
             return super().unroll(decoder, inputs_BTG, state)
         if type(decoder) is AttentionDecoder and fits_cell(stack.bottom) and fits_attention(decoder.attention):
             bottom = self._run_attention_gru(decoder, inputs_BTG, state)
+            return replace(bottom, output_BXH=self._run_upper(stack, bottom, state))
+        if type(decoder) is ConditionalDecoder and fits_conditional(decoder):
+            bottom = self._run_conditional_gru(decoder, inputs_BTG, state)
             return replace(bottom, output_BXH=self._run_upper(stack, bottom, state))
         if type(decoder) is AttentionalDecoder and not decoder.looks_back:
             bottom = Features(self._run(stack.bottom, inputs_BTG, first_BW))
@@ -124,6 +130,28 @@ class FusedKernel(ReferenceKernel):
         with torch.autocast(device.type, enabled=False):
             return Features(*AttentionGRU.apply(*tensors, passes_for(kind, device, self.native)))
 
+    def _run_conditional_gru(self, decoder: ConditionalDecoder, inputs_BTG: Tensor, state: DecoderState) -> Features:
+        kind = compute_type(inputs_BTG)
+        score, first, second, memory = decoder.attention.heads[0], decoder.stack.bottom, decoder.second, state.memory
+        assert isinstance(score, AdditiveScore) and isinstance(first, GRU) and isinstance(second, GRU)
+        tensors = (
+            inputs_BTG.to(kind),
+            state.layers[0][:, 0].to(kind),
+            memory.keys[0].to(kind),
+            memory.states_BSM.to(kind),
+            memory.valid_BS,
+            first.recurrent.weight.to(kind),
+            first.recurrent.bias.to(wide_type(kind)),
+            torch.cat([score.query.weight.to(kind), second.recurrent.weight.to(kind)]),
+            second.recurrent.bias.to(wide_type(kind)),
+            decoder.context.weight.to(kind),
+            decoder.context.bias.to(kind),
+            score.energy.to(wide_type(kind)),
+        )
+        device = inputs_BTG.device
+        with torch.autocast(device.type, enabled=False):
+            return Features(*ConditionalGRU.apply(*tensors, passes_for(kind, device, self.native)))
+
     def _run_upper(self, stack: Stack, bottom: Features, state: DecoderState) -> Tensor:
         """The layers above the bottom one, each along the whole sequence, for none feeds back to those below."""
         output_BTH = bottom.output_BXH
@@ -143,6 +171,11 @@ def runs_along(cell: nn.Module) -> bool:
 def fits_cell(cell: nn.Module) -> TypeGuard[GRU]:
     """Whether this cell is a GRU that the fused kernel and the engine compute."""
     return type(cell) is GRU and isinstance(cell.state_norm, nn.Identity)
+
+
+def fits_conditional(decoder: ConditionalDecoder) -> bool:
+    """Whether both transitions are such GRUs, with such an attention."""
+    return fits_cell(decoder.stack.bottom) and fits_cell(decoder.second) and fits_attention(decoder.attention)
 
 
 def fits_attention(attention: Attention) -> bool:

@@ -90,8 +90,9 @@ class Attention(Section):
     """e_{t,j} = a(s, h_j)."""
     size: Width = 512
     """Width A of the projected queries and keys (`additive`; the others follow the states)."""
-    query: Literal["previous", "current"] = "previous"
-    """s_{t-1} (Bahdanau et al. 2015), or s_t with an attentional layer (Luong et al. 2015)."""
+    query: Literal["previous", "intermediate", "current"] = "previous"
+    """s_{t-1} (Bahdanau et al. 2015); the state between the two transitions of a conditional GRU (Sennrich et al.
+    2017); or s_t with an attentional layer (Luong et al. 2015)."""
     input_feeding: bool = True
     """With `query: current`: the attentional vector enters the next step (Luong et al. 2015, section 3.3)."""
     heads: Width = 1
