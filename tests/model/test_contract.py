@@ -34,33 +34,38 @@ OPTIONS = SearchOptions(beam=3, n_best=2, max_length_ratio=0.8, max_length_offse
 CLOSE = 1e-4  # of a log-probability of a whole sentence
 
 
-def fitting(seed: int = 3, encoder: str = "recurrent") -> Seq2Seq:
+def fitting(seed: int = 3, **choices: str) -> Seq2Seq:
     """A model that the engine fits, in float32."""
     torch.manual_seed(seed)
     sizes = {"embedding": 13, "encoder.hidden": 11, "decoder.hidden": 37, "attention.size": 19}
-    model = build_model(section(**sizes, **{"encoder.kind": encoder}), SOURCE_SIZE, VOCABULARY).eval()
+    model = build_model(section(**sizes, **choices), SOURCE_SIZE, VOCABULARY).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return model
 
 
-def engine(name: str, *, shortlisted: bool = False, seed: int = 3, encoder: str = "recurrent") -> AttentionGRUEngine:
+def engine(name: str, *, shortlisted: bool = False, seed: int = 3, **choices: str) -> AttentionGRUEngine:
     draw = torch.Generator().manual_seed(1)
     candidates_VC = torch.randint(0, VOCABULARY, (SOURCE_SIZE, 4), generator=draw)
     shortlist = Shortlist(candidates_VC, torch.tensor([7, 30])) if shortlisted else None
     with torch.inference_mode():
-        return AttentionGRUEngine(fitting(seed, encoder), ARITHMETICS[name], torch.float32, shortlist)
+        return AttentionGRUEngine(fitting(seed, **choices), ARITHMETICS[name], torch.float32, shortlist)
 
 
 def engines(*names: str, shortlisted: bool = False) -> Ensemble:
     return Ensemble([engine(name, shortlisted=shortlisted, seed=seed) for seed, name in enumerate(names, start=3)])
 
 
+OTHERS = {"hybrid": {"encoder.kind": "transformer"}, "conditional": {"attention.query": "intermediate"}}
 ENGINES: dict[str, Callable[[], StepModel]] = {
     f"{name}{' shortlist' * shortlisted}": functools.partial(engine, name, shortlisted=shortlisted)
     for name in ARITHMETICS
     for shortlisted in (False, True)
-} | {f"{name} hybrid": functools.partial(engine, name, encoder="transformer") for name in ARITHMETICS}
+} | {
+    f"{name} {other}": functools.partial(engine, name, **choices)
+    for name in ARITHMETICS
+    for other, choices in OTHERS.items()
+}
 ENSEMBLES: dict[str, Callable[[], StepModel]] = {
     "ensemble of models": lambda: Ensemble([fitting(3), fitting(4)]),
     **{

@@ -14,6 +14,7 @@ from s2s_cli.model.engine import ENGINES, _tell_of_slowness, build_engine
 from s2s_cli.model.engine.arithmetic import ARITHMETICS
 from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, EngineState
 from s2s_cli.model.engine.shortlist import Shortlist
+from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
 from s2s_cli.recipe import schema
 from s2s_cli.text.tokenizer import BOS, EOS
@@ -23,16 +24,27 @@ VOCABULARY = 333  # no multiple of a vector, nor of a group of symbols
 TOLERANCE = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.15}  # of a log-probability
 
 
-def model(**choices: object):
-    """A model of odd widths, with weights as large as trained ones."""
+QUERIES = ("previous", "intermediate")
+
+
+def model(query: str = "previous", **choices: object):
+    """A model of odd widths, with weights as large as trained ones, the biases too."""
     torch.manual_seed(3)
-    sizes = {"embedding": 13, "encoder": {"hidden": 11}, "decoder": {"hidden": 37}, "attention": {"size": 19}}
-    return build_model(schema.Model.model_validate(sizes | choices), 50, VOCABULARY).eval()
+    attention = {"size": 19, "query": query}
+    sizes = {"embedding": 13, "encoder": {"hidden": 11}, "decoder": {"hidden": 37}, "attention": attention}
+    return with_biases(build_model(schema.Model.model_validate(sizes | choices), 50, VOCABULARY).eval())
 
 
-def engine(name: str) -> AttentionGRUEngine:
+def with_biases(model: Seq2Seq) -> Seq2Seq:
+    for name, parameter in model.decoder.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def engine(name: str, query: str = "previous") -> AttentionGRUEngine:
     with torch.inference_mode():
-        return AttentionGRUEngine(model(), ARITHMETICS[name], torch.float32)
+        return AttentionGRUEngine(model(query), ARITHMETICS[name], torch.float32)
 
 
 def shortlisted(name: str, symbols: list[int]) -> AttentionGRUEngine:
@@ -64,19 +76,21 @@ def follow(decoder, source_BS, lengths_B):
     return steps
 
 
+@pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("name", ARITHMETICS)
 @torch.inference_mode()
-def test_it_computes_what_the_model_computes(name: str) -> None:
+def test_it_computes_what_the_model_computes(name: str, query: str) -> None:
     batch = sources(9, 4, 6)
-    for expected, found in zip(follow(model(), *batch), follow(engine(name), *batch), strict=True):
+    for expected, found in zip(follow(model(query), *batch), follow(engine(name, query), *batch), strict=True):
         torch.testing.assert_close(found[0], expected[0], atol=TOLERANCE[name], rtol=0)
         torch.testing.assert_close(found[1], expected[1], atol=TOLERANCE[name] / 5, rtol=0)
 
 
+@pytest.mark.parametrize("query", QUERIES)
 @torch.inference_mode()
-def test_in_8_bits_a_row_is_the_same_bit_for_bit_alone_and_in_a_batch() -> None:
+def test_in_8_bits_a_row_is_the_same_bit_for_bit_alone_and_in_a_batch(query: str) -> None:
     source_BS, lengths_B = sources(9, 4, 6)
-    decoder = engine("int8")
+    decoder = engine("int8", query)
     together = follow(decoder, source_BS, lengths_B)
     alone = follow(decoder, source_BS[1:2, :4], lengths_B[1:2])
     for step, (log_probs_BKV, attention_BKS) in enumerate(alone):

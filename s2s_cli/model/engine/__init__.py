@@ -66,7 +66,7 @@ def _obstacle(model: Seq2Seq, device: torch.device) -> str | None:
     """Why the engine cannot decode by this model on this device."""
     if not fits(model):
         return (
-            "decodes by attention GRUs of one layer with additive attention of one head and a softmax only; this model"
-            " is another"
+            "decodes by attention GRUs, plain or conditional, of one layer with additive attention of one head and a"
+            " softmax only; this model is another"
         )
     return None if device.type == "cpu" else "runs on the CPU only"

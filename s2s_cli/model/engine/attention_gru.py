@@ -1,6 +1,7 @@
 """The engine for a GRU decoder with additive attention: the same function as `Seq2Seq.step`, several times as fast.
 
-Four matrix products make a step, and one pass (`s2s_cli.model.engine.passes`) stands between each two of them. What the
+Four matrix products make a step, and one pass (`s2s_cli.model.engine.passes`) stands between each two of them; a
+conditional GRU begins with one more of each, after which its s'_t stands where s_{t-1} stands in the other. What the
 previous symbol adds to the gates and to the readout is a row of a table; keys and encoder states belong to the sentence
 and never move, the recurrent state alone follows the hypotheses. A prediction stays in the form in which its product
 left it: the search is handed the best symbols, and nobody writes out the others.
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 
 from s2s_cli.model.attention import AdditiveScore
 from s2s_cli.model.cells import GRU
-from s2s_cli.model.decoder import AttentionDecoder, Decoder, PreviousOutput
+from s2s_cli.model.decoder import AttentionDecoder, ConditionalDecoder, Decoder, PreviousOutput
 from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
 from s2s_cli.model.engine.passes import run_pass
 from s2s_cli.model.engine.shortlist import Lists, Shortlist
 from s2s_cli.model.engine.steps import EngineStep, ListedStep
-from s2s_cli.model.kernels.fused import fits_attention, fits_cell
+from s2s_cli.model.kernels.fused import fits_attention, fits_cell, fits_conditional
 from s2s_cli.model.kernels.packing import pack_linears
 from s2s_cli.model.output import SoftmaxOutput
 from s2s_cli.model.readout import Readout
@@ -58,9 +59,58 @@ class EngineState:
     def select(self, sentences_b: Tensor) -> EngineState:
         return replace(self._with_rows((sentences_b,)), sentences_b=self.sentences_b[sentences_b])
 
+    def operand(self) -> Operand:
+        """The states as products read them, a row a hypothesis."""
+        scales_R = None if self.scales_BK is None else self.scales_BK.flatten()
+        return Operand(self.operand_BKH.flatten(0, 1), scales_R)
+
+    def advanced(
+        self,
+        arithmetic: Arithmetic,
+        states: Product,
+        contexts: Product,
+        table_VG: Tensor,
+        symbols_R: Tensor,
+        bias_G: Tensor,
+    ) -> EngineState:
+        """After a transition of a GRU: the gates are those of its product with the state, of the context, of a row of
+        the table, and of a bias."""
+        B, K, H = self.state_BKH.shape
+        state_BKH, following = torch.empty_like(self.state_BKH), arithmetic.room(B * K, H)
+        before_RH, after_RH = self.state_BKH.flatten(0, 1), state_BKH.flatten(0, 1)
+        inputs = (states, contexts, table_VG, symbols_R, bias_G)
+        run_pass("advance", arithmetic, (*inputs, before_RH, after_RH, following))
+        scales_BK = None if following.scales_R is None else following.scales_R.view(B, K)
+        return replace(self, state_BKH=state_BKH, operand_BKH=following.values_RN.view(B, K, -1), scales_BK=scales_BK)
+
     def _with_rows(self, index: tuple[Tensor, ...]) -> EngineState:
         scales_BK = None if self.scales_BK is None else self.scales_BK[index]
         return replace(self, state_BKH=self.state_BKH[index], operand_BKH=self.operand_BKH[index], scales_BK=scales_BK)
+
+
+class FirstTransition:
+    """s'_t = f_1(s_{t-1}, y_{t-1}) of a conditional GRU."""
+
+    def __init__(self, cell: GRU, table_VG: Tensor, arithmetic: Arithmetic) -> None:
+        """table_VG: what the previous symbol adds to the gates."""
+        self.arithmetic, self.table_VG = arithmetic, table_VG
+        self.from_state = arithmetic.dense(cell.recurrent.weight)
+        self.bias_G = cell.recurrent.bias.float().clone()
+        nothing_1H = torch.zeros(1, cell.hidden)
+        operand = arithmetic.room(1, cell.hidden)
+        run_pass("prepare", arithmetic, (nothing_1H, operand))
+        nothing = self.from_state(operand)
+        self.no_context = nothing._replace(values_RN=nothing.values_RN.clone())
+
+    def __call__(self, symbols_R: Tensor, state: EngineState) -> EngineState:
+        """The same sentences with s'_t in place of s_{t-1}."""
+        no_contexts = Product(
+            self.no_context.values_RN.expand(len(symbols_R), -1),
+            None if self.no_context.row_scales_R is None else self.no_context.row_scales_R.expand(len(symbols_R)),
+            self.no_context.column_scales_N,
+        )
+        products = self.from_state(state.operand())
+        return state.advanced(self.arithmetic, products, no_contexts, self.table_VG, symbols_R, self.bias_G)
 
 
 class AttentionGRUEngine:
@@ -71,8 +121,9 @@ class AttentionGRUEngine:
     ) -> None:
         """encoding: the number type in which source sentences are read. `model` is changed to it, and is used up."""
         decoder, readout = model.decoder, model.readout
-        assert isinstance(decoder, AttentionDecoder) and isinstance(readout, Readout)
-        score, previous, cell = decoder.attention.heads[0], decoder.previous, decoder.stack.bottom
+        assert isinstance(decoder, AttentionDecoder | ConditionalDecoder) and isinstance(readout, Readout)
+        score, previous = decoder.attention.heads[0], decoder.previous
+        cell = decoder.second if isinstance(decoder, ConditionalDecoder) else decoder.stack.bottom
         assert isinstance(score, AdditiveScore) and isinstance(previous, PreviousOutput) and isinstance(cell, GRU)
         assert isinstance(readout.embedding, nn.Linear) and isinstance(readout.context, nn.Linear)
 
@@ -87,6 +138,11 @@ class AttentionGRUEngine:
         self.shortlist = shortlist
         embedded_VE = model.embedding.get_parameter("weight")
         self.gate_table_VG = _table(embedded_VE, previous.dense.weight, previous.dense.bias, arithmetic)
+        self.first: FirstTransition | None = None
+        if isinstance(decoder, ConditionalDecoder):
+            assert isinstance(decoder.stack.bottom, GRU)
+            self.first = FirstTransition(decoder.stack.bottom, self.gate_table_VG, arithmetic)
+            self.gate_table_VG = decoder.context.bias[None].to(arithmetic.tables)  # whatever the symbol
         self.readout_table_VD = _table(embedded_VE, readout.embedding.weight, None, arithmetic)
         self.gate_bias_G, self.energy_A = recurrent.bias.float().clone(), score.energy.float().clone()
         self.readout_bias_D = readout.output.bias.float().clone()
@@ -114,20 +170,17 @@ class AttentionGRUEngine:
     def step(self, previous_BK: Tensor, state: EngineState) -> tuple[Step, EngineState]:
         """Append one symbol to each hypothesis."""
         symbols_R, A, G = previous_BK.flatten(), self.attention, self.gates
-        scales_R = None if state.scales_BK is None else state.scales_BK.flatten()
-        states = self.from_state(Operand(state.operand_BKH.flatten(0, 1), scales_R))
+        rows_R = symbols_R
+        if self.first is not None:
+            state, rows_R = self.first(symbols_R, state), torch.zeros_like(symbols_R)
+        states = self.from_state(state.operand())
         attention_RS, context = self._attend(states.columns(0, A), state)
         contexts = self.from_context(context)
-        state_BKH, after = self._advance(states.columns(A, A + G), contexts.columns(0, G), symbols_R, state)
-        readouts = self._read_out(self.to_readout(after), contexts.columns(G, G + self.width), symbols_R)
-        B, K = previous_BK.shape
-        following = replace(
-            state,
-            state_BKH=state_BKH,
-            operand_BKH=after.values_RN.view(B, K, -1),
-            scales_BK=None if after.scales_R is None else after.scales_R.view(B, K),
-        )
-        return self._predict(readouts, attention_RS.view(B, K, -1), state), following
+        gates = (states.columns(A, A + G), contexts.columns(0, G))
+        following = state.advanced(self.arithmetic, *gates, self.gate_table_VG, rows_R, self.gate_bias_G)
+        products = self.to_readout(following.operand())
+        readouts = self._read_out(products, contexts.columns(G, G + self.width), symbols_R)
+        return self._predict(readouts, attention_RS.view(*previous_BK.shape, -1), state), following
 
     def _attend(self, queries: Product, state: EngineState) -> tuple[Tensor, Operand]:
         """α_t over the source, and c_t."""
@@ -137,16 +190,6 @@ class AttentionGRUEngine:
         encoded = (sources.keys_BSA, sources.memory_BSM, state.sentences_b, sources.lengths_B)
         run_pass("attend", self.arithmetic, (queries, self.energy_A, *encoded, attention_RS, contexts))
         return attention_RS, contexts
-
-    def _advance(
-        self, states: Product, contexts: Product, symbols_R: Tensor, state: EngineState
-    ) -> tuple[Tensor, Operand]:
-        """s_t, and the same as products read it."""
-        state_BKH, following = torch.empty_like(state.state_BKH), self.arithmetic.room(len(symbols_R), self.hidden)
-        inputs = (states, contexts, self.gate_table_VG, symbols_R, self.gate_bias_G)
-        before_RH, after_RH = state.state_BKH.flatten(0, 1), state_BKH.flatten(0, 1)
-        run_pass("advance", self.arithmetic, (*inputs, before_RH, after_RH, following))
-        return state_BKH, following
 
     def _read_out(self, states: Product, contexts: Product, symbols_R: Tensor) -> Operand:
         """What the output projection reads."""
@@ -175,13 +218,12 @@ def fits(model: Seq2Seq) -> bool:
 
 
 def fits_decoder(decoder: Decoder) -> bool:
-    """Whether it is Bahdanau's, of one layer of plain GRU."""
-    return (
-        type(decoder) is AttentionDecoder
-        and len(decoder.stack.cells) == 1
-        and fits_cell(decoder.stack.bottom)
-        and fits_attention(decoder.attention)
-    )
+    """Whether it is Bahdanau's or the conditional one, of one layer of plain GRU."""
+    if len(decoder.stack.cells) > 1 or not fits_cell(decoder.stack.bottom):
+        return False
+    if type(decoder) is ConditionalDecoder:
+        return fits_conditional(decoder)
+    return type(decoder) is AttentionDecoder and fits_attention(decoder.attention)
 
 
 def _table(embedded_VE: Tensor, weight_NE: Tensor, bias_N: Tensor | None, arithmetic: Arithmetic) -> Tensor:
