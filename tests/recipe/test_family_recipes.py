@@ -35,7 +35,7 @@ def test_every_decoder_has_a_recipe():
     contexts = ("initial", "every_step")
     assert decoders == {(c, fed) for c in contexts for fed in (False, True)} | {("attention", True)}
     attentions = [model.attention for model in models if model.decoder.context == "attention"]
-    assert {attention.query for attention in attentions} == {"previous", "current"}
+    assert {attention.query for attention in attentions} == {"previous", "intermediate", "current"}
     assert any(attention.coverage for attention in attentions)
     assert any(attention.heads > 1 for attention in attentions)
     assert any(model.layer_norm and model.encoder.residual and model.decoder.residual for model in models)
