@@ -43,15 +43,7 @@ class AttentionGRU(torch.autograd.Function):
         states_XBH = inputs_BTG.new_empty(length + 1, batch, gates // 3)
         states_XBH[0] = initial_BH
         products_TBP = inputs_BTG.new_empty(length, batch, size + gates)
-        attention = AttentionRun(
-            queries_TBA=products_TBP[..., :size],
-            keys_BSA=keys_BSA,
-            energy_A=energy_A,
-            memory_BSM=memory_BSM,
-            valid_BS=valid_BS,
-            attention_TBS=energy_A.new_empty(length, *valid_BS.shape),
-            contexts_TBM=inputs_BTG.new_empty(length, batch, memory_BSM.shape[2]),
-        )
+        attention = AttentionRun.of(products_TBP[..., :size], keys_BSA, energy_A, memory_BSM, valid_BS)
         gru = GRURun(
             inputs_TBG=inputs_BTG.new_empty(length, batch, gates),
             products_TBG=products_TBP[..., size:],
@@ -85,13 +77,7 @@ class AttentionGRU(torch.autograd.Function):
         d_contexts_BTM = zeros_like(attention.contexts_TBM) if d_contexts_BTM is None else d_contexts_BTM
         d_products_TBP = torch.empty_like(products_TBP)
         d_gru = GRUGradients.of(gru, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
-        d_attention = AttentionGradients(
-            attention_TBS=None if d_attention_BTS is None else d_attention_BTS.transpose(0, 1),
-            contexts_TBM=torch.empty_like(attention.contexts_TBM),
-            queries_TBA=d_products_TBP[..., :size],
-            keys_BSA=torch.zeros_like(attention.keys_BSA, dtype=attention.energy_A.dtype),
-            energy_BA=attention.energy_A.new_zeros(len(d_states_BTH), size),
-        )
+        d_attention = AttentionGradients.of(attention, d_products_TBP[..., :size], d_attention_BTS)
         attend, retreat = ctx.passes.attention_backward(attention, d_attention), ctx.passes.gru_backward(gru, d_gru)
         state_weight, context_weight = packed(state_weight_PH.t()), packed(context_weight_GM.t())
         for t in reversed(range(len(products_TBP))):

@@ -58,15 +58,7 @@ class ConditionalGRU(torch.autograd.Function):
             following_TBH=between_TBH,
             carry_BH=carry_BH,
         )
-        attention = AttentionRun(
-            queries_TBA=products_TBP[..., :size],
-            keys_BSA=keys_BSA,
-            energy_A=energy_A,
-            memory_BSM=memory_BSM,
-            valid_BS=valid_BS,
-            attention_TBS=energy_A.new_empty(length, *valid_BS.shape),
-            contexts_TBM=inputs_BTG.new_empty(length, batch, memory_BSM.shape[2]),
-        )
+        attention = AttentionRun.of(products_TBP[..., :size], keys_BSA, energy_A, memory_BSM, valid_BS)
         second = GRURun(
             inputs_TBG=inputs_BTG.new_empty(length, batch, gates),
             products_TBG=products_TBP[..., size:],
@@ -107,13 +99,7 @@ class ConditionalGRU(torch.autograd.Function):
         d_second = GRUGradients.of(second, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
         nothing_BTH = torch.zeros_like(d_states_BTH)  # s'_t is seen by nobody else
         d_first = GRUGradients.of(first, nothing_BTH)._replace(carry_BH=d_second.carry_BH)
-        d_attention = AttentionGradients(
-            attention_TBS=None if d_attention_BTS is None else d_attention_BTS.transpose(0, 1),
-            contexts_TBM=torch.empty_like(attention.contexts_TBM),
-            queries_TBA=d_products_TBP[..., :size],
-            keys_BSA=torch.zeros_like(attention.keys_BSA, dtype=attention.energy_A.dtype),
-            energy_BA=attention.energy_A.new_zeros(len(d_states_BTH), size),
-        )
+        d_attention = AttentionGradients.of(attention, d_products_TBP[..., :size], d_attention_BTS)
         passes = ctx.passes
         retreat = (passes.gru_backward(first, d_first), passes.gru_backward(second, d_second))
         attend = passes.attention_backward(attention, d_attention)

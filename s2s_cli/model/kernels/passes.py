@@ -99,6 +99,22 @@ class AttentionRun(NamedTuple):
     attention_TBS: Tensor
     contexts_TBM: Tensor
 
+    @staticmethod
+    def of(
+        queries_TBA: Tensor, keys_BSA: Tensor, energy_A: Tensor, memory_BSM: Tensor, valid_BS: Tensor
+    ) -> AttentionRun:
+        """With room for what is written."""
+        length, batch, _ = queries_TBA.shape
+        return AttentionRun(
+            queries_TBA=queries_TBA,
+            keys_BSA=keys_BSA,
+            energy_A=energy_A,
+            memory_BSM=memory_BSM,
+            valid_BS=valid_BS,
+            attention_TBS=energy_A.new_empty(length, *valid_BS.shape),
+            contexts_TBM=memory_BSM.new_empty(length, batch, memory_BSM.shape[2]),
+        )
+
 
 class AttentionGradients(NamedTuple):
     """Gradients of the loss in the tensors of an `AttentionRun`.
@@ -113,6 +129,17 @@ class AttentionGradients(NamedTuple):
     queries_TBA: Tensor
     keys_BSA: Tensor
     energy_BA: Tensor
+
+    @staticmethod
+    def of(run: AttentionRun, d_queries_TBA: Tensor, d_attention_BTS: Tensor | None) -> AttentionGradients:
+        """Room for the gradients of a run, before its last pass. d_attention_BTS: from outside, None for none."""
+        return AttentionGradients(
+            attention_TBS=None if d_attention_BTS is None else d_attention_BTS.transpose(0, 1),
+            contexts_TBM=torch.empty_like(run.contexts_TBM),
+            queries_TBA=d_queries_TBA,
+            keys_BSA=torch.zeros_like(run.keys_BSA, dtype=run.energy_A.dtype),
+            energy_BA=run.energy_A.new_zeros(len(run.keys_BSA), len(run.energy_A)),
+        )
 
 
 class Passes(Protocol):
