@@ -27,6 +27,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import load_recipe
 
 RECIPE = Path(__file__).parent.parent / "recipes/multi30k-de-en.yaml"
+REFERENCE = "attention.query=previous"  # that of the reference workload
 FLOP_PER_TOKEN = 48e6
 KERNELS = {"reference": ReferenceKernel, "aten": lambda: FusedKernel(native=False), "fused": FusedKernel}
 
@@ -72,7 +73,7 @@ def report_ratios(step: Callable[[], None], other: Callable[[], None], repeats: 
 
 def training_step(options: argparse.Namespace, keys: list[str], kind: torch.dtype) -> Callable[[], None]:
     """A whole step on one fixed batch: forward, loss, backward, clipping, Adam."""
-    settings = load_recipe(RECIPE, [f"model.{key}" for key in keys]).model
+    settings = load_recipe(RECIPE, [f"model.{key}" for key in (REFERENCE, *keys)]).model
     model = build_model(settings, options.vocabulary, options.vocabulary)
     model.kernel = KERNELS[options.kernel]()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)

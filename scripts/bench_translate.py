@@ -1,8 +1,9 @@
-"""Translation speed of s2s and of the other programs on one test set, in turn, on this machine.
+r"""Translation speed of s2s and of the other programs on one test set, in turn, on this machine.
 
     scripts/bench/install_peers.sh                        # once: OpenNMT-py, Joey NMT and Marian, below build/peers
     export S2S_DATA=/path/to/data
-    s2s train recipes/multi30k-de-en.yaml --run runs/reference --set model.tied=none
+    s2s train recipes/multi30k-de-en.yaml --run runs/reference --set model.tied=none \
+        --set model.attention.query=previous
     python scripts/bench_translate.py
     python scripts/bench_translate.py --only s2s-int8 marian --rounds 5
 

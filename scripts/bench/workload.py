@@ -24,6 +24,7 @@ TEST = "test_2016_flickr"
 
 REFERENCE = [
     "model.tied=none",
+    "model.attention.query=previous",
     "training.learning_rate=1e-3",
     "training.schedule=constant",
     "training.warmup=0",
