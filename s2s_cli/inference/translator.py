@@ -14,7 +14,7 @@ from s2s_cli import console
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble
-from s2s_cli.inference.minimum_risk import build_utility, least_risk
+from s2s_cli.inference.minimum_risk import least_risk
 from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
@@ -28,6 +28,7 @@ from s2s_cli.search.sampling import Place, sample
 from s2s_cli.search.scoring import forced_log_probs
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.hygiene import one_line
+from s2s_cli.text.similarity import build_utility
 from s2s_cli.text.tokenizer import TokenizerPair
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply

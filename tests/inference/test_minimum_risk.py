@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import pytest
 from copy_model import TOKENIZERS, CopyModel, copy_translator
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from s2s_cli.errors import UsageError
-from s2s_cli.inference.minimum_risk import UTILITIES, build_utility, least_risk
+from s2s_cli.inference.minimum_risk import least_risk
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search import options as search
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions
+from s2s_cli.text.similarity import UTILITIES, build_utility
 
 METRICS = {"chrf": lambda language: CHRF(), "bleu": lambda language: BLEU(tokenize=language, effective_order=True)}
 SEARCHED = SearchOptions(beam=6, risk=RiskOptions("chrf"))
@@ -26,30 +25,9 @@ DRAWN = SearchOptions(sampling=SamplingOptions(temperature=3.0, seed=5), risk=Ri
 each_way = pytest.mark.parametrize("options", [SEARCHED, DRAWN], ids=["searched", "drawn"])
 LINES = ["abc", "", "One. Two and three. Four.", "abc", "bb " * 7, "a"] * 6
 
-texts = st.text(alphabet="ab \u3000.,\u4e2d\U0001f600e\u0301", max_size=30)  # few letters: many n-grams come twice
-sentences = st.lists(st.sampled_from(["a", "b", "the", "end."]), max_size=9).map(" ".join)
-
 
 def plain_score(name: str, tokenizer: str, text: str, reference: str) -> float:
     return METRICS[name](tokenizer).sentence_score(text, [reference]).score
-
-
-@pytest.mark.parametrize(
-    ("name", "language", "tokenizer"), [("chrf", "en", ""), ("bleu", "en", "13a"), ("bleu", "zh", "zh")]
-)
-@given(
-    st.lists(
-        texts | st.lists(st.sampled_from(["a", "b", "the", "end."]), max_size=9).map(" ".join), min_size=1, max_size=7
-    )
-)
-@example(["", " ", "a"])
-@example(["the cat sat on the mat", "the the the the", "a cat sat on a mat.", "x"])
-@settings(max_examples=40, deadline=None)
-def test_utilities_are_those_of_sacrebleu_to_the_last_digit(
-    name: str, language: str, tokenizer: str, candidates: list[str]
-) -> None:
-    found = build_utility(name, language)(candidates).tolist()
-    assert found == [[plain_score(name, tokenizer, text, other) for other in candidates] for text in candidates]
 
 
 def test_the_names_are_those_of_the_options() -> None:
