@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from s2s_cli.model.features import Features
 from s2s_cli.model.kernels.backend import wide_type
-from s2s_cli.model.kernels.cross_entropy import CHUNK, fused_cross_entropy
+from s2s_cli.model.kernels.cross_entropy import CHUNK, fused_cross_entropy, fused_log_probs
 from s2s_cli.model.memory import Memory
 from s2s_cli.text.tokenizer import EOS
 
@@ -71,6 +71,10 @@ class Output(nn.Linear):
         the rows repeats the first.
         """
 
+    @abstractmethod
+    def target_log_probs(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor) -> Tensor:
+        """log p(target) at each of the N valid positions, differentiable, at least float32 [N]."""
+
 
 class SoftmaxOutput(Output):
     """p = softmax(W r_t + b)."""
@@ -85,6 +89,9 @@ class SoftmaxOutput(Output):
         """Padding is left out before the projection, not masked after it."""
         readout_NR = decoded.readout_BXR[valid_BT]
         return fused_cross_entropy(readout_NR, self.weight, self.bias, target_BT[valid_BT], smoothing, divergence)
+
+    def target_log_probs(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor) -> Tensor:
+        return fused_log_probs(decoded.readout_BXR[valid_BT], self.weight, self.bias, target_BT[valid_BT])
 
 
 class CopyOutput(Output):
@@ -109,7 +116,19 @@ class CopyOutput(Output):
     def loss(
         self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float, divergence: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """Smoothing spreads its share over the mixture, as it does over a softmax.
+        """Smoothing spreads its share over the mixture, as it does over a softmax."""
+        expected_N, mean = self._expected(decoded, target_BT, valid_BT)
+        likelihood = -expected_N.sum()
+        smoothed = (1 - smoothing) * likelihood - smoothing * mean
+        if divergence:
+            smoothed = smoothed + divergence * self._divergence(decoded, valid_BT)
+        return smoothed, likelihood.detach()
+
+    def target_log_probs(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor) -> Tensor:
+        return self._expected(decoded, target_BT, valid_BT)[0]
+
+    def _expected(self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """log p of each target [N]; and the mean of log p of all symbols, summed over the positions.
 
         Logits exist for `CHUNK` rows at a time; where there are more, they are made anew for the gradient.
         """
@@ -124,11 +143,7 @@ class CopyOutput(Output):
         written_NK, mean_N1 = written_NK + mixture.write_BX1, mean_N1 + mixture.write_BX1
         gains_NS = mixture.gains(written_NK[:, :-1])
         expected_N = written_NK[:, -1] + (gains_NS * (sources_NS == targets_N1)).sum(dim=1)
-        likelihood, mean = -expected_N.sum(), -(mean_N1.sum() + gains_NS.sum() / self.out_features)
-        smoothed = (1 - smoothing) * likelihood + smoothing * mean
-        if divergence:
-            smoothed = smoothed + divergence * self._divergence(decoded, valid_BT)
-        return smoothed, likelihood.detach()
+        return expected_N, mean_N1.sum() + gains_NS.sum() / self.out_features
 
     def _divergence(self, decoded: Decoded, valid_BT: Tensor) -> Tensor:
         """Σ (p − q)(log p − log q) of the two halves, for a few pairs at a time and made anew for the gradient."""

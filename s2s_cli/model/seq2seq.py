@@ -79,9 +79,16 @@ class Seq2Seq(nn.Module):
         bias_V[list(symbols)] = IMPOSSIBLE
         self.output.bias = nn.Parameter(bias_V, requires_grad=self.output.bias.requires_grad)
 
-    def forward(self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor) -> Decoded:
-        """What is known at T positions of the target y_0..y_{T-1}, begin of sentence first, that is `previous_BT`."""
+    def forward(
+        self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor, owners_B: Tensor | None = None
+    ) -> Decoded:
+        """What is known at T positions of the target y_0..y_{T-1}, begin of sentence first, that is `previous_BT`.
+
+        owners_B: the source of each target, where sources, which are read once, have several; by default its own.
+        """
         state = self.start(source_BS, source_lengths_B)
+        if owners_B is not None:
+            state = state.select(owners_B)
         embedded_BTE = self.embedding_dropout(self.word_dropout(self.embedding(previous_BT), previous_BT))
         inputs_BTG = self.decoder.hoist(embedded_BTE, state.memory)
         features = self.kernel.unroll(self.decoder, inputs_BTG, state)

@@ -25,11 +25,16 @@ from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
+from s2s_cli.recipe.schema.training import MinimumRisk
+from s2s_cli.search.options import SamplingOptions
 from s2s_cli.text.segmentation import SEGMENTERS, Segmenter
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer
+from s2s_cli.text.similarity import build_utility
+from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
 from s2s_cli.training.initial import begin_with
+from s2s_cli.training.minimum_risk import Writer
 from s2s_cli.training.objective import OBJECTIVES, Objective
 from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
 from s2s_cli.training.schedule import Patience, Schedule
@@ -68,17 +73,30 @@ def build_trainer(
         Patience(recipe.validation.patience),
         MovingAverage(model, averaging.decay) if averaging.method == "ema" else None,
         dtype=choose_dtype(settings.precision, device),
-        objective=build_objective(settings),
+        objective=build_objective(recipe, tokenizers.target, choose_dtype(settings.precision, device)),
         clip_norm=settings.clip_norm,
         group=group,
         origin=beginning and beginning.origin,
     )
 
 
-def build_objective(settings: Training) -> Objective:
-    """The objective of its kind, with the keys of this kind."""
-    keys = settings.objective.model_dump(exclude={"kind"})
-    return OBJECTIVES[settings.objective.kind](settings.label_smoothing, **keys)
+def build_objective(recipe: Recipe, target: Tokenizer, dtype: torch.dtype) -> Objective:
+    """The objective of its kind, with the keys of this kind. dtype: of products."""
+    settings = recipe.training.objective
+    keys = settings.model_dump(exclude={"kind"})
+    if isinstance(settings, MinimumRisk):  # it needs more than its keys: what writes, and what compares
+        writer = build_writer(settings, recipe, target, dtype)
+        keys = {"writer": writer, **settings.model_dump(include={"reference", "sharpness", "mix"})}
+    return OBJECTIVES[settings.kind](recipe.training.label_smoothing, **keys)
+
+
+def build_writer(settings: MinimumRisk, recipe: Recipe, target: Tokenizer, dtype: torch.dtype) -> Writer:
+    """What writes candidates: with the lengths and the penalty of the recipe's decoding, but not its beam."""
+    sampling = SamplingOptions() if settings.from_ == "sample" else None
+    count = settings.candidates
+    options = replace(search_options(recipe.decoding), beam=count, n_best=count, sampling=sampling)
+    utility = build_utility(settings.metric, recipe.languages.target)
+    return Writer(options, dtype, target.decode, utility, tuple(target.tags.values()))
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> AdamW:

@@ -26,11 +26,11 @@ from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import Batch, Pairs, collate
 from s2s_cli.data.preparation import PreparedData, Written
 from s2s_cli.errors import MachineError, UsageError
+from s2s_cli.model.dropout import own_stream
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.changes import tell_changes
 from s2s_cli.training.initial import settle
-from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import machinery
 from s2s_cli.training.run import prepare_for
@@ -235,8 +235,8 @@ def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
 
 @torch.inference_mode()
 def _loss(trainer: Trainer, batch: Batch) -> float:
-    """−log p per target token, without dropout."""
+    """−log p, or the risk, per target token, without dropout. What an objective draws, it draws each time."""
     trainer.model.eval()
-    with trainer.autocast():
-        loss = sequence_loss(trainer.model, batch.to(trainer.device), 0.0)
-    return loss.nll.item() / loss.tokens
+    with trainer.autocast(), own_stream(0):
+        loss = trainer.objective(trainer.model, batch.to(trainer.device))
+    return (loss.nll if loss.risk is None else loss.risk).item() / loss.tokens

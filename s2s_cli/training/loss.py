@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.data.batches import Batch
+from s2s_cli.model.output import Decoded
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.tokenizer import BOS
 
@@ -21,6 +22,9 @@ class Loss(NamedTuple):
     """-log p of the target itself, detached."""
     tokens: int
     """Target tokens, ends of sentences included."""
+    risk: Tensor | None = None
+    """The expected cost of what the model writes, from 0 to 1 for each token; of objectives that lower it instead of
+    −log p."""
 
 
 def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float, divergence: float = 0.0) -> Loss:
@@ -29,13 +33,29 @@ def sequence_loss(model: Seq2Seq, batch: Batch, smoothing: float, divergence: fl
     divergence: of the halves of a batch that is repeated, see `Output.loss`.
     """
     decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(batch.target_BT))
-    positions_T = torch.arange(batch.target_BT.shape[1], device=batch.target_BT.device)
-    valid_BT = positions_T < batch.target_lengths_B[:, None]
-    smoothed, nll = model.output.loss(decoded, batch.target_BT, valid_BT, smoothing, divergence)
+    return loss_of(model, decoded, batch.target_BT, batch.target_lengths_B, smoothing, divergence)
+
+
+def loss_of(
+    model: Seq2Seq,
+    decoded: Decoded,
+    target_BT: Tensor,
+    target_lengths_B: Tensor,
+    smoothing: float,
+    divergence: float = 0.0,
+) -> Loss:
+    """The same of targets that the model has read."""
+    valid_BT = valid_positions(target_BT, target_lengths_B)
+    smoothed, nll = model.output.loss(decoded, target_BT, valid_BT, smoothing, divergence)
     repeated_BT = model.decoder.coverage_loss(decoded.features)
     if repeated_BT is not None:
         smoothed = smoothed + repeated_BT[valid_BT].sum()
-    return Loss(smoothed, nll, int(batch.target_lengths_B.sum()))
+    return Loss(smoothed, nll, int(target_lengths_B.sum()))
+
+
+def valid_positions(target_BT: Tensor, lengths_B: Tensor) -> Tensor:
+    """Where there is a symbol of the target or its end, not padding: bool [B, T]."""
+    return torch.arange(target_BT.shape[1], device=target_BT.device) < lengths_B[:, None]
 
 
 def shift_right(target_BT: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Protocol
 from s2s_cli.data.batches import Batch
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loss import Loss, sequence_loss
+from s2s_cli.training.minimum_risk import MinimumRisk
 
 
 class Objective(Protocol):
@@ -44,4 +45,8 @@ class RDrop:
         return Loss(both.smoothed / 2, both.nll / 2, both.tokens // 2)
 
 
-OBJECTIVES: dict[str, type[CrossEntropy] | type[RDrop]] = {"cross_entropy": CrossEntropy, "r_drop": RDrop}
+OBJECTIVES: dict[str, type[CrossEntropy] | type[RDrop] | type[MinimumRisk]] = {
+    "cross_entropy": CrossEntropy,
+    "r_drop": RDrop,
+    "minimum_risk": MinimumRisk,
+}

@@ -27,6 +27,7 @@ KINDS = {
     "accumulation, plateau": ["training.accumulate=2", "training.schedule=plateau", "validation.every=5"],
     "mean of the last, one kept": ["training.averaging={method: last, count: 2}", "training.keep_checkpoints=1"],
     "all noise": NOISE,
+    "minimum risk": ["training.objective={kind: minimum_risk, candidates: 3}"],
     "LSTM, dot, bf16": ["model.cell=lstm", "model.attention.score=dot", "training.precision=bf16"],
 }
 FRESH = 0.1  # share of processes that are not forked

@@ -80,6 +80,13 @@ def test_a_loss_that_does_not_fall_is_a_fault_of_the_recipe(rate: str, recipe: P
         try_here(recipe, tmp_path / "run", f"training.learning_rate={rate}")
 
 
+@pytest.mark.parametrize("candidates", ["sample", "beam"])
+def test_minimum_risk_learns_too(candidates: str, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    objective = f"{{kind: minimum_risk, from: {candidates}, candidates: 3}}"
+    try_here(recipe, tmp_path / "run", f"training.objective={objective}")
+    assert "learning: the loss of one batch fell from" in capfd.readouterr().err
+
+
 def test_the_verdict_does_not_depend_on_the_speed_of_the_machine(recipe: Path, tmp_path: Path, monkeypatch, capfd):
     said = []
     for seconds in (0.0, 1.0):

@@ -115,6 +115,7 @@ KINDS = {
     "no average": ["training.averaging.method=none", "validation.metric=chrf", "training.clip_norm=null"],
     "few updates": ["training.updates=17", "training.batch_sentences=5", "tokenizer.kind=character"],
     "noise": [*NOISE, "training.accumulate=2"],
+    "minimum risk": ["training.objective={kind: minimum_risk, candidates: 3}", "training.updates=11"],
     "impatience": ["validation.patience=1", "validation.every=2", "training.learning_rate=1e-9"],
 }
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from s2s_cli.model.kernels import cross_entropy
-from s2s_cli.model.kernels.cross_entropy import fused_cross_entropy
+from s2s_cli.model.kernels.cross_entropy import fused_cross_entropy, fused_log_probs
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -42,6 +42,24 @@ def test_it_equals_torch(kind: torch.dtype, smoothing: float, rows: int, monkeyp
         for our, their in zip(ours, theirs, strict=True):
             assert our.dtype is kind
             assert (our.double() - their.double()).norm() <= tolerance * their.double().norm()
+
+
+@pytest.mark.parametrize("kind", TOLERANCE, ids=str)
+@pytest.mark.parametrize("rows", [0, 1, 7, 20], ids=lambda rows: f"{rows} rows")
+def test_log_probs_are_torchs(kind: torch.dtype, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever each row weighs in the gradient."""
+    monkeypatch.setattr(cross_entropy, "CHUNK", 7)
+    tensors, targets_N = inputs(rows, kind)
+    logits_NV = functional.linear(*(tensor.double() for tensor in tensors))
+    expected_N = -functional.cross_entropy(logits_NV, targets_N, reduction="none")
+    log_probs_N, weights_N = fused_log_probs(*tensors, targets_N), torch.randn(rows, dtype=torch.double)
+    torch.testing.assert_close(log_probs_N.double(), expected_N, rtol=TOLERANCE[kind], atol=TOLERANCE[kind])
+    assert log_probs_N.dtype is (torch.float64 if kind is torch.float64 else torch.float32)
+    ours = torch.autograd.grad(log_probs_N, tensors, weights_N.to(log_probs_N))
+    theirs = torch.autograd.grad(expected_N, tensors, weights_N)
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.dtype is kind
+        assert (our.double() - their.double()).norm() <= TOLERANCE[kind] * their.double().norm()
 
 
 def test_products_run_in_the_type_of_autocast() -> None:

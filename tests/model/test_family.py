@@ -91,6 +91,21 @@ def test_a_batch_of_one_equals_a_row_of_a_batch(member: schema.Model) -> None:
 
 @each_member
 @torch.no_grad()
+def test_a_source_that_is_read_once_serves_several_targets(member: schema.Model) -> None:
+    model, batch = build(member, "auto"), example()
+    owners = torch.tensor([2, 0, 0, 1, 0])
+    previous_NT = batch.previous_BT[torch.tensor([0, 2, 1, 1, 0])]
+    decoded = model(batch.source_BS, batch.lengths_B, previous_NT, owners)
+    repeated = Example(batch.source_BS[owners], batch.lengths_B[owners], previous_NT)
+    log_probs_NTV = unrolled(model, repeated)
+    assert_equal(model.output.log_probs(decoded), log_probs_NTV)
+    target_NT, valid_NT = previous_NT.roll(-1, 1), torch.ones_like(previous_NT, dtype=torch.bool)
+    expected_NT = log_probs_NTV.gather(2, target_NT[:, :, None]).squeeze(2)
+    assert_equal(model.output.target_log_probs(decoded, target_NT, valid_NT), expected_NT.flatten())
+
+
+@each_member
+@torch.no_grad()
 def test_a_reordered_state_equals_recomputation(member: schema.Model) -> None:
     model, batch = build(member), example()
     state = model.start(batch.source_BS, batch.lengths_B)

@@ -122,7 +122,19 @@ def test_null(load, text):
             "training.objective `r_drop` needs dropout",
         ),
         ("training: {objective: {alpha: 2}}", "training.objective.alpha: unknown key"),
-        ("training: {objective: {kind: rdrop}}", "training.objective.kind: must be one of cross_entropy, r_drop"),
+        ("training: {objective: {kind: minimum_risk, mix: 1}}", "training.objective.mix: must be less than 1"),
+        ("training: {objective: {kind: minimum_risk, candidates: 1}}", "candidates: must be at least 2"),
+        ("training: {objective: {kind: minimum_risk, alpha: 2}}", "training.objective.alpha: unknown key"),
+        (
+            "training: {objective: {kind: minimum_risk, mix: 0}}",
+            "training.label_smoothing has no effect: training.objective.mix is 0 (give label_smoothing: 0)",
+        ),
+        (
+            "training: {objective: {kind: minimum_risk, mix: 0}, label_smoothing: 0}\n"
+            "model: {attention: {coverage: true, coverage_loss: 0.5}}",
+            "model.attention.coverage_loss has no effect",
+        ),
+        ("training: {objective: {kind: rdrop}}", "training.objective.kind: must be one of cross_entropy, r_drop,"),
         (
             "tokenizer: {target: {kind: word}}\ntraining: {subword_sampling: {source: 0.2, target: 0.2}}",
             "training.subword_sampling.target needs a tokenizer of kind `sentencepiece`: that of this side is `word`",

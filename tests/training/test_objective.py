@@ -17,7 +17,9 @@ from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.schema import Attention
 from s2s_cli.recipe.schema.training import CrossEntropy as CrossEntropyKeys
+from s2s_cli.recipe.schema.training import MinimumRisk as MinimumRiskKeys
 from s2s_cli.recipe.schema.training import RDrop as RDropKeys
+from s2s_cli.text.similarity import UTILITIES
 from s2s_cli.training.loss import sequence_loss, shift_right
 from s2s_cli.training.objective import OBJECTIVES, CrossEntropy, RDrop
 from s2s_cli.training.trainer import Trainer
@@ -56,9 +58,10 @@ def by_the_paper(model: Seq2Seq, batch: Batch, smoothing: float, alpha: float) -
 
 
 def test_the_recipe_knows_every_objective() -> None:
-    sections = (CrossEntropyKeys, RDropKeys)
+    sections = (CrossEntropyKeys, RDropKeys, MinimumRiskKeys)
     kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in sections]
     assert kinds == list(OBJECTIVES)
+    assert set(get_args(MinimumRiskKeys.model_fields["metric"].annotation)) == set(UTILITIES)
 
 
 @each_output

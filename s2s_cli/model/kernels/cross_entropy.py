@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of rows that are still to be projected to the vocabulary, as one autograd function.
+"""Softmax cross-entropy, or log p, of rows that are still to be projected to the vocabulary, as an autograd function.
 
 Output projection, softmax and cross-entropy are one, which never holds the logits of a whole batch.
 """
@@ -6,7 +6,7 @@ Output projection, softmax and cross-entropy are one, which never holds the logi
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,13 +45,36 @@ def fused_cross_entropy(
 
     Errors: IndexError for a target outside the vocabulary (on CPU).
     """
+    rows, passes = _prepared(readout_NR, weight_VR, bias_V, targets_N)
+    with torch.autocast(readout_NR.device.type, enabled=False):
+        return _CrossEntropy.apply(*rows, smoothing, divergence, passes, torch.is_grad_enabled())
+
+
+def fused_log_probs(readout_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
+    """log p(target) of each row, at least float32 [N].
+
+    Equals `-F.cross_entropy(F.linear(readout, weight, bias), targets, reduction="none")`; the rest is as of
+    `fused_cross_entropy`. Logits are computed anew for the gradient: only then is it known what a row weighs.
+    """
+    rows, passes = _prepared(readout_NR, weight_VR, bias_V, targets_N)
+    with torch.autocast(readout_NR.device.type, enabled=False):
+        return _LogProbs.apply(*rows, passes)
+
+
+class _Rows(NamedTuple):
+    readout_NR: Tensor
+    weight_VR: Tensor
+    bias_V: Tensor
+    targets_N: Tensor
+
+
+def _prepared(readout_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, targets_N: Tensor) -> tuple[_Rows, Passes]:
+    """The rows in the type of the products, and the passes over their logits."""
     symbols = len(bias_V)
     if len(targets_N) and targets_N.device.type == "cpu" and not 0 <= targets_N.min() <= targets_N.max() < symbols:
         raise IndexError(f"targets must lie between 0 and {symbols - 1}")
-    kind, device = compute_type(readout_NR), readout_NR.device
-    tensors = (readout_NR.to(kind), weight_VR, bias_V, targets_N)
-    with torch.autocast(device.type, enabled=False):
-        return _CrossEntropy.apply(*tensors, smoothing, divergence, passes_for(kind, device), torch.is_grad_enabled())
+    kind = compute_type(readout_NR)
+    return _Rows(readout_NR.to(kind), weight_VR, bias_V, targets_N), passes_for(kind, readout_NR.device)
 
 
 def symmetric_divergence(logits_NV: Tensor, bias_V: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,39 +103,10 @@ class _CrossEntropy(torch.autograd.Function):
         passes: Passes,
         with_gradients: bool,
     ) -> tuple[Tensor, Tensor]:
-        kind, wide = readout_NR.dtype, wide_type(readout_NR.dtype)
-        weight, bias = weight_VR.to(kind), bias_V.to(wide)
-        d_readout_NR = torch.empty_like(readout_NR)
-        d_weight_VR, d_bias_V = torch.empty(0, dtype=wide), torch.zeros_like(bias)
-        loss, likelihood = torch.zeros(2, dtype=wide, device=readout_NR.device).unbind()
-        most, halves = (CHUNK // PARTS, 2) if diverging else (CHUNK, 1)  # a chunk has the same rows of both halves
-        chunks = max(1, math.ceil(len(readout_NR) / most))
-        output = packed(weight)
-        shape = (halves, len(readout_NR) // halves)
-        tensors = (tensor.unflatten(0, shape) for tensor in (readout_NR, targets_N, d_readout_NR))
-        parts = (tensor.chunk(chunks, dim=1) for tensor in tensors)
-        for chunk, (readout_PnR, targets_Pn, d_readout_PnR) in enumerate(zip(*parts, strict=True)):
-            readout_nR, targets_n = readout_PnR.flatten(0, 1), targets_Pn.flatten()
-            rows = len(readout_nR)
-            readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
-            logits_nV = output.product(readout_nR)
-            if diverging:
-                between_halves, d_divergence_nV = symmetric_divergence(logits_nV[:rows], bias)
-                loss += diverging * between_halves
-            loss_n, likelihood_n = passes.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
-            loss += loss_n.sum()
-            likelihood += likelihood_n.sum()
-            if with_gradients:
-                d_logits_nV = logits_nV  # the pass has overwritten the logits
-                d_logits_nV[rows:] = 0
-                if diverging:
-                    d_logits_nV[:rows] += d_divergence_nV.mul_(diverging)
-                d_readout_PnR.copy_((d_logits_nV @ weight)[:rows].unflatten(0, (halves, -1)))
-                d_part_VR = d_logits_nV.t() @ readout_nR
-                d_weight_VR = d_part_VR.to(wide) if chunk == 0 else d_weight_VR.add_(d_part_VR)
-                d_bias_V += d_logits_nV.sum(dim=0)
-        if with_gradients:
-            ctx.save_for_backward(d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype))
+        rows = _Rows(readout_NR, weight_VR, bias_V, targets_N)
+        loss, likelihood_N, gradients = _in_chunks(rows, passes, with_gradients, smoothing, diverging)
+        ctx.save_for_backward(*gradients)
+        likelihood = likelihood_N.sum()
         ctx.mark_non_differentiable(likelihood)
         return loss, likelihood
 
@@ -122,3 +116,73 @@ class _CrossEntropy(torch.autograd.Function):
         if d_loss.device.type != "cpu" or d_loss != 1:
             gradients = tuple(gradient * d_loss.to(gradient.dtype) for gradient in gradients)
         return *gradients, None, None, None, None, None
+
+
+class _LogProbs(torch.autograd.Function):
+    """The gradient is that of a cross-entropy whose rows have weights."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, readout_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, targets_N: Tensor, passes: Passes
+    ) -> Tensor:
+        ctx.passes = passes
+        ctx.save_for_backward(readout_NR, weight_VR, bias_V, targets_N)
+        _, likelihood_N, _ = _in_chunks(_Rows(readout_NR, weight_VR, bias_V, targets_N), passes, with_gradients=False)
+        return -likelihood_N
+
+    @staticmethod
+    def backward(ctx: Any, d_log_probs_N: Tensor) -> tuple[Tensor | None, ...]:
+        _, _, gradients = _in_chunks(
+            _Rows(*ctx.saved_tensors), ctx.passes, with_gradients=True, weights_N=-d_log_probs_N
+        )
+        return *gradients, None, None
+
+
+def _in_chunks(
+    all_rows: _Rows,
+    passes: Passes,
+    with_gradients: bool,
+    smoothing: float = 0.0,
+    diverging: float = 0.0,
+    weights_N: Tensor | None = None,
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """The sum of the loss over all rows; −log p of each target; the gradients for readout, weight and bias, or nothing.
+
+    weights_N: of the loss of each row, in the gradients; with a divergence there are none.
+    """
+    readout_NR, weight_VR, bias_V, targets_N = all_rows
+    kind, wide = readout_NR.dtype, wide_type(readout_NR.dtype)
+    weight, bias = weight_VR.to(kind), bias_V.to(wide)
+    d_readout_NR, d_weight_VR, d_bias_V = torch.empty_like(readout_NR), bias.new_empty(0), torch.zeros_like(bias)
+    loss, likelihood_N = bias.new_zeros(()), bias.new_empty(len(readout_NR))
+    most, halves = (CHUNK // PARTS, 2) if diverging else (CHUNK, 1)  # a chunk has the same rows of both halves
+    chunks = max(1, math.ceil(len(readout_NR) / most))
+    output = packed(weight)
+    shape = (halves, len(readout_NR) // halves)
+    tensors = [tensor.unflatten(0, shape) for tensor in (readout_NR, targets_N, d_readout_NR, likelihood_N)]
+    parts = [tensor.chunk(chunks, dim=1) for tensor in tensors]
+    weights = [None] * chunks if weights_N is None else weights_N.chunk(chunks)
+    for chunk, (readout_PnR, targets_Pn, d_readout_PnR, likelihood_Pn) in enumerate(zip(*parts, strict=True)):
+        readout_nR, targets_n = readout_PnR.flatten(0, 1), targets_Pn.flatten()
+        rows = len(readout_nR)
+        readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
+        logits_nV = output.product(readout_nR)
+        if diverging:
+            between_halves, d_divergence_nV = symmetric_divergence(logits_nV[:rows], bias)
+            loss += diverging * between_halves
+        loss_n, likelihood_n = passes.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
+        loss += loss_n.sum()
+        likelihood_Pn.copy_(likelihood_n.view_as(likelihood_Pn))
+        if with_gradients:
+            d_logits_nV = logits_nV  # the pass has overwritten the logits
+            d_logits_nV[rows:] = 0
+            if diverging:
+                d_logits_nV[:rows] += d_divergence_nV.mul_(diverging)
+            if (weights_n := weights[chunk]) is not None:
+                d_logits_nV[:rows] *= weights_n[:, None]
+            d_readout_PnR.copy_((d_logits_nV @ weight)[:rows].unflatten(0, (halves, -1)))
+            d_part_VR = d_logits_nV.t() @ readout_nR
+            d_weight_VR = d_part_VR.to(wide) if chunk == 0 else d_weight_VR.add_(d_part_VR)
+            d_bias_V += d_logits_nV.sum(dim=0)
+    gradients = (d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype)) if with_gradients else ()
+    return loss, likelihood_N, gradients

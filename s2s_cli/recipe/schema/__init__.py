@@ -83,6 +83,13 @@ class Recipe(Section):
         dropout = self.model.dropout.model_dump(exclude={"variational"})
         if self.training.objective.kind == "r_drop" and not any(dropout.values()):
             raise ValueError("training.objective `r_drop` needs dropout: all values of model.dropout are 0")
+        if getattr(self.training.objective, "mix", None) == 0:
+            weighed = {
+                "training.label_smoothing": self.training.label_smoothing,
+                "model.attention.coverage_loss": self.model.attention.coverage_loss,
+            }
+            for key in (key for key, weight in weighed.items() if weight):
+                raise ValueError(f"{key} has no effect: training.objective.mix is 0 (give {key.split('.')[-1]}: 0)")
         if self.keeps_tokenizers:
             if "tokenizer" in self.model_fields_set:
                 raise ValueError("`tokenizer` has no effect: init takes that of its model (or give init.extend: true)")

@@ -36,7 +36,8 @@ class Averaging(Section):
 
 class CrossEntropy(Section):
     kind: Literal["cross_entropy"] = "cross_entropy"
-    """What training minimises: the cross-entropy, or with `r_drop` also how much dropout changes predictions."""
+    """What training minimises: the cross-entropy; with `r_drop` also how much dropout changes predictions; or with
+    `minimum_risk` the expected loss of BLEU or chrF."""
 
 
 class RDrop(Section):
@@ -48,6 +49,29 @@ class RDrop(Section):
     """Weight of the symmetric Kullback-Leibler divergence between both; the paper's translations have 5."""
 
 
+class MinimumRisk(Section):
+    """The expected loss of sentence BLEU or chrF over candidates that the model writes in each update (Shen et al.
+    2016; Edunov et al. 2018). It refines a model that cross-entropy has trained (see `init`), at a low learning rate.
+    An update searches for candidates and reads all of them as targets: with 10 it takes 14 times the time of one by
+    cross-entropy. Memory grows with their number too, so `batch_tokens` should be lower."""
+
+    kind: Literal["minimum_risk"]
+    candidates: Annotated[int, Field(ge=2, le=1_000)] = 10
+    """Candidates for each source; equal ones count once."""
+    from_: Literal["sample", "beam"] = Field(default="sample", alias="from")
+    """Independent draws from the model, or the best that a beam of `candidates` finds."""
+    reference: bool = False
+    """Whether the reference is a further candidate (as with Shen et al.), which may pull the model towards what it
+    would hardly write (Edunov et al. leave it out)."""
+    metric: Literal["bleu", "chrf"] = "bleu"
+    """A candidate costs what it lacks of this score of a sentence; costs are stretched to reach from 0 for the best
+    candidate for a source to 1 for the worst."""
+    sharpness: PositiveFloat = 1.0
+    """A candidate weighs exp(sharpness × its mean log-probability of a token): more lets probable ones dominate."""
+    mix: Probability = 0.3
+    """Share of the cross-entropy in the objective; the rest is that of the risk."""
+
+
 def _kind(objective: Any) -> str:
     """The tag of the class of `Objective` that reads a value."""
     values = objective if isinstance(objective, dict) else getattr(objective, "__dict__", {})
@@ -55,7 +79,10 @@ def _kind(objective: Any) -> str:
 
 
 Objective = Annotated[
-    Annotated[CrossEntropy, Tag("cross_entropy")] | Annotated[RDrop, Tag("r_drop")], Discriminator(_kind)
+    Annotated[CrossEntropy, Tag("cross_entropy")]
+    | Annotated[RDrop, Tag("r_drop")]
+    | Annotated[MinimumRisk, Tag("minimum_risk")],
+    Discriminator(_kind),
 ]
 
 Alpha = Annotated[float, Field(gt=0.0, le=1.0)]
