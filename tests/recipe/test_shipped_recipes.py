@@ -53,3 +53,8 @@ def test_the_embedded_corpus_is_whole_and_attributed():
         assert all(len(row) == 3 and row[0] and row[1] for row in columns)
     note = (folder / "README.md").read_text(encoding="utf-8")
     assert "CC-BY 2.0 FR" in note and "contributors of Tatoeba (tatoeba.org)" in note
+
+
+def test_the_sentences_to_try_are_in_four_languages():  # English, French, German, Chinese
+    rows = [line.split("\t") for line in (RECIPES / "data" / "everyday.tsv").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 40 and all(len(row) == 4 and all(row) for row in rows)
