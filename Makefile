@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,plots]'
 	touch $@
 
-demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score the test set (four to ten minutes)
+demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score the test set (five to ten minutes)
 	@begin=$$SECONDS
 	export PATH="$(abspath $(VENV))/bin:$$PATH"
 	echo "== s2s train recipes/quickstart.yaml"
