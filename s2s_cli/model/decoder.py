@@ -39,6 +39,10 @@ class DecoderState:
         rows_B1 = torch.arange(len(origin_BK), device=origin_BK.device)[:, None]
         return self._each_hypothesis(lambda tensor: tensor[rows_B1, origin_BK])
 
+    def attended(self, attention_BKS: Tensor) -> DecoderState:
+        """With the attention of one more step in that paid so far, where it is kept."""
+        return self if self.past_BKS is None else replace(self, past_BKS=self.past_BKS + attention_BKS)
+
     def select(self, sentences_b: Tensor) -> DecoderState:
         """Keep these sentences, in this order."""
         chosen = self._each_hypothesis(lambda tensor: tensor[sentences_b])
@@ -170,8 +174,7 @@ class AttentionDecoder(AttentiveStart):
         query_BKH = self.stack.bottom.output(state.layers[0])
         context, attention = self.attention(query_BKH, state.memory, state.past_BKS)
         output, layers = self.stack(inputs_BKG + self.context(context), state.layers, context)
-        past = None if state.past_BKS is None else state.past_BKS + attention
-        return Features(output, context, attention), replace(state, layers=layers, past_BKS=past)
+        return Features(output, context, attention), replace(state.attended(attention), layers=layers)
 
 
 class ConditionalDecoder(AttentiveStart):
@@ -199,8 +202,7 @@ class ConditionalDecoder(AttentiveStart):
         context, attention = self.attention(self.stack.bottom.output(between), state.memory, state.past_BKS)
         bottom = self.second(self.context(context), between)
         output, layers = self.stack.rise(bottom, state.layers, context)
-        past = None if state.past_BKS is None else state.past_BKS + attention
-        return Features(output, context, attention), replace(state, layers=layers, past_BKS=past)
+        return Features(output, context, attention), replace(state.attended(attention), layers=layers)
 
 
 class AttentionalDecoder(AttentiveStart):
@@ -235,11 +237,9 @@ class AttentionalDecoder(AttentiveStart):
             inputs_BKG = inputs_BKG + self.feed(state.feed_BKR)
         output, layers = self.stack(inputs_BKG, state.layers)
         attentional, attention = self.look(output, state)
-        past_BKS = None if state.past_BKS is None else state.past_BKS + attention
         feed_BKR = None if self.feed is None else attentional
-        return Features(attentional, attention_BXS=attention), replace(
-            state, layers=layers, feed_BKR=feed_BKR, past_BKS=past_BKS
-        )
+        following = replace(state.attended(attention), layers=layers, feed_BKR=feed_BKR)
+        return Features(attentional, attention_BXS=attention), following
 
     def look(self, output_BXH: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
         """The attentional vectors [B, X, R] and the attention [B, X, S] of s_t, at one position or at several."""

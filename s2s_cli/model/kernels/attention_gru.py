@@ -73,8 +73,8 @@ class AttentionGRU(torch.autograd.Function):
         *saved, products_TBP, state_weight_PH, context_weight_GM = ctx.saved_tensors
         attention, gru = AttentionRun(*saved[: len(AttentionRun._fields)]), GRURun(*saved[len(AttentionRun._fields) :])
         size = len(attention.energy_A)
-        d_states_BTH = zeros_like(gru.following_TBH) if d_states_BTH is None else d_states_BTH
-        d_contexts_BTM = zeros_like(attention.contexts_TBM) if d_contexts_BTM is None else d_contexts_BTM
+        d_states_BTH = or_zeros(d_states_BTH, gru.following_TBH)
+        d_contexts_BTM = or_zeros(d_contexts_BTM, attention.contexts_TBM)
         d_products_TBP = torch.empty_like(products_TBP)
         d_gru = GRUGradients.of(gru, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
         d_attention = AttentionGradients.of(attention, d_products_TBP[..., :size], d_attention_BTS)
@@ -85,12 +85,11 @@ class AttentionGRU(torch.autograd.Function):
             context_weight.addmm(d_contexts_BTM[:, t], d_gru.inputs_TBG[t], out=d_attention.contexts_TBM[t])
             attend(t)
             state_weight.mm(d_products_TBP[t], out=d_gru.feedback_BH)
-        attention_BST = attention.attention_TBS.permute(1, 2, 0).to(d_states_BTH.dtype)
         return (
             d_gru.inputs_TBG.transpose(0, 1),
             (d_gru.carry_BH + d_gru.feedback_BH).to(d_states_BTH.dtype),
             d_attention.keys_BSA.to(d_states_BTH.dtype),
-            torch.bmm(attention_BST, d_attention.contexts_TBM.transpose(0, 1)),
+            d_attention.memory_BSM(attention),
             None,
             d_products_TBP.flatten(0, 1).t() @ gru.previous_TBH.flatten(0, 1),
             d_gru.inputs_TBG.flatten(0, 1).t() @ attention.contexts_TBM.flatten(0, 1),
@@ -100,6 +99,6 @@ class AttentionGRU(torch.autograd.Function):
         )
 
 
-def zeros_like(values_TBN: Tensor) -> Tensor:
-    """The gradient [B, T, N] of what no loss reads."""
-    return torch.zeros_like(values_TBN).transpose(0, 1)
+def or_zeros(gradient_BTN: Tensor | None, values_TBN: Tensor) -> Tensor:
+    """The gradient in some values [B, T, N]; zeros for what no loss reads."""
+    return torch.zeros_like(values_TBN).transpose(0, 1) if gradient_BTN is None else gradient_BTN

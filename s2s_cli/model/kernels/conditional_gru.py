@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.attention_gru import zeros_like
+from s2s_cli.model.kernels.attention_gru import or_zeros
 from s2s_cli.model.kernels.gru import batch_first
 from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Passes
@@ -93,8 +93,8 @@ class ConditionalGRU(torch.autograd.Function):
         begin, end = len(GRURun._fields), len(GRURun._fields) + len(AttentionRun._fields)
         first, attention, second = GRURun(*runs[:begin]), AttentionRun(*runs[begin:end]), GRURun(*runs[end:])
         size = len(attention.energy_A)
-        d_states_BTH = zeros_like(second.following_TBH) if d_states_BTH is None else d_states_BTH
-        d_contexts_BTM = zeros_like(attention.contexts_TBM) if d_contexts_BTM is None else d_contexts_BTM
+        d_states_BTH = or_zeros(d_states_BTH, second.following_TBH)
+        d_contexts_BTM = or_zeros(d_contexts_BTM, attention.contexts_TBM)
         d_products_TBP = torch.empty_like(products_TBP)
         d_second = GRUGradients.of(second, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
         nothing_BTH = torch.zeros_like(d_states_BTH)  # s'_t is seen by nobody else
@@ -112,12 +112,11 @@ class ConditionalGRU(torch.autograd.Function):
             second_weight.mm(d_products_TBP[t], out=d_first.feedback_BH)
             retreat[0](t)
             first_weight.mm(d_first.products_TBG[t], out=d_second.feedback_BH)
-        attention_BST = attention.attention_TBS.permute(1, 2, 0).to(d_states_BTH.dtype)
         return (
             d_first.inputs_TBG.transpose(0, 1),
             (d_second.carry_BH + d_second.feedback_BH).to(d_states_BTH.dtype),
             d_attention.keys_BSA.to(d_states_BTH.dtype),
-            torch.bmm(attention_BST, d_attention.contexts_TBM.transpose(0, 1)),
+            d_attention.memory_BSM(attention),
             None,
             d_first.products_TBG.flatten(0, 1).t() @ first.previous_TBH.flatten(0, 1),
             d_first.products_TBG.sum(dim=(0, 1)).to(first.bias_G.dtype),

@@ -112,15 +112,11 @@ class FusedKernel(ReferenceKernel):
 
     def _run_attention_gru(self, decoder: AttentionDecoder, inputs_BTG: Tensor, state: DecoderState) -> Features:
         kind = compute_type(inputs_BTG)
-        score, bottom, memory = decoder.attention.heads[0], decoder.stack.bottom, state.memory
+        score, bottom = decoder.attention.heads[0], decoder.stack.bottom
         assert isinstance(score, AdditiveScore) and isinstance(bottom, GRU)
         recurrent = bottom.recurrent
         tensors = (
-            inputs_BTG.to(kind),
-            state.layers[0][:, 0].to(kind),
-            memory.keys[0].to(kind),
-            memory.states_BSM.to(kind),
-            memory.valid_BS,
+            *_read_by_attention(inputs_BTG, state, kind),
             torch.cat([score.query.weight.to(kind), recurrent.weight.to(kind)]),
             decoder.context.weight.to(kind),
             recurrent.bias.to(wide_type(kind)),
@@ -132,14 +128,10 @@ class FusedKernel(ReferenceKernel):
 
     def _run_conditional_gru(self, decoder: ConditionalDecoder, inputs_BTG: Tensor, state: DecoderState) -> Features:
         kind = compute_type(inputs_BTG)
-        score, first, second, memory = decoder.attention.heads[0], decoder.stack.bottom, decoder.second, state.memory
+        score, first, second = decoder.attention.heads[0], decoder.stack.bottom, decoder.second
         assert isinstance(score, AdditiveScore) and isinstance(first, GRU) and isinstance(second, GRU)
         tensors = (
-            inputs_BTG.to(kind),
-            state.layers[0][:, 0].to(kind),
-            memory.keys[0].to(kind),
-            memory.states_BSM.to(kind),
-            memory.valid_BS,
+            *_read_by_attention(inputs_BTG, state, kind),
             first.recurrent.weight.to(kind),
             first.recurrent.bias.to(wide_type(kind)),
             torch.cat([score.query.weight.to(kind), second.recurrent.weight.to(kind)]),
@@ -161,6 +153,14 @@ class FusedKernel(ReferenceKernel):
             output_BTH = self._run(cell, inputs(beside(below_BTH, bottom.context_BXM)), layer[:, 0])
             output_BTH = output_BTH + below_BTH if stack.residual else output_BTH
         return output_BTH
+
+
+def _read_by_attention(inputs_BTG: Tensor, state: DecoderState, kind: torch.dtype) -> tuple[Tensor, ...]:
+    """What every recurrence with attention begins with: inputs, first state, keys and encoder states, in one type; and
+    which of these are valid."""
+    memory = state.memory
+    numbers = (inputs_BTG, state.layers[0][:, 0], memory.keys[0], memory.states_BSM)
+    return *(tensor.to(kind) for tensor in numbers), memory.valid_BS
 
 
 def runs_along(cell: nn.Module) -> bool:

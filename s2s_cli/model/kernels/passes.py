@@ -141,6 +141,11 @@ class AttentionGradients(NamedTuple):
             energy_BA=run.energy_A.new_zeros(len(run.keys_BSA), len(run.energy_A)),
         )
 
+    def memory_BSM(self, run: AttentionRun) -> Tensor:
+        """That in the encoder states, after the last pass."""
+        attention_BST = run.attention_TBS.permute(1, 2, 0).to(run.memory_BSM.dtype)
+        return torch.bmm(attention_BST, self.contexts_TBM.transpose(0, 1))
+
 
 class Passes(Protocol):
     """The names that `aten` and `native` have in common."""
