@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_tokenizers import LINES
 
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.segmentation import _LONGEST, SEGMENTERS
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
 from s2s_cli.text.tokenizer import UNK
 
-LINES = [
-    "Two young, White males are outside near many bushes.",
-    "Several men in hard hats are operating a giant pulley system.",
-    "A little girl climbing into a wooden playhouse.",
-    "Ein kleines Mädchen klettert in ein Spielhaus aus Holz.",
-    "Zwei Männer stehen am Herd und bereiten Essen zu.",
-] * 5
 MODELS = {
     model: train_sentencepiece(LINES, model=model, vocabulary=150, character_coverage=1.0) for model in SEGMENTERS
 }

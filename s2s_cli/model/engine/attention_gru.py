@@ -96,20 +96,12 @@ class FirstTransition:
         self.arithmetic, self.table_VG = arithmetic, table_VG
         self.from_state = arithmetic.dense(cell.recurrent.weight)
         self.bias_G = cell.recurrent.bias.float().clone()
-        nothing_1H = torch.zeros(1, cell.hidden)
-        operand = arithmetic.room(1, cell.hidden)
-        run_pass("prepare", arithmetic, (nothing_1H, operand))
-        nothing = self.from_state(operand)
-        self.no_context = nothing._replace(values_RN=nothing.values_RN.clone())
 
     def __call__(self, symbols_R: Tensor, state: EngineState) -> EngineState:
         """The same sentences with s'_t in place of s_{t-1}."""
-        no_contexts = Product(
-            self.no_context.values_RN.expand(len(symbols_R), -1),
-            None if self.no_context.row_scales_R is None else self.no_context.row_scales_R.expand(len(symbols_R)),
-            self.no_context.column_scales_N,
-        )
         products = self.from_state(state.operand())
+        nothing_RG = products.values_RN.new_zeros(1, products.values_RN.size(1)).expand_as(products.values_RN)
+        no_contexts = products._replace(values_RN=nothing_RG)
         return state.advanced(self.arithmetic, products, no_contexts, self.table_VG, symbols_R, self.bias_G)
 
 
