@@ -6,7 +6,8 @@
     python scripts/ablation.py multi30k-de-en --row none                       # only the table so far
 
 Everything is kept below runs/ablation: stop it whenever you like, the same command goes on. The figures are those of
-the best validation of a run; test sets are left alone: what is chosen is chosen on dev. `--set` holds for all runs.
+the best validation of a run; the last column is the ensemble of a row's runs, decoded with a beam. Test sets are left
+alone: what is chosen is chosen on dev. `--set` holds for all runs.
 """
 
 from __future__ import annotations
@@ -83,16 +84,26 @@ def result_of(run: Path) -> Result | None:
 
 def table(study: str) -> Iterator[str]:
     """A Markdown table: a line for each row with finished runs, mean ± standard deviation over the seeds."""
-    yield "| row | seeds | dev loss | dev BLEU | dev chrF | minutes |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield "| row | seeds | dev loss | dev BLEU | dev chrF | minutes | ensemble's dev BLEU |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
     for row in STUDIES[study].rows:
-        runs = sorted((FOLDER / study).glob(f"{row}-[0-9]*"))
-        if results := [result for run in runs if (result := result_of(run)) is not None]:
+        finished = {run: result_of(run) for run in sorted((FOLDER / study).glob(f"{row}-[0-9]*"))}
+        runs = [run for run, result in finished.items() if result is not None]
+        if results := [result for result in finished.values() if result is not None]:
             columns = list(zip(*results, strict=True))
             loss, bleu, chrf, minutes = (
                 spread(column, digits) for column, digits in zip(columns, (3, 2, 2, 1), strict=True)
             )
-            yield f"| {row} | {len(results)} | {loss} | {bleu} | {chrf} | {minutes} |"
+            together = ensemble_bleu(runs) if len(runs) > 1 else ""
+            yield f"| {row} | {len(results)} | {loss} | {bleu} | {chrf} | {minutes} | {together} |"
+
+
+def ensemble_bleu(runs: list[Path]) -> str:
+    """BLEU on dev of the models of several runs together."""
+    models = [word for run in runs for word in ("--model", str(run))]
+    command = [sys.executable, "-m", "s2s_cli", "evaluate", *models, "--test", "dev", "--bleu", "--json"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return f"{json.loads(done.stdout)[0]['value']:.2f}"
 
 
 def spread(values: tuple[float, ...], digits: int) -> str:

@@ -40,7 +40,7 @@ def evaluate(
             "--test",
             metavar="NAME",
             show_default=False,
-            help="A test set of the recipe; may be repeated; by default all.",
+            help="A test set of the recipe, or `dev`; may be repeated; by default all test sets.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
@@ -136,19 +136,21 @@ def _score_model(
         shared.warn_of_segmenter(search, language)
     results = []
     for name in _known(tests, list(prepared.test_names), run):
-        sources, references = prepared.test_texts(name)
+        is_test = name in prepared.test_names
+        sources, references = prepared.test_texts(name) if is_test else prepared.dev_texts()
         scores = evaluate_model(translator, sources, [references], metrics, language, search)
         results.append(TestResult(name, len(sources), scores))
     return results
 
 
 def _known(tests: list[str] | None, names: list[str], run: Path) -> list[str]:
-    """The test sets that were asked for, if they exist."""
-    if not names:
-        raise UsageError("the recipe of this run has no test set", where=run, hint="add one below `data.test`")
+    """The test sets that were asked for, if they exist; `dev` always does."""
+    if not tests and not names:
+        raise UsageError("the recipe of this run has no test set", where=run, hint="add one, or choose --test dev")
+    choice = [*names, *{"dev"}.difference(names)]
     for name in tests or ():
-        if name not in names:
-            raise UsageError(f"there is no test set `{name}`", where="--test", hint=f"choose from {', '.join(names)}")
+        if name not in choice:
+            raise UsageError(f"there is no test set `{name}`", where="--test", hint=f"choose from {', '.join(choice)}")
     return tests or names
 
 

@@ -244,6 +244,8 @@ def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
     assert translator.searches[0].beam == 2
     (record,) = json.loads(invoke("evaluate", "--model", "runs/small/model", "--test", "b", "--bleu", "--json"))
     assert (record["test"], record["sentences"], record["name"]) == ("b", 20, "BLEU")
+    (dev,) = json.loads(invoke("evaluate", "--model", "runs/small/model", "--test", "dev", "--bleu", "--json"))
+    assert dev == record | {"test": "dev"}  # the same pairs
     with pytest.raises(UsageError, match="--shortlist: .* infinite"):
         invoke("evaluate", "--perplexity", "--shortlist")
     with pytest.raises(UsageError, match="no test set `c`"):

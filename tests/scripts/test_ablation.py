@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -28,9 +29,10 @@ def test_mean_and_deviation_of_the_best_validations(tmp_path: Path, monkeypatch:
         finished(ablation.folder_of("quickstart", "base", seed), bleu)
     ablation.folder_of("quickstart", "base", 4).mkdir()  # not finished
     finished(ablation.folder_of("quickstart", "both", 1), [30.0])
+    monkeypatch.setattr(ablation, "ensemble_bleu", lambda runs: f"{len(runs)} models")
     base, both = list(ablation.table("quickstart"))[2:]
-    assert base == "| base | 3 | 2.000 ± 0.000 | 22.00 ± 2.00 | 50.00 ± 0.00 | 2.0 ± 1.0 |"
-    assert both == "| both | 1 | 2.000 | 30.00 | 50.00 | 1.0 |"
+    assert base == "| base | 3 | 2.000 ± 0.000 | 22.00 ± 2.00 | 50.00 ± 0.00 | 2.0 ± 1.0 | 3 models |"
+    assert both == "| both | 1 | 2.000 | 30.00 | 50.00 | 1.0 |  |"
 
 
 @pytest.mark.slow
@@ -38,8 +40,9 @@ def test_a_row_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(tmp_path)
     keys = [*TINY, *(f"model.{key}" for key in SMALL)]
     options = [word for key in keys for word in ("--set", key)]
-    monkeypatch.setattr(sys, "argv", ["ablation.py", "quickstart", "--row", "both", "--seed", "7", *options])
+    seeds = ["--seed", "7", "--seed", "8"]
+    monkeypatch.setattr(sys, "argv", ["ablation.py", "quickstart", "--row", "both", *seeds, *options])
     ablation.main()
-    assert "| both | 1 |" in capsys.readouterr().out
+    assert re.search(r"\| both \| 2 \|.* \d+\.\d\d \|$", capsys.readouterr().out, re.MULTILINE)
     recipe = (tmp_path / "runs/ablation/quickstart/both-7/recipe.yaml").read_text()
     assert "seed: 7" in recipe and "source_words: 0.1" in recipe
