@@ -49,7 +49,8 @@ class Started:
     """A running `s2s ARGUMENTS`.
 
     stdin, stdout: descriptors; by default `stdin` and `stdout` are the other ends of pipes. before: called in the
-    process first of all; a function of a module, or a partial one.
+    process first of all; a function of a module, or a partial one. fresh: in a new Python. forked: never in a new
+    Python, where all that `before` changes in the program would be lost.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class Started:
         cwd: Path = ROOT,
         before: Before = None,
         fresh: bool = False,
+        forked: bool = False,
     ) -> None:
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
         (reading, writing), (outlet, inlet) = os.pipe(), os.pipe()
         self.stdin, self.stdout = os.fdopen(writing, "wb", buffering=0), os.fdopen(outlet, "rb", buffering=0)
-        start = _start_fresh if fresh or ALWAYS_FRESH else _fork
+        start = _start_fresh if fresh or (ALWAYS_FRESH and not forked) else _fork
         streams = (reading if stdin is None else stdin, inlet if stdout is None else stdout, self._messages.fileno())
         self._process = start(list(map(str, arguments)), streams, cwd, before)
         os.close(reading)

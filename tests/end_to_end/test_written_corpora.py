@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from digits import content, finish, start_training, steps, write_task
-from starts import Started
+from starts import PATIENCE, Started
 
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import prepare
@@ -44,7 +44,16 @@ def small_shards() -> None:
 
 
 def prep(recipe: Path, run: Path) -> Started:
-    return Started("prep", recipe, "--run", run, "--set", "training.threads=1", before=small_shards)
+    threads = ("--set", "training.threads=1")
+    return Started("prep", recipe, "--run", run, *threads, before=small_shards, forked=True)
+
+
+def is_over(process: str) -> bool:
+    """Whether it is gone, or waits for its parent to take note of its end."""
+    try:
+        return "\nState:\tZ" in Path("/proc", process, "status").read_text()
+    except OSError:
+        return True
 
 
 def test_a_killed_preparation_goes_on_where_it_stopped(recipe: Path, tmp_path: Path, monkeypatch):
@@ -75,11 +84,16 @@ def test_a_signal_ends_it_and_its_workers(recipe: Path, tmp_path: Path, number: 
         while not any((tmp_path / "run").glob("synthesis/*.unfinished/*.txt")):
             assert running.poll() is None
             time.sleep(0.001)
-        children = [path.read_text().split() for path in Path(f"/proc/{running.pid}/task").glob("*/children")]
+        tasks = Path("/proc", str(running.pid), "task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text().split()]
         running.send_signal(number)
         done = running.finish()
     assert done.code == code and done.messages.count(b"\n") == 2, done.messages
-    assert children and not any(Path(f"/proc/{child}").exists() for each in children for child in each)
+    assert children
+    deadline = time.monotonic() + PATIENCE
+    while not all(map(is_over, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_dry_run_tries_a_sample_and_leaves_nothing(recipe: Path, tmp_path: Path, monkeypatch, capfd):
