@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ LAYERS = (
     {"__init__", "__main__"},  # the doors: the command, and the lazy `Translator`
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = {"errors", "console", "folders", "atomic", "processes", "sealed", "recipe", "native", "text", "cli"}
+TORCH_FREE = set[str]().union(*LAYERS[:5], {"cli"})
 PUBLIC = {"__version__", "errors"}  # what every other part may use, whatever its layer
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -73,6 +75,11 @@ def test_imports_point_down(path: Path):
 )
 def test_the_lower_layers_and_the_command_line_do_without_torch(path: Path):
     assert [name for _, name in imports(path) if name.partition(".")[0] == "torch"] == []
+
+
+def test_only_loading_a_model_imports_torch():
+    code = "import sys, s2s_cli.inference.stream, s2s_cli.inference.translator; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_breach_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -94,7 +94,7 @@ def evaluate(
         directories = shared.chosen_models(model)
         translator = machine.load_translator(directories)
         options = search.applied_to(translator.options)
-        refuse_idle(context, device=translator.device.type, **vars(options))
+        refuse_idle(context, device=translator.device, **vars(options))
         with translator:
             results = _score_model(translator, options, directories[0].parent, test, metrics.names())
     from s2s_cli.evaluation.report import as_json as to_json

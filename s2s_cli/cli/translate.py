@@ -95,7 +95,7 @@ def translate(
     view = AttentionView(attention) if attention else None
     translator = machine.load_translator(models)
     options = search.applied_to(translator.options, n_best)
-    refuse_idle(context, device=translator.device.type, **vars(options))
+    refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
     output = OutputOptions(
         format="json" if as_json else "text",

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
 from s2s_cli import console
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
-from s2s_cli.inference.loading import load_ensemble
+from s2s_cli.inference.loading import load_ensemble, use_threads
 from s2s_cli.inference.minimum_risk import least_risk
 from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
@@ -56,20 +56,21 @@ class Translator:
         options: SearchOptions | None = None,
         division: Division | None = None,
         batch_tokens: int = 4000,
-        device: torch.device | str = "cpu",
+        device: str = "cpu",
         workers: int = 1,
     ) -> None:
         """Usually made by `load`.
 
         options: the default search of a call. division: how lines are divided into parts, which are translated at once.
-        batch_tokens: default of most source tokens of a batch, padding included. workers: processes of one thread each,
-        which share the batches of a call that has enough of them.
+        batch_tokens: default of most source tokens of a batch, padding included. device: where the model computes,
+        `cpu` or `cuda`. workers: processes of one thread each, which share the batches of a call that has enough of
+        them.
         """
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
         self.division, self.batch_tokens = division or Division(), batch_tokens
         self.writer = Writer(tokenizers, self.division)
-        self.device = torch.device(device)
+        self.device = device
         self._turn = threading.Lock()
         self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
 
@@ -105,10 +106,13 @@ class Translator:
         for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for wrong arguments.
         """
         paths = [models] if isinstance(models, str | Path) else list(models)
-        if threads is not None:
-            torch.set_num_threads(threads)
         loaded = load_ensemble(
-            [Path(path) for path in paths], device=device, precision=precision, engine=engine, shortlist=shortlist
+            [Path(path) for path in paths],
+            device=device,
+            threads=threads,
+            precision=precision,
+            engine=engine,
+            shortlist=shortlist,
         )
         return cls(
             loaded.model,
@@ -117,7 +121,7 @@ class Translator:
             division=loaded.division,
             batch_tokens=loaded.batch_tokens,
             device=loaded.device,
-            workers=workers if loaded.device.type == "cpu" else 1,
+            workers=workers if loaded.device == "cpu" else 1,
         )
 
     def translate(
@@ -219,10 +223,8 @@ class Translator:
                 yield batches[index], found
 
     def _search(self, job: _Job) -> list[list[Hypothesis]]:
-        source_BS, source_lengths_B = padded(job.sources)
-        batch, options = (source_BS.to(self.device), source_lengths_B.to(self.device)), job.options
-        with torch.inference_mode():
-            found = self._candidates(batch, options.of_candidates(), job.places)
+        options = job.options
+        found = self._candidates(padded(job.sources), options.of_candidates(), job.places)
         if options.risk is None:
             return found
         decode, utility = self.tokenizers.target.decode, build_utility(options.risk.utility, self.division.target)
@@ -231,7 +233,7 @@ class Translator:
         return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
 
     def _candidates(
-        self, batch: tuple[torch.Tensor, torch.Tensor], options: SearchOptions, places: Sequence[Place] | None
+        self, batch: tuple[np.ndarray, np.ndarray], options: SearchOptions, places: Sequence[Place] | None
     ) -> list[list[Hypothesis]]:
         if options.sampling:
             return sample(self.model, *batch, options, places)
@@ -240,18 +242,15 @@ class Translator:
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
-        torch.set_num_threads(1)
+        use_threads(1)
         return self._search
 
     def _force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
         """log p(target | source) of each pair."""
-        source_BS, source_lengths_B = padded([source for source, _ in pairs])
+        source = padded([source for source, _ in pairs])
         target_BT, _ = padded([target for _, target in pairs])
-        source_BS, source_lengths_B, target_BT = (
-            tensor.to(self.device) for tensor in (source_BS, source_lengths_B, target_BT)
-        )
-        with self._turn, torch.inference_mode():
-            return forced_log_probs(self.model, source_BS, source_lengths_B, target_BT).tolist()
+        with self._turn:
+            return forced_log_probs(self.model, *source, target_BT).tolist()
 
 
 def _tell_loss() -> None:

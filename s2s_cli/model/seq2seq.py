@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,10 +13,16 @@ from s2s_cli.model.dropout import Dropout, WordDropout
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.kernels import Kernel
 from s2s_cli.model.output import Decoded, Output
-from s2s_cli.search.step_model import Prediction
 
 IMPOSSIBLE = -1e9
 """A logit whose exponential is 0, yet with which every kernel can compute."""
+
+
+class Prediction(NamedTuple):
+    """log p of every symbol after each hypothesis, at least float32; and the attention, if the decoder has one."""
+
+    log_probs_BKV: Tensor
+    attention_BKS: Tensor | None
 
 
 class Seq2Seq(nn.Module):

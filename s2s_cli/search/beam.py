@@ -17,44 +17,42 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from s2s_cli.search.history import Hypothesis, Turn, hypotheses
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.search.step_model import Step, StepModel
+from s2s_cli.search.step_model import Step, StepModel, descending
 from s2s_cli.text.tokenizer import BOS, EOS
 
 
 class Candidates(NamedTuple):
     """The C best candidates of each sentence, best first."""
 
-    log_probs_BC: Tensor
+    log_probs_BC: np.ndarray
     """log p of hypothesis and symbol together."""
-    origins_BC: Tensor
+    origins_BC: np.ndarray
     """The hypothesis that is continued."""
-    symbols_BC: Tensor
+    symbols_BC: np.ndarray
     """The symbol that continues it."""
 
 
 class _Beam(NamedTuple):
     """The open hypotheses of the sentences that are still searched, and what the stop rule needs."""
 
-    sentences_B: Tensor  # place of each sentence in the input
-    limits_B: Tensor  # most symbols
-    last_penalty_B: Tensor  # the penalty at that length
-    symbols_BK: Tensor  # last symbol of each open hypothesis
-    log_probs_BK: Tensor  # log p of each open hypothesis, best first; -inf where there is none
-    best_BN: Tensor  # scores of the best finished hypotheses, best first; -inf where there are fewer
-    finished_B: Tensor  # number of finished hypotheses
+    sentences_B: np.ndarray  # place of each sentence in the input
+    limits_B: np.ndarray  # most symbols
+    last_penalty_B: np.ndarray  # the penalty at that length
+    symbols_BK: np.ndarray  # last symbol of each open hypothesis
+    log_probs_BK: np.ndarray  # log p of each open hypothesis, best first; -inf where there is none
+    best_BN: np.ndarray  # scores of the best finished hypotheses, rising; -inf where there are fewer
+    finished_B: np.ndarray  # number of finished hypotheses
 
-    def select(self, rows: Tensor) -> _Beam:
-        return _Beam(*(tensor[rows] for tensor in self))
+    def select(self, rows: np.ndarray) -> _Beam:
+        return _Beam(*(array[rows] for array in self))
 
 
-@torch.inference_mode()
 def beam_search(
-    model: StepModel, source_BS: Tensor, source_lengths_B: Tensor, options: SearchOptions
+    model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray, options: SearchOptions
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses of each sentence, best first; those that the length limit cut come last.
 
@@ -64,7 +62,7 @@ def beam_search(
     if len(source_BS) == 0:
         return []
     limits_B = options.length_limits(source_lengths_B)
-    beam = _first_beam(limits_B, options.penalty(limits_B.float()), options.n_best)
+    beam = _first_beam(limits_B, options.penalty(limits_B.astype(np.float32)), options.n_best)
     state = model.start(source_BS, source_lengths_B)
     turns: list[Turn] = []
 
@@ -84,7 +82,7 @@ def beam_search(
         beam = _advance(beam, pieces, ended_BJ, ended_BJ / options.penalty(length))
 
         # 5. Let the sentences leave that are done.
-        open_b = (~_done(beam, length, options.beam)).nonzero().squeeze(1)
+        open_b = np.flatnonzero(~_done(beam, length, options.beam))
         if len(open_b) == 0:
             break
         origins_BK = pieces.origins_BC
@@ -97,56 +95,61 @@ def beam_search(
     return hypotheses(turns, source_lengths_B, options.penalty, options.n_best)
 
 
-def _first_beam(limits_B: Tensor, last_penalty_B: Tensor, n_best: int) -> _Beam:
+def _first_beam(limits_B: np.ndarray, last_penalty_B: np.ndarray, n_best: int) -> _Beam:
     """One empty hypothesis for each sentence."""
     B = len(limits_B)
-    log_probs_B1 = last_penalty_B.new_zeros(B, 1)
     return _Beam(
-        sentences_B=torch.arange(B, device=limits_B.device),
+        sentences_B=np.arange(B),
         limits_B=limits_B,
         last_penalty_B=last_penalty_B,
-        symbols_BK=limits_B.new_full((B, 1), BOS),
-        log_probs_BK=log_probs_B1,
-        best_BN=_nothing(log_probs_B1.expand(B, n_best)),
-        finished_B=torch.zeros_like(limits_B),
+        symbols_BK=np.full((B, 1), BOS),
+        log_probs_BK=np.zeros((B, 1), np.float32),
+        best_BN=np.full((B, n_best), -np.inf, np.float32),
+        finished_B=np.zeros(B, np.int64),
     )
 
 
-def best_continuations(log_probs_BK: Tensor, step: Step, first: int, count: int, end: int) -> tuple[Candidates, Tensor]:
+def best_continuations(
+    log_probs_BK: np.ndarray, step: Step, first: int, count: int, end: int
+) -> tuple[Candidates, np.ndarray]:
     """The `count` best candidates among the symbols from `first` on; and log p of each hypothesis followed by `end`.
 
     No more than `count` of them continue the same hypothesis. There are fewer where there are no more candidates.
     """
     next_log_probs_BKC, symbols_BKC, ends_BK = step.best(first, count, end)
-    sums_BN = (log_probs_BK[:, :, None] + next_log_probs_BKC).flatten(1)
-    best_BC, places_BC = sums_BN.topk(min(count, sums_BN.size(1)))
-    origins_BC = places_BC.div(symbols_BKC.size(2), rounding_mode="floor")
-    return Candidates(best_BC, origins_BC, symbols_BKC.flatten(1).gather(1, places_BC)), log_probs_BK + ends_BK
+    B, K, C = symbols_BKC.shape
+    sums_BN = (log_probs_BK[:, :, None] + next_log_probs_BKC).reshape(B, K * C)
+    places_BC, rows_B1 = descending(sums_BN)[:, :count], np.arange(B)[:, None]
+    symbols_BC = symbols_BKC.reshape(B, K * C)[rows_B1, places_BC]
+    return Candidates(sums_BN[rows_B1, places_BC], places_BC // C, symbols_BC), log_probs_BK + ends_BK
 
 
-def _nothing(log_probs: Tensor) -> Tensor:
-    return torch.full_like(log_probs, -torch.inf)
+def _nothing(log_probs: np.ndarray) -> np.ndarray:
+    return np.full_like(log_probs, -np.inf)
 
 
-def within_beam(ended: Tensor, pieces: Tensor, width: int) -> Tensor:
+def within_beam(ended: np.ndarray, pieces: np.ndarray, width: int) -> np.ndarray:
     """Keep those hypotheses with EOS [.., J] that are among the `width` best of these and the pieces [.., C]; -inf for
     the others."""
-    all_ = torch.cat([pieces, ended], dim=-1)
-    least = all_.topk(min(width, all_.size(-1))).values[..., -1:]
-    return ended.masked_fill(ended < least, -torch.inf)
+    rising = np.concatenate([pieces, ended], axis=-1)
+    rising.sort(axis=-1)
+    least = rising[..., -width:][..., :1]
+    return np.where(ended < least, -np.inf, ended)
 
 
-def _advance(beam: _Beam, pieces: Candidates, ended_BJ: Tensor, scores_BJ: Tensor) -> _Beam:
+def _advance(beam: _Beam, pieces: Candidates, ended_BJ: np.ndarray, scores_BJ: np.ndarray) -> _Beam:
     """The beam after a step: the extended hypotheses are open, the ended ones are counted and ranked."""
+    rising_BX = np.concatenate([beam.best_BN, scores_BJ], axis=1)
+    rising_BX.sort(axis=1)
     return beam._replace(
         symbols_BK=pieces.symbols_BC,
         log_probs_BK=pieces.log_probs_BC,
-        best_BN=torch.cat([beam.best_BN, scores_BJ], dim=1).topk(beam.best_BN.size(1)).values,
-        finished_B=beam.finished_B + (ended_BJ > -torch.inf).sum(dim=1),
+        best_BN=rising_BX[:, scores_BJ.shape[1] :],
+        finished_B=beam.finished_B + (ended_BJ > -np.inf).sum(axis=1),
     )
 
 
-def _done(beam: _Beam, length: int, width: int) -> Tensor:
+def _done(beam: _Beam, length: int, width: int) -> np.ndarray:
     """Which sentences need no further step (see the top of this file): bool [B]."""
     bound_B = beam.log_probs_BK[:, 0] / beam.last_penalty_B
-    return (beam.finished_B >= width) | (bound_B <= beam.best_BN[:, -1]) | (length >= beam.limits_B)
+    return (beam.finished_B >= width) | (bound_B <= beam.best_BN[:, 0]) | (length >= beam.limits_B)

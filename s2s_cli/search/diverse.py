@@ -17,32 +17,30 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from s2s_cli.search.beam import Candidates, within_beam
 from s2s_cli.search.history import Hypothesis, Turn, hypotheses
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.search.step_model import Step, StepModel
+from s2s_cli.search.step_model import Step, StepModel, descending
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
 
 class _Groups(NamedTuple):
     """The groups of the sentences that are still searched."""
 
-    rows_BG: Tensor  # place of each group among all of the input
-    limits_BG: Tensor  # most symbols
-    symbols_BGJ: Tensor  # last symbol of each open hypothesis
-    log_probs_BGJ: Tensor  # log p of each open hypothesis; -inf where there is none, as in a group that has finished
-    finished_BG: Tensor  # number of finished hypotheses
+    rows_BG: np.ndarray  # place of each group among all of the input
+    limits_BG: np.ndarray  # most symbols
+    symbols_BGJ: np.ndarray  # last symbol of each open hypothesis
+    log_probs_BGJ: np.ndarray  # log p of each open hypothesis; -inf where there is none, as in a finished group
+    finished_BG: np.ndarray  # number of finished hypotheses
 
-    def select(self, sentences_b: Tensor) -> _Groups:
-        return _Groups(*(tensor[sentences_b] for tensor in self))
+    def select(self, sentences_b: np.ndarray) -> _Groups:
+        return _Groups(*(array[sentences_b] for array in self))
 
 
-@torch.inference_mode()
 def diverse_beam_search(
-    model: StepModel, source_BS: Tensor, source_lengths_B: Tensor, options: SearchOptions
+    model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray, options: SearchOptions
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses of each sentence, of whatever groups, best first; fewer if there are not so many.
 
@@ -52,57 +50,57 @@ def diverse_beam_search(
         return []
     G, width = options.groups, options.beam // options.groups
     groups = _first_groups(options.length_limits(source_lengths_B), G)
-    state = model.start(source_BS, source_lengths_B).reorder(torch.zeros_like(groups.rows_BG))
+    state = model.start(source_BS, source_lengths_B).reorder(np.zeros_like(groups.rows_BG))
     turns: list[Turn] = []
 
     for length in range(1, int(groups.limits_BG.max()) + 1):  # of a hypothesis after this step, EOS included
         # 1. Predict the next symbol of each open hypothesis.
-        step, state = model.step(groups.symbols_BGJ.flatten(1), state)
+        step, state = model.step(_flat(groups.symbols_BGJ), state)
 
         # 2. Extend the groups, one after the other.
         pieces, priced_BGW, ended_BGJ = _extend(groups.log_probs_BGJ, step, options)
 
         # 3. End the hypotheses for which EOS is as good as the pieces kept, at their price.
         may_end = length > options.min_length
-        ended_BGJ = within_beam(ended_BGJ, priced_BGW, width) if may_end else torch.full_like(ended_BGJ, -torch.inf)
+        ended_BGJ = within_beam(ended_BGJ, priced_BGW, width) if may_end else np.full_like(ended_BGJ, -np.inf)
 
         # 4. Remember. What a group still had open when it finished is no result.
-        finished_BG = groups.finished_BG + (ended_BGJ > -torch.inf).sum(dim=2)
+        finished_BG = groups.finished_BG + (ended_BGJ > -np.inf).sum(axis=2)
         is_full_BG1 = (finished_BG >= width)[:, :, None]
-        pieces = pieces._replace(log_probs_BC=pieces.log_probs_BC.masked_fill(is_full_BG1, -torch.inf))
+        pieces = pieces._replace(log_probs_BC=np.where(is_full_BG1, -np.inf, pieces.log_probs_BC))
         turns.append(_turn(groups, pieces, ended_BGJ, step.attention_BKS))
-        is_open_BG = (pieces.log_probs_BC > -torch.inf).any(dim=2) & (length < groups.limits_BG)
+        is_open_BG = (pieces.log_probs_BC > -np.inf).any(axis=2) & (length < groups.limits_BG)
         groups = _Groups(groups.rows_BG, groups.limits_BG, pieces.symbols_BC, pieces.log_probs_BC, finished_BG)
 
         # 5. Let the sentences leave of which all groups are done.
         origins_BGW = pieces.origins_BC
-        open_b = is_open_BG.any(dim=1).nonzero().squeeze(1)
+        open_b = np.flatnonzero(is_open_BG.any(axis=1))
         if len(open_b) == 0:
             break
         if len(open_b) < len(is_open_BG):
             groups, state, origins_BGW = groups.select(open_b), state.select(open_b), origins_BGW[open_b]
 
         # 6. Go on from the hypotheses that were extended.
-        offsets_G1 = ended_BGJ.size(2) * torch.arange(G, device=origins_BGW.device)[:, None]
-        state = state.reorder((origins_BGW + offsets_G1).flatten(1))
+        offsets_G1 = ended_BGJ.shape[2] * np.arange(G)[:, None]
+        state = state.reorder(_flat(origins_BGW + offsets_G1))
 
-    found = hypotheses(turns, source_lengths_B.repeat_interleave(G), options.penalty, options.n_best)
+    found = hypotheses(turns, source_lengths_B.repeat(G), options.penalty, options.n_best)
     return [_best(found[row : row + G], options.n_best) for row in range(0, len(found), G)]
 
 
-def _first_groups(limits_B: Tensor, count: int) -> _Groups:
+def _first_groups(limits_B: np.ndarray, count: int) -> _Groups:
     """One empty hypothesis for each group."""
-    limits_BG = limits_B[:, None].repeat(1, count)
+    limits_BG = limits_B[:, None].repeat(count, axis=1)
     return _Groups(
-        rows_BG=torch.arange(limits_BG.numel(), device=limits_B.device).view_as(limits_BG),
+        rows_BG=np.arange(limits_BG.size).reshape(limits_BG.shape),
         limits_BG=limits_BG,
-        symbols_BGJ=torch.full_like(limits_BG, BOS)[:, :, None],
-        log_probs_BGJ=torch.zeros_like(limits_BG, dtype=torch.float32)[:, :, None],
-        finished_BG=torch.zeros_like(limits_BG),
+        symbols_BGJ=np.full_like(limits_BG, BOS)[:, :, None],
+        log_probs_BGJ=np.zeros_like(limits_BG, np.float32)[:, :, None],
+        finished_BG=np.zeros_like(limits_BG),
     )
 
 
-def _extend(log_probs_BGJ: Tensor, step: Step, options: SearchOptions) -> tuple[Candidates, Tensor, Tensor]:
+def _extend(log_probs_BGJ: np.ndarray, step: Step, options: SearchOptions) -> tuple[Candidates, np.ndarray, np.ndarray]:
     """What each group keeps (as [B, G, W]); log p of it less its price, [B, G, W]; log p of each hypothesis with EOS.
 
     All other groups together take no more than the beam less a group's width: so the best of a group, whatever the
@@ -110,27 +108,33 @@ def _extend(log_probs_BGJ: Tensor, step: Step, options: SearchOptions) -> tuple[
     """
     B, G, J = log_probs_BGJ.shape
     next_log_probs_BKC, symbols_BKC, ends_BK = step.best(EOS + 1, options.beam, EOS)
-    sums_BGN = (log_probs_BGJ[:, :, :, None] + next_log_probs_BKC.unflatten(1, (G, J))).flatten(2)
-    symbols_BGN = symbols_BKC.unflatten(1, (G, J)).flatten(2)
-    width = min(options.beam // G, sums_BGN.size(2))
-    taken_BX = symbols_BGN.new_zeros(B, 0)  # what the groups before have taken
+    C, rows_B1 = symbols_BKC.shape[2], np.arange(B)[:, None]
+    sums_BGN = (log_probs_BGJ[:, :, :, None] + next_log_probs_BKC.reshape(B, G, J, C)).reshape(B, G, J * C)
+    symbols_BGN = symbols_BKC.reshape(B, G, J * C)
+    taken_BX = np.zeros((B, 0), np.int64)  # what the groups before have taken
     kept, priced = [], []
-    for sums_BN, symbols_BN in zip(sums_BGN.unbind(1), symbols_BGN.unbind(1), strict=True):
-        uses_BN = (symbols_BN[:, :, None] == taken_BX[:, None, :]).sum(dim=2)
-        priced_BW, places_BW = (sums_BN - options.diversity * uses_BN).topk(width)
-        chosen_BW, log_probs_BW = symbols_BN.gather(1, places_BW), sums_BN.gather(1, places_BW)
-        origins_BW = places_BW.div(symbols_BKC.size(2), rounding_mode="floor")
-        taken_BX = torch.cat([taken_BX, chosen_BW.masked_fill(log_probs_BW == -torch.inf, PAD)], dim=1)
-        kept.append(Candidates(log_probs_BW, origins_BW, chosen_BW))
-        priced.append(priced_BW)
-    pieces = Candidates(*(torch.stack(tensors, dim=1) for tensors in zip(*kept, strict=True)))
-    return pieces, torch.stack(priced, dim=1), log_probs_BGJ + ends_BK.unflatten(1, (G, J))
+    for group in range(G):
+        sums_BN, symbols_BN = sums_BGN[:, group], symbols_BGN[:, group]
+        uses_BN = (symbols_BN[:, :, None] == taken_BX[:, None, :]).sum(axis=2)
+        priced_BN = sums_BN - (options.diversity * uses_BN).astype(sums_BN.dtype)
+        places_BW = descending(priced_BN)[:, : options.beam // G]
+        chosen_BW, log_probs_BW = symbols_BN[rows_B1, places_BW], sums_BN[rows_B1, places_BW]
+        taken_BX = np.concatenate([taken_BX, np.where(log_probs_BW == -np.inf, PAD, chosen_BW)], axis=1)
+        kept.append(Candidates(log_probs_BW, places_BW // C, chosen_BW))
+        priced.append(priced_BN[rows_B1, places_BW])
+    pieces = Candidates(*(np.stack(arrays, axis=1) for arrays in zip(*kept, strict=True)))
+    return pieces, np.stack(priced, axis=1), log_probs_BGJ + ends_BK.reshape(B, G, J)
 
 
-def _turn(groups: _Groups, pieces: Candidates, ended_BGJ: Tensor, attention_BKS: Tensor | None) -> Turn:
+def _flat(array_BGJ: np.ndarray) -> np.ndarray:
+    """All groups side by side."""
+    return array_BGJ.reshape(len(array_BGJ), -1)
+
+
+def _turn(groups: _Groups, pieces: Candidates, ended_BGJ: np.ndarray, attention_BKS: np.ndarray | None) -> Turn:
     """This step of the groups that had not finished before, each in a row of its own."""
-    is_open_BG = (groups.log_probs_BGJ > -torch.inf).any(dim=2)
-    attention_BGJS = None if attention_BKS is None else attention_BKS.unflatten(1, ended_BGJ.shape[1:])
+    is_open_BG = (groups.log_probs_BGJ > -np.inf).any(axis=2)
+    attention_BGJS = None if attention_BKS is None else attention_BKS.reshape(*ended_BGJ.shape, -1)
     return Turn(
         groups.rows_BG[is_open_BG],
         ended_BGJ[is_open_BG],

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from s2s_cli.errors import DataError
 from s2s_cli.search.step_model import Best, State, Step, StepModel, best_of_mean, mean_probability
@@ -18,10 +17,10 @@ class EnsembleState:
 
     members: tuple[State, ...]
 
-    def reorder(self, origin_BK: Tensor) -> EnsembleState:
+    def reorder(self, origin_BK: np.ndarray) -> EnsembleState:
         return EnsembleState(tuple(state.reorder(origin_BK) for state in self.members))
 
-    def select(self, sentences_b: Tensor) -> EnsembleState:
+    def select(self, sentences_b: np.ndarray) -> EnsembleState:
         return EnsembleState(tuple(state.select(sentences_b) for state in self.members))
 
 
@@ -32,9 +31,9 @@ class EnsembleStep:
     members: tuple[Step, ...]
 
     @property
-    def attention_BKS(self) -> Tensor | None:
+    def attention_BKS(self) -> np.ndarray | None:
         attentions = [step.attention_BKS for step in self.members if step.attention_BKS is not None]
-        return torch.stack(attentions).mean(dim=0) if attentions else None
+        return np.mean(attentions, axis=0) if attentions else None
 
     def best(self, first: int, count: int, end: int) -> Best:
         return self.members[0].best_of_mean(self.members, first, count, end)
@@ -42,10 +41,10 @@ class EnsembleStep:
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return best_of_mean(steps, first, count, end)
 
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
         return mean_probability([step.log_probs_of(symbols_BK) for step in self.members])
 
-    def log_probs(self) -> Tensor:
+    def log_probs(self) -> np.ndarray:
         return mean_probability([step.log_probs() for step in self.members])
 
 
@@ -60,10 +59,10 @@ class Ensemble:
         self.models = tuple(models)
         self.vocabulary = sizes[0]
 
-    def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> EnsembleState:
+    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> EnsembleState:
         return EnsembleState(tuple(model.start(source_BS, source_lengths_B) for model in self.models))
 
-    def step(self, previous_BK: Tensor, state: EnsembleState) -> tuple[EnsembleStep, EnsembleState]:
+    def step(self, previous_BK: np.ndarray, state: EnsembleState) -> tuple[EnsembleStep, EnsembleState]:
         pairs = zip(self.models, state.members, strict=True)
         steps, states = zip(*(model.step(previous_BK, member) for model, member in pairs), strict=True)
         return EnsembleStep(steps), EnsembleState(states)

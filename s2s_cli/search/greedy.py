@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
 
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
@@ -12,12 +12,12 @@ from s2s_cli.text.tokenizer import EOS
 
 
 def greedy_search(
-    model: StepModel, source_BS: Tensor, source_lengths_B: Tensor, options: SearchOptions
+    model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray, options: SearchOptions
 ) -> list[list[Hypothesis]]:
     """One hypothesis for each sentence, whatever `beam` and `n_best` say. Arguments as of `beam_search`."""
     return follow_paths(model, source_BS, source_lengths_B, options, _most_probable)
 
 
-def _most_probable(step: Step, first: int, sentences_B: Tensor) -> tuple[Tensor, Tensor]:
+def _most_probable(step: Step, first: int, sentences_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_probs_BK1, symbols_BK1, _ = step.best(first, count=1, end=EOS)
-    return symbols_BK1.squeeze(2), log_probs_BK1.squeeze(2)
+    return symbols_BK1[:, :, 0], log_probs_BK1[:, :, 0]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,20 @@ class Hypothesis:
     """[T, S] float32: row t has the weights with which piece t was predicted (no row for EOS)."""
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """One step of the search, for the sentences b that were still in the batch."""
 
-    sentences_b: Tensor
+    sentences_b: np.ndarray
     """Place of each of them in the input, rising."""
-    ended_bJ: Tensor
+    ended_bJ: np.ndarray
     """log p of the hypotheses that ended with EOS here; -inf for the others."""
-    log_probs_bK: Tensor
+    log_probs_bK: np.ndarray
     """log p of the hypotheses that go on; -inf where there is none."""
-    origins_bK: Tensor
+    origins_bK: np.ndarray
     """Which old hypothesis each new one continues ..."""
-    symbols_bK: Tensor
+    symbols_bK: np.ndarray
     """... and the symbol that it adds."""
-    attention_bJS: Tensor | None
+    attention_bJS: np.ndarray | None
     """The weights with which this step's symbols were predicted."""
 
 
@@ -58,20 +56,9 @@ class _Tip(NamedTuple):
     slot: int
 
 
-class _Row(NamedTuple):
-    """A turn as arrays, b sentences."""
-
-    sentences_b: np.ndarray
-    ended_bJ: np.ndarray
-    log_probs_bK: np.ndarray
-    origins_bK: np.ndarray
-    symbols_bK: np.ndarray
-    attention_bJS: np.ndarray | None
-
-
 def hypotheses(
     turns: list[Turn],
-    source_lengths_B: Tensor,
+    source_lengths_B: np.ndarray,
     penalty: Callable[[float], float],
     count: int,
     *,
@@ -81,84 +68,69 @@ def hypotheses(
 
     by_slot: hand them back in the order of their slots instead.
     """
-    rows = [_as_arrays(turn) for turn in turns]
-    tips = _best_tips(rows, len(source_lengths_B), penalty, count)
+    tips = _best_tips(turns, len(source_lengths_B), penalty, count)
     if by_slot:
         tips = [sorted(found, key=lambda tip: tip.slot) for found in tips]
     flat = [(sentence, tip) for sentence, found in enumerate(tips) for tip in found]
-    symbols_NT, attention_NTS = _follow_back(rows, flat)
-    lengths = source_lengths_B.tolist()
-    result: list[list[Hypothesis]] = [[] for _ in lengths]
+    flat.sort(key=lambda each: -each[1].pieces)
+    symbols_NT, attention_NTS = _follow_back(turns, flat)
+    followed = {}
     for number, (sentence, tip) in enumerate(flat):
         attention = None
         if attention_NTS is not None:
-            attention = attention_NTS[number, : tip.pieces, : lengths[sentence]].copy()
+            attention = attention_NTS[number, : tip.pieces, : source_lengths_B[sentence]].copy()
         ids = symbols_NT[number, : tip.pieces].tolist()
-        result[sentence].append(Hypothesis(ids, tip.score, tip.log_prob, tip.finished, attention))
-    return result
+        followed[sentence, tip] = Hypothesis(ids, tip.score, tip.log_prob, tip.finished, attention)
+    return [[followed[sentence, tip] for tip in found] for sentence, found in enumerate(tips)]
 
 
-def _as_arrays(turn: Turn) -> _Row:
-    return _Row(
-        turn.sentences_b.cpu().numpy(),
-        turn.ended_bJ.cpu().numpy(),
-        turn.log_probs_bK.cpu().numpy(),
-        turn.origins_bK.cpu().numpy(),
-        turn.symbols_bK.cpu().numpy(),
-        None if turn.attention_bJS is None else turn.attention_bJS.float().cpu().numpy(),
-    )
-
-
-def _best_tips(rows: list[_Row], sentences: int, penalty: Callable[[float], float], count: int) -> list[list[_Tip]]:
+def _best_tips(turns: list[Turn], sentences: int, penalty: Callable[[float], float], count: int) -> list[list[_Tip]]:
     """For each sentence the ends of its hypotheses, best first."""
     tips: list[list[_Tip]] = [[] for _ in range(sentences)]
-    for pieces, row in enumerate(rows):
+    last_B = np.zeros(sentences, np.int64)  # the last turn of each
+    for pieces, turn in enumerate(turns):
+        last_B[turn.sentences_b] = pieces
         divisor = penalty(pieces + 1)
-        for place, slot in np.argwhere(row.ended_bJ > -np.inf).tolist():
-            log_prob = float(row.ended_bJ[place, slot])
-            tips[row.sentences_b[place]].append(_Tip(True, log_prob / divisor, log_prob, pieces, slot))
-    for found in tips:
+        places, slots = (turn.ended_bJ > -np.inf).nonzero()
+        ended = (turn.sentences_b[places].tolist(), slots.tolist(), turn.ended_bJ[places, slots].tolist())
+        for sentence, slot, log_prob in zip(*ended, strict=True):
+            tips[sentence].append(_Tip(True, log_prob / divisor, log_prob, pieces, slot))
+    for sentence, found in enumerate(tips):
         found.sort(key=lambda tip: -tip.score)
         del found[count:]
-    for sentence, (pieces, log_probs_K) in _last_beams(rows).items():
-        if len(tips[sentence]) < count:
-            cut = _cut_tips(log_probs_K, pieces, penalty(pieces))
+        if len(found) < count:
+            cut = _cut_tips(turns, int(last_B[sentence]), sentence, penalty)
             possible = [tip for tip in cut if tip.log_prob > -np.inf]
-            tips[sentence] = (tips[sentence] + possible)[:count] or cut[:1]
+            tips[sentence] = (found + possible)[:count] or cut[:1]
     return tips
 
 
-def _last_beams(rows: list[_Row]) -> dict[int, tuple[int, np.ndarray]]:
-    """For each sentence the number of its steps, and log p of what was open after the last of them."""
-    last = {}
-    for pieces, row in enumerate(rows, start=1):
-        for place, sentence in enumerate(row.sentences_b.tolist()):
-            last[sentence] = pieces, row.log_probs_bK[place]
-    return last
-
-
-def _cut_tips(log_probs_K: np.ndarray, pieces: int, divisor: float) -> list[_Tip]:
-    cut = [_Tip(False, p / divisor, p, pieces, slot) for slot, p in enumerate(log_probs_K.tolist())]
+def _cut_tips(turns: list[Turn], last: int, sentence: int, penalty: Callable[[float], float]) -> list[_Tip]:
+    """What was open after the last step of a sentence, best first."""
+    turn, pieces, divisor = turns[last], last + 1, penalty(last + 1)
+    log_probs = turn.log_probs_bK[turn.sentences_b.searchsorted(sentence)].tolist()
+    cut = [_Tip(False, p / divisor, p, pieces, slot) for slot, p in enumerate(log_probs)]
     return sorted(cut, key=lambda tip: -tip.score)
 
 
-def _follow_back(rows: list[_Row], tips: list[tuple[int, _Tip]]) -> tuple[np.ndarray, np.ndarray | None]:
+def _follow_back(turns: list[Turn], tips: list[tuple[int, _Tip]]) -> tuple[np.ndarray, np.ndarray | None]:
     """Symbols [N, T] and attention [N, T, S] that lead to N tips, from the left; meaningless beyond a tip's end.
 
-    All tips go back together, turn by turn.
+    All tips go back together, turn by turn. They come longest first: at each turn the first n of them are there.
     """
     sentences_N = np.array([sentence for sentence, _ in tips])
-    pieces_N = np.array([tip.pieces for _, tip in tips])
     slots_N = np.array([tip.slot for _, tip in tips])
-    symbols_NT = np.zeros((len(tips), len(rows)), dtype=np.int64)
+    pieces_N1 = np.array([[tip.pieces] for _, tip in tips])
+    numbers_T = (pieces_N1 > np.arange(len(turns))).sum(axis=0).tolist()
+    symbols_NT = np.zeros((len(tips), len(turns)), dtype=np.int64)
     attention_NTS = None
-    if (first := rows[0].attention_bJS) is not None:
-        attention_NTS = np.zeros((len(tips), len(rows), first.shape[2]), dtype=np.float32)
-    for turn in range(int(pieces_N.max()) - 1, -1, -1):
-        row, on = rows[turn], np.flatnonzero(pieces_N > turn)
-        places = np.searchsorted(row.sentences_b, sentences_N[on])  # sentences rise
-        symbols_NT[on, turn] = row.symbols_bK[places, slots_N[on]]
-        slots_N[on] = row.origins_bK[places, slots_N[on]]
-        if attention_NTS is not None and row.attention_bJS is not None:
-            attention_NTS[on, turn] = row.attention_bJS[places, slots_N[on]]
+    if (first := turns[0].attention_bJS) is not None:
+        attention_NTS = np.zeros((len(tips), len(turns), first.shape[2]), dtype=np.float32)
+    for place in range(tips[0][1].pieces - 1, -1, -1):
+        turn, n = turns[place], numbers_T[place]
+        rows_n = turn.sentences_b.searchsorted(sentences_N[:n])  # sentences rise
+        symbols_NT[:n, place] = turn.symbols_bK[rows_n, slots_N[:n]]
+        slots_N[:n] = turn.origins_bK[rows_n, slots_N[:n]]
+        if attention_NTS is not None and turn.attention_bJS is not None:
+            attention_NTS[:n, place] = turn.attention_bJS[rows_n, slots_N[:n]]
     return symbols_NT, attention_NTS

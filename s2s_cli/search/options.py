@@ -1,22 +1,21 @@
-"""How to search, checked once. Nothing here imports torch.
+"""How to search, checked once.
 
 Length penalties: the score of a hypothesis Y is log p(Y | X) / penalty(|Y|), where |Y| counts EOS. As log p(Y | X) is a
 sum of |Y| negative terms, a search without penalty favours short translations. Every penalty rises with the length (or
-stays 1), which the stop rule of beam search relies upon. Each takes a length or a tensor of them, and the exponent α.
+stays 1), which the stop rule of beam search relies upon. Each takes a length or an array of them, and the exponent α.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+import numpy as np
 
 from s2s_cli.errors import UsageError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Length = TypeVar("Length", float, "Tensor")
+Length = TypeVar("Length", float, np.ndarray)
 
 
 def wu(length: Length, alpha: float) -> Length:
@@ -141,14 +140,15 @@ class SearchOptions:
         """By what log p of a hypothesis with so many symbols (EOS counted) is divided."""
         return PENALTIES[self.normalization](length, self.length_penalty)
 
-    def length_limits(self, source_lengths_B: Tensor) -> Tensor:
+    def length_limits(self, source_lengths_B: np.ndarray) -> np.ndarray:
         """Most target symbols of each sentence, from its source length (which counts EOS): int64 [B].
 
         ratio × source pieces + offset, but always enough for the least length and the EOS after it. A hypothesis that
         has so many pieces and no EOS is cut there.
         """
-        limits_B = ((source_lengths_B - 1).double() * self.max_length_ratio).floor().long() + self.max_length_offset
-        return limits_B.clamp(min=self.min_length + 1)
+        ratio = min(self.max_length_ratio, 1e9)  # beyond any use, below overflow
+        limits_B = ((source_lengths_B - 1) * ratio).astype(np.int64) + self.max_length_offset
+        return np.maximum(limits_B, self.min_length + 1)
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -8,34 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from s2s_cli.search.history import Hypothesis, Turn, hypotheses
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import State, Step, StepModel
 from s2s_cli.text.tokenizer import BOS, EOS
 
-Choose = Callable[[Step, int, Tensor], tuple[Tensor, Tensor]]
+Choose = Callable[[Step, int, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From a step, the first symbol that may be chosen, and the places [B] of the sentences in the input, to one symbol
 [B, K] for each path and its log p [B, K]."""
 
 
 class _Paths(NamedTuple):
-    sentences_B: Tensor  # place of each sentence in the input
-    limits_B: Tensor  # most symbols
-    symbols_BK: Tensor  # last symbol of each path
-    log_probs_BK: Tensor  # log p of each path; -inf for those that have ended
+    sentences_B: np.ndarray  # place of each sentence in the input
+    limits_B: np.ndarray  # most symbols
+    symbols_BK: np.ndarray  # last symbol of each path
+    log_probs_BK: np.ndarray  # log p of each path; -inf for those that have ended
 
-    def select(self, rows: Tensor) -> _Paths:
-        return _Paths(*(tensor[rows] for tensor in self))
+    def select(self, rows: np.ndarray) -> _Paths:
+        return _Paths(*(array[rows] for array in self))
 
 
-@torch.inference_mode()
 def follow_paths(
     model: StepModel,
-    source_BS: Tensor,
-    source_lengths_B: Tensor,
+    source_BS: np.ndarray,
+    source_lengths_B: np.ndarray,
     options: SearchOptions,
     choose: Choose,
     count: int = 1,
@@ -49,7 +47,7 @@ def follow_paths(
     limits_B = options.length_limits(source_lengths_B)
     state = _split(model.start(source_BS, source_lengths_B), limits_B, count)
     paths = _first_paths(limits_B, count)
-    origins_BK = torch.arange(count, device=limits_B.device).expand(len(limits_B), count)
+    origins_BK = np.broadcast_to(np.arange(count), (len(limits_B), count))
     turns: list[Turn] = []
 
     for length in range(1, int(limits_B.max()) + 1):  # of a path after this step, EOS included
@@ -63,8 +61,9 @@ def follow_paths(
 
         # 3. End the paths that chose EOS.
         is_end_BK = symbols_BK == EOS
-        ended_BK = log_probs_BK.masked_fill(~is_end_BK, -torch.inf)
-        paths = paths._replace(symbols_BK=symbols_BK, log_probs_BK=log_probs_BK.masked_fill(is_end_BK, -torch.inf))
+        ended_BK = np.where(is_end_BK, log_probs_BK, -np.inf)
+        log_probs_BK = np.where(is_end_BK, -np.inf, log_probs_BK)
+        paths = paths._replace(symbols_BK=symbols_BK, log_probs_BK=log_probs_BK)
 
         # 4. Remember.
         own_origins_BK = origins_BK[: len(symbols_BK)]
@@ -73,8 +72,8 @@ def follow_paths(
         )
 
         # 5. Let the sentences leave that are done.
-        is_open_B = (paths.log_probs_BK > -torch.inf).any(dim=1) & (length < paths.limits_B)
-        open_b = is_open_B.nonzero().squeeze(1)
+        is_open_B = (paths.log_probs_BK > -np.inf).any(axis=1) & (length < paths.limits_B)
+        open_b = np.flatnonzero(is_open_B)
         if len(open_b) == 0:
             break
         if len(open_b) < len(symbols_BK):
@@ -83,16 +82,16 @@ def follow_paths(
     return hypotheses(turns, source_lengths_B, options.penalty, count, by_slot=True)
 
 
-def _split(state: State, limits_B: Tensor, count: int) -> State:
+def _split(state: State, limits_B: np.ndarray, count: int) -> State:
     """From one hypothesis of each sentence to `count` equal ones."""
-    return state if count == 1 else state.reorder(limits_B.new_zeros(len(limits_B), count))
+    return state if count == 1 else state.reorder(np.zeros((len(limits_B), count), np.int64))
 
 
-def _first_paths(limits_B: Tensor, count: int) -> _Paths:
+def _first_paths(limits_B: np.ndarray, count: int) -> _Paths:
     B = len(limits_B)
     return _Paths(
-        sentences_B=torch.arange(B, device=limits_B.device),
+        sentences_B=np.arange(B),
         limits_B=limits_B,
-        symbols_BK=limits_B.new_full((B, count), BOS),
-        log_probs_BK=torch.zeros(B, count, device=limits_B.device),
+        symbols_BK=np.full((B, count), BOS),
+        log_probs_BK=np.zeros((B, count), np.float32),
     )

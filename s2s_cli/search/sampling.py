@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.paths import follow_paths
-from s2s_cli.search.step_model import Step, StepModel, at
+from s2s_cli.search.step_model import Step, StepModel, at, greatest
 
 Place = tuple[int, ...]
 """Where a sentence stands: the number of its line, and its number in the line, or whatever tells it from others."""
@@ -26,8 +24,8 @@ Place = tuple[int, ...]
 
 def sample(
     model: StepModel,
-    source_BS: Tensor,
-    source_lengths_B: Tensor,
+    source_BS: np.ndarray,
+    source_lengths_B: np.ndarray,
     options: SearchOptions,
     places: Sequence[Place] | None = None,
 ) -> list[list[Hypothesis]]:
@@ -50,18 +48,18 @@ class _Draw:
     sampling: SamplingOptions
     streams: list[list[np.random.Generator]]
 
-    def __call__(self, step: Step, first: int, sentences_B: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, step: Step, first: int, sentences_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_probs_BKV = step.log_probs()
-        V = log_probs_BKV.size(2)
+        V = log_probs_BKV.shape[2]
         streams_BK = [self.streams[place] for place in sentences_B.tolist()]
         draws_BKV = [[stream.standard_exponential(V) for stream in streams] for streams in streams_BK]
-        noise_BKV = torch.from_numpy(np.array(draws_BKV)).to(log_probs_BKV).log()
+        noise_BKV = np.log(np.array(draws_BKV, log_probs_BKV.dtype))
         logits_BKV = kept(log_probs_BKV[:, :, first:] / self.sampling.temperature, self.sampling)
-        symbols_BK = first + (logits_BKV - noise_BKV[:, :, first:]).argmax(dim=2)
+        symbols_BK = first + (logits_BKV - noise_BKV[:, :, first:]).argmax(axis=2)
         return symbols_BK, at(log_probs_BKV, symbols_BK)
 
 
-def kept(logits_BKV: Tensor, sampling: SamplingOptions) -> Tensor:
+def kept(logits_BKV: np.ndarray, sampling: SamplingOptions) -> np.ndarray:
     """The logits of what may be drawn, -inf for the rest.
 
     First the `top_k` are taken; of these, as if there were no others, the nucleus of `top_p` (Holtzman et al. 2020,
@@ -70,8 +68,11 @@ def kept(logits_BKV: Tensor, sampling: SamplingOptions) -> Tensor:
     """
     if sampling.top_k is None and sampling.top_p == 1.0:
         return logits_BKV
-    best_BKC, indices_BKC = logits_BKV.topk(min(sampling.top_k or logits_BKV.size(2), logits_BKV.size(2)))
-    probabilities_BKC = best_BKC.double().softmax(dim=2)
-    before_BKC = probabilities_BKC.cumsum(dim=2) - probabilities_BKC
-    best_BKC = best_BKC.masked_fill(before_BKC >= sampling.top_p, -torch.inf)
-    return torch.full_like(logits_BKV, -torch.inf).scatter(2, indices_BKC, best_BKC)
+    best_BKC, indices_BKC = greatest(logits_BKV, sampling.top_k or logits_BKV.shape[2])
+    weights_BKC = np.exp(best_BKC - best_BKC[:, :, :1], dtype=np.float64)
+    probabilities_BKC = weights_BKC / weights_BKC.sum(axis=2, keepdims=True)
+    before_BKC = probabilities_BKC.cumsum(axis=2) - probabilities_BKC
+    best_BKC[before_BKC >= sampling.top_p] = -np.inf
+    kept_BKV = np.full_like(logits_BKV, -np.inf)
+    np.put_along_axis(kept_BKV, indices_BKC, best_BKC, axis=2)
+    return kept_BKV

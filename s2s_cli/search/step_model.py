@@ -7,37 +7,36 @@ Shapes: B sentences, S source positions, K open hypotheses of each sentence, V t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 AnyState = TypeVar("AnyState", bound="State")
 
 
-Best = tuple[Tensor, Tensor, Tensor]
+Best = tuple[np.ndarray, np.ndarray, np.ndarray]
 """What `Step.best` tells."""
 
 
 class Step(Protocol):
     """What a model says of the next symbol, to be asked before the next step is made.
 
-    The search keeps the tensors that it is handed: a model must not write to them again.
+    The search keeps the arrays that it is handed: a model must not write to them again.
     """
 
     @property
-    def attention_BKS(self) -> Tensor | None:
+    def attention_BKS(self) -> np.ndarray | None:
         """Weights over the source with which the symbol is predicted; `None` for a model without attention."""
         ...
 
     def best(self, first: int, count: int, end: int) -> Best:
-        """The C best symbols from `first` on after each hypothesis, best first: log p [B, K, C] and symbol [B, K, C];
-        and log p of the symbol `end`, [B, K].
+        """The C best symbols from `first` on after each hypothesis, best first: float log p [B, K, C] and int64
+        symbol [B, K, C]; and log p of the symbol `end`, [B, K].
 
         C is `count`, or less if there are not so many symbols. `first` is EOS or the symbol after it, `end` is EOS.
+        Which of two equally probable symbols comes first depends on no other hypothesis.
         """
         ...
 
@@ -48,24 +47,24 @@ class Step(Protocol):
         """
         ...
 
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
         """log p of a symbol given for each hypothesis, [B, K]."""
         ...
 
-    def log_probs(self) -> Tensor:
+    def log_probs(self) -> np.ndarray:
         """log p(next symbol | hypothesis, source) of all symbols, at least float32 [B, K, V]."""
         ...
 
 
-GROUP = 64  # symbols; of 16 to 256 the fastest on [64, 5, 8000] with a thread of a processor with 512-bit vectors
+GROUP = 64  # symbols: a power of 8
 
 
 @dataclass(frozen=True)
 class Prediction:
     """The plain `Step`: all log-probabilities, written out."""
 
-    log_probs_BKV: Tensor
-    attention_BKS: Tensor | None
+    log_probs_BKV: np.ndarray
+    attention_BKS: np.ndarray | None
 
     def best(self, first: int, count: int, end: int) -> Best:
         log_probs_BKC, symbols_BKC = greatest(self.log_probs_BKV[:, :, first:], count)
@@ -74,16 +73,19 @@ class Prediction:
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return best_of_mean(steps, first, count, end)
 
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
         return at(self.log_probs_BKV, symbols_BK)
 
-    def log_probs(self) -> Tensor:
+    def log_probs(self) -> np.ndarray:
         return self.log_probs_BKV
 
 
-def mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
+def mean_probability(log_probs: Sequence[np.ndarray]) -> np.ndarray:
     """log of the mean of the probabilities."""
-    return torch.stack(list(log_probs)).logsumexp(dim=0) - math.log(len(log_probs))
+    members = np.stack(log_probs)
+    greatest = np.maximum(members.max(axis=0), np.finfo(np.float32).min)  # finite, also where all are -inf
+    with np.errstate(divide="ignore"):
+        return greatest + np.log(np.exp(members - greatest).mean(axis=0))
 
 
 def best_of_mean(steps: Sequence[Step], first: int, count: int, end: int) -> Best:
@@ -91,42 +93,52 @@ def best_of_mean(steps: Sequence[Step], first: int, count: int, end: int) -> Bes
     return Prediction(mean_probability([step.log_probs() for step in steps]), None).best(first, count, end)
 
 
-def at(values_BKV: Tensor, symbols_BK: Tensor) -> Tensor:
+def at(values_BKV: np.ndarray, symbols_BK: np.ndarray) -> np.ndarray:
     """The value of one symbol of each hypothesis, [B, K]."""
-    return values_BKV.gather(2, symbols_BK[:, :, None]).squeeze(2)
+    return np.take_along_axis(values_BKV, symbols_BK[:, :, None], axis=2)[:, :, 0]
 
 
-def greatest(values_BKV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The same as `topk` along the last dimension: values and indices, [B, K, C].
+def greatest(values: np.ndarray, count: int, group: int = GROUP) -> tuple[np.ndarray, np.ndarray]:
+    """The C greatest along the last dimension, the greatest first and of equal ones that with the lower index: values
+    and indices, [.., C].
 
-    The C greatest lie in the C groups of values with the greatest maxima, and maxima of groups are several times faster
-    to take than a top-k: so that is left with C groups, and with the rest of each row that makes no full group.
+    They lie in the C groups of values with the greatest maxima, and maxima of groups are many times faster to take than
+    an order: so that is left with C groups, and with the rest of each row that makes no full group. Those are divided
+    into smaller groups again.
     """
-    size = values_BKV.size(2)
-    groups, count = size // GROUP, min(count, size)
+    *rows, size = values.shape
+    groups, count = size // group, min(count, size)
+    if group == 1:
+        indices = descending(values)[..., :count]
+        return np.take_along_axis(values, indices, axis=-1), indices
     if groups <= count:
-        return values_BKV.topk(count)
-    rest = groups * GROUP
-    values_BKGM = values_BKV[:, :, :rest].unflatten(2, (groups, GROUP))
-    chosen_BKC = values_BKGM.amax(3).topk(count).indices
-    members_BKN = (chosen_BKC[..., None] * GROUP + torch.arange(GROUP, device=values_BKV.device)).flatten(2)
-    tail = torch.arange(rest, size, device=values_BKV.device).expand(*values_BKV.shape[:2], -1)
-    indices_BKN = torch.cat([members_BKN, tail], dim=2)
-    found_BKC, places_BKC = values_BKV.gather(2, indices_BKN).topk(count)
-    return found_BKC, indices_BKN.gather(2, places_BKC)
+        return greatest(values, count, group // 8)
+    rest = groups * group
+    maxima = values[..., :rest].reshape(*rows, groups, group).max(axis=-1)
+    chosen = np.sort(descending(maxima)[..., :count], axis=-1)
+    members = (chosen[..., None] * group + np.arange(group)).reshape(*rows, count * group)
+    tail = np.broadcast_to(np.arange(rest, size), (*rows, size - rest))
+    candidates = np.concatenate([members, tail], axis=-1)
+    found, places = greatest(np.take_along_axis(values, candidates, axis=-1), count, group // 8)
+    return found, np.take_along_axis(candidates, places, axis=-1)
+
+
+def descending(values: np.ndarray) -> np.ndarray:
+    """The indices that order the last dimension, the greatest first; equal values stay in their order."""
+    return (-values).argsort(axis=-1, kind="stable")
 
 
 class State(Protocol):
     """What a model remembers of a batch of hypotheses. A state is never changed: each method makes a new one."""
 
-    def reorder(self: AnyState, origin_BK: Tensor) -> AnyState:
+    def reorder(self: AnyState, origin_BK: np.ndarray) -> AnyState:
         """New hypothesis k of sentence b continues the old hypothesis origin[b, k]; K may change.
 
         Only what differs between the hypotheses of a sentence moves; what belongs to the sentence stays as it is.
         """
         ...
 
-    def select(self: AnyState, sentences_b: Tensor) -> AnyState:
+    def select(self: AnyState, sentences_b: np.ndarray) -> AnyState:
         """Keep these sentences, given by their present rows: finished ones leave the batch."""
         ...
 
@@ -139,10 +151,10 @@ class StepModel(Protocol[AnyState]):
         """Number V of target symbols, the four special ones (`s2s_cli.text.tokenizer`) included."""
         ...
 
-    def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> AnyState:
+    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> AnyState:
         """Encode a batch: int64 sources that end with EOS, padded; lengths count EOS. The state has K = 1."""
         ...
 
-    def step(self, previous_BK: Tensor, state: AnyState) -> tuple[Step, AnyState]:
+    def step(self, previous_BK: np.ndarray, state: AnyState) -> tuple[Step, AnyState]:
         """Feed the previous symbol of each hypothesis (BOS at first); predict the next one."""
         ...

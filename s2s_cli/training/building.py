@@ -190,5 +190,5 @@ def build_translator(
         options=replace(search_options(recipe.decoding), beam=beam or recipe.decoding.beam),
         division=division(recipe.decoding, recipe.languages, recipe.data.cleaning.max_pieces),
         batch_tokens=recipe.decoding.batch_tokens,
-        device=device,
+        device=device.type,
     )

@@ -23,11 +23,12 @@ import torch
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
-from s2s_cli.data.batches import Batch, Pairs, collate
+from s2s_cli.data.batches import Pairs
 from s2s_cli.data.preparation import PreparedData, Written
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.training.batches import Batch, collate
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.changes import tell_changes
 from s2s_cli.training.initial import settle

@@ -1,4 +1,4 @@
-"""The gradients of a batch, even if memory is too small for all of it at once. Shapes: see `data.batches`."""
+"""The gradients of a batch, even if memory is too small for all of it at once. Shapes: see `training.batches`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TypeVar
 from torch import nn
 
 from s2s_cli import console
-from s2s_cli.data.batches import Batch
 from s2s_cli.errors import MachineError, is_lack_of_memory
+from s2s_cli.training.batches import Batch
 
 Result = TypeVar("Result")
 

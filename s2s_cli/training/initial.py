@@ -19,8 +19,8 @@ from s2s_cli.checkpoint.model_directory import load_config, load_model_files
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.corpora import folders_of, model_folder
 from s2s_cli.errors import CheckpointError, UsageError, printable
-from s2s_cli.inference.loading import restore
 from s2s_cli.inference.model_path import model_directory
+from s2s_cli.inference.restoring import restore
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 from s2s_cli.recipe.loading import load_recipe, values_of

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s_cli.data.batches import Batch
 from s2s_cli.model.output import Decoded
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.tokenizer import BOS
+from s2s_cli.training.batches import Batch
 
 
 class Loss(NamedTuple):

@@ -24,10 +24,11 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from s2s_cli.data.batches import Batch, padded
+from s2s_cli.data.batches import padded
 from s2s_cli.inference.translator import STEP_SCORES
 from s2s_cli.model.dropout import random_bytes
 from s2s_cli.model.engine import build_engine
@@ -39,6 +40,7 @@ from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.sampling import sample
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.similarity import Utility
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.loss import Loss, loss_of, shift_right, valid_positions
 
 Ids = list[int]
@@ -64,13 +66,14 @@ class Writer:
         copy = deepcopy(model).eval()  # other threads are training by the model itself
         copy.forbid(self.forbidden)
         at_once = max(1, STEP_SCORES // (self.options.width * model.vocabulary))
-        parts = zip(batch.source_BS.split(at_once), batch.source_lengths_B.split(at_once), strict=True)
+        source_BS, source_lengths_B = batch.source_BS.numpy(force=True), batch.source_lengths_B.numpy(force=True)
+        parts = [slice(first, first + at_once) for first in range(0, len(source_BS), at_once)]
         with torch.autocast(device.type, enabled=False):
             decoder = build_engine("auto", copy, device, self.dtype)
-            found = [some for part in parts for some in self._search(decoder, *part)]
+            found = [some for part in parts for some in self._search(decoder, source_BS[part], source_lengths_B[part])]
         return [list({tuple(each.ids): each.ids for each in some}.values()) for some in found]
 
-    def _search(self, model: StepModel, source_BS: Tensor, source_lengths_B: Tensor) -> list[list[Hypothesis]]:
+    def _search(self, model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> list[list[Hypothesis]]:
         if self.options.sampling is None:
             return beam_search(model, source_BS, source_lengths_B, self.options)
         seed = int(random_bytes((8,), torch.device("cpu")).view(torch.int64))  # from this thread's stream, like a mask
@@ -102,7 +105,7 @@ class MinimumRisk:
         device, sizes_B = batch.source_BS.device, torch.tensor([len(some) for some in candidates])
         pairs_B = torch.arange(B)
         owners = torch.cat([pairs_B, pairs_B.repeat_interleave(sizes_B)]).to(device)
-        targets, lengths = (part.to(device) for part in padded([*references, *chain(*candidates)]))
+        targets, lengths = (torch.from_numpy(part).to(device) for part in padded([*references, *chain(*candidates)]))
         decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(targets), owners)
         rows = torch.arange(len(owners), device=device)
         loss = loss_of(model, decoded.select(rows[:B]), targets[:B], lengths[:B], self.smoothing)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from s2s_cli.data.batches import Batch
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.loss import Loss, sequence_loss
 from s2s_cli.training.minimum_risk import MinimumRisk
 

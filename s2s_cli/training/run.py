@@ -16,12 +16,12 @@ from s2s_cli import atomic, console
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
-from s2s_cli.data.batches import collate
 from s2s_cli.data.corpora import as_kept
 from s2s_cli.data.preparation import PreparedData, Written, open_prepared, prepare, prepare_apart
 from s2s_cli.errors import CheckpointError, ExitCode, Stopped
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.training.batches import collate
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, is_exported

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from s2s_cli.checkpoint.snapshot import Snapshot
-from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import EVERY, MovingAverage
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.initial import Origin
 from s2s_cli.training.objective import Objective

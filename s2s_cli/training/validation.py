@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2s_cli.data.batches import collate
 from s2s_cli.data.order import BatchOrder
 from s2s_cli.data.shards import ParallelData
 from s2s_cli.evaluation.metrics import score
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.batches import collate
 from s2s_cli.training.loss import sequence_loss
 
 

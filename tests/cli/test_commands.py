@@ -108,7 +108,7 @@ class FakeTranslator:
     """Remembers how it was asked, and translates by shouting."""
 
     options = SearchOptions(beam=4, length_penalty=0.6)
-    device = SimpleNamespace(type="cpu")
+    device = "cpu"
     division = Division(target="ja")
 
     def __init__(self) -> None:

@@ -153,7 +153,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     class Fake:
         options = SearchOptions(beam=1, normalization="none")
-        device = SimpleNamespace(type="cpu")
+        device = "cpu"
         division = Division(target="en")
 
         def __enter__(self) -> None: ...
@@ -191,7 +191,7 @@ def test_what_has_an_effect_is_accepted(line: str, reached: list[str]):
 
 
 def test_worker_processes_are_refused_where_a_gpu_was_chosen(reached: list[str], monkeypatch: pytest.MonkeyPatch):
-    gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"), options=SearchOptions())
+    gpu = SimpleNamespace(device="cuda", options=SearchOptions())
     monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", lambda *_, **__: gpu)
     assert is_told(fault_of("translate --workers 2"), "--workers")
     assert is_told(fault_of("evaluate --workers 2"), "--workers")

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from s2s_cli.data.batches import Pairs, collate
+from s2s_cli.data.batches import Pairs
 from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
 from s2s_cli.text.tokenizer import TokenizerPair
+from s2s_cli.training.batches import collate
 
 SOURCE = [f"zero unu doi trei patru {number} cinci sase sapte opt" for number in range(40)]
 TARGET = [f"ten {number} eleven twelve thirteen fourteen fifteen" for number in range(40)]

@@ -6,8 +6,7 @@ import string
 import time
 from dataclasses import dataclass, field, replace
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translator import Translator
@@ -25,13 +24,13 @@ GREEDY = SearchOptions(beam=1)
 
 @dataclass(frozen=True)
 class CopyState:
-    source_BS: Tensor
+    source_BS: np.ndarray
     position: int = 0
 
-    def reorder(self, origin_BK: Tensor) -> CopyState:
+    def reorder(self, origin_BK: np.ndarray) -> CopyState:
         return self  # all hypotheses of a sentence are at the same place
 
-    def select(self, sentences_b: Tensor) -> CopyState:
+    def select(self, sentences_b: np.ndarray) -> CopyState:
         return replace(self, source_BS=self.source_BS[sentences_b])
 
 
@@ -42,25 +41,26 @@ class CopyModel:
     vocabulary: int = TOKENIZERS.target.size
     ends: bool = True
     delay: float = 0.0
-    batches: list[Tensor] = field(default_factory=list)  # all that it was given
+    batches: list[np.ndarray] = field(default_factory=list)  # all that it was given
 
-    def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> CopyState:
+    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> CopyState:
         time.sleep(self.delay)
         self.batches.append(source_BS)
-        return CopyState(source_BS.masked_fill(source_BS == UNK, QUESTION_MARK))
+        return CopyState(np.where(source_BS == UNK, QUESTION_MARK, source_BS))
 
-    def step(self, previous_BK: Tensor, state: CopyState) -> tuple[Prediction, CopyState]:
+    def step(self, previous_BK: np.ndarray, state: CopyState) -> tuple[Prediction, CopyState]:
         B, K = previous_BK.shape
-        S = state.source_BS.size(1)
+        S = state.source_BS.shape[1]
         place = min(state.position, S - 1)
         symbol_B = state.source_BS[:, place]
-        symbol_B = symbol_B.masked_fill(symbol_B == PAD, EOS)
+        symbol_B = np.where(symbol_B == PAD, EOS, symbol_B)
         if not self.ends:
-            symbol_B = symbol_B.masked_fill(symbol_B == EOS, QUESTION_MARK)
-        logits_BV = torch.linspace(0, 1, self.vocabulary).expand(B, -1).clone()
-        logits_BV.scatter_(1, symbol_B.unsqueeze(1), 9.0)
-        log_probs_BKV = logits_BV.log_softmax(1).unsqueeze(1).expand(B, K, -1).contiguous()
-        attention_BKS = torch.zeros(B, K, S)
+            symbol_B = np.where(symbol_B == EOS, QUESTION_MARK, symbol_B)
+        logits_BV = np.tile(np.linspace(0, 1, self.vocabulary, dtype=np.float32), (B, 1))
+        logits_BV[np.arange(B), symbol_B] = 9.0
+        log_probs_BV = logits_BV - np.log(np.exp(logits_BV).sum(axis=1, keepdims=True))
+        log_probs_BKV = log_probs_BV[:, None].repeat(K, axis=1)
+        attention_BKS = np.zeros((B, K, S), np.float32)
         attention_BKS[:, :, place] = 1.0
         return Prediction(log_probs_BKV, attention_BKS), replace(state, position=state.position + 1)
 

@@ -157,7 +157,7 @@ def test_decoder_equals_its_equations(
 
 def first_log_probs(model: Seq2Seq, source: torch.Tensor, lengths: torch.Tensor, previous: torch.Tensor) -> np.ndarray:
     step, _ = model.step(previous[:, :1], model.start(source, lengths))
-    return step.log_probs()[0, 0].numpy()
+    return step.log_probs_BKV[0, 0].numpy()
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def stepped(model: Seq2Seq, batch: Example) -> Tensor:
     log_probs = []
     for previous_B1 in batch.previous_BT.split(1, dim=1):
         step, state = model.step(previous_B1, state)
-        log_probs.append(step.log_probs())
+        log_probs.append(step.log_probs_BKV)
     return torch.cat(log_probs, dim=1)
 
 
@@ -125,7 +125,7 @@ def test_a_reordered_state_equals_recomputation(member: schema.Model) -> None:
         prefixes_KT = prefixes_BKT[sentence]
         repeated = sentence.repeat(len(prefixes_KT))
         anew = unrolled(model, Example(batch.source_BS[repeated], batch.lengths_B[repeated], prefixes_KT))
-        assert_equal(step.log_probs()[row], anew[:, -1])
+        assert_equal(step.log_probs_BKV[row], anew[:, -1])
 
 
 @each_member
@@ -137,7 +137,7 @@ def test_stepping_and_reordering_leave_the_old_state_as_it_was(member: schema.Mo
     model.step(batch.previous_BT[:, 1:2], following.reorder(torch.zeros(3, 1, dtype=torch.long)))
     state.select(torch.tensor([1]))
     again, _ = model.step(batch.previous_BT[:, :1], state)
-    assert torch.equal(first.log_probs(), again.log_probs())
+    assert torch.equal(first.log_probs_BKV, again.log_probs_BKV)
 
 
 @each_member

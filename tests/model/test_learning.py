@@ -51,7 +51,7 @@ def greedy(model: Seq2Seq, source: Tensor, steps: int) -> list[int]:
     state, word, words = model.start(source_BS, torch.tensor([source_BS.shape[1]])), torch.tensor([[BOS]]), []
     for _ in range(steps):
         step, state = model.step(word, state)
-        word = step.log_probs().argmax(dim=2)
+        word = step.log_probs_BKV.argmax(dim=2)
         words.append(word.item())
     return words
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_arrays import RandomArrays
 
+from s2s_cli.model.decoding import mean_probability
 from s2s_cli.model.engine.arithmetic import Operand, Product
 from s2s_cli.model.engine.passes import REFERENCES
 from s2s_cli.model.kernels import aten
@@ -25,7 +26,6 @@ from s2s_cli.model.kernels.passes import (
 )
 from s2s_cli.native import decoding, training
 from s2s_cli.native.calls import Function
-from s2s_cli.search.step_model import mean_probability
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "int8": 1e-3}
 TRAINING = [(function, variant) for function in training.FUNCTIONS.values() for variant in function.kinds]

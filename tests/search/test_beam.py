@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_model import TableModel, all_finished, batch, trace
@@ -107,9 +106,12 @@ def test_lists_are_sorted_unique_and_within_the_limits(seed, sentences, options)
 
 
 @few
-@given(SEEDS, SENTENCES, OPTIONS, st.integers(0, 4), st.randoms(use_true_random=False))
-def test_results_depend_neither_on_the_batch_nor_on_padding_nor_on_order(seed, sentences, options, padding, random):
+@given(SEEDS, SENTENCES, OPTIONS, st.integers(0, 4), st.randoms(use_true_random=False), st.sampled_from([0, 6]))
+def test_results_depend_neither_on_the_batch_nor_on_padding_nor_on_order(
+    seed, sentences, options, padding, random, decimals
+):
     model = TableModel(vocabulary=70, seed=seed)
+    model.table = model.table.round(decimals)  # with none, many symbols are equally probable
     together = search(model, sentences, options, padding)
     order = random.sample(range(len(sentences)), len(sentences))
     shuffled = search(model, [sentences[i] for i in order], options)
@@ -128,7 +130,7 @@ def test_the_stop_by_bound_changes_no_result(normalization, monkeypatch):
     done = beam._done
 
     def never_by_bound(state, length, width):
-        return done(state._replace(last_penalty_B=torch.full_like(state.last_penalty_B, torch.inf)), length, width)
+        return done(state._replace(last_penalty_B=np.full_like(state.last_penalty_B, np.inf)), length, width)
 
     monkeypatch.setattr(beam, "_done", never_by_bound)
     for one, other in zip(quick, search(patient, sentences, options), strict=True):
@@ -152,7 +154,7 @@ def test_cut_hypotheses_are_flagged():
 
 def test_a_finished_hypothesis_comes_before_better_cut_ones():
     options = SearchOptions(beam=2, n_best=2, normalization="average", max_length_ratio=1.0, max_length_offset=2)
-    model = TableModel(end_bias=-3.0, seed=5)
+    model = TableModel(end_bias=-3.0, seed=6)
     seen = 0
     for found in search(model, [[4 + i] for i in range(30)], options):
         first, second = found
@@ -171,7 +173,7 @@ def test_a_model_without_attention():
 
 
 def test_an_empty_batch_and_an_empty_source():
-    nothing = torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+    nothing = np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
     assert beam_search(TableModel(), *nothing, SearchOptions()) == []
     found = search(TableModel(), [[]], SearchOptions(max_length_offset=0))[0]
     assert len(found) == 1
@@ -186,7 +188,7 @@ def test_a_vocabulary_smaller_than_the_beam():
 
 def test_impossible_symbols_are_never_taken():
     model = TableModel(vocabulary=8)
-    model.table[:, 6:] = -torch.inf
+    model.table[:, 6:] = -np.inf
     for hypothesis in search(model, [[4, 5, 6]], SearchOptions(beam=6, n_best=6))[0]:
         assert set(hypothesis.ids) <= {4, 5}
         assert hypothesis.log_prob > -np.inf

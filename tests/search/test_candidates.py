@@ -1,14 +1,16 @@
-"""The best continuations against a plain top-k over all of them."""
+"""The best continuations against a plain order of all of them."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.search.beam import best_continuations
 from s2s_cli.search.step_model import GROUP, Prediction, greatest
+
+SIZES = [1, 5, GROUP, GROUP + 4, 3 * GROUP - 1, 9 * GROUP, 9 * GROUP + 17]
 
 
 @settings(max_examples=100)
@@ -21,33 +23,40 @@ from s2s_cli.search.step_model import GROUP, Prediction, greatest
     count=st.integers(1, 12),
     impossible=st.floats(0.0, 1.0),
 )
-def test_the_same_candidates_as_a_plain_top_k(seed, sentences, hypotheses, vocabulary, first, count, impossible):
-    generator = torch.Generator().manual_seed(seed)
-    log_probs_BK = -torch.rand(sentences, hypotheses, generator=generator)
+def test_the_same_candidates_as_a_plain_order(seed, sentences, hypotheses, vocabulary, first, count, impossible):
+    generator = np.random.default_rng(seed)
+    log_probs_BK = -generator.random((sentences, hypotheses), np.float32)
     shape = (sentences, hypotheses, vocabulary)
-    next_BKV = torch.randn(shape, generator=generator).log_softmax(2)
-    next_BKV.masked_fill_(torch.rand(shape, generator=generator) < impossible, -torch.inf)
+    next_BKV = -generator.exponential(size=shape).astype(np.float32)
+    next_BKV[generator.random(shape) < impossible] = -np.inf
 
     found, ends_BK = best_continuations(log_probs_BK, Prediction(next_BKV, None), first, count, 3)
 
-    assert torch.equal(ends_BK, log_probs_BK + next_BKV[:, :, 3])
-    sums_BKV = log_probs_BK.unsqueeze(2) + next_BKV[:, :, first:]
-    expected = sums_BKV.flatten(1).topk(min(count, hypotheses * min(count, vocabulary - first))).values
-    assert torch.equal(found.log_probs_BC, expected)
-    rows = torch.arange(sentences).unsqueeze(1)
+    np.testing.assert_array_equal(ends_BK, log_probs_BK + next_BKV[:, :, 3])
+    sums_BKV = log_probs_BK[:, :, None] + next_BKV[:, :, first:]
+    most = min(count, hypotheses * min(count, vocabulary - first))
+    expected_BC = -np.sort(-sums_BKV.reshape(sentences, -1))[:, :most]
+    np.testing.assert_array_equal(found.log_probs_BC, expected_BC)
+    rows_B1 = np.arange(sentences)[:, None]
     assert found.symbols_BC.min() >= first
-    assert torch.equal(sums_BKV[rows, found.origins_BC, found.symbols_BC - first], expected)
+    np.testing.assert_array_equal(sums_BKV[rows_B1, found.origins_BC, found.symbols_BC - first], expected_BC)
     for row in range(sentences):
         pairs = zip(found.origins_BC[row].tolist(), found.symbols_BC[row].tolist(), strict=True)
-        assert len(set(pairs)) == expected.size(1)
+        assert len(set(pairs)) == most
 
 
-@pytest.mark.parametrize("size", [1, GROUP, 9 * GROUP, 9 * GROUP + 17])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [0, 1, 5, 70])
-def test_the_greatest_are_those_of_a_sort(size, count):
-    values_BKV = torch.randn(2, 3, size, generator=torch.Generator().manual_seed(size))
-    before = values_BKV.clone()
+@pytest.mark.parametrize("values", [1_000_000, 7, 2, 1])
+def test_the_greatest_are_those_of_a_stable_sort(size, count, values):
+    """values: how many different ones there are. Of equal ones the first is taken."""
+    values_BKV = np.random.default_rng(size).integers(0, values, (2, 3, size)).astype(np.float32)
+    values_BKV[1, :, ::2] = -np.inf
+    before = values_BKV.copy()
     found_BKC, indices_BKC = greatest(values_BKV, count)
-    assert torch.equal(found_BKC, values_BKV.sort(dim=2, descending=True).values[:, :, :count])
-    assert torch.equal(values_BKV.gather(2, indices_BKC), found_BKC)
-    assert torch.equal(values_BKV, before)
+    for place in np.ndindex(2, 3):
+        row_V = values_BKV[place]
+        expected = sorted(range(size), key=lambda index: -row_V[index])[:count]
+        assert indices_BKC[place].tolist() == expected
+        np.testing.assert_array_equal(found_BKC[place], row_V[expected])
+    np.testing.assert_array_equal(values_BKV, before)

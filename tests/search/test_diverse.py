@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_model import TableModel, batch, distributions, trace
@@ -121,7 +120,7 @@ def test_diversity_makes_lists_more_diverse():
 
 
 def test_an_empty_batch_and_a_vocabulary_smaller_than_a_group():
-    nothing = torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+    nothing = np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
     options = SearchOptions(beam=6, n_best=6, groups=2)
     assert diverse_beam_search(TableModel(), *nothing, options) == []
     found = search(TableModel(vocabulary=5), [[4, 5]], options)[0]

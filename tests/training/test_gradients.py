@@ -9,9 +9,9 @@ import torch
 from tiny import batch_of, random_batches, random_pairs, tiny_model
 from torch import Tensor, nn
 
-from s2s_cli.data.batches import Batch
 from s2s_cli.errors import MachineError
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.gradients import add_gradients
 from s2s_cli.training.loss import sequence_loss
 

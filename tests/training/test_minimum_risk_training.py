@@ -14,7 +14,6 @@ from sacrebleu.metrics.chrf import CHRF
 from tiny import batch_of, random_batches, random_pairs, tiny_model, tiny_trainer
 from torch import Tensor
 
-from s2s_cli.data.batches import Batch
 from s2s_cli.model import output as outputs
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -22,6 +21,7 @@ from s2s_cli.recipe.schema import Attention
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.text.similarity import build_utility
 from s2s_cli.training import minimum_risk
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.minimum_risk import MinimumRisk, Writer
 from s2s_cli.training.trainer import Trainer
@@ -163,7 +163,7 @@ def test_candidates_differ_and_are_those_of_the_random_stream(way: str, output: 
     assert (first == other) == (way == "beam")  # which draws nothing, and knows no dropout
     assert all(1 <= len(some) <= 6 and len(set(map(tuple, some))) == len(some) for some in first)
     assert max(map(len, first)) > 1
-    limits = writer.options.length_limits(batch.source_lengths_B).tolist()
+    limits = writer.options.length_limits(batch.source_lengths_B.numpy()).tolist()
     assert all(len(ids) <= limit for some, limit in zip(first, limits, strict=True) for ids in some)
     torch.manual_seed(4)
     drawn = [writer.write(model, batch) for _ in range(2)]

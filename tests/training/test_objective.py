@@ -11,7 +11,6 @@ from tiny import SYMBOLS, batch_of, random_batches, random_pairs, tiny_model, ti
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2s_cli.data.batches import Batch
 from s2s_cli.model import output as outputs
 from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -20,6 +19,7 @@ from s2s_cli.recipe.schema.training import CrossEntropy as CrossEntropyKeys
 from s2s_cli.recipe.schema.training import MinimumRisk as MinimumRiskKeys
 from s2s_cli.recipe.schema.training import RDrop as RDropKeys
 from s2s_cli.text.similarity import UTILITIES
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.loss import sequence_loss, shift_right
 from s2s_cli.training.objective import OBJECTIVES, CrossEntropy, RDrop
 from s2s_cli.training.trainer import Trainer

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import SYMBOLS, batch_of, random_pairs, tiny_model
 
-from s2s_cli.data.batches import Batch
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.schema import Attention
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.loss import sequence_loss, shift_right
 
 

@@ -11,7 +11,7 @@ import torch
 from tiny import batch_of, random_batches, random_pairs, tiny_trainer
 from torch import Tensor
 
-from s2s_cli.data.batches import Batch
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.team import MOST_THREADS, Team, shares
 
 

@@ -12,9 +12,9 @@ from tiny import batch_of, random_batches, random_pairs, tiny_trainer
 from torch import Tensor
 
 from s2s_cli.checkpoint.manager import CheckpointManager
-from s2s_cli.data.batches import Batch
 from s2s_cli.errors import DataError
 from s2s_cli.training.averaging import EVERY
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.loss import sequence_loss
 from s2s_cli.training.trainer import MOST_SKIPPED, Position, Trainer
 

@@ -11,6 +11,7 @@ from tiny import batch_of, random_batches, random_pairs, tiny_model, tiny_traine
 
 from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.inference.translator import Translator
+from s2s_cli.model.decoding import Decoding
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
 from s2s_cli.training.loss import sequence_loss
@@ -35,7 +36,7 @@ def validator_of(data: ParallelData, batch_tokens: int = 40) -> Validator:
         batches=dev_batches(data, batch_tokens),
         sources=[LETTERS.decode(source) for source, _ in PAIRS],
         references=[LETTERS.decode(target) for _, target in PAIRS],
-        translator_of=lambda model: Translator(model, TokenizerPair(LETTERS, LETTERS), batch_tokens=50),
+        translator_of=lambda model: Translator(Decoding(model), TokenizerPair(LETTERS, LETTERS), batch_tokens=50),
         language="en",
     )
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from s2s_cli.data.batches import Batch, padded
+from s2s_cli.data.batches import padded
 from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.batches import Batch
 from s2s_cli.training.objective import CrossEntropy, Objective
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
@@ -69,7 +70,7 @@ def random_pairs(count: int, seed: int = 0) -> list[Pair]:
 
 def batch_of(pairs: Sequence[Pair]) -> Batch:
     source, target = zip(*pairs, strict=True)
-    return Batch(*padded(source), *padded(target), np.arange(len(pairs)))
+    return Batch(*map(torch.from_numpy, (*padded(source), *padded(target))), np.arange(len(pairs)))
 
 
 def random_batches(count: int) -> list[Batch]:

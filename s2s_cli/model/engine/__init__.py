@@ -8,6 +8,7 @@ import torch
 
 from s2s_cli import console
 from s2s_cli.errors import UsageError
+from s2s_cli.model.decoding import Decoding
 from s2s_cli.model.engine.arithmetic import ARITHMETICS
 from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, fits
 from s2s_cli.model.engine.shortlist import Shortlist
@@ -27,7 +28,7 @@ def build_engine(
     *,
     int8_is_harmless: bool = False,
     shortlist: Shortlist | None = None,
-) -> Seq2Seq | AttentionGRUEngine:
+) -> Decoding | AttentionGRUEngine:
     """What decodes by this model, which is moved, converted and used up.
 
     name: `reference`, the model itself by torch operations in `dtype`; `fast`, the engine in `dtype`; `int8`, the
@@ -48,7 +49,7 @@ def build_engine(
     if name == "reference":
         if shortlist is not None:
             raise UsageError(f"--shortlist needs an engine, and this one {obstacle or 'is the reference'}")
-        return model.to(device=device, dtype=dtype)
+        return Decoding(model.to(device=device, dtype=dtype))
     if obstacle:
         raise UsageError(f"--engine {name} {obstacle}", hint="--engine reference or auto")
     arithmetic = "int8" if name == "int8" else "bf16" if dtype == torch.bfloat16 else "fp32"

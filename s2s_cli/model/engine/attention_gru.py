@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -52,12 +53,13 @@ class EngineState:
     operand_BKH: Tensor
     scales_BK: Tensor | None
 
-    def reorder(self, origin_BK: Tensor) -> EngineState:
+    def reorder(self, origin_BK: np.ndarray) -> EngineState:
         rows_B1 = torch.arange(len(origin_BK))[:, None]
-        return self._with_rows((rows_B1, origin_BK))
+        return self._with_rows((rows_B1, torch.from_numpy(origin_BK)))
 
-    def select(self, sentences_b: Tensor) -> EngineState:
-        return replace(self._with_rows((sentences_b,)), sentences_b=self.sentences_b[sentences_b])
+    def select(self, sentences_b: np.ndarray) -> EngineState:
+        rows_b = torch.from_numpy(sentences_b)
+        return replace(self._with_rows((rows_b,)), sentences_b=self.sentences_b[rows_b])
 
     def operand(self) -> Operand:
         """The states as products read them, a row a hypothesis."""
@@ -142,12 +144,14 @@ class AttentionGRUEngine:
         for part in (model.encoder, decoder):  # whose products of a single row would be others than those of many
             pack_linears(part)
 
-    def start(self, source_BS: Tensor, source_lengths_B: Tensor) -> EngineState:
+    @torch.inference_mode()
+    def start(self, sources: np.ndarray, lengths: np.ndarray) -> EngineState:
         """Encode; one hypothesis a sentence."""
+        source_BS, source_lengths_B = torch.from_numpy(sources), torch.from_numpy(lengths)
         state = self.model.start(source_BS, source_lengths_B)
         (keys_BSA,), memory_BSM = state.memory.keys, state.memory.states_BSM
         tables = self.arithmetic.tables
-        sources = Sources(
+        encoded = Sources(
             keys_BSA.to(tables).contiguous(),
             memory_BSM.to(tables).contiguous(),
             source_lengths_B,
@@ -157,11 +161,12 @@ class AttentionGRUEngine:
         operand = self.arithmetic.room(len(source_BS), self.hidden)
         run_pass("prepare", self.arithmetic, (state_BKH[:, 0], operand))
         scales_BK = None if operand.scales_R is None else operand.scales_R[:, None]
-        return EngineState(sources, torch.arange(len(source_BS)), state_BKH, operand.values_RN[:, None], scales_BK)
+        return EngineState(encoded, torch.arange(len(source_BS)), state_BKH, operand.values_RN[:, None], scales_BK)
 
-    def step(self, previous_BK: Tensor, state: EngineState) -> tuple[Step, EngineState]:
+    @torch.inference_mode()
+    def step(self, previous_BK: np.ndarray, state: EngineState) -> tuple[Step, EngineState]:
         """Append one symbol to each hypothesis."""
-        symbols_R, A, G = previous_BK.flatten(), self.attention, self.gates
+        symbols_R, A, G = torch.from_numpy(previous_BK).flatten(), self.attention, self.gates
         rows_R = symbols_R
         if self.first is not None:
             state, rows_R = self.first(symbols_R, state), torch.zeros_like(symbols_R)
@@ -172,7 +177,7 @@ class AttentionGRUEngine:
         following = state.advanced(self.arithmetic, *gates, self.gate_table_VG, rows_R, self.gate_bias_G)
         products = self.to_readout(following.operand())
         readouts = self._read_out(products, contexts.columns(G, G + self.width), symbols_R)
-        return self._predict(readouts, attention_RS.view(*previous_BK.shape, -1), state), following
+        return self._predict(readouts, attention_RS.view(*previous_BK.shape, -1).numpy(), state), following
 
     def _attend(self, queries: Product, state: EngineState) -> tuple[Tensor, Operand]:
         """α_t over the source, and c_t."""
@@ -190,7 +195,7 @@ class AttentionGRUEngine:
         run_pass("read_out", self.arithmetic, (*inputs, readouts))
         return readouts
 
-    def _predict(self, readouts: Operand, attention_BKS: Tensor, state: EngineState) -> Step:
+    def _predict(self, readouts: Operand, attention_BKS: np.ndarray, state: EngineState) -> Step:
         """The next symbols: all of them, or those of the sentences' own lists."""
         if state.sources.lists is None:
             return EngineStep(self.arithmetic, self.output(readouts), self.output_bias_V, attention_BKS)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from s2s_cli.model.decoding import mean_probability
 from s2s_cli.model.engine.arithmetic import Arithmetic, Operand, Product
 from s2s_cli.native import library
 from s2s_cli.native.decoding import FUNCTIONS
-from s2s_cli.search.step_model import mean_probability
 
 Argument = Tensor | Product | Operand | list[Product] | list[Tensor]
 

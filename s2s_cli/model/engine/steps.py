@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from s2s_cli.search.step_model import Best, Step, at, best_of_mean
 from s2s_cli.text.tokenizer import EOS
 
 FLOATS = ARITHMETICS["fp32"]
+Found = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class EngineStep:
     arithmetic: Arithmetic
     logits: Product
     bias_V: Tensor
-    attention_BKS: Tensor
+    attention_BKS: np.ndarray
 
-    def log_probs(self) -> Tensor:
+    def log_probs(self) -> np.ndarray:
         log_probs_RV = (self.logits.numbers() + self.bias_V).log_softmax(dim=1)
-        return log_probs_RV.view(*self.attention_BKS.shape[:2], -1)
+        return log_probs_RV.view(*self.attention_BKS.shape[:2], -1).numpy()
 
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
         return at(self.log_probs(), symbols_BK)
 
     def best(self, first: int, count: int, end: int) -> Best:
@@ -54,9 +56,9 @@ class EngineStep:
         run_pass("rank_mean", members[0].arithmetic, (logits, biases, *found), first, end)
         return self._shaped(found)
 
-    def _shaped(self, found: Best) -> Best:
+    def _shaped(self, found: Found) -> Best:
         (log_probs_RC, symbols_RC, ends_R), shape = found, self.attention_BKS.shape[:2]
-        return log_probs_RC.view(*shape, -1), symbols_RC.view(*shape, -1), ends_R.view(shape)
+        return log_probs_RC.view(*shape, -1).numpy(), symbols_RC.view(*shape, -1).numpy(), ends_R.view(shape).numpy()
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,17 @@ class ListedStep:
     lists: Lists
     sentences_b: Tensor
     logits_RN: Tensor
-    attention_BKS: Tensor
+    attention_BKS: np.ndarray
 
-    def log_probs(self) -> Tensor:
-        beam = self.attention_BKS.size(1)
+    def log_probs(self) -> np.ndarray:
+        beam = self.attention_BKS.shape[1]
         log_probs_bKN = self.logits_RN.log_softmax(dim=1).view(len(self.sentences_b), beam, -1)
         symbols_b1N = self.lists.symbols_BN[self.sentences_b][:, None]
         nothing_bKV = log_probs_bKN.new_full((*log_probs_bKN.shape[:2], self.vocabulary), -torch.inf)
         # What fills the lists up is EOS, at -inf: the greatest is that of the one EOS that counts.
-        return nothing_bKV.scatter_reduce(2, symbols_b1N.expand_as(log_probs_bKN), log_probs_bKN, "amax")
+        return nothing_bKV.scatter_reduce(2, symbols_b1N.expand_as(log_probs_bKN), log_probs_bKN, "amax").numpy()
 
-    def log_probs_of(self, symbols_BK: Tensor) -> Tensor:
+    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
         return at(self.log_probs(), symbols_BK)
 
     def best(self, first: int, count: int, end: int) -> Best:
@@ -107,16 +109,16 @@ class ListedStep:
         assert first in (EOS, EOS + 1) and end == EOS, "of the special symbols, a list has EOS alone, and first"
         return first - EOS
 
-    def _named(self, found: Best) -> Best:
+    def _named(self, found: Found) -> Best:
         """Symbols instead of their places."""
         shape, symbols_BN = self.attention_BKS.shape[:2], self.lists.symbols_BN
         log_probs_RC, places_RC, ends_R = found
         places_bC = places_RC.view(shape[0], -1).clamp(max=symbols_BN.size(1) - 1)
         symbols_BKC = symbols_BN[self.sentences_b].gather(1, places_bC).view(*shape, -1)
-        return log_probs_RC.view(*shape, -1), symbols_BKC, ends_R.view(shape)
+        return log_probs_RC.view(*shape, -1).numpy(), symbols_BKC.numpy(), ends_R.view(shape).numpy()
 
 
-def room(logits_RN: Tensor, first: int, count: int) -> Best:
+def room(logits_RN: Tensor, first: int, count: int) -> Found:
     """For the best symbols (or places) of each row from `first` on, their log-probabilities, and log p of the end."""
     rows, count = len(logits_RN), min(count, logits_RN.size(1) - first)
     return torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64), torch.empty(rows)

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from s2s_cli.data.batches import collate, padded
 from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.text.tokenizer import EOS, PAD
-
-
-@given(st.lists(st.lists(st.integers(4, 99), max_size=6), min_size=1, max_size=8))
-def test_padding_takes_nothing_away(sequences: list[list[int]]) -> None:
-    ids_BL, lengths_B = padded(sequences)
-    assert ids_BL.dtype == lengths_B.dtype == torch.int64
-    assert ids_BL.shape == (len(sequences), max(map(len, sequences)) + 1)
-    for row, length, ids in zip(ids_BL.tolist(), lengths_B.tolist(), sequences, strict=True):
-        assert row[:length] == [*ids, EOS]
-        assert set(row[length:]) <= {PAD}
+from s2s_cli.training.batches import collate
 
 
 def test_collate(tmp_path: Path) -> None:
@@ -44,8 +30,3 @@ def test_collate(tmp_path: Path) -> None:
     assert twice.source_lengths_B.tolist() == [2, 4, 2, 4]
     assert twice.target_lengths_B.tolist() == [1, 2, 1, 2]
     assert twice.pairs.tolist() == [2, 1, 2, 1]
-
-
-def test_preparation_does_not_import_torch() -> None:
-    code = "import sys, s2s_cli.data.preparation, s2s_cli.data.order; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
