@@ -16,7 +16,7 @@ import numpy as np
 
 from s2s_cli.native import library
 
-_KIND_OF = {np.dtype(kind): kind for kind in ("bool", "int8", "int32", "int64", "float32")}
+_KIND_OF = {np.dtype(kind): kind for kind in ("bool", "int8", "uint8", "int32", "int64", "float32")}
 _KIND_OF[np.dtype(np.uint16)] = "bfloat16"  # NumPy has no such type: bfloat16 is stored in arrays of uint16
 _NAMES = {f"torch.{kind}": kind for kind in _KIND_OF.values()}
 
@@ -84,7 +84,9 @@ class Function:
 
     sizes: the dimensions whose sizes are passed to C, in the order of its record. parameters: likewise. kinds: by
     variant, the number types that names stand for. multiples: pairs of dimensions, the first of which is a multiple of
-    the second, by this factor (None: by any). scalars: the arguments between the record and the number of threads.
+    the second, by this factor (None: by any). blocks: pairs of dimensions, the first of which is so many numbers for
+    each whole or partial block of the second, whose size is given first. scalars: the arguments between the record and
+    the number of threads.
     """
 
     def __init__(
@@ -95,10 +97,11 @@ class Function:
         kinds: dict[str, dict[str, str]],
         *,
         multiples: Sequence[tuple[str, str, int | None]] = (),
+        blocks: Sequence[tuple[str, str, int, int]] = (),
         scalars: Sequence[Scalar] = (),
     ) -> None:
         self.name, self.sizes, self.parameters, self.kinds = name, sizes, parameters, kinds
-        self.multiples, self.scalars = multiples, scalars
+        self.multiples, self.blocks, self.scalars = multiples, blocks, scalars
         self._symbols: dict[str, Any] = {}
 
     def __call__(self, variant: str, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
@@ -140,6 +143,9 @@ class Function:
             size, divisor = dimensions[large], dimensions[small]
             if size != divisor * factor if factor else divisor and size % divisor:
                 raise ArrayError(f"{self.name}: {large} is {size} where {small} is {divisor}")
+        for many, small, size, each in self.blocks:
+            if dimensions[many] != -(-dimensions[small] // size) * each:
+                raise ArrayError(f"{self.name}: {many} is {dimensions[many]} where {small} is {dimensions[small]}")
         for parameter, array in zip(self.parameters, arrays, strict=True):
             if parameter.limits is not None:
                 self._check_limits(parameter, array, dimensions)

@@ -59,6 +59,8 @@ class RandomArrays:
             sizes["B"] = max(1, sizes.get("B", 1))
         for large, small, factor in self.function.multiples:
             sizes[large] = sizes[small] * (factor or int(self.random.integers(1, 20)))
+        for many, small, size, numbers in self.function.blocks:
+            sizes[many] = -(-sizes[small] // size) * numbers
         return sizes
 
     def _argument(self, parameter: Parameter) -> np.ndarray | list[np.ndarray | None] | None:
@@ -101,6 +103,8 @@ class RandomArrays:
             values = self.random.random(shape) < 0.7
             values[..., :1] = True
             return values
+        if kind == "uint8":
+            return self.random.integers(0, 256, shape).astype(kind)
         if "int" in kind:
             return self.random.integers(-127, 128, shape).astype(kind)
         numbers = self.random.standard_normal(shape).astype(np.float32)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from random_arrays import RandomArrays
 
-from s2s_cli.native import calls, decoding, library, training
+from s2s_cli.native import calls, decoding, library, products, training
 from s2s_cli.native.calls import ArrayError, Function
 
-FUNCTIONS = [*training.FUNCTIONS.values(), *decoding.FUNCTIONS.values()]
+FUNCTIONS = [*training.FUNCTIONS.values(), *decoding.FUNCTIONS.values(), *products.FUNCTIONS.values()]
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 
 
@@ -151,18 +151,15 @@ def structs(source: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("module", [training, decoding], ids=["training", "decoding"])
+@pytest.mark.parametrize("module", [training, decoding, products], ids=["training", "decoding", "products"])
 def test_the_records_of_c_have_the_fields_that_are_declared(module) -> None:
     name = module.__name__.rpartition(".")[2]
     source = (library.SOURCES / f"{name}.c").read_text(encoding="utf-8")
     records = structs(source)
     for function in module.FUNCTIONS.values():
-        match = re.search(
-            rf"IN\w*\(.*?\b{function.name},.*?\(const (\w+) \*|PASS\({function.name},.*?\(const (\w+) \*", source
-        )
+        match = re.search(rf"(?:IN\w*\(.*?\b|PASS\(|void ){function.name}\b.*?\(const (\w+) \*", source)
         assert match, function.name
-        record = match[1] or match[2]
-        assert records[record] == [*function.sizes, *(parameter.name for parameter in function.parameters)]
+        assert records[match[1]] == [*function.sizes, *(parameter.name for parameter in function.parameters)]
 
 
 @each_function
