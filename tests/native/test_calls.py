@@ -10,7 +10,7 @@ import pytest
 import torch
 from random_arrays import RandomArrays
 
-from s2s_cli.native import calls, decoding, library, products, training
+from s2s_cli.native import calls, compiling, decoding, products, training
 from s2s_cli.native.calls import ArrayError, Function
 
 FUNCTIONS = [*training.FUNCTIONS.values(), *decoding.FUNCTIONS.values(), *products.FUNCTIONS.values()]
@@ -154,7 +154,7 @@ def structs(source: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("module", [training, decoding, products], ids=["training", "decoding", "products"])
 def test_the_records_of_c_have_the_fields_that_are_declared(module) -> None:
     name = module.__name__.rpartition(".")[2]
-    source = (library.SOURCES / f"{name}.c").read_text(encoding="utf-8")
+    source = (compiling.SOURCES / f"{name}.c").read_text(encoding="utf-8")
     records = structs(source)
     for function in module.FUNCTIONS.values():
         match = re.search(rf"(?:IN\w*\(.*?\b|PASS\(|void ){function.name}\b.*?\(const (\w+) \*", source)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.native import library
+from s2s_cli.native import compiling
 
 HERE = Path(__file__).parent
 
@@ -26,7 +26,7 @@ def test_no_access_beyond_the_arrays(cases: int, tmp_path: Path) -> None:
         "-fno-sanitize-recover",
     ]
     made = tmp_path / "watched.so"
-    library.compile_library(["cc", "-fsanitize=address,undefined"], flags, made)
+    compiling.compile_library(["cc", "-fsanitize=address,undefined"], flags, made)
     sanitizer = subprocess.check_output(["cc", "-print-file-name=libasan.so"], text=True).strip()
     variables = os.environ | {
         "LD_PRELOAD": sanitizer,

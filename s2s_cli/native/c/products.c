@@ -7,61 +7,102 @@
 
 #include "numbers.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 /* The record of native/products.py. */
 typedef struct {
     int64_t R, N, K;
     view rows_RK, packed_PQ, products_RN;
 } product_run;
 
-/* Lanes of a vector, and how many vectors hold the results of a tile: the other registers hold weights and inputs. */
-#if defined(__AVX512F__)
-enum { LANES = 16, RESULTS = 24 };
+/* ---- what a processor has: lanes of 32 bits in a vector, vectors for the results of a tile, products of bytes ---- */
+
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+enum { LANES = 16, RESULTS = 24, TILE = 10 };
+#elif defined(__AVX2__)
+#include <immintrin.h>
+enum { LANES = 8, RESULTS = 12, TILE = 3 };
+#elif defined(__ARM_NEON) && !defined(PLAIN)
+#include <arm_neon.h>
+enum { LANES = 4, RESULTS = 24, TILE = 3 };
 #else
-enum { LANES = 4, RESULTS = 8 };
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+enum { LANES = 4, RESULTS = 8, TILE = 1 };
 #endif
 
-enum { COLUMNS = 32, PARTS = COLUMNS / LANES, TILE = RESULTS / PARTS, WORD = 4 };
+enum { COLUMNS = 32, PARTS = COLUMNS / LANES, WORD = 4 };
 
 typedef int32_t words __attribute__((vector_size(LANES * WORD)));
 typedef float floats __attribute__((vector_size(LANES * WORD)));
-typedef words words_in_memory __attribute__((aligned(WORD), may_alias));
+typedef int16_t halves __attribute__((vector_size(LANES * WORD)));
+typedef uint16_t unsigned_halves __attribute__((vector_size(LANES * WORD)));
+typedef int32_t word_in_memory __attribute__((aligned(1), may_alias));
+typedef words words_in_memory __attribute__((aligned(1), may_alias));
 
-typedef enum { IN_FLOAT32, IN_INT8 } arithmetic; /* a constant after inlining */
+/* ---- one step: sums + weights * inputs. A lane has a word of weights of its own, and all have the same inputs ---- */
 
-/* ---- one step: sums + weights * input, where a word of weights belongs to each lane ---- */
+INLINE words add_float32(words sums, words weights, words inputs) {
+    return (words)((floats)sums + (floats)weights * (floats)inputs);
+}
 
-/* Weights are stored as weight + 128, without a sign, and inputs have one: so it is done in one instruction. */
+/* Four 8-bit inputs, with a sign, and four weights stored as weight + 128, without one: so x86 has an instruction. */
 #if defined(__AVX512VNNI__)
-INLINE words add_int8(words sums, words weights, int32_t input) {
-    return (words)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)weights, _mm512_set1_epi32(input));
+enum { EXCESS = 128 };
+INLINE words add_int8(words sums, words weights, words inputs) {
+    return (words)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)weights, (__m512i)inputs);
+}
+#elif defined(__AVXVNNI__)
+enum { EXCESS = 128 };
+INLINE words add_int8(words sums, words weights, words inputs) {
+    return (words)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)weights, (__m256i)inputs);
+}
+#elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN)
+enum { EXCESS = 0 };
+INLINE words add_int8(words sums, words weights, words inputs) {
+    return (words)vdotq_s32((int32x4_t)sums, (int8x16_t)(weights ^ 0x80808080), (int8x16_t)inputs);
 }
 #else
-INLINE words add_int8(words sums, words weights, int32_t input) {
-    for (int byte = 0; byte < WORD; byte++)
-        sums += (weights >> 8 * byte & 255) * (int32_t)(int8_t)(input >> 8 * byte);
-    return sums;
+enum { EXCESS = 128 };
+
+/* Products of 16 bits, which hold them all, and the sum of each two. */
+INLINE words add_pairs(words sums, halves a, halves b) {
+#if defined(__AVX512BW__)
+    return sums + (words)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return sums + (words)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__ARM_NEON) && !defined(PLAIN)
+    return (words)vpadalq_s16((int32x4_t)sums, (int16x8_t)(a * b));
+#elif defined(__SSE2__) && !defined(PLAIN)
+    return sums + (words)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+    words products = (words)(a * b);
+    return sums + (products << 16 >> 16) + (products >> 16);
+#endif
+}
+
+INLINE words add_int8(words sums, words weights, words inputs) {
+    halves odd = (halves)((unsigned_halves)weights >> 8), even = (halves)weights & 255;
+    return add_pairs(add_pairs(sums, even, (halves)inputs << 8 >> 8), odd, (halves)inputs >> 8);
 }
 #endif
 
-INLINE words add_float32(words sums, words weights, int32_t input) {
-    return (words)((floats)sums + (floats)weights * from_bits((uint32_t)input));
-}
+typedef enum { IN_FLOAT32, IN_INT8 } arithmetic; /* a constant after inlining */
+
+/* ---- tiles ---- */
 
 /* Rows or blocks that are so many bytes apart. An x86 address is a base and 0, 1 or 2 times a stride: a base for each
- * three needs few registers. */
+ * three of them needs few registers. */
+enum { MOST = 10, BASES = (MOST + 2) / 3 };
 typedef struct {
-    const char *bases[(TILE + 2) / 3];
+    const char *bases[BASES];
     int64_t stride;
 } rows_at;
 
-INLINE rows_at every(const char *first, int64_t stride) {
+INLINE rows_at every(const char *first, int64_t stride, int count) {
     rows_at result = {.stride = stride};
 #pragma GCC unroll 32
-    for (int i = 0; i < (TILE + 2) / 3; i++) {
+    for (int i = 0; i < (count + 2) / 3; i++) {
         result.bases[i] = first + 3 * i * stride;
         __asm__("" : "+r"(result.bases[i])); /* or the compiler keeps all sums in memory */
     }
@@ -82,30 +123,26 @@ INLINE void add_step(words *sums, const rows_at *inputs, const rows_at *weights,
         words w = *(const words_in_memory *)(at(weights, j / PARTS) + j % PARTS * LANES * WORD);
 #pragma GCC unroll 32
         for (int i = 0; i < rows; i++) {
-            int32_t input;
-            memcpy(&input, at(inputs, i), WORD);
-            words *sum = sums + i * blocks * PARTS + j;
-            *sum = kind == IN_INT8 ? add_int8(*sum, w, input) : add_float32(*sum, w, input);
+            words x = (words){} + *(const word_in_memory *)at(inputs, i), *sum = sums + i * blocks * PARTS + j;
+            *sum = kind == IN_INT8 ? add_int8(*sum, w, x) : add_float32(*sum, w, x);
         }
     }
 }
 
-/* ---- tiles ---- */
-
-/* What the 128 that each weight has too much adds to a sum. */
+/* What the EXCESS of each weight adds to a sum. */
 INLINE int32_t surplus_of(const int8_t *inputs, int64_t size) {
     int32_t sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t k = 0; k < size; k++) sum += inputs[k];
-    return 128 * sum;
+    return EXCESS * sum;
 }
 
 INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int rows, int blocks,
                  arithmetic kind) {
     int64_t bytes = kind == IN_INT8 ? 1 : WORD, whole = run->K * bytes / WORD, rest = run->K * bytes % WORD;
     int64_t row_bytes = run->rows_RK.outer * bytes, block_bytes = run->packed_PQ.outer * bytes;
-    rows_at inputs = every((const char *)run->rows_RK.data + r * row_bytes, row_bytes);
-    rows_at weights = every((const char *)run->packed_PQ.data + block * block_bytes, block_bytes);
+    rows_at inputs = every((const char *)run->rows_RK.data + r * row_bytes, row_bytes, rows);
+    rows_at weights = every((const char *)run->packed_PQ.data + block * block_bytes, block_bytes, blocks);
     words sums[RESULTS];
 #pragma GCC unroll 32
     for (int i = 0; i < rows; i++)
@@ -118,9 +155,9 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
         advance(&weights, COLUMNS * WORD, blocks);
     }
     if (rest) {
-        char last[TILE][WORD] = {};
+        char last[MOST][WORD] = {};
         for (int i = 0; i < rows; i++) memcpy(last[i], at(&inputs, i), rest);
-        rows_at ends = every(last[0], WORD);
+        rows_at ends = every(last[0], WORD, rows);
         add_step(sums, &ends, &weights, rows, blocks, kind);
     }
 #pragma GCC unroll 32
@@ -138,42 +175,45 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
 
 /* ---- all tiles of a strip of blocks ---- */
 
-/* Blocks of a tile: few rows have several, so that there are enough sums for one not to wait for another. */
-INLINE int blocks_of(int rows) { return rows <= TILE / 4 ? 4 : rows <= TILE / 2 ? 2 : 1; }
-
-INLINE void tiles(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int64_t end, int rows, arithmetic kind) {
-    for (; block + blocks_of(rows) <= end; block += blocks_of(rows)) tile(run, surplus, r, block, rows, blocks_of(rows), kind);
+/* Few rows have several blocks in a tile, so that there are enough sums for none to wait for itself. */
+INLINE void tiles(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int64_t end, int rows,
+                  arithmetic kind) {
+    const int fit = RESULTS / PARTS / rows, blocks = fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
+    for (; block + blocks <= end; block += blocks) tile(run, surplus, r, block, rows, blocks, kind);
     for (; block < end; block++) tile(run, surplus, r, block, rows, 1, kind);
 }
 
+/* A function for each number of rows: they are not inlined, since each needs all of the registers. */
+#define ARGUMENTS const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int64_t end
+#define OF_ROWS(kind, rows) \
+    static void tiles_##kind##_##rows(ARGUMENTS) { if (rows <= TILE) tiles(run, surplus, r, block, end, rows, kind); }
+#define NAME(kind, rows) tiles_##kind##_##rows,
+#define EACH(X, kind) \
+    X(kind, 1) X(kind, 2) X(kind, 3) X(kind, 4) X(kind, 5) X(kind, 6) X(kind, 7) X(kind, 8) X(kind, 9) X(kind, 10)
+EACH(OF_ROWS, IN_FLOAT32)
+EACH(OF_ROWS, IN_INT8)
+static void (*const TILES[2][MOST])(ARGUMENTS) = {{EACH(NAME, IN_FLOAT32)}, {EACH(NAME, IN_INT8)}};
+
 enum { STRIP = 4 };
 
-/* Rows are cut in tiles of nearly the same size. */
-INLINE void multiply(const product_run *run, const int32_t *surplus, int64_t strip, arithmetic kind) {
-    int64_t blocks = (run->N + COLUMNS - 1) / COLUMNS, block = strip * STRIP;
-    int64_t end = block + STRIP < blocks ? block + STRIP : blocks;
-    for (int64_t r = 0, left = (run->R + TILE - 1) / TILE, rows; left > 0; r += rows, left--) {
-        rows = (run->R - r + left - 1) / left;
-#define ROWS(n) case n: if (n <= TILE) tiles(run, surplus, r, block, end, n, kind); break;
-        switch (rows) {
-            ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
+/* Threads share the strips. Rows are cut in tiles of nearly the same size. */
+INLINE void multiply(const product_run *run, const int32_t *surplus, arithmetic kind, int threads) {
+    int64_t blocks = (run->N + COLUMNS - 1) / COLUMNS;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t block = 0; block < blocks; block += STRIP) {
+        int64_t end = block + STRIP < blocks ? block + STRIP : blocks;
+        for (int64_t r = 0, left = (run->R + TILE - 1) / TILE, rows; left > 0; r += rows, left--) {
+            rows = (run->R - r + left - 1) / left;
+            TILES[kind][rows - 1](run, surplus, r, block, end);
         }
     }
 }
 
-enum { STRIP_COLUMNS = STRIP * COLUMNS };
-
-void multiply_float32(const product_run *run, int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t strip = 0; strip < (run->N + STRIP_COLUMNS - 1) / STRIP_COLUMNS; strip++)
-        multiply(run, 0, strip, IN_FLOAT32);
-}
+void multiply_float32(const product_run *run, int threads) { multiply(run, 0, IN_FLOAT32, threads); }
 
 void multiply_int8(const product_run *run, int threads) {
     int32_t surplus[run->R + 1];
     for (int64_t r = 0; r < run->R; r++)
         surplus[r] = surplus_of((const int8_t *)run->rows_RK.data + r * run->rows_RK.outer, run->K);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t strip = 0; strip < (run->N + STRIP_COLUMNS - 1) / STRIP_COLUMNS; strip++)
-        multiply(run, surplus, strip, IN_INT8);
+    multiply(run, surplus, IN_INT8, threads);
 }

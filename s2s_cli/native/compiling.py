@@ -1,0 +1,97 @@
+"""Compiling the C library: at first use, into a cache folder of the user; for a wheel in all variants of its platform.
+
+This module and those that it imports stand on the standard library alone, so that a build can import them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from pathlib import Path
+
+from s2s_cli.folders import cache_folder
+from s2s_cli.native.variants import Variant, of_this_machine
+
+SOURCES = Path(__file__).with_name("c")
+TIMEOUT = 120.0  # seconds
+
+FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps", "-fPIC", "-fopenmp-simd"]
+"""IEEE infinities and NaN are kept. Jump threading would compile the two ends of a clamp to masked paths, which are a
+sixth slower."""
+
+OPENMP = "-fopenmp"
+
+OF_SOURCE = {"decoding.c": ["-ffp-contract=off"]}
+"""Further flags of one file. In decoding a product and a sum are rounded one after the other, since not all processors
+have an instruction that rounds once: translations are to be the same on all of them."""
+
+
+def compiled(flags: list[str]) -> Path:
+    """The path of the library in the cache, which is compiled if it does not exist.
+
+    Errors: OSError; ValueError if `CC` is not well quoted.
+    """
+    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]"))]
+    made_of = "\0".join([*sources, *compiler(), *flags, repr(OF_SOURCE), os.uname().machine])
+    cache, key = cache_folder(), digest(made_of.encode())
+    for path in cache.glob(f"kernels-{key}-*.so"):
+        if path.stem.endswith(digest(path.read_bytes())):
+            return path
+    import tempfile  # which takes as long to import as the rest of this takes
+
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        made = Path(folder, "kernels.so")
+        compile_library(compiler(), flags, made)
+        return made.replace(cache / f"kernels-{key}-{digest(made.read_bytes())}.so")
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
+def digest(content: bytes) -> str:
+    """A short hash, of the inputs of a library and of its bytes: loading a truncated one would kill the process."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
+    """Compile the sources side by side, then link them without an OpenMP runtime (see `c/threads.c`).
+
+    Raises OSError if the compiler fails.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    objects = {source: str(path.with_suffix(f".{source.stem}.o")) for source in sorted(SOURCES.glob("*.c"))}
+    compiling = [
+        [*compiler, *flags, *OF_SOURCE.get(source.name, []), "-c", str(source), "-o", made]
+        for source, made in objects.items()
+    ]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(_run, compiling))
+    _run([*compiler, "-shared", *objects.values(), "-o", str(path), "-lm", "-lpthread"])
+
+
+def _run(command: list[str]) -> None:
+    import subprocess
+
+    try:
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT)
+    except subprocess.SubprocessError as error:
+        told = getattr(error, "stderr", None) or b""
+        raise OSError(f"{error}\n{told.decode(errors='replace')}") from error
+
+
+def compile_variants(folder: Path) -> list[Variant]:
+    """All variants of this machine's architecture, as `<name>.so`: what a wheel has in `library.PREBUILT`.
+
+    Raises OSError if the compiler does not know one of them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for variant in of_this_machine():
+        made = folder / f"{variant.name}.so"
+        compile_library(compiler(), [*FLAGS, *variant.flags, OPENMP], made)
+        for part in folder.glob(f"{variant.name}.*.o"):
+            part.unlink()
+    return of_this_machine()
