@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import stat
@@ -160,6 +161,13 @@ class SealedDirectory:
             digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # typeshed wants more than it needs
             size = file.tell()
         self._compare(name, size, digest.hexdigest())
+
+    def map(self, name: str) -> mmap.mmap:
+        """The verified content of one listed file, mapped into memory: processes share it. Raises `CheckpointError`."""
+        with self._listed(name) as file:
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # as above
+            self._compare(name, file.tell(), digest.hexdigest())
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     @contextmanager
     def _listed(self, name: str) -> Iterator[IO[bytes]]:

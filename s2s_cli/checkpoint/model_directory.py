@@ -1,9 +1,10 @@
 """The exported model: all that translating needs, in one directory that can be copied anywhere:
 
-model.safetensors    weights
-config.json          languages, shape of the model, sizes, decoding defaults
-README.md            model card
-manifest.json        sizes and hashes of the others
+model.safetensors      weights
+engine.safetensors     the same in 8 bits, packed for the engine (not every model has it)
+config.json            languages, shape of the model, sizes, decoding defaults
+README.md              model card
+manifest.json          sizes and hashes of the others
 shortlist.safetensors  which target symbols go with a source symbol (not every model has it)
 and the tokenizer files, as `s2s_cli.text` writes them
 """
@@ -14,19 +15,25 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field, model_validator
-from torch import Tensor, int32
 
 from s2s_cli import atomic
-from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
+from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
 from s2s_cli.errors import CheckpointError, MachineError, UserError
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
 
-WEIGHTS, CONFIG, CARD, SHORTLIST = "model.safetensors", "config.json", "README.md", "shortlist.safetensors"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, PACKED = "model.safetensors", "engine.safetensors"
+CONFIG, CARD, SHORTLIST = "config.json", "README.md", "shortlist.safetensors"
+PACKING = "1"
+"""The form of packed weights. Those of another form are not read: the engine packs the weights anew."""
 _LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number there: beyond any use, below overflow
 _ATTEMPTS = 5
 
@@ -64,10 +71,13 @@ class ModelConfig(Document):
 class ModelFiles:
     """A verified model directory."""
 
-    weights: dict[str, Tensor]
+    weights: dict[str, np.ndarray]
+    """Empty where packed ones were wanted, and are there."""
+    packed: dict[str, np.ndarray] | None
+    """What the engine reads, mapped into memory."""
     config: ModelConfig
     tokenizers: TokenizerPair
-    shortlist: dict[str, Tensor] | None
+    shortlist: dict[str, np.ndarray] | None
     checksum: str
     """SHA-256 of the file of weights."""
 
@@ -78,15 +88,18 @@ def save_model(
     config: Mapping[str, Any],
     tokenizers: TokenizerPair,
     card: str,
-    shortlist: Mapping[str, Tensor] | None = None,
+    shortlist: Mapping[str, np.ndarray] | None = None,
+    packed: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a model directory, replacing an older one so that a reader finds one or the other, never a mixture.
 
     config: the content of `config.json`. card: Markdown. shortlist: `candidates`, target symbols for each source
-    symbol, and `frequent`, target symbols that are always among them.
+    symbol, and `frequent`, target symbols that are always among them. packed: what the engine reads.
     Raises `MachineError` if it cannot be written, `CheckpointError` if `config` is not valid or if `directory` holds
     something other than a model; what was there before is then left as it was.
     """
+    from s2s_cli.checkpoint.tensors import encode_tensors
+
     document = parse_json(json.dumps(config).encode(), ModelConfig, directory / CONFIG)
     _refuse_foreign(directory)
     atomic.sweep(directory.resolve().parent)
@@ -96,18 +109,21 @@ def save_model(
         writer.write(CONFIG, [to_json(document)])
         writer.write(CARD, [card.encode()])
         if shortlist is not None:
-            writer.write(SHORTLIST, encode_tensors(shortlist))
+            writer.write(SHORTLIST, encode_arrays(shortlist, {}))
+        if packed is not None:
+            writer.write(PACKED, encode_arrays(packed, {"format": PACKING}))
         save_tokenizers(tokenizers, writer)
         writer.seal(Manifest)
 
 
-def load_model_files(directory: Path) -> ModelFiles:
+def load_model_files(directory: Path, wants_packed: Callable[[ModelConfig], bool] = lambda config: False) -> ModelFiles:
     """Read a model directory; no file is used before its size and hash agree with the manifest.
 
-    A trainer may replace the directory meanwhile: then it is read again. Raises `CheckpointError`, which names the
-    file and the fault.
+    wants_packed: whether by such a configuration packed weights, if there are any, are read in place of the others. A
+    trainer may replace the directory meanwhile: then it is read again. Raises `CheckpointError`, which names the file
+    and the fault.
     """
-    return _read_whole(directory, _load)
+    return _read_whole(directory, lambda present: _load(present, wants_packed))
 
 
 def load_config(directory: Path) -> ModelConfig:
@@ -130,7 +146,7 @@ def _read_whole(directory: Path, read: Callable[[Path], Content]) -> Content:
     raise CheckpointError("is replaced again and again while it is read", where=directory)
 
 
-def _load(directory: Path) -> ModelFiles:
+def _load(directory: Path, wants_packed: Callable[[ModelConfig], bool]) -> ModelFiles:
     sealed = SealedDirectory.open(directory)
     for name in (CONFIG, WEIGHTS):
         if name not in sealed.files:
@@ -144,26 +160,35 @@ def _load(directory: Path) -> ModelFiles:
         if tokenizer.size != expected:
             fault = f"the {side} tokenizer has {tokenizer.size:,} symbols, the model needs {expected:,}"
             raise CheckpointError(fault, where=directory)
-    shortlist = None
-    if SHORTLIST in sealed.files:
-        tensors = decode_tensors(sealed.read(SHORTLIST), directory / SHORTLIST)
-        shortlist = _checked_shortlist(tensors, config, directory)
-    weights = decode_tensors(sealed.read(WEIGHTS), directory / WEIGHTS)
-    return ModelFiles(weights, config, tokenizers, shortlist, sealed.files[WEIGHTS].sha256)
+    packed = _packed(sealed) if wants_packed(config) else None
+    weights = {} if packed is not None else decode_arrays(sealed.read(WEIGHTS), directory / WEIGHTS)[0]
+    return ModelFiles(weights, packed, config, tokenizers, _shortlist(sealed, config), sealed.files[WEIGHTS].sha256)
 
 
-def _checked_shortlist(tensors: dict[str, Tensor], config: ModelConfig, directory: Path) -> dict[str, Tensor]:
-    """The tensors of a shortlist, if they fit the model. Symbols address memory, so none may lie outside the
+def _packed(sealed: SealedDirectory) -> dict[str, np.ndarray] | None:
+    """The packed weights, if they are there in the present form."""
+    if PACKED not in sealed.files:
+        return None
+    arrays, facts = decode_arrays(sealed.map(PACKED), sealed.path / PACKED)
+    return arrays if facts.get("format") == PACKING else None
+
+
+def _shortlist(sealed: SealedDirectory, config: ModelConfig) -> dict[str, np.ndarray] | None:
+    """The arrays of a shortlist, if they fit the model. Symbols address memory, so none may lie outside the
     vocabulary."""
-    kinds = {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()}
-    fits = kinds == {"candidates": (int32, 2), "frequent": (int32, 1)}
-    if not fits or len(tensors["candidates"]) != config.source_vocabulary:
-        raise CheckpointError("does not hold a shortlist for this model", where=directory / SHORTLIST)
-    if any(((tensor < 0) | (tensor >= config.target_vocabulary)).any() for tensor in tensors.values()):
-        raise CheckpointError("has symbols outside the target vocabulary", where=directory / SHORTLIST)
-    if not (tensors["frequent"] > EOS).any():
-        raise CheckpointError("has no frequent symbol except special ones", where=directory / SHORTLIST)
-    return tensors
+    if SHORTLIST not in sealed.files:
+        return None
+    where = sealed.path / SHORTLIST
+    arrays, _ = decode_arrays(sealed.read(SHORTLIST), where)
+    kinds = {name: (array.dtype, array.ndim) for name, array in arrays.items()}
+    fits = kinds == {"candidates": (np.int32, 2), "frequent": (np.int32, 1)}
+    if not fits or len(arrays["candidates"]) != config.source_vocabulary:
+        raise CheckpointError("does not hold a shortlist for this model", where=where)
+    if any(((array < 0) | (array >= config.target_vocabulary)).any() for array in arrays.values()):
+        raise CheckpointError("has symbols outside the target vocabulary", where=where)
+    if not (arrays["frequent"] > EOS).any():
+        raise CheckpointError("has no frequent symbol except special ones", where=where)
+    return arrays
 
 
 def _present(directory: Path) -> Path:

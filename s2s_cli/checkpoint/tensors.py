@@ -70,21 +70,6 @@ def decode_tensors(data: bytes, where: object) -> dict[str, Tensor]:
         raise CheckpointError(f"is not a valid safetensors file: {fault}", where=where) from error
 
 
-def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: object) -> None:
-    """Compare names and shapes with those of a model's `state_dict` (which may be on the `meta` device).
-
-    Raises `CheckpointError` naming the first difference.
-    """
-    for name in sorted(found.keys() | expected.keys()):
-        if name not in found:
-            raise CheckpointError(f"has no tensor {printable(repr(name))}, which the model needs", where=where)
-        if name not in expected:
-            raise CheckpointError(f"has a tensor {printable(repr(name))}, which the model does not know", where=where)
-        if found[name].shape != expected[name].shape:
-            shapes = f"{list(found[name].shape)}, the model needs {list(expected[name].shape)}"
-            raise CheckpointError(f"tensor {printable(repr(name))} has the shape {shapes}", where=where)
-
-
 def _bytes_of(tensor: Tensor) -> memoryview:
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
     return plain.reshape(-1).view(torch.uint8).numpy().data

@@ -100,10 +100,11 @@ class Translator:
         """From a model directory (or a run directory with a model); several make an ensemble.
 
         device: `cpu`, `cuda` or `auto`. threads: processor threads of this process, None for one per core.
-        precision: `fp32`, `bf16`, or `auto`: bf16 where the processor computes it natively. engine: `reference`,
-        `fast`, `int8` or `auto`, see `s2s_cli.model.engine`. shortlist: only use target symbols that are likely
-        translations of source symbols. workers: processes for long lists of lines, on the CPU. Raises CheckpointError
-        for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for wrong arguments.
+        precision: of PyTorch, `fp32`, `bf16`, or `auto`: bf16 where the processor computes it natively. engine:
+        `reference`, `fast`, `int8` or `auto`, see `s2s_cli.inference.engines`. shortlist: only use target symbols that
+        are likely translations of source symbols. workers: processes for long lists of lines, on the CPU. Raises
+        CheckpointError for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for
+        wrong arguments.
         """
         paths = [models] if isinstance(models, str | Path) else list(models)
         loaded = load_ensemble(
@@ -242,7 +243,7 @@ class Translator:
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
-        use_threads(1)
+        use_threads(self.model, 1)
         return self._search
 
     def _force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:

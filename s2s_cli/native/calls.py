@@ -8,7 +8,8 @@ a list, the record has the address of the list of their views.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import addressof, c_int, c_int64, c_void_p
 from typing import Any, NamedTuple
 
@@ -66,6 +67,8 @@ class Layout(NamedTuple):
     strides: tuple[int, ...]
     kind: str | None
     writable: bool
+    is_plain: bool = False
+    """Whether it has no gaps, and may be used in its role: the common case, which is told apart at once."""
 
 
 def layout(array: Any) -> Layout:
@@ -79,14 +82,27 @@ def layout(array: Any) -> Layout:
     return Layout(array.data_ptr(), tuple(array.shape), array.stride(), kind, True)
 
 
+def _plain_layout(array: Any, kind: str, role: str) -> Layout | None:
+    """Of a NumPy array without gaps that has this type and may be used in this role; None for any other."""
+    if type(array) is not np.ndarray or _KIND_OF.get(array.dtype) != kind:
+        return None
+    flags = array.flags
+    if not flags.c_contiguous or not (role == "read" or flags.writeable):
+        return None
+    shape = array.shape
+    inner = math.prod(shape[2:])
+    strides = (shape[1] * inner, inner) if len(shape) > 1 else (1,)
+    return Layout(array.ctypes.data, shape, strides, kind, True, True)
+
+
 class Function:
     """A function of the library, which exports one for each variant: `{name}_{variant}`.
 
     sizes: the dimensions whose sizes are passed to C, in the order of its record. parameters: likewise. kinds: by
     variant, the number types that names stand for. multiples: pairs of dimensions, the first of which is a multiple of
     the second, by this factor (None: by any). blocks: pairs of dimensions, the first of which is so many numbers for
-    each whole or partial block of the second, whose size is given first. scalars: the arguments between the record and
-    the number of threads.
+    each whole or partial block of the second, whose size is given first. sums: a dimension that is as large as two
+    others. scalars: the arguments between the record and the number of threads.
     """
 
     def __init__(
@@ -98,30 +114,40 @@ class Function:
         *,
         multiples: Sequence[tuple[str, str, int | None]] = (),
         blocks: Sequence[tuple[str, str, int, int]] = (),
+        sums: Sequence[tuple[str, str, str]] = (),
         scalars: Sequence[Scalar] = (),
     ) -> None:
         self.name, self.sizes, self.parameters, self.kinds = name, sizes, parameters, kinds
-        self.multiples, self.blocks, self.scalars = multiples, blocks, scalars
+        self.multiples, self.blocks, self.sums, self.scalars = multiples, blocks, sums, scalars
         self._symbols: dict[str, Any] = {}
 
     def __call__(self, variant: str, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
         """Call it. Raises `ArrayError` for an array that is not as declared, unless a copy can be passed instead."""
         self.bind(variant, arrays, threads=threads)(*scalars)
 
+    def hold(self, variant: str, arrays: Sequence[Any]) -> Held:
+        """The call with the first arrays, checked once for all; it takes the others, or more of them to hold."""
+        return Held(self, variant).hold(arrays)
+
     def bind(self, variant: str, arrays: Sequence[Any], *, threads: int) -> Callable[..., None]:
         """The call with these arrays, which live as long as it does; it takes the scalars."""
         record, kept, dimensions = self._record(variant, arrays)
-        symbol, bounds = self._symbol(variant), [dimensions.get(scalar.below) for scalar in self.scalars]
+        symbol = self.symbol(variant)
 
         def call(*scalars: float, _alive: object = kept) -> None:
-            for scalar, bound in zip(scalars, bounds, strict=True):
-                if bound is not None and not 0 <= scalar < bound:
-                    raise ArrayError(f"{self.name}: {scalar} is no index of {bound}")
+            self.check_scalars(scalars, dimensions)
             symbol(record, *scalars, threads)
 
         return call
 
-    def _symbol(self, variant: str) -> Any:
+    def check_scalars(self, numbers: Sequence[float], dimensions: Mapping[str, int]) -> None:
+        """Raise `ArrayError` for one that is no index of the dimension that it should be."""
+        for scalar, number in zip(self.scalars, numbers, strict=True):
+            if scalar.below and not 0 <= number < dimensions[scalar.below]:
+                raise ArrayError(f"{self.name}: {number} is no index of {dimensions[scalar.below]}")
+
+    def symbol(self, variant: str) -> Any:
+        """The function of the library."""
         if variant not in self._symbols:
             symbol = getattr(library.loaded(), f"{self.name}_{variant}")
             symbol.argtypes, symbol.restype = [c_void_p, *(each.type for each in self.scalars), c_int], None
@@ -130,8 +156,23 @@ class Function:
 
     def _record(self, variant: str, arrays: Sequence[Any]) -> tuple[Any, list[Any], dict[str, int]]:
         """The record for C, the arrays that it points to (some may be copies), and the sizes of all dimensions."""
-        kinds, dimensions, kept, views = self.kinds[variant], dict[str, int](), list[Any](), list[int]()
-        for parameter, array in zip(self.parameters, arrays, strict=True):
+        dimensions, kept = dict[str, int](), list[Any]()
+        views = self.views(variant, self.parameters, arrays, dimensions, kept)
+        self.check_sizes(dimensions)
+        return self.record(dimensions, views), kept, dimensions
+
+    def views(
+        self,
+        variant: str,
+        parameters: Sequence[Parameter],
+        arrays: Sequence[Any],
+        dimensions: dict[str, int],
+        kept: list[Any],
+    ) -> list[int]:
+        """The share of the record of some arrays; their sizes are entered into `dimensions`, they or copies of them
+        into `kept`."""
+        kinds, views = self.kinds[variant], list[int]()
+        for parameter, array in zip(parameters, arrays, strict=True):
             kind = kinds.get(parameter.kind, parameter.kind)
             if array is None and (parameter.optional or kind == ABSENT):
                 views += (0, 0, 0)
@@ -139,18 +180,30 @@ class Function:
                 views += (self._list(parameter, array, kind, dimensions, kept), 0, 0)
             else:
                 views += self._view(parameter, array, kind, dimensions, kept)
-        for large, small, factor in self.multiples:
-            size, divisor = dimensions[large], dimensions[small]
-            if size != divisor * factor if factor else divisor and size % divisor:
-                raise ArrayError(f"{self.name}: {large} is {size} where {small} is {divisor}")
-        for many, small, size, each in self.blocks:
-            if dimensions[many] != -(-dimensions[small] // size) * each:
-                raise ArrayError(f"{self.name}: {many} is {dimensions[many]} where {small} is {dimensions[small]}")
-        for parameter, array in zip(self.parameters, arrays, strict=True):
+        for parameter, array in zip(parameters, arrays, strict=True):
             if parameter.limits is not None:
                 self._check_limits(parameter, array, dimensions)
-        numbers = [dimensions[letter] for letter in self.sizes] + views
-        return (c_int64 * len(numbers))(*numbers), kept, dimensions
+        return views
+
+    def check_sizes(self, dimensions: dict[str, int]) -> None:
+        """What the sizes of dimensions must be to one another, as far as a variant has them."""
+        for total, one, other in self.sums:  # a variant may have no array that tells the total
+            if dimensions.setdefault(total, dimensions[one] + dimensions[other]) != dimensions[one] + dimensions[other]:
+                sizes = f"{one} is {dimensions[one]} and {other} is {dimensions[other]}"
+                raise ArrayError(f"{self.name}: {total} is {dimensions[total]} where {sizes}")
+        for large, small, factor in self.multiples:
+            if large in dimensions and small in dimensions:
+                size, divisor = dimensions[large], dimensions[small]
+                if size != divisor * factor if factor else divisor and size % divisor:
+                    raise ArrayError(f"{self.name}: {large} is {size} where {small} is {divisor}")
+        for many, small, size, each in self.blocks:
+            if many in dimensions and dimensions[many] != -(-dimensions[small] // size) * each:
+                raise ArrayError(f"{self.name}: {many} is {dimensions[many]} where {small} is {dimensions[small]}")
+
+    def record(self, dimensions: Mapping[str, int], views: Sequence[int]) -> Any:
+        """What C is handed."""
+        numbers = [dimensions[letter] for letter in self.sizes]
+        return (c_int64 * (len(numbers) + len(views)))(*numbers, *views)
 
     def _list(
         self, parameter: Parameter, arrays: Sequence[Any], kind: str, dimensions: dict[str, int], kept: list[Any]
@@ -175,7 +228,7 @@ class Function:
 
     def _checked(self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int]) -> tuple[Layout, Any]:
         """The array or a copy as C may read or write it, with its layout; its sizes are entered into `dimensions`."""
-        found = layout(array)
+        found = _plain_layout(array, kind, parameter.role) or layout(array)
         if found.kind != kind:
             raise self._fault(parameter, f"numbers are {found.kind or getattr(array, 'dtype', None)}, not {kind}")
         letters = parameter.dimensions
@@ -184,6 +237,8 @@ class Function:
         for letter, size in zip(letters, found.shape, strict=True):
             if dimensions.setdefault(letter, size) != size:
                 raise self._fault(parameter, f"shape is {found.shape} where {letter} is {dimensions[letter]}")
+        if found.is_plain:
+            return found, array
         if _lies_in_rows(found):
             if parameter.role != "written" or (found.writable and _is_free_of_overlap(found)):
                 return found, array
@@ -196,11 +251,45 @@ class Function:
         assert parameter.limits is not None
         least, letter = parameter.limits
         greatest = dimensions[letter] - (least == 0)
-        if 0 not in array.shape and not least <= int(array.min()) <= int(array.max()) <= greatest:
+        if array.size == 0:
+            return
+        if least == 0 and isinstance(array, np.ndarray):  # below it they are the greatest numbers without a sign
+            is_right = array.view(np.uint64).max() <= greatest
+        else:
+            is_right = least <= int(array.min()) <= int(array.max()) <= greatest
+        if not is_right:
             raise self._fault(parameter, f"numbers must lie between {least} and {greatest}")
 
     def _fault(self, parameter: Parameter, what: str) -> ArrayError:
         return ArrayError(f"{self.name}: {parameter.name}: its {what}")
+
+
+class Held:
+    """A call some of whose arrays are given and checked already. It can be called by several threads at once."""
+
+    def __init__(self, function: Function, variant: str) -> None:
+        self.function, self.variant = function, variant
+        self._dimensions, self._views, self._kept = dict[str, int](), list[int](), list[Any]()
+
+    def hold(self, arrays: Sequence[Any]) -> Held:
+        """The call with the next arrays as well."""
+        longer = Held(self.function, self.variant)
+        longer._dimensions, longer._kept = dict(self._dimensions), list(self._kept)
+        longer._views = self._views + self._next(arrays, longer._dimensions, longer._kept)
+        return longer
+
+    def __call__(self, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
+        """Call it with the last arrays. Raises `ArrayError` as `Function` does."""
+        function, dimensions, kept = self.function, dict(self._dimensions), list[Any]()
+        views = self._next(arrays, dimensions, kept)
+        function.check_sizes(dimensions)
+        function.check_scalars(scalars, dimensions)
+        function.symbol(self.variant)(function.record(dimensions, self._views + views), *scalars, threads)
+
+    def _next(self, arrays: Sequence[Any], dimensions: dict[str, int], kept: list[Any]) -> list[int]:
+        place = len(self._views) // 3
+        parameters = self.function.parameters[place : place + len(arrays)]
+        return self.function.views(self.variant, parameters, arrays, dimensions, kept)
 
 
 def _lies_in_rows(found: Layout) -> bool:

@@ -48,6 +48,19 @@ def pack(weights_NK: np.ndarray) -> np.ndarray:
     return packed
 
 
+def packed_shape(outputs: int, inputs: int) -> tuple[int, int]:
+    """P and Q of packed weights [N, K], in both number types."""
+    return -(-outputs // COLUMNS), -(-inputs // GROUP) * GROUP * COLUMNS
+
+
+def unpack(packed_PQ: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
+    """The weights [N, K] of which `pack` made this."""
+    P, is_bytes = len(packed_PQ), packed_PQ.dtype == np.uint8
+    parts = packed_PQ.reshape(P, -1, COLUMNS, GROUP if is_bytes else 1).transpose(0, 2, 1, 3)
+    weights_NK = parts.reshape(P * COLUMNS, -1)[:outputs, :inputs]
+    return (weights_NK - np.int16(128)).astype(np.int8) if is_bytes else weights_NK
+
+
 def multiply(rows_RK: np.ndarray, packed_PQ: np.ndarray, products_RN: np.ndarray, *, threads: int) -> None:
     """rows × weightsᵀ into `products_RN`: int8 into int32, exact; or float32, where a row is the same to the last bit
     whatever other rows there are. Raises `ArrayError` if the arrays do not belong together."""

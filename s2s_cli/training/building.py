@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ from s2s_cli.errors import UsageError
 from s2s_cli.inference.loading import division, search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
-from s2s_cli.model.engine import build_engine
 from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.processes import usable_cores
@@ -33,6 +31,7 @@ from s2s_cli.text.similarity import build_utility
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
+from s2s_cli.training.decoding import build_decoder
 from s2s_cli.training.initial import begin_with
 from s2s_cli.training.minimum_risk import Writer
 from s2s_cli.training.objective import OBJECTIVES, Objective
@@ -96,7 +95,7 @@ def build_writer(settings: MinimumRisk, recipe: Recipe, target: Tokenizer, dtype
     count = settings.candidates
     options = replace(search_options(recipe.decoding), beam=count, n_best=count, sampling=sampling)
     utility = build_utility(settings.metric, recipe.languages.target)
-    return Writer(options, dtype, target.decode, utility, tuple(target.tags.values()))
+    return Writer(recipe.model, options, dtype, target.decode, utility, tuple(target.tags.values()))
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
@@ -178,12 +177,18 @@ def build_translator(
 ) -> Translator:
     """A translator by a copy of the model, with the recipe's decoding.
 
-    device: by default that of the model. The other arguments are those of `build_engine`.
+    device: by default that of the model. precision: of PyTorch. The other arguments are those of `build_decoder`.
     """
     device = device or next(model.parameters()).device
-    copy, dtype = deepcopy(model).eval().to(device), choose_dtype(precision, device)
-    copy.forbid(prepared.tokenizers.target.tags.values())
-    decoder = build_engine(engine, copy, device, dtype, int8_is_harmless=int8_is_harmless)
+    decoder = build_decoder(
+        model,
+        recipe.model,
+        engine,
+        device,
+        choose_dtype(precision, device),
+        int8_is_harmless=int8_is_harmless,
+        forbidden=prepared.tokenizers.target.tags.values(),
+    )
     return Translator(
         decoder,
         prepared.tokenizers,

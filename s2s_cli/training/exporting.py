@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,15 +14,16 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import ModelConfig, load_model_files, save_model
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import PreparedData
+from s2s_cli.engine import obstacle
 from s2s_cli.errors import UserError
 from s2s_cli.evaluation.metrics import Score, score
-from s2s_cli.inference.loading import is_harmless
-from s2s_cli.model.engine import fits
+from s2s_cli.inference.engines import is_harmless
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.averaging import mean_weights
 from s2s_cli.training.building import build_translator
+from s2s_cli.training.decoding import packed
 from s2s_cli.training.initial import Origin
 from s2s_cli.training.lexicon import frequent_targets, lexicon
 from s2s_cli.training.reporting import MetricsLog
@@ -56,7 +58,8 @@ def export(
         log.write("test", trainer.position.update, name=name, scores={s.signature: round(s.value, 2) for s in results})
         console.say(f"{name}: " + ", ".join(f"{result.name} {result.value:.2f}" for result in results))
     card = model_card(recipe, prepared, trainer, scores)
-    save_model(run.model, weights, config, prepared.tokenizers, card, shortlist(prepared, trainer.model))
+    symbols, packed = shortlist(recipe, prepared), packed_weights(recipe, weights)
+    save_model(run.model, weights, config, prepared.tokenizers, card, symbols, packed)
     console.say(f"the model is in {run.model}; try: echo '...' | s2s translate --model {run.root}")
 
 
@@ -70,7 +73,7 @@ def is_exported(recipe: Recipe, run: RunDirectory, prepared: PreparedData, manag
     return (
         files.config.model_copy(update={"int8_bleu_loss": None}) == config
         and files.weights.keys() == weights.keys()
-        and all(torch.equal(files.weights[name], weights[name]) for name in weights)
+        and all(np.array_equal(files.weights[name], weights[name].numpy(force=True)) for name in weights)
     )
 
 
@@ -92,7 +95,7 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
 
     It is measured on the CPU, whatever device trained the model, since only the CPU has such products.
     """
-    if not fits(model):
+    if not fits(recipe):
         return None
     sources, references = (texts[: recipe.validation.max_pairs] for texts in prepared.dev_texts())
     bleu = {}
@@ -108,15 +111,25 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
     return round(loss, 4)
 
 
-def shortlist(prepared: PreparedData, model: Seq2Seq) -> dict[str, Tensor] | None:
-    """The tensors of `--shortlist`; `None` for a model that no engine fits."""
-    if not fits(model):
+def fits(recipe: Recipe) -> bool:
+    """Whether the engine knows all parts of the model."""
+    return obstacle(recipe.model.model_dump()) is None
+
+
+def shortlist(recipe: Recipe, prepared: PreparedData) -> dict[str, np.ndarray] | None:
+    """The arrays of `--shortlist`; `None` for a model that the engine does not fit."""
+    if not fits(recipe):
         return None
     sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
     return {
-        "candidates": torch.from_numpy(lexicon(prepared.train, *sizes, CANDIDATES)),
-        "frequent": torch.from_numpy(frequent_targets(prepared.train, sizes[1], FREQUENT)),
+        "candidates": lexicon(prepared.train, *sizes, CANDIDATES),
+        "frequent": frequent_targets(prepared.train, sizes[1], FREQUENT),
     }
+
+
+def packed_weights(recipe: Recipe, weights: Mapping[str, Tensor]) -> dict[str, np.ndarray] | None:
+    """What the engine reads in 8 bits; `None` for a model that it does not fit."""
+    return packed(weights, recipe.model, "int8")[1] if fits(recipe) else None
 
 
 def score_tests(

@@ -20,7 +20,6 @@ Shapes: B pairs, C candidates of each, N candidates of all pairs that differ fro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -31,9 +30,9 @@ from torch import Tensor
 from s2s_cli.data.batches import padded
 from s2s_cli.inference.translator import STEP_SCORES
 from s2s_cli.model.dropout import random_bytes
-from s2s_cli.model.engine import build_engine
 from s2s_cli.model.output import Decoded
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.recipe import schema
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
@@ -41,6 +40,7 @@ from s2s_cli.search.sampling import sample
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.similarity import Utility
 from s2s_cli.training.batches import Batch
+from s2s_cli.training.decoding import build_decoder
 from s2s_cli.training.loss import Loss, loss_of, shift_right, valid_positions
 
 Ids = list[int]
@@ -50,10 +50,12 @@ Ids = list[int]
 class Writer:
     """Writes candidates and compares them with references.
 
-    options: of the search, whose lengths and penalty are also those of the candidates. dtype: that the search computes
-    in. decode: from ids to text. utility: how like texts are. forbidden: symbols that are not written, such as tags.
+    section: of the recipe, for the model. options: of the search, whose lengths and penalty are also those of the
+    candidates. dtype: that a search by PyTorch computes in. decode: from ids to text. utility: how like texts are.
+    forbidden: symbols that are not written, such as tags.
     """
 
+    section: schema.Model
     options: SearchOptions
     dtype: torch.dtype
     decode: Callable[[Sequence[int]], str]
@@ -63,13 +65,11 @@ class Writer:
     def write(self, model: Seq2Seq, batch: Batch) -> list[list[Ids]]:
         """The different candidates for each source: one or more, without EOS."""
         device = batch.source_BS.device
-        copy = deepcopy(model).eval()  # other threads are training by the model itself
-        copy.forbid(self.forbidden)
         at_once = max(1, STEP_SCORES // (self.options.width * model.vocabulary))
         source_BS, source_lengths_B = batch.source_BS.numpy(force=True), batch.source_lengths_B.numpy(force=True)
         parts = [slice(first, first + at_once) for first in range(0, len(source_BS), at_once)]
         with torch.autocast(device.type, enabled=False):
-            decoder = build_engine("auto", copy, device, self.dtype)
+            decoder = build_decoder(model, self.section, "auto", device, self.dtype, forbidden=self.forbidden)
             found = [some for part in parts for some in self._search(decoder, source_BS[part], source_lengths_B[part])]
         return [list({tuple(each.ids): each.ids for each in some}.values()) for some in found]
 

@@ -85,3 +85,25 @@ INLINE float dot(const void *a, const void *b, int64_t size, storage kind) {
     for (int64_t i = 0; i < size; i++) sum += get(a, i, kind) * get(b, i, kind);
     return sum;
 }
+
+/* Natural logarithm of a positive number: m * 2^k with m within sqrt(2) of 1, then a polynomial of m - 1. That of the C
+ * library is not the same to the last bit on all processors. */
+INLINE float logarithm(float x) {
+    uint32_t bits = to_bits(x);
+    int32_t exponent = (int32_t)(bits >> 23) - 127;
+    float rest = from_bits((bits & 0x7fffff) | 0x3f800000);
+    if (rest > 1.41421356f) rest *= 0.5f, exponent += 1;
+    rest -= 1.0f;
+    float sum = 7.0376836292e-2f;
+    sum = sum * rest - 1.1514610310e-1f;
+    sum = sum * rest + 1.1676998740e-1f;
+    sum = sum * rest - 1.2420140846e-1f;
+    sum = sum * rest + 1.4249322787e-1f;
+    sum = sum * rest - 1.6668057665e-1f;
+    sum = sum * rest + 2.0000714765e-1f;
+    sum = sum * rest - 2.4999993993e-1f;
+    sum = sum * rest + 3.3333331174e-1f;
+    float square = rest * rest;
+    float result = sum * rest * square - 2.12194440e-4f * exponent - 0.5f * square;
+    return rest + result + 0.693359375f * exponent;
+}

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
 
 from s2s_cli.text.tokenizer import EOS
 
@@ -22,27 +20,28 @@ class Lists(NamedTuple):
     symbols_BN: int64. counts_B: how many of them are valid, int64.
     """
 
-    symbols_BN: Tensor
-    counts_B: Tensor
+    symbols_BN: np.ndarray
+    counts_B: np.ndarray
 
 
 class Shortlist(NamedTuple):
     """candidates_VC: target symbols for each source symbol. frequent_N: symbols that are in every list."""
 
-    candidates_VC: Tensor
-    frequent_N: Tensor
+    candidates_VC: np.ndarray
+    frequent_N: np.ndarray
 
-    def lists(self, source_BS: Tensor, source_lengths_B: Tensor) -> Lists:
+    def lists(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> Lists:
         """What each of these sentences may use: no special symbol but EOS."""
-        is_listed_BV = torch.zeros(len(source_BS), self._greatest + 1, dtype=torch.bool)
+        is_listed_BV = np.zeros((len(source_BS), self._greatest + 1), bool)
         is_listed_BV[:, self.frequent_N] = True
-        valid_BS = torch.arange(source_BS.size(1)) < source_lengths_B[:, None]
-        sentences, positions = valid_BS.nonzero(as_tuple=True)
+        sentences, positions = np.nonzero(np.arange(source_BS.shape[1]) < source_lengths_B[:, None])
         is_listed_BV[sentences[:, None], self.candidates_VC[source_BS[sentences, positions]]] = True
         is_listed_BV[:, :EOS], is_listed_BV[:, EOS] = False, True
-        lists = [row_V.nonzero().squeeze(1) for row_V in is_listed_BV]
-        counts_B = torch.tensor([len(symbols) for symbols in lists], dtype=torch.int64)
-        return Lists(pad_sequence(lists, batch_first=True, padding_value=EOS), counts_B)
+        counts_B = is_listed_BV.sum(axis=1)
+        symbols_BN = np.full((len(source_BS), counts_B.max(initial=1)), EOS, np.int64)
+        sentences, symbols = np.nonzero(is_listed_BV)
+        symbols_BN[np.arange(symbols_BN.shape[1]) < counts_B[:, None]] = symbols
+        return Lists(symbols_BN, counts_B)
 
     @property
     def _greatest(self) -> int:

@@ -1,0 +1,100 @@
+"""Named arrays in safetensors files, without PyTorch: written as a stream of chunks, read where they lie.
+
+The format is that of `s2s_cli.checkpoint.tensors`. The header is filled up with spaces, and arrays whose size is a
+multiple of a cache line come first, so that these begin at one where the file is mapped into memory. In arrays, uint16
+stands for bfloat16, which NumPy does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from mmap import mmap
+from typing import Any
+
+import numpy as np
+
+from s2s_cli.errors import CheckpointError, printable
+
+LINE = 64  # bytes of a line of a cache
+_LARGEST_HEADER = 16 * 2**20  # bytes; a thousand arrays need some 100 kB
+_KINDS: dict[np.dtype[Any], str] = {
+    np.dtype(np.uint8): "U8",
+    np.dtype(np.int8): "I8",
+    np.dtype(np.uint16): "BF16",
+    np.dtype(np.int32): "I32",
+    np.dtype(np.int64): "I64",
+    np.dtype(np.float16): "F16",
+    np.dtype(np.float32): "F32",
+    np.dtype(np.float64): "F64",
+}
+_DTYPES = {kind: dtype.newbyteorder("<") for dtype, kind in _KINDS.items()}
+_METADATA = "__metadata__"
+
+
+def encode_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """The chunks of a file. facts: what else it tells."""
+    names = sorted(arrays, key=lambda name: (arrays[name].nbytes % LINE > 0, -arrays[name].itemsize, name))
+    header: dict[str, Any] = {_METADATA: dict(facts)}
+    end = 0
+    for name in names:
+        array = arrays[name]
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": _KINDS[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % LINE)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        yield np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data
+
+
+def decode_arrays(data: bytes | mmap, where: object) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a file, on its memory, and what else it tells. Raises `CheckpointError` for anything but such a
+    file."""
+    view = memoryview(data)
+    length = int.from_bytes(view[:8], "little")
+    if len(view) < 8 or length > len(view) - 8:
+        raise CheckpointError("is not a safetensors file", where=where)
+    if length > _LARGEST_HEADER:
+        raise CheckpointError(f"has a header of {length:,} bytes; at most {_LARGEST_HEADER:,} are allowed", where=where)
+    content = view[8 + length :]
+    try:
+        header = json.loads(bytes(view[8 : 8 + length]).decode())
+        facts = header.pop(_METADATA, {})
+        arrays = {name: _array(content, **entry) for name, entry in header.items()}
+        return arrays, {str(name): str(fact) for name, fact in facts.items()}
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        fault = printable(" ".join(str(error).split())) or type(error).__name__
+        raise CheckpointError(f"is not a valid safetensors file: {fault}", where=where) from error
+
+
+def _array(content: memoryview, *, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    kind, (start, end) = _DTYPES[dtype], data_offsets
+    if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
+        raise ValueError("sizes and offsets must be whole numbers")
+    if end > len(content) or end - start != math.prod(shape) * kind.itemsize:
+        raise ValueError(f"{end - start} bytes for the shape {shape}")
+    return np.frombuffer(content[start:end], kind).reshape(shape)
+
+
+def floats(array: np.ndarray) -> np.ndarray:
+    """Weights as float32, whatever they were saved as."""
+    if array.dtype == np.uint16:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32, copy=False)
+
+
+def check_shapes(found: Mapping[str, Any], expected: Mapping[str, Sequence[int]], where: object) -> None:
+    """Compare the names and shapes of weights with those that a model needs.
+
+    Raises `CheckpointError` naming the first difference.
+    """
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            raise CheckpointError(f"has no tensor {printable(repr(name))}, which the model needs", where=where)
+        if name not in expected:
+            raise CheckpointError(f"has a tensor {printable(repr(name))}, which the model does not know", where=where)
+        if tuple(found[name].shape) != tuple(expected[name]):
+            shapes = f"{list(found[name].shape)}, the model needs {list(expected[name])}"
+            raise CheckpointError(f"tensor {printable(repr(name))} has the shape {shapes}", where=where)

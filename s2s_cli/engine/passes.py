@@ -1,0 +1,234 @@
+"""What the engine computes with: functions of the C library, and beside them the same in NumPy.
+
+Both have the names and arguments of `s2s_cli.native.engine`, write their results into arrays that they are given, and
+agree. Without a library the engine runs on the second kind: slower, with the same translations.
+
+Shapes: as of `s2s_cli.engine.decoder`. P blocks of packed weights, Q numbers in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from s2s_cli.engine.arithmetic import Operand, Product, from_table, quantised, to_bfloat16
+from s2s_cli.native.products import multiply_reference, unpack
+from s2s_cli.search.step_model import greatest, mean_probability
+
+
+class Matrix(NamedTuple):
+    """Packed weights, and in int8 the scale of each output."""
+
+    packed_PQ: np.ndarray
+    scales_N: np.ndarray | None
+
+
+BOUND = 43
+"""Beyond which a tangent is 1: queries and keys are kept within it, so that no e^2x is infinite or zero."""
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """By the tangent, which never overflows."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def log_softmax(logits_RN: np.ndarray) -> np.ndarray:
+    shifted_RN = logits_RN - logits_RN.max(axis=1, keepdims=True)
+    return shifted_RN - np.log(np.exp(shifted_RN).sum(axis=1, keepdims=True))
+
+
+def product_of(rows: Operand, weights: Matrix, outputs: int) -> Product:
+    """Rows times weights, which have so many outputs."""
+    weights_NK = unpack(weights.packed_PQ, outputs, rows.values_RN.shape[1])
+    return Product(multiply_reference(rows.values_RN, weights_NK), rows.scales_R, weights.scales_N)
+
+
+def numbers_of(rows_RN: np.ndarray, weights: Matrix, outputs: int) -> np.ndarray:
+    """The same of float32 rows, as float32."""
+    return product_of(quantised(rows_RN, weights.scales_N is not None), weights, outputs).numbers()
+
+
+def write(numbers: np.ndarray, table: np.ndarray) -> None:
+    """Numbers as tables hold them."""
+    table[...] = to_bfloat16(numbers) if table.dtype == np.uint16 else numbers
+
+
+def prepare(numbers_RN: np.ndarray, operands: Operand) -> None:
+    """Rows as products read them."""
+    values_RN, scales_R = quantised(numbers_RN, operands.scales_R is not None)
+    operands.values_RN[...] = values_RN
+    if operands.scales_R is not None:
+        operands.scales_R[...] = scales_R
+
+
+def transition(inputs_RG: np.ndarray, products_RG: np.ndarray, before_RH: np.ndarray) -> np.ndarray:
+    """s_t of a GRU, n + z (s_{t-1} − n), see `s2s_cli.model.cells.GRU`. inputs, products: what its gates are sums of,
+    of the input and of the state; the reset gate applies to the latter."""
+    x_reset, x_update, x_new = np.split(inputs_RG, 3, axis=1)
+    s_reset, s_update, s_new = np.split(products_RG, 3, axis=1)
+    reset, update = sigmoid(x_reset + s_reset), sigmoid(x_update + s_update)
+    new_RH = np.tanh(x_new + reset * s_new)
+    return new_RH + update * (before_RH - new_RH)
+
+
+def read(
+    inputs: Product,
+    input_bias_G: np.ndarray,
+    weights: Matrix,
+    bias_G: np.ndarray,
+    lengths_B: np.ndarray,
+    states_BSH: np.ndarray,
+    is_backwards: int,
+) -> None:
+    """h_j of one direction of the encoder, from zero on, and zero at padding. inputs: [B, S, G], scales [B, S]."""
+    B, S, H = states_BSH.shape
+    scales_BS1 = 1 if inputs.row_scales_R is None else inputs.row_scales_R[:, :, None]
+    scales_G = 1 if inputs.column_scales_N is None else inputs.column_scales_N
+    inputs_BSG = inputs.values_RN * (scales_BS1 * scales_G) + input_bias_G
+    state_BH = np.zeros((B, H), np.float32)
+    for s in reversed(range(S)) if is_backwards else range(S):
+        following_BH = transition(inputs_BSG[:, s], numbers_of(state_BH, weights, 3 * H) + bias_G, state_BH)
+        state_BH = np.where((s < lengths_B)[:, None], following_BH, np.float32(0))
+        states_BSH[:, s] = state_BH
+
+
+def hold(
+    products: Product, bias_A: np.ndarray, states_RM: np.ndarray, keys_RA: np.ndarray, memory_RM: np.ndarray
+) -> None:
+    """Of each position the key as e^2k, which makes a product of e^2(q + k); and its state."""
+    write(np.exp(2 * np.clip(products.numbers() + bias_A, -BOUND, BOUND)), keys_RA)
+    write(states_RM, memory_RM)
+
+
+def begin(products: Product, bias_H: np.ndarray, states_RH: np.ndarray) -> None:
+    """s_0 = tanh(W C + b)."""
+    states_RH[...] = np.tanh(products.numbers() + bias_H)
+
+
+def step(
+    first: Matrix,
+    first_bias_G: np.ndarray | None,
+    gates_VG: np.ndarray,
+    state: Matrix,
+    input_bias_G: np.ndarray | None,
+    state_bias_G: np.ndarray,
+    energy_A: np.ndarray,
+    context: Matrix,
+    readout: Matrix,
+    readouts_VD: np.ndarray,
+    readout_bias_D: np.ndarray,
+    keys_BSA: np.ndarray,
+    memory_BSM: np.ndarray,
+    lengths_B: np.ndarray,
+    before_NH: np.ndarray,
+    sentences_b: np.ndarray,
+    symbols_R: np.ndarray,
+    origins_R: np.ndarray,
+    after_RH: np.ndarray,
+    attention_RS: np.ndarray,
+    readouts: Operand,
+) -> None:
+    """From s_{t-1} and y_{t-1} to s_t and what the output projection reads; with `first`, of a conditional GRU.
+
+    states: of the rows before, of which `origins_R` names that which each row goes on from. state: the weights of the
+    query and of the gates, one below the other; context: those of the gates and of the readout.
+    """
+    A, (G, D) = len(energy_A), (gates_VG.shape[1], len(readout_bias_D))
+    before_RH, inputs_RG = before_NH[origins_R], from_table(gates_VG[symbols_R])
+    if first_bias_G is not None and input_bias_G is not None:
+        before_RH = transition(inputs_RG, numbers_of(before_RH, first, G) + first_bias_G, before_RH)
+        inputs_RG = input_bias_G[None]
+    states_RU = numbers_of(before_RH, state, A + G)
+    encoded = (keys_BSA, memory_BSM, lengths_B, np.repeat(sentences_b, len(symbols_R) // max(1, len(sentences_b))))
+    attention_RS[...], contexts_RM = attend(states_RU[:, :A], energy_A, *encoded)
+    contexts_RW = numbers_of(contexts_RM, context, G + D)
+    after_RH[...] = transition(inputs_RG + contexts_RW[:, :G], states_RU[:, A:] + state_bias_G, before_RH)
+    sums_RD = numbers_of(after_RH, readout, D) + contexts_RW[:, G:] + from_table(readouts_VD[symbols_R])
+    prepare(np.tanh(sums_RD + readout_bias_D), readouts)
+
+
+def attend(
+    queries_RA: np.ndarray,
+    energy_A: np.ndarray,
+    keys_BSA: np.ndarray,
+    memory_BSM: np.ndarray,
+    lengths_B: np.ndarray,
+    sentences_R: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """α_t = softmax_j(v · tanh(q_t + k_j)) and c_t = Σ_j α_{t,j} h_j, where tanh(x) = 1 − 2 / (1 + e^2x)."""
+    asked_RA = np.exp(2 * np.clip(queries_RA, -BOUND, BOUND))
+    with np.errstate(over="ignore"):
+        parts_RSA = 2 / (1 + asked_RA[:, None] * from_table(keys_BSA)[sentences_R])
+    is_padding_RS = np.arange(keys_BSA.shape[1]) >= lengths_B[sentences_R][:, None]
+    energies_RS = np.where(is_padding_RS, np.float32(-np.inf), -(parts_RSA @ energy_A))
+    attention_RS = np.exp(log_softmax(energies_RS))
+    return attention_RS, (attention_RS[:, None] @ from_table(memory_BSM)[sentences_R])[:, 0]
+
+
+def project(
+    packed_BPQ: np.ndarray,
+    scales_BV: np.ndarray | None,
+    bias_BV: np.ndarray,
+    readouts: Operand,
+    sets_b: np.ndarray,
+    logits_RV: np.ndarray,
+) -> None:
+    """The logits of all symbols of a set; each set b has the same number of rows."""
+    beam = len(logits_RV) // max(1, len(sets_b))
+    for place, b in enumerate(sets_b):
+        rows = slice(place * beam, (place + 1) * beam)
+        weights = Matrix(packed_BPQ[b], None if scales_BV is None else scales_BV[b])
+        logits_RV[rows] = product_of(readouts.rows(rows), weights, logits_RV.shape[1]).numbers() + bias_BV[b]
+
+
+def rank(
+    packed_BPQ: np.ndarray,
+    scales_BV: np.ndarray | None,
+    bias_BV: np.ndarray,
+    readouts: Operand,
+    sets_b: np.ndarray,
+    log_probs_RC: np.ndarray,
+    best_RC: np.ndarray,
+    ends_R: np.ndarray,
+    first: int,
+    end: int,
+) -> None:
+    """Of each row the best symbols from `first` on with their log-probabilities, best first; and log p of `end`."""
+    logits_RV = np.empty((len(ends_R), bias_BV.shape[1]), np.float32)
+    project(packed_BPQ, scales_BV, bias_BV, readouts, sets_b, logits_RV)
+    _rank(log_softmax(logits_RV), log_probs_RC, best_RC, ends_R, first, end)
+
+
+def rank_mean(
+    logits: list[np.ndarray],
+    log_probs_RC: np.ndarray,
+    best_RC: np.ndarray,
+    ends_R: np.ndarray,
+    first: int,
+    end: int,
+) -> None:
+    """The same of the mean of the probabilities that the members of an ensemble give."""
+    log_probs_RV = mean_probability([log_softmax(logits_RV) for logits_RV in logits])
+    _rank(log_probs_RV, log_probs_RC, best_RC, ends_R, first, end)
+
+
+def _rank(
+    log_probs_RN: np.ndarray,
+    log_probs_RC: np.ndarray,
+    best_RC: np.ndarray,
+    ends_R: np.ndarray,
+    first: int,
+    end: int,
+) -> None:
+    found_RC, places_RC = greatest(log_probs_RN[:, first:], log_probs_RC.shape[1])
+    log_probs_RC[...], best_RC[...] = -np.inf, first
+    log_probs_RC[:, : found_RC.shape[1]] = found_RC
+    best_RC[:, : found_RC.shape[1]] = places_RC + first
+    ends_R[...] = log_probs_RN[:, end]
+
+
+REFERENCES: dict[str, Callable[..., None]] = {
+    function.__name__: function for function in (prepare, read, hold, begin, step, project, rank, rank_mean)
+}

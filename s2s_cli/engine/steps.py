@@ -1,0 +1,145 @@
+"""What the engine says of the next symbol: the product with the output weights, which nobody writes out but for those
+who ask for all of it.
+
+Shapes: as of `s2s_cli.engine.decoder`; N places in the list of symbols that a sentence may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2s_cli.engine.arithmetic import Operand
+from s2s_cli.engine.form import Form
+from s2s_cli.engine.machine import Machine
+from s2s_cli.engine.passes import log_softmax
+from s2s_cli.engine.shortlist import Lists
+from s2s_cli.native.products import pack, unpack
+from s2s_cli.search.step_model import Best, Step, at, best_of_mean
+from s2s_cli.text.tokenizer import EOS
+
+
+@dataclass(frozen=True)
+class EngineStep:
+    """A prediction: what the output projection reads. sentences_b: those of the batch that are still searched."""
+
+    output: Output
+    readouts: Operand
+    sentences_b: np.ndarray
+    attention_BKS: np.ndarray
+
+    def logits(self) -> np.ndarray:
+        """Of all symbols, or of the places in the lists: float32 [R, V]."""
+        return self.output.logits(self.readouts, self.sentences_b)
+
+    def log_probs(self) -> np.ndarray:
+        log_probs_RV = log_softmax(self.logits())
+        return self.output.spread(log_probs_RV.reshape(*self.attention_BKS.shape[:2], -1), self.sentences_b)
+
+    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
+        return at(self.log_probs(), symbols_BK)
+
+    def best(self, first: int, count: int, end: int) -> Best:
+        output, (first, end) = self.output, self.output.places(first, end)
+        found = room(len(self.readouts.values_RN), output.size - first, count)
+        output.rank((self.readouts, output.sets(self.sentences_b), *found), first, end)
+        return self._shaped(found)
+
+    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
+        """In one pass if all are of this kind and have the same lists."""
+        members = [step for step in steps if isinstance(step, EngineStep) and step.output.is_like(self.output)]
+        if len(members) < len(steps):
+            return best_of_mean(steps, first, count, end)
+        output, (first, end) = self.output, self.output.places(first, end)
+        found = room(len(self.readouts.values_RN), output.size - first, count)
+        output.machine.call("rank_mean", variant="float32")(([step.logits() for step in members], *found), first, end)
+        return self._shaped(found)
+
+    def _shaped(self, found: Best) -> Best:
+        (log_probs_RC, places_RC, ends_R), shape = found, self.attention_BKS.shape[:2]
+        symbols_BKC = self.output.symbols(places_RC.reshape(*shape, -1), self.sentences_b)
+        return log_probs_RC.reshape(*shape, -1), symbols_BKC, ends_R.reshape(shape)
+
+
+class Output:
+    """The output weights: of sentences without lists, one set of them for all rows. size: V."""
+
+    def __init__(self, machine: Machine, packed_BPQ: np.ndarray, scales_BV: np.ndarray | None, bias_BV: np.ndarray):
+        self.machine, self.size = machine, bias_BV.shape[1]
+        weights = (packed_BPQ, scales_BV, bias_BV)
+        self.rank, self._project = machine.call("rank", weights), machine.call("project", weights)
+
+    @classmethod
+    def of_all(cls, machine: Machine) -> Output:
+        """The whole vocabulary."""
+        packed_PQ, scales_V = machine.matrix("output")
+        scales_BV = None if scales_V is None else scales_V[None]
+        return cls(machine, packed_PQ[None], scales_BV, machine.arrays["output.bias"][None])
+
+    def sets(self, sentences_b: np.ndarray) -> np.ndarray:
+        """Which weights belong to the rows, of which each set has as many as the others."""
+        return np.zeros(1 if len(sentences_b) else 0, np.int64)
+
+    def logits(self, readouts: Operand, sentences_b: np.ndarray) -> np.ndarray:
+        logits_RV = np.empty((len(readouts.values_RN), self.size), np.float32)
+        self._project((readouts, self.sets(sentences_b), logits_RV))
+        return logits_RV
+
+    def is_like(self, other: Output) -> bool:
+        """Whether the same symbols stand at the same places."""
+        return type(other) is type(self) and other.size == self.size
+
+    def places(self, first: int, end: int) -> tuple[int, int]:
+        """Of symbols."""
+        return first, end
+
+    def symbols(self, places_BKC: np.ndarray, sentences_b: np.ndarray) -> np.ndarray:
+        """At places."""
+        return places_BKC
+
+    def spread(self, values_BKV: np.ndarray, sentences_b: np.ndarray) -> np.ndarray:
+        """A value for each symbol, of values for each place."""
+        return values_BKV
+
+
+class Listed(Output):
+    """The symbols in the sentences' own lists, whose weights are gathered; all others are impossible."""
+
+    def __init__(self, machine: Machine, form: Form, lists: Lists) -> None:
+        symbols_BN, counts_B = lists
+        packed_PQ, scales_V = machine.matrix("output")
+        weights_VD = unpack(packed_PQ, form.target, form.readout)
+        packed_BPQ = np.stack([pack(weights_VD[symbols_N]) for symbols_N in symbols_BN])
+        is_filling_BN = np.arange(symbols_BN.shape[1]) >= counts_B[:, None]
+        bias_BN = np.where(is_filling_BN, np.float32(-np.inf), machine.arrays["output.bias"][symbols_BN])
+        super().__init__(machine, packed_BPQ, None if scales_V is None else scales_V[symbols_BN], bias_BN)
+        self.lists, self.vocabulary = lists, form.target
+
+    def sets(self, sentences_b: np.ndarray) -> np.ndarray:
+        return sentences_b
+
+    def is_like(self, other: Output) -> bool:
+        return isinstance(other, Listed) and np.array_equal(other.lists.symbols_BN, self.lists.symbols_BN)
+
+    def places(self, first: int, end: int) -> tuple[int, int]:
+        assert first in (EOS, EOS + 1) and end == EOS, "of the special symbols, a list has EOS alone, and first"
+        return first - EOS, 0
+
+    def symbols(self, places_BKC: np.ndarray, sentences_b: np.ndarray) -> np.ndarray:
+        places_BKC = np.minimum(places_BKC, self.size - 1)  # where there was none to find
+        return self.lists.symbols_BN[sentences_b[:, None, None], places_BKC]
+
+    def spread(self, values_BKV: np.ndarray, sentences_b: np.ndarray) -> np.ndarray:
+        spread_BKV = np.full((*values_BKV.shape[:2], self.vocabulary), -np.inf, np.float32)
+        # Backwards: what fills the lists up is EOS, at -inf, and the first EOS is the one that counts.
+        symbols_B1N = self.lists.symbols_BN[sentences_b][:, None, ::-1]
+        np.put_along_axis(spread_BKV, np.broadcast_to(symbols_B1N, values_BKV.shape), values_BKV[:, :, ::-1], axis=2)
+        return spread_BKV
+
+
+def room(rows: int, places: int, count: int) -> Best:
+    """For the best symbols (or places) of each row, their log-probabilities, and log p of the end."""
+    shape = rows, min(count, places)
+    return np.empty(shape, np.float32), np.empty(shape, np.int64), np.empty(rows, np.float32)

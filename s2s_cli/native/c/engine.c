@@ -1,0 +1,660 @@
+/* The decoding engine: the encoder, a step of decoding, and the best symbols.
+ *
+ * They implement the reference in engine/passes.py. A row is a hypothesis, or for the encoder a sentence or a position.
+ * Blocks of rows go through all products and passes of a step, one after the other, while they are in the cache, and
+ * are shared among the threads. No sum crosses a row, and it is made in the same order whatever the width of the
+ * processor's vectors: in 8 bits a translation depends neither on its batch mates nor on the processor.
+ */
+
+#include <stdlib.h>
+
+#include "numbers.h"
+
+/* How matrix products are computed, which determines their inputs and outputs: a constant after inlining. */
+typedef enum { IN_FLOAT32, IN_INT8 } arithmetic;
+
+INLINE storage stored(arithmetic kind) { return kind == IN_INT8 ? BFLOAT16 : FLOAT32; }
+
+/* ---- the records of native/engine.py, field by field ---- */
+
+/* Rows that a product reads, [R, N]; in int8 with the scale of each row. */
+typedef struct {
+    view values, scales;
+} operand;
+
+/* The product of rows and weights, [R, N]. In int8 it is a whole number, to be scaled by row and by column. */
+typedef struct {
+    view values, row_scales, column_scales;
+} product;
+
+/* Packed weights; in int8 with the scale of each output. */
+typedef struct {
+    view packed, scales;
+} matrix;
+
+typedef struct {
+    int64_t R, N;
+    view numbers_RN;
+    operand operands_RN;
+} operand_run;
+
+typedef struct {
+    int64_t B, S, H;
+    view inputs_BSG, row_scales_BS, column_scales_G, input_bias_G;
+    matrix weights;
+    view bias_G, lengths_B, states_BSH;
+} encoder_run;
+
+typedef struct {
+    int64_t R, A, M;
+    product products_RA;
+    view bias_A, states_RM, keys_RA, memory_RM;
+} source_run;
+
+typedef struct {
+    int64_t R, H;
+    product products_RH;
+    view bias_H, states_RH;
+} beginning_run;
+
+typedef struct {
+    int64_t R, b, S, A, M, H, D;
+    matrix first;
+    view first_bias_G, gates_VG;
+    matrix state;
+    view input_bias_G, state_bias_G, energy_A;
+    matrix context, readout;
+    view readouts_VD, readout_bias_D, keys_BSA, memory_BSM, lengths_B;
+    view before_NH, sentences_b, symbols_R, origins_R, after_RH, attention_RS;
+    operand readouts_RD;
+} step_run;
+
+/* That of native/products.py, whose functions are in products.c. */
+typedef struct {
+    int64_t R, N, K;
+    view rows_RK, packed_PQ, products_RN;
+} product_run;
+
+void multiply_float32(const product_run *run, int threads);
+void multiply_int8(const product_run *run, int threads);
+
+/* The product with the output weights. Of sentences with lists of symbols, each has a set of weights of its own, and as
+ * many rows as the others; without lists all rows share one set. */
+#define PROJECTION \
+    matrix output; \
+    view bias_BV;  \
+    operand readouts_RD; \
+    view sets_b;
+
+typedef struct {
+    int64_t R, b, D, V;
+    PROJECTION
+} projection;
+
+typedef struct {
+    projection of;
+    view logits_RV;
+} projection_run;
+
+typedef struct {
+    int64_t R, b, D, V, C;
+    PROJECTION
+    view log_probs_RC, best_RC, ends_R;
+} ranking_run;
+
+/* ---- memory ---- */
+
+/* Memory for one block of rows, taken piece by piece. */
+typedef struct {
+    char *start, *next;
+} room;
+
+enum { LINE = 64 };
+
+INLINE void *take(room *from, int64_t count, int64_t bytes) {
+    void *piece = from->next;
+    from->next += (count * bytes + LINE - 1) / LINE * LINE;
+    return piece;
+}
+
+INLINE int64_t integer(view numbers, int64_t i) { return ((const int64_t *)numbers.data)[i]; }
+
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* ---- sums in the same order on every processor ---- */
+
+enum { LANES = 16 };
+typedef float lanes __attribute__((vector_size(LANES * 4)));
+typedef lanes lanes_in_memory __attribute__((aligned(4), may_alias));
+typedef uint32_t lane_bits __attribute__((vector_size(LANES * 4)));
+typedef uint16_t halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+
+INLINE lanes lanes_at(const void *numbers, int64_t i, storage kind) {
+    if (kind == FLOAT32) return *(const lanes_in_memory *)((const float *)numbers + i);
+    return (lanes)(__builtin_convertvector(*(const halves *)((const uint16_t *)numbers + i), lane_bits) << 16);
+}
+
+INLINE float sum_of(lanes sums) {
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+    return sums[0];
+}
+
+INLINE float total_of(const float *numbers, int64_t size) {
+    lanes sums = {}, rest = {};
+    int64_t i = 0;
+    for (; i + LANES <= size; i += LANES) sums += lanes_at(numbers, i, FLOAT32);
+    memcpy(&rest, numbers + i, (size - i) * sizeof *numbers);
+    return sum_of(sums + rest);
+}
+
+/* ---- products and their operands ---- */
+
+typedef struct {
+    const void *values;
+    float row_scale;
+    const float *column_scales;
+} product_row;
+
+INLINE product_row row_of(product from, int64_t r, int64_t column, arithmetic kind) {
+    product_row result = {(const float *)from.values.data + r * from.values.outer + column, 1.0f, 0};
+    if (kind == IN_INT8) {
+        result.row_scale = ((const float *)from.row_scales.data)[r];
+        result.column_scales = (const float *)from.column_scales.data + column;
+    }
+    return result;
+}
+
+INLINE float dense(product_row from, int64_t i, arithmetic kind) {
+    if (kind == IN_INT8) return (float)((const int32_t *)from.values)[i] * (from.row_scale * from.column_scales[i]);
+    return ((const float *)from.values)[i];
+}
+
+/* Adding 1.5 * 2^23 rounds to the nearest whole number, ties to even. */
+INLINE int8_t nearest(float value) { return (int8_t)(int32_t)((value + 12582912.0f) - 12582912.0f); }
+
+INLINE void put_operand(operand to, int64_t r, const float *numbers, int64_t size, arithmetic kind) {
+    if (kind == IN_FLOAT32) {
+        memcpy((float *)to.values.data + r * to.values.outer, numbers, size * sizeof *numbers);
+        return;
+    }
+    float greatest = 0.0f;
+#pragma omp simd reduction(max : greatest)
+    for (int64_t i = 0; i < size; i++) {
+        float magnitude = __builtin_fabsf(numbers[i]);
+        greatest = magnitude > greatest ? magnitude : greatest;
+    }
+    float inverse = greatest > 0.0f ? 127.0f / greatest : 0.0f;
+    int8_t *values = (int8_t *)to.values.data + r * to.values.outer;
+#pragma omp simd
+    for (int64_t i = 0; i < size; i++) values[i] = nearest(numbers[i] * inverse);
+    ((float *)to.scales.data)[r] = greatest / 127.0f;
+}
+
+INLINE operand take_operand(room *from, int64_t rows, int64_t width, arithmetic kind) {
+    return (operand){{take(from, rows * width, kind == IN_INT8 ? 1 : 4), width}, {take(from, rows, 4)}};
+}
+
+INLINE product take_product(room *from, int64_t rows, int64_t columns) {
+    return (product){{take(from, rows * columns, 4), columns}};
+}
+
+/* The first rows of the operand times all weights, of which there are as many as the product has columns. */
+INLINE void multiply(operand inputs, int64_t rows, int64_t size, matrix weights, product *result, arithmetic kind) {
+    product_run run = {rows, result->values.outer, size, inputs.values, weights.packed, result->values};
+    if (kind == IN_INT8) multiply_int8(&run, 1);
+    else multiply_float32(&run, 1);
+    result->row_scales = inputs.scales;
+    result->column_scales = weights.scales;
+}
+
+/* ---- the gated recurrent unit ---- */
+
+/* What the gates are sums of: the row of a table (or nothing), a bias (or nothing), and a product (or nothing) for the
+ * input; a product and a bias for the state. Which there are is a constant, once all is inlined. */
+typedef struct {
+    const void *table;
+    const float *input_bias;
+    product_row input, state;
+    const float *bias;
+} gates;
+
+typedef enum { TABLE = 1, INPUT_BIAS = 2, INPUT = 4 } terms;
+
+INLINE float input_of(const gates *from, int64_t i, terms present, arithmetic kind) {
+    float sum = present & TABLE ? get(from->table, i, stored(kind)) : 0.0f;
+    if (present & INPUT) sum = present & TABLE ? sum + dense(from->input, i, kind) : dense(from->input, i, kind);
+    return present & INPUT_BIAS ? sum + from->input_bias[i] : sum;
+}
+
+INLINE void transit(const gates *from, const float *before, float *after, int64_t H, terms present, arithmetic kind) {
+#pragma omp simd
+    for (int64_t i = 0; i < H; i++) {
+        int64_t j = i + H, k = j + H;
+        float reset = sigmoid(input_of(from, i, present, kind) + (dense(from->state, i, kind) + from->bias[i]));
+        float update = sigmoid(input_of(from, j, present, kind) + (dense(from->state, j, kind) + from->bias[j]));
+        float drawn = reset * (dense(from->state, k, kind) + from->bias[k]);
+        float new = hyperbolic_tangent(input_of(from, k, present, kind) + drawn);
+        after[i] = new + update * (before[i] - new);
+    }
+}
+
+/* ---- the encoder ---- */
+
+enum { SENTENCES = 32 };
+
+/* One direction over a block of sentences. Of each step, only those sentences take part that are long enough. */
+INLINE void read_block(const encoder_run *run, int64_t first, int64_t count, int64_t is_backwards, arithmetic kind) {
+    int64_t S = run->S, H = run->H, G = 3 * H;
+    room memory = {malloc(count * (5 * H * sizeof(float) + G * sizeof(float)) + 16 * LINE)};
+    memory.next = memory.start + (-(uintptr_t)memory.start & (LINE - 1));
+    float *states = take(&memory, count * H, sizeof *states);
+    operand inputs = take_operand(&memory, count, H, kind);
+    product products = take_product(&memory, count, G);
+    product given = {{run->inputs_BSG.data}, run->row_scales_BS, run->column_scales_G};
+    memset(states, 0, count * H * sizeof *states);
+    for (int64_t step = 0; step < S; step++) {
+        int64_t s = is_backwards ? S - 1 - step : step, open[SENTENCES], opened = 0;
+        for (int64_t i = 0; i < count; i++)
+            if (s < integer(run->lengths_B, first + i)) open[opened++] = i;
+            else memset(row(run->states_BSH, first + i, s, FLOAT32), 0, H * sizeof *states);
+        for (int64_t j = 0; j < opened; j++) put_operand(inputs, j, states + open[j] * H, H, kind);
+        multiply(inputs, opened, H, run->weights, &products, kind);
+        for (int64_t j = 0; j < opened; j++) {
+            float *state = states + open[j] * H;
+            given.values.data = row(run->inputs_BSG, first + open[j], s, FLOAT32);
+            gates from = {0, run->input_bias_G.data, row_of(given, 0, 0, kind), row_of(products, j, 0, kind), run->bias_G.data};
+            if (kind == IN_INT8) from.input.row_scale = *(const float *)row(run->row_scales_BS, first + open[j], s, FLOAT32);
+            transit(&from, state, state, H, INPUT | INPUT_BIAS, kind);
+            memcpy(row(run->states_BSH, first + open[j], s, FLOAT32), state, H * sizeof *state);
+        }
+    }
+    free(memory.start);
+}
+
+/* e^2x, as the attention reads keys and queries: tanh(q + k) = 1 - 2 / (1 + e^2q e^2k). The bound, beyond which the
+ * tangent is 1, keeps each factor from being infinite or zero, so that their product is never undefined. */
+INLINE float squared_exponential(float x) {
+    const float bound = 43.0f;
+    x = x < -bound ? -bound : x;
+    x = x > bound ? bound : x;
+    return power(x, 2.0f * LOG2_E);
+}
+
+/* The key and the memory of a position as the attention reads them. */
+INLINE void hold(const source_run *run, int64_t r, arithmetic kind) {
+    product_row products = row_of(run->products_RA, r, 0, kind);
+    const float *bias = run->bias_A.data, *state = row(run->states_RM, r, 0, FLOAT32);
+    void *key = row(run->keys_RA, r, 0, stored(kind)), *memory = row(run->memory_RM, r, 0, stored(kind));
+#pragma omp simd
+    for (int64_t i = 0; i < run->A; i++)
+        put(key, i, squared_exponential(dense(products, i, kind) + bias[i]), stored(kind));
+#pragma omp simd
+    for (int64_t i = 0; i < run->M; i++) put(memory, i, state[i], stored(kind));
+}
+
+/* The first state of the decoder. */
+INLINE void begin(const beginning_run *run, int64_t r, arithmetic kind) {
+    product_row products = row_of(run->products_RH, r, 0, kind);
+    const float *bias = run->bias_H.data;
+    float *state = row(run->states_RH, r, 0, FLOAT32);
+#pragma omp simd
+    for (int64_t i = 0; i < run->H; i++) state[i] = hyperbolic_tangent(dense(products, i, kind) + bias[i]);
+}
+
+/* ---- a step of decoding ---- */
+
+/* α = softmax_j(v · tanh(q + k_j)) and the context Σ_j α_j h_j. Of the score, Σ_a v_a is left out, which is the same for
+ * all positions. asked: room for e^2q. weighted: -2 v. */
+INLINE void attend(const step_run *run, int64_t r, product_row query, float *asked, const float *weighted,
+                   float *context, arithmetic kind) {
+    int64_t b = integer(run->sentences_b, r / (run->R / run->b)), length = integer(run->lengths_B, b), A = run->A;
+    float *attention = row(run->attention_RS, r, 0, FLOAT32), greatest = -__builtin_inff(), total = 0.0f;
+#pragma omp simd
+    for (int64_t a = 0; a < A; a++) asked[a] = squared_exponential(dense(query, a, kind));
+    for (int64_t s = 0; s < length; s++) {
+        const void *key = row(run->keys_BSA, b, s, stored(kind));
+        lanes sums = {};
+        int64_t a = 0;
+        for (; a + LANES <= A; a += LANES)
+            sums += lanes_at(weighted, a, FLOAT32) / (1.0f + lanes_at(asked, a, FLOAT32) * lanes_at(key, a, stored(kind)));
+        for (int64_t rest = a; rest < A; rest++)
+            sums[rest - a] += weighted[rest] / (1.0f + asked[rest] * get(key, rest, stored(kind)));
+        attention[s] = sum_of(sums);
+        greatest = attention[s] > greatest ? attention[s] : greatest;
+    }
+    for (int64_t s = 0; s < length; s++) attention[s] = exponential(attention[s] - greatest);
+    for (int64_t s = 0; s < length; s++) total += attention[s];
+    for (int64_t s = length; s < run->S; s++) attention[s] = 0.0f;
+    for (int64_t i = 0; i < run->M; i++) context[i] = 0.0f;
+    for (int64_t s = 0; s < length; s++) {
+        const void *memory = row(run->memory_BSM, b, s, stored(kind));
+        float weight = attention[s] /= total;
+#pragma omp simd
+        for (int64_t i = 0; i < run->M; i++) context[i] += weight * get(memory, i, stored(kind));
+    }
+}
+
+/* tanh(W_s s_t + W_c c_t + W_y y_{t-1} + b). */
+INLINE void read_out(const step_run *run, int64_t r, product_row state, product_row context, float *readout,
+                     arithmetic kind) {
+    const void *previous = row(run->readouts_VD, integer(run->symbols_R, r), 0, stored(kind));
+    const float *bias = run->readout_bias_D.data;
+#pragma omp simd
+    for (int64_t i = 0; i < run->D; i++)
+        readout[i] = hyperbolic_tangent(dense(state, i, kind) + dense(context, i, kind) +
+                                        get(previous, i, stored(kind)) + bias[i]);
+}
+
+/* Of the rows that several hypotheses go on from, one: their products are the same. place: which of them each has. */
+INLINE int64_t distinct(const step_run *run, int64_t first, int64_t count, int64_t *origins, int64_t *place) {
+    int64_t found = 0, beam = run->R / run->b;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t origin = integer(run->origins_R, first + i), at = found - 1;
+        while (at >= 0 && at > found - 1 - beam && origins[at] != origin) at--;
+        if (at < 0 || at <= found - 1 - beam) origins[at = found++] = origin;
+        place[i] = at;
+    }
+    return found;
+}
+
+enum { HYPOTHESES = 64 };
+
+INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is_conditional, arithmetic kind) {
+    int64_t H = run->H, G = 3 * H, A = run->A, M = run->M, D = run->D, origins[HYPOTHESES], place[HYPOTHESES];
+    int64_t widest = M > H ? M : H, row_bytes = (5 * widest + H + G + A + G + G + D + D) * 4;
+    room memory = {malloc(count * row_bytes + (2 * A + widest + D) * 4 + 32 * LINE)};
+    memory.next = memory.start + (-(uintptr_t)memory.start & (LINE - 1));
+    operand states = take_operand(&memory, count, H, kind), contexts = take_operand(&memory, count, M, kind);
+    product firsts = take_product(&memory, count, G), asked = take_product(&memory, count, A + G);
+    product given = take_product(&memory, count, G + D), shown = take_product(&memory, count, D);
+    float *between = take(&memory, count * H, 4), *queries = take(&memory, A, 4), *weighted = take(&memory, A, 4);
+    float *context = take(&memory, M, 4), *readout = take(&memory, D, 4);
+    int64_t found = distinct(run, first, count, origins, place);
+
+    for (int64_t i = 0; i < found; i++) put_operand(states, i, row(run->before_NH, origins[i], 0, FLOAT32), H, kind);
+    if (is_conditional) {
+        multiply(states, found, H, run->first, &firsts, kind);
+        for (int64_t i = 0; i < count; i++) {
+            const void *table = row(run->gates_VG, integer(run->symbols_R, first + i), 0, stored(kind));
+            gates from = {table, 0, {}, row_of(firsts, place[i], 0, kind), run->first_bias_G.data};
+            transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), between + i * H, H, TABLE, kind);
+            place[i] = i;
+        }
+        for (int64_t i = 0; i < count; i++) put_operand(states, i, between + i * H, H, kind);
+        found = count;
+    }
+    multiply(states, found, H, run->state, &asked, kind);
+    for (int64_t a = 0; a < A; a++) weighted[a] = -2.0f * ((const float *)run->energy_A.data)[a];
+    for (int64_t i = 0; i < count; i++) {
+        attend(run, first + i, row_of(asked, place[i], 0, kind), queries, weighted, context, kind);
+        put_operand(contexts, i, context, M, kind);
+    }
+    multiply(contexts, count, M, run->context, &given, kind);
+    for (int64_t i = 0; i < count; i++) {
+        float *after = row(run->after_RH, first + i, 0, FLOAT32);
+        const void *table = row(run->gates_VG, integer(run->symbols_R, first + i), 0, stored(kind));
+        gates from = {table, run->input_bias_G.data, row_of(given, i, 0, kind), row_of(asked, place[i], A, kind),
+                      run->state_bias_G.data};
+        if (is_conditional) transit(&from, between + i * H, after, H, INPUT | INPUT_BIAS, kind);
+        else transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), after, H, TABLE | INPUT, kind);
+    }
+    for (int64_t i = 0; i < count; i++) put_operand(states, i, row(run->after_RH, first + i, 0, FLOAT32), H, kind);
+    multiply(states, count, H, run->readout, &shown, kind);
+    for (int64_t i = 0; i < count; i++) {
+        read_out(run, first + i, row_of(shown, i, 0, kind), row_of(given, i, G, kind), readout, kind);
+        put_operand(run->readouts_RD, first + i, readout, D, kind);
+    }
+    free(memory.start);
+}
+
+/* ---- softmax, and the best symbols ---- */
+
+/* Symbols whose logits are made at once, and in a group, which is skipped if its greatest logit is too small. */
+enum { CHUNK = 512, GROUP = 64, PACKED = 32 };
+
+/* Put a symbol in its place among the best so far, greatest first; of equals the lower symbol. */
+INLINE void insert(float *best, int64_t *symbols, int64_t count, float logit, int64_t symbol) {
+    int64_t place = count - 1;
+    for (; place > 0 && best[place - 1] < logit; place--) {
+        best[place] = best[place - 1];
+        symbols[place] = symbols[place - 1];
+    }
+    best[place] = logit;
+    symbols[place] = symbol;
+}
+
+/* None yet. */
+INLINE void start_empty(float *best, int64_t *symbols, int64_t count, int64_t first) {
+    for (int64_t place = 0; place < count; place++) {
+        best[place] = -__builtin_inff();
+        symbols[place] = first;
+    }
+}
+
+/* Those of logits start to start + size that are among the best. Returns the greatest logit of all. */
+INLINE float rank_chunk(const float *logits, int64_t start, int64_t size, int64_t first, float *best, int64_t *symbols,
+                        int64_t count) {
+    float greatest = -__builtin_inff();
+    for (int64_t begin = 0; begin < size; begin += GROUP) {
+        int64_t end = least(begin + GROUP, size);
+        float most = -__builtin_inff();
+#pragma omp simd reduction(max : most)
+        for (int64_t i = begin; i < end; i++) most = logits[i] > most ? logits[i] : most;
+        greatest = most > greatest ? most : greatest;
+        if (count == 0 || !(most > best[count - 1])) continue;
+        for (int64_t i = begin + start < first ? first - start : begin; i < end; i++)
+            if (logits[i] > best[count - 1]) insert(best, symbols, count, logits[i], start + i);
+    }
+    return greatest;
+}
+
+/* Σ e^(logit - greatest), which replace the logits. */
+INLINE float exponentials(float *logits, int64_t size, float greatest) {
+#pragma omp simd
+    for (int64_t i = 0; i < size; i++) logits[i] = exponential(logits[i] - greatest);
+    return total_of(logits, size);
+}
+
+/* What the softmax of the logits seen so far is divided by: total * e^greatest. */
+typedef struct {
+    float greatest, total;
+} partition;
+
+/* The logits are used up. */
+INLINE void add_to(partition *sum, float *logits, int64_t size, float greatest) {
+    if (greatest == -__builtin_inff()) return;
+    if (greatest > sum->greatest) {
+        sum->total *= exponential(sum->greatest - greatest);
+        sum->greatest = greatest;
+    }
+    sum->total += exponentials(logits, size, sum->greatest);
+}
+
+INLINE float normaliser_of(partition sum) { return sum.greatest + logarithm(sum.total); }
+
+/* The logits of the rows of one set for the symbols start to start + size, [count, size]. */
+INLINE void project(const projection *run, int64_t set, int64_t first, int64_t count, int64_t start, int64_t size,
+                    float *logits, int64_t stride, arithmetic kind) {
+    int64_t bytes = kind == IN_INT8 ? 1 : 4;
+    view rows = run->readouts_RD.values, weights = run->output.packed;
+    weights.data = (char *)weights.data + (set * weights.outer + start / PACKED * weights.inner) * bytes;
+    weights.outer = weights.inner;
+    rows.data = (char *)rows.data + first * rows.outer * bytes;
+    product_run product = {count, size, run->D, rows, weights, {logits, stride}};
+    if (kind == IN_INT8) multiply_int8(&product, 1);
+    else multiply_float32(&product, 1);
+    const float *bias = (const float *)run->bias_BV.data + set * run->bias_BV.outer + start;
+    const float *scales = (const float *)run->output.scales.data + set * run->output.scales.outer + start;
+    for (int64_t i = 0; i < count; i++) {
+        float *result = logits + i * stride;
+        float scale = kind == IN_INT8 ? ((const float *)run->readouts_RD.scales.data)[first + i] : 1.0f;
+#pragma omp simd
+        for (int64_t v = 0; v < size; v++)
+            if (kind == IN_INT8) result[v] = (float)(int32_t)to_bits(result[v]) * (scale * scales[v]) + bias[v];
+            else result[v] = result[v] + bias[v];
+    }
+}
+
+enum { ROWS = 128 };
+
+/* The rows of a set are cut in blocks: how many are there of each, and of all sets. */
+INLINE int64_t blocks_of(int64_t rows) { return (rows + ROWS - 1) / ROWS; }
+INLINE int64_t all_blocks(int64_t rows, int64_t sets) { return sets ? sets * blocks_of(rows / sets) : 0; }
+
+typedef struct {
+    int64_t set, first, count;
+} block_of_rows;
+
+INLINE block_of_rows block_at(const projection *run, int64_t i) {
+    int64_t beam = run->R / run->b, owner = i / blocks_of(beam), start = i % blocks_of(beam) * ROWS;
+    return (block_of_rows){integer(run->sets_b, owner), owner * beam + start, least(ROWS, beam - start)};
+}
+
+INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64_t i, arithmetic kind) {
+    projection of = {run->R, run->b, run->D, run->V, run->output, run->bias_BV, run->readouts_RD, run->sets_b};
+    block_of_rows rows = block_at(&of, i);
+    float *logits = malloc(ROWS * CHUNK * sizeof *logits), *ends = (float *)run->ends_R.data + rows.first;
+    partition sums[ROWS];
+    for (int64_t r = 0; r < rows.count; r++) {
+        sums[r] = (partition){-__builtin_inff(), 0.0f};
+        start_empty(row(run->log_probs_RC, rows.first + r, 0, FLOAT32),
+                    (int64_t *)run->best_RC.data + (rows.first + r) * run->best_RC.outer, run->C, first);
+    }
+    for (int64_t start = 0; start < run->V; start += CHUNK) {
+        int64_t size = least(CHUNK, run->V - start);
+        project(&of, rows.set, rows.first, rows.count, start, size, logits, CHUNK, kind);
+        for (int64_t r = 0; r < rows.count; r++) {
+            float *best = row(run->log_probs_RC, rows.first + r, 0, FLOAT32);
+            int64_t *symbols = (int64_t *)run->best_RC.data + (rows.first + r) * run->best_RC.outer;
+            if (end >= start && end < start + size) ends[r] = logits[r * CHUNK + end - start];
+            float greatest = rank_chunk(logits + r * CHUNK, start, size, first, best, symbols, run->C);
+            add_to(sums + r, logits + r * CHUNK, size, greatest);
+        }
+    }
+    for (int64_t r = 0; r < rows.count; r++) {
+        float *best = row(run->log_probs_RC, rows.first + r, 0, FLOAT32), normaliser = normaliser_of(sums[r]);
+        for (int64_t place = 0; place < run->C; place++) best[place] -= normaliser;
+        ends[r] -= normaliser;
+    }
+    free(logits);
+}
+
+/* All logits, for those who want them. */
+INLINE void project_block(const projection *run, view logits_RV, int64_t i, arithmetic kind) {
+    block_of_rows rows = block_at(run, i);
+    project(run, rows.set, rows.first, rows.count, 0, run->V, row(logits_RV, rows.first, 0, FLOAT32), logits_RV.outer, kind);
+}
+
+/* ---- the same of the mean of the probabilities that several models give ---- */
+
+typedef struct {
+    int64_t E, R, V, C;
+    view logits_RV, log_probs_RC, best_RC, ends_R;
+} mean_ranking_run;
+
+/* A row of a member: its logits, what makes log-probabilities of them, and the greatest logit of each group. */
+typedef struct {
+    const float *logits;
+    float normaliser, *greatest;
+} member_row;
+
+INLINE member_row member_of(const mean_ranking_run *run, int64_t member, int64_t r, float *groups, float *spare) {
+    member_row result = {row(((const view *)run->logits_RV.data)[member], r, 0, FLOAT32), 0.0f, groups};
+    float greatest = -__builtin_inff(), none = __builtin_inff();
+    partition sum = {-__builtin_inff(), 0.0f};
+    for (int64_t start = 0; start < run->V; start += GROUP) {
+        groups[start / GROUP] = rank_chunk(result.logits + start, 0, least(GROUP, run->V - start), 0, &none, 0, 1);
+        greatest = groups[start / GROUP] > greatest ? groups[start / GROUP] : greatest;
+    }
+    for (int64_t start = 0; start < run->V; start += CHUNK) {
+        int64_t size = least(CHUNK, run->V - start);
+        memcpy(spare, result.logits + start, size * sizeof *spare);
+        add_to(&sum, spare, size, greatest);
+    }
+    result.normaliser = normaliser_of(sum);
+    return result;
+}
+
+INLINE float mean_log_prob(const member_row *members, int64_t count, int64_t v) {
+    float log_probs[count], most = -__builtin_inff(), total = 0.0f;
+    for (int64_t e = 0; e < count; e++) {
+        log_probs[e] = members[e].logits[v] - members[e].normaliser;
+        most = log_probs[e] > most ? log_probs[e] : most;
+    }
+    if (most == -__builtin_inff()) return most; /* impossible to all of them */
+    for (int64_t e = 0; e < count; e++) total += exponential(log_probs[e] - most);
+    return most + logarithm(total / (float)count);
+}
+
+/* No mean is greater than the greatest of its members: few groups, and few symbols in them, may be among the best by
+ * that bound, and the mean itself is taken of these alone. */
+INLINE void rank_mean(const mean_ranking_run *run, int64_t first, int64_t end, int64_t r) {
+    int64_t size = run->V, count = run->C, groups = (size + GROUP - 1) / GROUP;
+    float room[run->E * groups], spare[CHUNK];
+    float *best = row(run->log_probs_RC, r, 0, FLOAT32);
+    int64_t *symbols = (int64_t *)run->best_RC.data + r * run->best_RC.outer;
+    member_row members[run->E];
+    for (int64_t e = 0; e < run->E; e++) members[e] = member_of(run, e, r, room + e * groups, spare);
+    start_empty(best, symbols, count, first);
+    for (int64_t start = 0; start < size && count > 0; start += GROUP) {
+        int64_t length = least(GROUP, size - start);
+        float bounds[GROUP], most = -__builtin_inff();
+        for (int64_t e = 0; e < run->E; e++) {
+            float bound = members[e].greatest[start / GROUP] - members[e].normaliser;
+            most = bound > most ? bound : most;
+        }
+        if (!(most > best[count - 1])) continue;
+        for (int64_t i = 0; i < length; i++) bounds[i] = -__builtin_inff();
+        for (int64_t e = 0; e < run->E; e++) {
+            member_row from = members[e];
+#pragma omp simd
+            for (int64_t i = 0; i < length; i++) {
+                float bound = from.logits[start + i] - from.normaliser;
+                bounds[i] = bound > bounds[i] ? bound : bounds[i];
+            }
+        }
+        for (int64_t i = start < first ? first - start : 0; i < length; i++) {
+            if (!(bounds[i] > best[count - 1])) continue;
+            float mean = mean_log_prob(members, run->E, start + i);
+            if (mean > best[count - 1]) insert(best, symbols, count, mean, start + i);
+        }
+    }
+    ((float *)run->ends_R.data)[r] = mean_log_prob(members, run->E, end);
+}
+
+/* ---- each function for each arithmetic, its blocks of rows shared among the threads ---- */
+
+#define SHARED(i, count) _Pragma("omp parallel for num_threads(threads) schedule(static)") for (int64_t i = 0; i < count; i++)
+
+#define IN_EACH(suffix, kind)                                                                                         \
+    void prepare_##suffix(const operand_run *run, int threads) {                                                      \
+        SHARED(r, run->R) put_operand(run->operands_RN, r, row(run->numbers_RN, r, 0, FLOAT32), run->N, kind);         \
+    }                                                                                                                 \
+    void read_##suffix(const encoder_run *run, int64_t is_backwards, int threads) {                                   \
+        SHARED(i, (run->B + SENTENCES - 1) / SENTENCES)                                                               \
+        read_block(run, i * SENTENCES, least(SENTENCES, run->B - i * SENTENCES), is_backwards, kind);                 \
+    }                                                                                                                 \
+    void hold_##suffix(const source_run *run, int threads) { SHARED(r, run->R) hold(run, r, kind); }                  \
+    void begin_##suffix(const beginning_run *run, int threads) { SHARED(r, run->R) begin(run, r, kind); }             \
+    void step_##suffix(const step_run *run, int threads) {                                                            \
+        SHARED(i, (run->R + HYPOTHESES - 1) / HYPOTHESES)                                                             \
+        step_block(run, i * HYPOTHESES, least(HYPOTHESES, run->R - i * HYPOTHESES), 0, kind);                         \
+    }                                                                                                                 \
+    void step_conditional_##suffix(const step_run *run, int threads) {                                                \
+        SHARED(i, (run->R + HYPOTHESES - 1) / HYPOTHESES)                                                             \
+        step_block(run, i * HYPOTHESES, least(HYPOTHESES, run->R - i * HYPOTHESES), 1, kind);                         \
+    }                                                                                                                 \
+    void rank_##suffix(const ranking_run *run, int64_t first, int64_t end, int threads) {                             \
+        SHARED(i, all_blocks(run->R, run->b)) rank_block(run, first, end, i, kind);                      \
+    }                                                                                                                 \
+    void project_##suffix(const projection_run *run, int threads) {                                                   \
+        SHARED(i, all_blocks(run->of.R, run->of.b)) project_block(&run->of, run->logits_RV, i, kind);      \
+    }
+
+IN_EACH(float32, IN_FLOAT32)
+IN_EACH(int8, IN_INT8)
+
+void rank_mean_float32(const mean_ranking_run *run, int64_t first, int64_t end, int threads) {
+    SHARED(r, run->R) rank_mean(run, first, end, r);
+}

@@ -1,0 +1,163 @@
+"""The functions of `c/engine.c`: the encoder, a step of decoding, and the best symbols.
+
+Their reference is `s2s_cli.engine.passes`. A product consists of three arrays and an operand of two; the scales exist
+in 8 bits only. What belongs to a model comes first in a step, then what belongs to a batch of sentences, and last what
+belongs to the step: the first two are held (`Function.hold`). E: members of an ensemble; P and X: blocks of packed
+weights, Q and Y: the numbers in one, see `products`.
+"""
+
+from __future__ import annotations
+
+from ctypes import c_int64
+
+from s2s_cli.native.calls import ABSENT, Function, Parameter, Scalar
+from s2s_cli.native.products import COLUMNS, GROUP
+
+_FLOAT32 = {kind: "float32" for kind in ("product", "operand", "table", "packed")} | {"scale": ABSENT}
+_INT8 = {"product": "int32", "operand": "int8", "table": "bfloat16", "packed": "uint8", "scale": "float32"}
+ARITHMETICS = {"float32": _FLOAT32, "int8": _INT8}
+
+_ONE_TRANSITION = {"first packed": ABSENT, "first scale": ABSENT, "first bias": ABSENT}
+_STEPS = {name: kinds | _ONE_TRANSITION for name, kinds in ARITHMETICS.items()}
+for _name, _kinds in ARITHMETICS.items():
+    _first = {"first packed": _kinds["packed"], "first scale": _kinds["scale"], "first bias": "float32"}
+    _STEPS[f"conditional_{_name}"] = _kinds | _first
+
+
+def _product(name: str, rows: str, columns: str) -> tuple[Parameter, ...]:
+    return (
+        Parameter(f"{name}_{rows}{columns}", "product"),
+        Parameter(f"{name}_row_scales_{rows}", "scale"),
+        Parameter(f"{name}_column_scales_{columns}", "scale"),
+    )
+
+
+def _operand(name: str, columns: str, role: str = "written") -> tuple[Parameter, ...]:
+    return Parameter(f"{name}_R{columns}", "operand", role), Parameter(f"{name}_scales_R", "scale", role)
+
+
+def _matrix(name: str, packed: str, outputs: str, prefix: str = "") -> tuple[Parameter, ...]:
+    return (
+        Parameter(f"{name}_{packed}", f"{prefix}packed"),
+        Parameter(f"{name}_scales_{outputs}", f"{prefix}scale"),
+    )
+
+
+def _packed(outputs: str, blocks: str) -> tuple[str, str, int, int]:
+    return (blocks, outputs, COLUMNS, 1)
+
+
+def _inputs(inputs: str, numbers: str) -> tuple[str, str, int, int]:
+    return (numbers, inputs, GROUP, COLUMNS * GROUP)
+
+
+_PREPARE = (Parameter("numbers_RN", "float32"), *_operand("operands", "N"))
+_READ = (
+    *_product("inputs", "BS", "G"),
+    Parameter("input_bias_G", "float32"),
+    *_matrix("weights", "PQ", "G"),
+    Parameter("bias_G", "float32"),
+    Parameter("lengths_B", "int64", limits=(1, "S")),
+    Parameter("states_BSH", "float32", "written"),
+)
+_HOLD = (
+    *_product("products", "R", "A"),
+    Parameter("bias_A", "float32"),
+    Parameter("states_RM", "float32"),
+    Parameter("keys_RA", "table", "written"),
+    Parameter("memory_RM", "table", "written"),
+)
+_BEGIN = (*_product("products", "R", "H"), Parameter("bias_H", "float32"), Parameter("states_RH", "float32", "written"))
+_STEP = (
+    *_matrix("first", "PQ", "G", "first "),
+    Parameter("first_bias_G", "first bias"),
+    Parameter("gates_VG", "table"),
+    *_matrix("state", "XQ", "U"),
+    Parameter("input_bias_G", "first bias"),
+    Parameter("state_bias_G", "float32"),
+    Parameter("energy_A", "float32"),
+    *_matrix("context", "YZ", "W"),
+    *_matrix("readout", "TQ", "D"),
+    Parameter("readouts_VD", "table"),
+    Parameter("readout_bias_D", "float32"),
+    # of the batch
+    Parameter("keys_BSA", "table"),
+    Parameter("memory_BSM", "table"),
+    Parameter("lengths_B", "int64", limits=(1, "S")),
+    # of the step
+    Parameter("before_NH", "float32"),
+    Parameter("sentences_b", "int64", limits=(0, "B")),
+    Parameter("symbols_R", "int64", limits=(0, "V")),
+    Parameter("origins_R", "int64", limits=(0, "N")),
+    Parameter("after_RH", "float32", "written"),
+    Parameter("attention_RS", "float32", "written"),
+    *_operand("readouts", "D"),
+)
+_PROJECTION = (
+    *_matrix("output", "BPQ", "BV"),
+    Parameter("bias_BV", "float32"),
+    *_operand("readouts", "D", "read"),
+    Parameter("sets_b", "int64", limits=(0, "B")),
+)
+_BEST = (
+    Parameter("log_probs_RC", "float32", "written"),
+    Parameter("best_RC", "int64", "written"),
+    Parameter("ends_R", "float32", "written"),
+)
+_SYMBOLS = [Scalar(c_int64), Scalar(c_int64, below="V")]
+_HYPOTHESES: list[tuple[str, str, int | None]] = [("R", "b", None)]
+_GATES: list[tuple[str, str, int | None]] = [("G", "H", 3)]
+_OUTPUT = [_packed("V", "P"), _inputs("D", "Q")]
+FUNCTIONS = {
+    function.name: function
+    for function in (
+        Function("prepare", "RN", _PREPARE, ARITHMETICS),
+        Function(
+            "read",
+            "BSH",
+            _READ,
+            ARITHMETICS,
+            multiples=_GATES,
+            blocks=[_packed("G", "P"), _inputs("H", "Q")],
+            scalars=[Scalar(c_int64)],
+        ),
+        Function("hold", "RAM", _HOLD, ARITHMETICS),
+        Function("begin", "RH", _BEGIN, ARITHMETICS),
+        Function(
+            "step",
+            "RbSAMHD",
+            _STEP,
+            _STEPS,
+            multiples=[*_HYPOTHESES, *_GATES],
+            sums=[("U", "A", "G"), ("W", "G", "D")],
+            blocks=[
+                *(_packed(*pair) for pair in ("GP", "UX", "WY", "DT")),
+                *(_inputs(*pair) for pair in ("HQ", "MZ")),
+            ],
+        ),
+        Function(
+            "project",
+            "RbDV",
+            (*_PROJECTION, Parameter("logits_RV", "float32", "written")),
+            ARITHMETICS,
+            multiples=_HYPOTHESES,
+            blocks=_OUTPUT,
+        ),
+        Function(
+            "rank",
+            "RbDVC",
+            (*_PROJECTION, *_BEST),
+            ARITHMETICS,
+            multiples=_HYPOTHESES,
+            blocks=_OUTPUT,
+            scalars=_SYMBOLS,
+        ),
+        Function(
+            "rank_mean",
+            "ERVC",
+            (Parameter("logits_RV", "float32", each="E"), *_BEST),
+            {"float32": {}},
+            scalars=_SYMBOLS,
+        ),
+    )
+}
