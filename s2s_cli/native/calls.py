@@ -251,7 +251,7 @@ class Function:
         assert parameter.limits is not None
         least, letter = parameter.limits
         greatest = dimensions[letter] - (least == 0)
-        if array.size == 0:
+        if 0 in array.shape:
             return
         if least == 0 and isinstance(array, np.ndarray):  # below it they are the greatest numbers without a sign
             is_right = array.view(np.uint64).max() <= greatest

@@ -13,11 +13,11 @@ import sys
 import numpy as np
 from random_arrays import RandomArrays
 
-from s2s_cli.native import decoding, library, products, training
+from s2s_cli.native import engine, library, products, training
 
 CASES = [
     (function, variant)
-    for function in (*training.FUNCTIONS.values(), *decoding.FUNCTIONS.values(), *products.FUNCTIONS.values())
+    for function in (*training.FUNCTIONS.values(), *engine.FUNCTIONS.values(), *products.FUNCTIONS.values())
     for variant in function.kinds
 ]
 

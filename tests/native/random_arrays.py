@@ -27,7 +27,7 @@ class RandomArrays:
         match name:
             case "rank" | "rank_mean":
                 return int(self.random.integers(0, sizes["V"])), int(self.random.integers(0, sizes["V"]))
-            case "rank_listed":
+            case "read":
                 return (int(self.random.integers(0, 2)),)
             case "cross_entropy":
                 return (0.1,)
@@ -55,10 +55,12 @@ class RandomArrays:
             sizes["C"] = int(self.random.integers(0, 9))
         if "E" in sizes:
             sizes["E"] = int(self.random.integers(1, 5))
-        if self.function.name in ("attend", "project_listed", "rank_listed"):
-            sizes["B"] = max(1, sizes.get("B", 1))
+        if self.function.name in ("step", "project", "rank"):
+            sizes["B"] = max(1, sizes["B"])
         for large, small, factor in self.function.multiples:
             sizes[large] = sizes[small] * (factor or int(self.random.integers(1, 20)))
+        for total, one, other in self.function.sums:
+            sizes[total] = sizes[one] + sizes[other]
         for many, small, size, numbers in self.function.blocks:
             sizes[many] = -(-sizes[small] // size) * numbers
         return sizes
@@ -96,8 +98,6 @@ class RandomArrays:
         if parameter.limits is not None:
             least, letter = parameter.limits
             values = self.random.integers(least, max(least + 1, self.sizes[letter] + least), shape)
-            if parameter.name == "symbols_BN":
-                values[:, :1] = min(3, self.sizes["V"] - 1)
             return values
         if kind == "bool":
             values = self.random.random(shape) < 0.7
@@ -110,6 +110,10 @@ class RandomArrays:
         numbers = self.random.standard_normal(shape).astype(np.float32)
         if parameter.kind == "scale":
             numbers = np.abs(numbers) / 100 + 1e-4
+        if parameter.name == "weights_PQ":
+            numbers /= 8  # of a recurrence: it would amplify any difference
+        if parameter.name.startswith("keys") and self.function.name == "step":
+            numbers = np.exp(numbers)  # as the attention reads them
         if parameter.name.startswith("attention"):
             numbers = np.exp(numbers) / np.exp(numbers).sum(axis=-1, keepdims=True)
         return (numbers.view(np.uint32) >> 16).astype(np.uint16) if kind == "bfloat16" else numbers

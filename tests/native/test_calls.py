@@ -10,10 +10,10 @@ import pytest
 import torch
 from random_arrays import RandomArrays
 
-from s2s_cli.native import calls, compiling, decoding, products, training
+from s2s_cli.native import calls, compiling, engine, products, training
 from s2s_cli.native.calls import ArrayError, Function
 
-FUNCTIONS = [*training.FUNCTIONS.values(), *decoding.FUNCTIONS.values(), *products.FUNCTIONS.values()]
+FUNCTIONS = [*training.FUNCTIONS.values(), *engine.FUNCTIONS.values(), *products.FUNCTIONS.values()]
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 
 
@@ -86,13 +86,12 @@ def test_indices_must_lie_within_what_they_point_to(function: Function) -> None:
                 call(function, found)
 
 
-@pytest.mark.parametrize("lists", [[], [1, 2, 2], None])
-def test_lists_of_arrays_have_all_the_same_length_and_are_not_empty(lists: list[int] | None) -> None:
-    rank_mean, (logits_RV, bias_V) = decoding.FUNCTIONS["rank_mean"], (torch.randn(3, 9), torch.randn(9))
-    found = [torch.empty(3, 5), torch.empty(3, 5, dtype=torch.int64), torch.empty(3)]
-    logits = None if lists is None else [logits_RV for _ in lists]
-    with pytest.raises(ArrayError, match="rank_mean: (logits_RV|bias_V): its"):
-        rank_mean("float32", [logits, None, None, [bias_V] * 2, *found], 4, 3, threads=1)
+@pytest.mark.parametrize("lists", [[], None])
+def test_lists_of_arrays_are_not_empty(lists: list[int] | None) -> None:
+    rank_mean, found = engine.FUNCTIONS["rank_mean"], arguments(engine.FUNCTIONS["rank_mean"])
+    found.arrays[0] = None if lists is None else [found.arrays[0][0] for _ in lists]
+    with pytest.raises(ArrayError, match="rank_mean: logits_RV: its"):
+        rank_mean("float32", found.arrays, 0, 0, threads=1)
 
 
 @pytest.mark.parametrize("position", [-1, 10**6])
@@ -101,24 +100,22 @@ def test_positions_and_symbols_too(position: int) -> None:
         found = arguments(training.FUNCTIONS[name])
         with pytest.raises(ArrayError, match="is no index of"):
             training.FUNCTIONS[name]("float32", found.arrays, position, threads=1)
-    found = arguments(decoding.FUNCTIONS["rank"])
+    found = arguments(engine.FUNCTIONS["rank"])
     with pytest.raises(ArrayError, match="is no index of"):
-        decoding.FUNCTIONS["rank"]("float32", found.arrays, 0, position, threads=1)
+        engine.FUNCTIONS["rank"]("float32", found.arrays, 0, position, threads=1)
 
 
 def test_a_column_that_is_read_is_copied_and_tensors_are_as_good_as_arrays() -> None:
     """The fault that there was: a column of a matrix, read as if its numbers lay side by side."""
-    rank, V = decoding.FUNCTIONS["rank"], 50
-    logits_RV, bias_V2 = torch.randn(3, V), torch.randn(V, 2)
+    begin, products_RH, bias_H2 = engine.FUNCTIONS["begin"], torch.randn(3, 50), torch.randn(50, 2)
 
-    def ranked(bias_V: object) -> torch.Tensor:
-        log_probs_RC, best_RC, ends_R = torch.empty(3, 5), torch.empty(3, 5, dtype=torch.int64), torch.empty(3)
-        rank("float32", [logits_RV, None, None, bias_V, log_probs_RC, best_RC, ends_R], 4, 3, threads=1)
-        return log_probs_RC
+    def begun(bias_H: object) -> torch.Tensor:
+        states_RH = torch.empty(3, 50)
+        begin("float32", [products_RH, None, None, bias_H, states_RH], threads=1)
+        return states_RH
 
-    expected = (logits_RV + bias_V2[:, 1]).log_softmax(1)[:, 4:].topk(5).values
-    for bias_V in (bias_V2[:, 1], bias_V2[:, 1].clone(), bias_V2.numpy()[:, 1]):
-        torch.testing.assert_close(ranked(bias_V), expected)
+    for bias_H in (bias_H2[:, 1], bias_H2[:, 1].clone(), bias_H2.numpy()[:, 1]):
+        torch.testing.assert_close(begun(bias_H), torch.tanh(products_RH + bias_H2[:, 1]))
 
 
 def test_a_bound_call_goes_on_with_the_arrays_that_it_was_bound_to() -> None:
@@ -141,31 +138,37 @@ def structs(source: str) -> dict[str, list[str]]:
             for field in names.split(", "):
                 if kind in ("view", "int64_t"):
                     fields.append(field)
-                elif kind in ("product", "operand"):
+                elif kind in ("product", "operand", "matrix"):
                     stem, _, letters = field.rpartition("_")
-                    scales = {"product": [f"{stem}_row_scales_R", f"{stem}_column_scales_{letters[1:]}"]}
-                    fields += [field, *scales.get(kind, [f"{stem}_scales_R"])]
+                    scales = {
+                        "product": [f"{stem}_row_scales_R", f"{stem}_column_scales_{letters[1:]}"],
+                        "operand": [f"{stem}_scales_R"],
+                        "matrix": [f"{stem}_scales"],
+                    }
+                    fields += [field, *scales[kind]]
                 else:
                     fields += found.get(kind, [])
         found[name] = fields
     return found
 
 
-@pytest.mark.parametrize("module", [training, decoding, products], ids=["training", "decoding", "products"])
+@pytest.mark.parametrize("module", [training, engine, products], ids=["training", "engine", "products"])
 def test_the_records_of_c_have_the_fields_that_are_declared(module) -> None:
     name = module.__name__.rpartition(".")[2]
     source = (compiling.SOURCES / f"{name}.c").read_text(encoding="utf-8")
     records = structs(source)
     for function in module.FUNCTIONS.values():
-        match = re.search(rf"(?:IN\w*\(.*?\b|PASS\(|void ){function.name}\b.*?\(const (\w+) \*", source)
+        match = re.search(rf"(?:PASS\(|void ){function.name}(?:_##suffix|_float32|\b.*?)\(const (\w+) \*", source)
         assert match, function.name
-        assert records[match[1]] == [*function.sizes, *(parameter.name for parameter in function.parameters)]
+        names = [re.sub("_scales_[A-Z]+$", "_scales", name) for name in records[match[1]]]
+        declared = [re.sub("_scales_[A-Z]+$", "_scales", parameter.name) for parameter in function.parameters]
+        assert names == [*function.sizes, *declared]
 
 
 @each_function
 def test_there_is_a_function_for_each_variant(function: Function) -> None:
     for variant in function.kinds:
-        assert function._symbol(variant)
+        assert function.symbol(variant)
 
 
 def test_every_number_type_is_known() -> None:

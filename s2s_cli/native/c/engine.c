@@ -40,8 +40,8 @@ typedef struct {
 
 typedef struct {
     int64_t B, S, H;
-    view inputs_BSG, row_scales_BS, column_scales_G, input_bias_G;
-    matrix weights;
+    view inputs_BSG, inputs_row_scales_BS, inputs_column_scales_G, input_bias_G;
+    matrix weights_PQ;
     view bias_G, lengths_B, states_BSH;
 } encoder_run;
 
@@ -59,11 +59,11 @@ typedef struct {
 
 typedef struct {
     int64_t R, b, S, A, M, H, D;
-    matrix first;
+    matrix first_PQ;
     view first_bias_G, gates_VG;
-    matrix state;
+    matrix state_XQ;
     view input_bias_G, state_bias_G, energy_A;
-    matrix context, readout;
+    matrix context_YZ, readout_TQ;
     view readouts_VD, readout_bias_D, keys_BSA, memory_BSM, lengths_B;
     view before_NH, sentences_b, symbols_R, origins_R, after_RH, attention_RS;
     operand readouts_RD;
@@ -80,27 +80,26 @@ void multiply_int8(const product_run *run, int threads);
 
 /* The product with the output weights. Of sentences with lists of symbols, each has a set of weights of its own, and as
  * many rows as the others; without lists all rows share one set. */
-#define PROJECTION \
-    matrix output; \
-    view bias_BV;  \
-    operand readouts_RD; \
-    view sets_b;
-
 typedef struct {
     int64_t R, b, D, V;
-    PROJECTION
-} projection;
-
-typedef struct {
-    projection of;
-    view logits_RV;
+    matrix output_BPQ;
+    view bias_BV;
+    operand readouts_RD;
+    view sets_b, logits_RV;
 } projection_run;
 
 typedef struct {
     int64_t R, b, D, V, C;
-    PROJECTION
-    view log_probs_RC, best_RC, ends_R;
+    matrix output_BPQ;
+    view bias_BV;
+    operand readouts_RD;
+    view sets_b, log_probs_RC, best_RC, ends_R;
 } ranking_run;
+
+typedef struct {
+    int64_t E, R, V, C;
+    view logits_RV, log_probs_RC, best_RC, ends_R;
+} mean_ranking_run;
 
 /* ---- memory ---- */
 
@@ -251,7 +250,7 @@ INLINE void read_block(const encoder_run *run, int64_t first, int64_t count, int
     float *states = take(&memory, count * H, sizeof *states);
     operand inputs = take_operand(&memory, count, H, kind);
     product products = take_product(&memory, count, G);
-    product given = {{run->inputs_BSG.data}, run->row_scales_BS, run->column_scales_G};
+    product given = {{run->inputs_BSG.data}, run->inputs_row_scales_BS, run->inputs_column_scales_G};
     memset(states, 0, count * H * sizeof *states);
     for (int64_t step = 0; step < S; step++) {
         int64_t s = is_backwards ? S - 1 - step : step, open[SENTENCES], opened = 0;
@@ -259,12 +258,12 @@ INLINE void read_block(const encoder_run *run, int64_t first, int64_t count, int
             if (s < integer(run->lengths_B, first + i)) open[opened++] = i;
             else memset(row(run->states_BSH, first + i, s, FLOAT32), 0, H * sizeof *states);
         for (int64_t j = 0; j < opened; j++) put_operand(inputs, j, states + open[j] * H, H, kind);
-        multiply(inputs, opened, H, run->weights, &products, kind);
+        multiply(inputs, opened, H, run->weights_PQ, &products, kind);
         for (int64_t j = 0; j < opened; j++) {
             float *state = states + open[j] * H;
             given.values.data = row(run->inputs_BSG, first + open[j], s, FLOAT32);
             gates from = {0, run->input_bias_G.data, row_of(given, 0, 0, kind), row_of(products, j, 0, kind), run->bias_G.data};
-            if (kind == IN_INT8) from.input.row_scale = *(const float *)row(run->row_scales_BS, first + open[j], s, FLOAT32);
+            if (kind == IN_INT8) from.input.row_scale = *(const float *)row(run->inputs_row_scales_BS, first + open[j], s, FLOAT32);
             transit(&from, state, state, H, INPUT | INPUT_BIAS, kind);
             memcpy(row(run->states_BSH, first + open[j], s, FLOAT32), state, H * sizeof *state);
         }
@@ -374,7 +373,7 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
 
     for (int64_t i = 0; i < found; i++) put_operand(states, i, row(run->before_NH, origins[i], 0, FLOAT32), H, kind);
     if (is_conditional) {
-        multiply(states, found, H, run->first, &firsts, kind);
+        multiply(states, found, H, run->first_PQ, &firsts, kind);
         for (int64_t i = 0; i < count; i++) {
             const void *table = row(run->gates_VG, integer(run->symbols_R, first + i), 0, stored(kind));
             gates from = {table, 0, {}, row_of(firsts, place[i], 0, kind), run->first_bias_G.data};
@@ -384,13 +383,13 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
         for (int64_t i = 0; i < count; i++) put_operand(states, i, between + i * H, H, kind);
         found = count;
     }
-    multiply(states, found, H, run->state, &asked, kind);
+    multiply(states, found, H, run->state_XQ, &asked, kind);
     for (int64_t a = 0; a < A; a++) weighted[a] = -2.0f * ((const float *)run->energy_A.data)[a];
     for (int64_t i = 0; i < count; i++) {
         attend(run, first + i, row_of(asked, place[i], 0, kind), queries, weighted, context, kind);
         put_operand(contexts, i, context, M, kind);
     }
-    multiply(contexts, count, M, run->context, &given, kind);
+    multiply(contexts, count, M, run->context_YZ, &given, kind);
     for (int64_t i = 0; i < count; i++) {
         float *after = row(run->after_RH, first + i, 0, FLOAT32);
         const void *table = row(run->gates_VG, integer(run->symbols_R, first + i), 0, stored(kind));
@@ -400,7 +399,7 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
         else transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), after, H, TABLE | INPUT, kind);
     }
     for (int64_t i = 0; i < count; i++) put_operand(states, i, row(run->after_RH, first + i, 0, FLOAT32), H, kind);
-    multiply(states, count, H, run->readout, &shown, kind);
+    multiply(states, count, H, run->readout_TQ, &shown, kind);
     for (int64_t i = 0; i < count; i++) {
         read_out(run, first + i, row_of(shown, i, 0, kind), row_of(given, i, G, kind), readout, kind);
         put_operand(run->readouts_RD, first + i, readout, D, kind);
@@ -474,10 +473,10 @@ INLINE void add_to(partition *sum, float *logits, int64_t size, float greatest) 
 INLINE float normaliser_of(partition sum) { return sum.greatest + logarithm(sum.total); }
 
 /* The logits of the rows of one set for the symbols start to start + size, [count, size]. */
-INLINE void project(const projection *run, int64_t set, int64_t first, int64_t count, int64_t start, int64_t size,
+INLINE void project(const projection_run *run, int64_t set, int64_t first, int64_t count, int64_t start, int64_t size,
                     float *logits, int64_t stride, arithmetic kind) {
     int64_t bytes = kind == IN_INT8 ? 1 : 4;
-    view rows = run->readouts_RD.values, weights = run->output.packed;
+    view rows = run->readouts_RD.values, weights = run->output_BPQ.packed;
     weights.data = (char *)weights.data + (set * weights.outer + start / PACKED * weights.inner) * bytes;
     weights.outer = weights.inner;
     rows.data = (char *)rows.data + first * rows.outer * bytes;
@@ -485,7 +484,7 @@ INLINE void project(const projection *run, int64_t set, int64_t first, int64_t c
     if (kind == IN_INT8) multiply_int8(&product, 1);
     else multiply_float32(&product, 1);
     const float *bias = (const float *)run->bias_BV.data + set * run->bias_BV.outer + start;
-    const float *scales = (const float *)run->output.scales.data + set * run->output.scales.outer + start;
+    const float *scales = (const float *)run->output_BPQ.scales.data + set * run->output_BPQ.scales.outer + start;
     for (int64_t i = 0; i < count; i++) {
         float *result = logits + i * stride;
         float scale = kind == IN_INT8 ? ((const float *)run->readouts_RD.scales.data)[first + i] : 1.0f;
@@ -506,13 +505,13 @@ typedef struct {
     int64_t set, first, count;
 } block_of_rows;
 
-INLINE block_of_rows block_at(const projection *run, int64_t i) {
+INLINE block_of_rows block_at(const projection_run *run, int64_t i) {
     int64_t beam = run->R / run->b, owner = i / blocks_of(beam), start = i % blocks_of(beam) * ROWS;
     return (block_of_rows){integer(run->sets_b, owner), owner * beam + start, least(ROWS, beam - start)};
 }
 
 INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64_t i, arithmetic kind) {
-    projection of = {run->R, run->b, run->D, run->V, run->output, run->bias_BV, run->readouts_RD, run->sets_b};
+    projection_run of = {run->R, run->b, run->D, run->V, run->output_BPQ, run->bias_BV, run->readouts_RD, run->sets_b, {0, 0, 0}};
     block_of_rows rows = block_at(&of, i);
     float *logits = malloc(ROWS * CHUNK * sizeof *logits), *ends = (float *)run->ends_R.data + rows.first;
     partition sums[ROWS];
@@ -541,17 +540,12 @@ INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64
 }
 
 /* All logits, for those who want them. */
-INLINE void project_block(const projection *run, view logits_RV, int64_t i, arithmetic kind) {
+INLINE void project_block(const projection_run *run, int64_t i, arithmetic kind) {
     block_of_rows rows = block_at(run, i);
-    project(run, rows.set, rows.first, rows.count, 0, run->V, row(logits_RV, rows.first, 0, FLOAT32), logits_RV.outer, kind);
+    project(run, rows.set, rows.first, rows.count, 0, run->V, row(run->logits_RV, rows.first, 0, FLOAT32), run->logits_RV.outer, kind);
 }
 
 /* ---- the same of the mean of the probabilities that several models give ---- */
-
-typedef struct {
-    int64_t E, R, V, C;
-    view logits_RV, log_probs_RC, best_RC, ends_R;
-} mean_ranking_run;
 
 /* A row of a member: its logits, what makes log-probabilities of them, and the greatest logit of each group. */
 typedef struct {
@@ -649,7 +643,7 @@ INLINE void rank_mean(const mean_ranking_run *run, int64_t first, int64_t end, i
         SHARED(i, all_blocks(run->R, run->b)) rank_block(run, first, end, i, kind);                      \
     }                                                                                                                 \
     void project_##suffix(const projection_run *run, int threads) {                                                   \
-        SHARED(i, all_blocks(run->of.R, run->of.b)) project_block(&run->of, run->logits_RV, i, kind);      \
+        SHARED(i, all_blocks(run->R, run->b)) project_block(run, i, kind);      \
     }
 
 IN_EACH(float32, IN_FLOAT32)
