@@ -133,9 +133,10 @@ class Listed(Output):
 
     def spread(self, values_BKV: np.ndarray, sentences_b: np.ndarray) -> np.ndarray:
         spread_BKV = np.full((*values_BKV.shape[:2], self.vocabulary), -np.inf, np.float32)
-        # Backwards: what fills the lists up is EOS, at -inf, and the first EOS is the one that counts.
-        symbols_B1N = self.lists.symbols_BN[sentences_b][:, None, ::-1]
-        np.put_along_axis(spread_BKV, np.broadcast_to(symbols_B1N, values_BKV.shape), values_BKV[:, :, ::-1], axis=2)
+        symbols_B1N = self.lists.symbols_BN[sentences_b][:, None]
+        # What fills the lists up is EOS, whose value is that of the first place.
+        told_BKV = np.where(symbols_B1N == EOS, values_BKV[:, :, :1], values_BKV)
+        np.put_along_axis(spread_BKV, np.broadcast_to(symbols_B1N, told_BKV.shape), told_BKV, axis=2)
         return spread_BKV
 
 

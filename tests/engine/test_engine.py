@@ -1,4 +1,4 @@
-"""The decoding engine computes what the model computes, in every number type, whoever else is in the batch."""
+"""The engine computes what the model computes, in both number types, whoever else is in the batch."""
 
 from __future__ import annotations
 
@@ -6,61 +6,25 @@ import copy
 
 import numpy as np
 import pytest
-import torch
-from family import MEMBERS, build
+from fitting_models import MEMBERS, SOURCE, TARGET, engine, model
 
 from s2s_cli.data.batches import padded
-from s2s_cli.errors import UsageError
-from s2s_cli.model.building import build_model
+from s2s_cli.engine import ARITHMETICS, Shortlist
+from s2s_cli.engine.passes import log_softmax
 from s2s_cli.model.decoding import Decoding
-from s2s_cli.model.engine import ENGINES, _tell_of_slowness, build_engine
-from s2s_cli.model.engine.arithmetic import ARITHMETICS
-from s2s_cli.model.engine.attention_gru import AttentionGRUEngine, EngineState
-from s2s_cli.model.engine.shortlist import Shortlist
-from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
-from s2s_cli.recipe import schema
 from s2s_cli.search.step_model import greatest
 from s2s_cli.text.tokenizer import BOS, EOS
 
-CPU = torch.device("cpu")
-VOCABULARY = 333  # no multiple of a vector, nor of a group of symbols
-TOLERANCE = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.15}  # of a log-probability
+TOLERANCE = {"fp32": 1e-4, "int8": 0.3}  # of a log-probability
 
-
-QUERIES = ("previous", "intermediate")
-
-
-def model(query: str = "previous", **choices: object):
-    """A model of odd widths, with weights as large as trained ones, the biases too."""
-    torch.manual_seed(3)
-    attention = {"size": 19, "query": query}
-    sizes = {"embedding": 13, "encoder": {"hidden": 11}, "decoder": {"hidden": 37}, "attention": attention}
-    return with_biases(build_model(schema.Model.model_validate(sizes | choices), 50, VOCABULARY).eval())
-
-
-def with_biases(model: Seq2Seq) -> Seq2Seq:
-    for name, parameter in model.decoder.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-def engine(name: str, query: str = "previous") -> AttentionGRUEngine:
-    with torch.inference_mode():
-        return AttentionGRUEngine(model(query), ARITHMETICS[name], torch.float32)
-
-
-def shortlisted(name: str, symbols: list[int]) -> AttentionGRUEngine:
-    """With the same shortlist for all sources."""
-    shortlist = Shortlist(torch.tensor([symbols[:5]] * 50), torch.tensor(symbols[5:]))
-    with torch.inference_mode():
-        return AttentionGRUEngine(model(), ARITHMETICS[name], torch.float32, shortlist)
+each_arithmetic = pytest.mark.parametrize("name", ARITHMETICS)
+each_member = pytest.mark.parametrize("member", MEMBERS)
 
 
 def sources(*lengths: int) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(4)
-    return padded([draw.integers(4, 50, length - 1) for length in lengths])
+    return padded([draw.integers(4, SOURCE, length - 1) for length in lengths])
 
 
 def follow(decoder, source_BS, lengths_B):
@@ -73,36 +37,48 @@ def follow(decoder, source_BS, lengths_B):
         (np.array([[5, 5, 330]] * (B - (B > 1))), None, None),
     ):
         step, state = decoder.step(previous_BK, state)
-        steps.append((step.log_probs(), step.attention_BKS))
+        steps.append((step.log_probs(), step.attention_BKS, *step.best(EOS + 1, 5, EOS)))
         if origin_BK is not None:
             state = state.select(kept_b).reorder(origin_BK[kept_b])
     return steps
 
 
-@pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize("name", ARITHMETICS)
-def test_it_computes_what_the_model_computes(name: str, query: str) -> None:
-    batch = sources(9, 4, 6)
-    reference = Decoding(model(query))
-    for expected, found in zip(follow(reference, *batch), follow(engine(name, query), *batch), strict=True):
+@each_member
+@each_arithmetic
+def test_it_computes_what_the_model_computes(name: str, member: str) -> None:
+    batch = sources(9, 4, 6, 1)
+    reference = Decoding(model(member))
+    for expected, found in zip(follow(reference, *batch), follow(engine(name, member), *batch), strict=True):
         np.testing.assert_allclose(found[0], expected[0], atol=TOLERANCE[name], rtol=0)
         np.testing.assert_allclose(found[1], expected[1], atol=TOLERANCE[name] / 5, rtol=0)
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_in_8_bits_a_row_is_the_same_bit_for_bit_alone_and_in_a_batch(query: str) -> None:
+@each_member
+@each_arithmetic
+def test_a_row_is_the_same_bit_for_bit_alone_and_in_a_batch(name: str, member: str) -> None:
     source_BS, lengths_B = sources(9, 4, 6)
-    decoder = engine("int8", query)
+    decoder = engine(name, member)
     together = follow(decoder, source_BS, lengths_B)
     alone = follow(decoder, source_BS[1:2, :4], lengths_B[1:2])
-    for step, (log_probs_BKV, attention_BKS) in enumerate(alone):
+    for step, (of_batch, of_one) in enumerate(zip(together, alone, strict=True)):
         row = 1 if step < 2 else 0  # the first sentence has left
-        assert np.array_equal(together[step][0][row], log_probs_BKV[0])
-        assert np.array_equal(together[step][1][row][:, :4], attention_BKS[0])
+        for part, (many, one) in enumerate(zip(of_batch, of_one, strict=True)):
+            assert np.array_equal(many[row][:, :4] if part == 1 else many[row], one[0]), part
 
 
-@pytest.mark.parametrize("name", ARITHMETICS)
-@pytest.mark.parametrize("count", [1, 5, 70, VOCABULARY])
+@each_arithmetic
+def test_neither_the_number_of_threads_nor_that_of_rows_changes_anything(name: str) -> None:
+    """With more rows than are computed at once."""
+    batch = sources(*([7, 3, 5, 6] * 11))
+    expected = follow(engine(name, "conditional"), *batch)
+    for step, found in zip(expected, follow(engine(name, "conditional", threads=2), *batch), strict=True):
+        assert all(map(np.array_equal, step, found))
+    alone = follow(engine(name, "conditional"), batch[0][43:, :6], batch[1][43:])
+    assert np.array_equal(expected[2][2][-1], alone[2][2][0])
+
+
+@each_arithmetic
+@pytest.mark.parametrize("count", [1, 5, 70, TARGET])
 def test_the_best_symbols_are_those_of_a_sort(name: str, count: int) -> None:
     decoder = engine(name)
     step, _ = decoder.step(np.full((3, 1), BOS), decoder.start(*sources(9, 4, 6)))
@@ -115,76 +91,44 @@ def test_the_best_symbols_are_those_of_a_sort(name: str, count: int) -> None:
     assert all(len(set(row)) == len(row) for row in symbols_BKC[0].tolist())
 
 
-def test_a_state_is_never_changed() -> None:
-    decoder = engine("int8")
+def test_a_state_is_never_changed_and_its_step_can_be_made_again() -> None:
+    decoder, previous_B1 = engine("int8", "conditional"), np.full((2, 1), BOS)
     state = decoder.start(*sources(5, 3))
-    before: EngineState = copy.deepcopy(state)
-    decoder.step(np.full((2, 1), BOS), state)
-    assert torch.equal(state.state_BKH, before.state_BKH)
-    assert torch.equal(state.operand_BKH, before.operand_BKH)
+    before = copy.copy(state.states_NH)
+    first, _ = decoder.step(previous_B1, state)
+    expected = first.best(EOS, 5, EOS)
+    decoder.step(previous_B1 + 1, state)
+    assert np.array_equal(state.states_NH, before)
+    again, _ = decoder.step(previous_B1, state)
+    for step in (first, again):
+        assert all(map(np.array_equal, step.best(EOS, 5, EOS), expected))
 
 
-@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS.keys())
-def test_the_engine_takes_the_members_that_it_knows_and_no_others(member: schema.Model) -> None:
-    known = (
-        member.decoder.context == "attention"
-        and (member.cell, member.layer_norm, member.decoder.layers) == ("gru", False, 1)
-        and (member.attention.score, member.attention.query, member.attention.heads) == ("additive", "previous", 1)
-        and not member.attention.coverage
-        and member.output == "softmax"
-    )
-    built = build_engine("auto", build(member), CPU, torch.float32)
-    assert isinstance(built, AttentionGRUEngine) == known
-    if not known:
-        with pytest.raises(UsageError, match="this model is another"):
-            build_engine("fast", build(member), CPU, torch.float32)
-
-
-def test_that_no_engine_fits_is_said_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "load", object)
-    _tell_of_slowness.cache_clear()
-    build_engine("auto", model(), CPU, torch.float32)
-    build_engine("reference", model(output="copy"), CPU, torch.float32)
-    assert capsys.readouterr() == ("", "")
-    for _ in range(2):
-        build_engine("auto", model(output="copy"), CPU, torch.float32)
-    said = capsys.readouterr().err.splitlines()
-    assert said == ["no engine fits this model: PyTorch decodes by it, with the same results but slower"]
-
-
-def test_8_bits_are_chosen_only_where_they_are_harmless() -> None:
-    def chosen(harmless: bool) -> str:
-        built = build_engine("auto", model(), CPU, torch.float32, int8_is_harmless=harmless)
-        assert isinstance(built, AttentionGRUEngine)
-        return built.arithmetic.name
-
-    assert (chosen(True), chosen(False)) == ("int8", "float32")
-    with pytest.raises(UsageError, match="unknown engine `int4`"):
-        build_engine("int4", model(), CPU, torch.float32)
-    assert set(ENGINES) == {"auto", "reference", "fast", "int8"}
-
-
-def test_a_weight_of_zeros_and_a_row_of_zeros_are_no_trouble_in_8_bits() -> None:
-    arithmetic = ARITHMETICS["int8"]
-    rows = arithmetic.room(2, 4)
-    rows.values_RN.zero_()
-    assert rows.scales_R is not None
-    rows.scales_R.zero_()
-    assert torch.equal(arithmetic.dense(torch.zeros(3, 4))(rows).numbers(), torch.zeros(2, 3))
+@each_member
+@each_arithmetic
+def test_without_a_library_numpy_computes_the_same(name: str, member: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = sources(9, 4, 6)
+    expected = follow(engine(name, member), *batch)
+    monkeypatch.setattr(library, "load", lambda: None)
+    tolerance = 0.05 if name == "int8" else 1e-4  # where a number lies in the middle it is rounded either way
+    for one, other in zip(expected, follow(engine(name, member), *batch), strict=True):
+        np.testing.assert_allclose(one[0], other[0], atol=tolerance)
+        np.testing.assert_allclose(one[1], other[1], atol=tolerance)
 
 
 SHORT = [4, 17, 200, 332, 3, 55, 56, 57, 300]
 
 
-@pytest.mark.parametrize("name", ARITHMETICS)
+@each_arithmetic
 def test_a_shortlist_shares_the_probability_among_its_symbols(name: str) -> None:
     previous_B1, batch = np.full((3, 1), BOS), sources(9, 4, 6)
-    whole, short = engine(name), shortlisted(name, SHORT)
+    whole = engine(name)
+    short = engine(name, shortlist=Shortlist(np.array([SHORT[:5]] * SOURCE), np.array(SHORT[5:])))
     expected = whole.step(previous_B1, whole.start(*batch))[0].log_probs()
     step, _ = short.step(previous_B1, short.start(*batch))
-    symbols, others = sorted(SHORT), [symbol for symbol in range(VOCABULARY) if symbol not in SHORT]
-    shares = torch.from_numpy(expected[..., symbols]).log_softmax(dim=2)
-    np.testing.assert_allclose(step.log_probs()[..., symbols], shares, atol=TOLERANCE[name] / 5, rtol=0)
+    symbols, others = sorted(SHORT), [symbol for symbol in range(TARGET) if symbol not in SHORT]
+    shares = log_softmax(expected[:, 0, symbols])[:, None]
+    np.testing.assert_allclose(step.log_probs()[..., symbols], shares, atol=1e-4, rtol=0)
     assert (step.log_probs()[..., others] == -np.inf).all()
 
     log_probs_BKC, symbols_BKC, ends_BK = step.best(EOS + 1, 4, EOS)
@@ -195,15 +139,8 @@ def test_a_shortlist_shares_the_probability_among_its_symbols(name: str) -> None
 
 
 def test_each_sentence_has_the_list_of_its_own_symbols() -> None:
-    candidates_VC = torch.tensor([[0, 3], [5, 6], [9, 8], [9, 1]])
-    shortlist = Shortlist(candidates_VC, torch.tensor([7, 8]))
-    symbols_BN, counts_B = shortlist.lists(torch.tensor([[1, 2], [0, 0], [3, 1]]), torch.tensor([2, 1, 1]))
+    candidates_VC = np.array([[0, 3], [5, 6], [9, 8], [9, 1]])
+    shortlist = Shortlist(candidates_VC, np.array([7, 8]))
+    symbols_BN, counts_B = shortlist.lists(np.array([[1, 2], [0, 0], [3, 1]]), np.array([2, 1, 1]))
     assert counts_B.tolist() == [6, 3, 4]
     assert symbols_BN.tolist() == [[3, 5, 6, 7, 8, 9], [3, 7, 8, 3, 3, 3], [3, 7, 8, 9, 3, 3]]
-
-
-def test_only_an_engine_can_have_a_shortlist() -> None:
-    with pytest.raises(UsageError, match="--shortlist needs an engine"):
-        build_engine(
-            "reference", model(), CPU, torch.float32, shortlist=Shortlist(torch.zeros(50, 1), torch.tensor([7]))
-        )

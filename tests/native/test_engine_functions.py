@@ -46,8 +46,6 @@ def as_numbers(argument: object) -> np.ndarray | None:
     return from_table(argument) if isinstance(argument, np.ndarray) else None
 
 
-
-
 @each(CASES)
 @few
 @given(seed=st.integers(0, 2**32), threads=st.sampled_from([1, 2]))
