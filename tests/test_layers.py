@@ -17,7 +17,7 @@ LAYERS = (
     {"recipe", "native"},
     {"text"},
     {"data", "search"},
-    {"model", "checkpoint"},
+    {"model", "engine", "checkpoint"},
     {"inference"},
     {"evaluation"},
     {"synthesis", "training"},

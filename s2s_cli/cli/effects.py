@@ -73,6 +73,11 @@ _SEARCH_AND_MACHINE = [
         "there is no length penalty without a normalization",
         "use --normalization wu or average",
     ),
+    Idle(
+        ("precision",),
+        lambda values: values["engine"] in ("fast", "int8"),
+        "the engine computes in float32 (fast) or in 8 bits (int8)",
+    ),
     Idle(("shortlist",), lambda values: values["engine"] == "reference", "--engine reference has no shortlist"),
     Idle(("workers",), lambda values: values["device"] == "cuda", "worker processes compute on the CPU only"),
 ]

@@ -170,10 +170,10 @@ def test_translate_hands_over_every_option(folder, translator, streams):
     models = [make_model(Path(name)) for name in ("one", "two")]
     options = "--beam 7 --n-best 3 --length-penalty 0 --normalization average --min-length 1 --max-length-ratio 1.5"
     options += " --max-length-offset 2 --batch-tokens 99 --json --strict --device cpu --threads 1"
-    options += " --precision bf16 --engine int8 --shortlist --workers 3"
+    options += " --precision bf16 --engine auto --shortlist --workers 3"
     arguments = ["--model", "one", "--model", "two", *options.split(), "dev.tsv", "train.tsv"]
     invoke("translate", *arguments)
-    machine = {"device": "cpu", "threads": 1, "precision": "bf16", "engine": "int8", "shortlist": True, "workers": 3}
+    machine = {"device": "cpu", "threads": 1, "precision": "bf16", "engine": "auto", "shortlist": True, "workers": 3}
     assert translator.loaded == (models, machine)
     assert [text for text, _, _ in streams] == [Path(name).read_bytes() for name in ("dev.tsv", "train.tsv")]
     _, search, output = streams[0]

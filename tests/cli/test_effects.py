@@ -40,6 +40,8 @@ REFUSED = [
     ("translate --beam 9 --mbr bleu --candidates 9", "--candidates"),
     ("translate --sample --mbr bleu --n-best 2 --json --length-penalty 2", "--length-penalty"),
     ("translate --engine reference --shortlist", "--shortlist"),
+    ("translate --engine int8 --precision bf16", "--precision"),
+    ("evaluate --engine fast --precision fp32", "--precision"),
     ("translate --device cuda --workers 2", "--workers"),
     ("translate --json --alignments", "--alignments"),
     ("evaluate --greedy --beam 5", "--beam"),
@@ -96,7 +98,7 @@ ALWAYS_EFFECTIVE = {
     "prep": {"recipe", "overrides", "run", "force", "as_json"},
     "train": {"recipe", "overrides", "run", "dry_run"},
     "translate": {"inputs", "model", "as_json", "attention", "strict", "sample", "min_length", "max_length_ratio"}
-    | {"max_length_offset", "batch_tokens", "device", "threads", "precision", "engine"},
+    | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references"},
 }
@@ -126,7 +128,7 @@ ACCEPTED = [
     "evaluate --perplexity --distinct --sample --json",
     "evaluate --reference a --hypothesis a --distinct --language zh",
     "translate --threads 2 --workers 2",
-    "translate --precision fp32 --engine int8",
+    "translate --precision fp32 --engine reference",
     "evaluate --threads 2 --workers 2 --beam 3 --json",
     "evaluate --normalization wu --length-penalty 2 --beam 3 --json",
     "evaluate --reference a --hypothesis a --language de",

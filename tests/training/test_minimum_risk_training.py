@@ -11,7 +11,7 @@ import pytest
 import torch
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from tiny import batch_of, random_batches, random_pairs, tiny_model, tiny_trainer
+from tiny import batch_of, random_batches, random_pairs, tiny_model, tiny_section, tiny_trainer
 from torch import Tensor
 
 from s2s_cli.model import output as outputs
@@ -39,9 +39,9 @@ def text_of(ids: Sequence[int]) -> str:
     return " ".join(f"word{number}" for number in ids)
 
 
-def writer_of(way: str = "sample", metric: str = "bleu", count: int = 4) -> Writer:
+def writer_of(way: str = "sample", metric: str = "bleu", count: int = 4, output: str = "softmax") -> Writer:
     options = SearchOptions(beam=count, n_best=count, sampling=SamplingOptions() if way == "sample" else None)
-    return Writer(options, torch.float32, text_of, build_utility(metric, "en"))
+    return Writer(tiny_section(**OUTPUTS[output]), options, torch.float32, text_of, build_utility(metric, "en"))
 
 
 def objective_of(writer: Writer, *, mix: float = 0.3, sharpness: float = 1.5, reference: bool = False) -> MinimumRisk:
@@ -64,7 +64,7 @@ def dictated(metric: str, pairs: Sequence[tuple[list[int], list[int]]]) -> Dicta
     distinct = [[ids for place, ids in enumerate(each) if ids not in each[:place]] for each in some]
     kept = tuple(each[: 1 + row % 4] for row, each in enumerate(distinct))
     plain = writer_of(metric=metric)
-    return Dictated(plain.options, plain.dtype, plain.decode, plain.utility, candidates=kept)
+    return Dictated(plain.section, plain.options, plain.dtype, plain.decode, plain.utility, candidates=kept)
 
 
 # -------------------------------------------------------------------------------------------------------------- formula
@@ -151,7 +151,7 @@ def test_the_gradient_does_not_vanish_with_the_sharpness() -> None:
 @pytest.mark.parametrize("output", ["softmax", "copy"])
 def test_candidates_differ_and_are_those_of_the_random_stream(way: str, output: str) -> None:
     model, batch = tiny_model(0.5, **OUTPUTS[output]).train(), batch_of(random_pairs(6))
-    writer = writer_of(way, count=6)
+    writer = writer_of(way, count=6, output=output)
 
     def written(seed: int) -> list[list[list[int]]]:
         with own_stream(seed):

@@ -22,9 +22,8 @@ SYMBOLS = 12
 Pair = tuple[list[int], list[int]]
 
 
-def tiny_model(dropout: float = 0.0, **changes: object) -> Seq2Seq:
-    """Random weights that are the same each time."""
-    torch.manual_seed(5)
+def tiny_section(dropout: float = 0.0, **changes: object) -> schema.Model:
+    """Of a recipe."""
     config = schema.Model(
         embedding=6,
         encoder=schema.RecurrentEncoder(hidden=4),
@@ -32,7 +31,13 @@ def tiny_model(dropout: float = 0.0, **changes: object) -> Seq2Seq:
         attention=schema.Attention(size=5),
         dropout=schema.Dropout(embedding=dropout, state=dropout, readout=dropout),
     )
-    return build_model(config.model_copy(update=changes), SYMBOLS, SYMBOLS)
+    return config.model_copy(update=changes)
+
+
+def tiny_model(dropout: float = 0.0, **changes: object) -> Seq2Seq:
+    """Random weights that are the same each time."""
+    torch.manual_seed(5)
+    return build_model(tiny_section(dropout, **changes), SYMBOLS, SYMBOLS)
 
 
 def tiny_trainer(
