@@ -97,7 +97,8 @@ def leftovers(directory: Path) -> list[str]:
 def export(directory: Path, languages: tuple[str, str], tokenizers: Any, *, seed: int = 1, **changes: Any) -> Path:
     """A model directory: a tiny model with random weights, which translates into gibberish.
 
-    changes: of its recipe, or of its weights (`bias`, of the output by symbol).
+    changes: of its recipe, or of its weights (`bias`, of the output by symbol); or whether it is also `packed` for the
+    engine.
     """
     import torch
 
@@ -105,9 +106,10 @@ def export(directory: Path, languages: tuple[str, str], tokenizers: Any, *, seed
     from s2s_cli.checkpoint.model_directory import save_model
     from s2s_cli.model.building import build_model
     from s2s_cli.recipe import schema
+    from s2s_cli.training.decoding import packed
 
     torch.manual_seed(seed)
-    bias = changes.pop("bias", {})
+    bias, is_packed = changes.pop("bias", {}), changes.pop("packed", False)
     sizes = {"embedding": 8, "encoder": {"hidden": 8}, "decoder": {"hidden": 16}, "attention": {"size": 8}}
     model = schema.Model.model_validate(sizes | changes)
     config = {
@@ -123,7 +125,8 @@ def export(directory: Path, languages: tuple[str, str], tokenizers: Any, *, seed
     weights = build_model(model, tokenizers.source.size, tokenizers.target.size).state_dict()
     for symbol, value in bias.items():
         weights["output.bias"][symbol] = value
-    save_model(directory, weights, config, tokenizers, "# Tiny\n")
+    arrays = packed(weights, model, "int8")[1] if is_packed else None
+    save_model(directory, weights, config, tokenizers, "# Tiny\n", packed=arrays)
     return directory
 
 
