@@ -1,12 +1,13 @@
 """The engine: the same function as a model of PyTorch with a GRU decoder and additive attention, many times as fast.
 
-Four matrix products make a step, with a pass between each two of them; a conditional GRU begins with one more of each,
+Three matrix products make a step, with a pass between each two of them; a conditional GRU begins with one more of each,
 after which its s'_t stands where s_{t-1} stands in the other. What the previous symbol adds to the gates and to the
-readout is a row of a table; keys and encoder states belong to the sentence and never move, the recurrent state alone
-follows the hypotheses. All of that is one call into the C library (`step`), and the next symbols are another (`rank`).
+readout is a row of a table. The context is not multiplied at all: W c_t = Σ_j α_j (W h_j), and W h_j is made once for
+each position. Keys and values belong to the sentence and never move, the recurrent state alone follows the hypotheses.
+All of that is one call into the C library (`step`), and the next symbols are another (`rank`).
 
 Shapes: B sentences, K hypotheses of each, R = B · K rows, N rows of the step before, S source positions, H state,
-G = 3 H gates, A attention, M memory, D readout, V symbols, C best ones.
+G = 3 H gates, A attention, M memory, D readout, W = G + D values, V symbols, C best ones.
 """
 
 from __future__ import annotations
@@ -92,7 +93,6 @@ class Engine:
             arrays.get("second.bias"),
             arrays["state.bias"],
             arrays["energy"],
-            machine.matrix("context"),
             machine.matrix("readout"),
             arrays["readout.table"],
             arrays["readout.bias"],

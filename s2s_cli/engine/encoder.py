@@ -21,7 +21,7 @@ class Encoded(NamedTuple):
     """The encoded sentences of a batch, as a step of decoding reads them (see `hold` of `passes`). state_BH: s_0."""
 
     keys_BSA: np.ndarray
-    memory_BSM: np.ndarray
+    values_BSW: np.ndarray
     lengths_B: np.ndarray
     state_BH: np.ndarray
 
@@ -31,23 +31,27 @@ class Encoder:
 
     def __init__(self, form: Form, machine: Machine) -> None:
         self.form, self.machine = form, machine
-        self.embedding = Operand(machine.arrays["source.values"], machine.arrays.get("source.scales"))
+        self.embedding = Operand(machine.arrays["embedding.values"], machine.arrays.get("embedding.scales"))
         self.inputs = [machine.matrix(f"encoder.{layer}") for layer in range(form.layers)]
-        self.keys = machine.matrix("keys")
+        self.memory = machine.matrix("memory")
         self.bridge = machine.matrix("bridge") if form.bridge == "dense" else None
 
     def __call__(self, source_BS: np.ndarray, lengths_B: np.ndarray) -> Encoded:
         """source_BS: symbols, padded at the end. lengths_B: how many of them are valid, at least one."""
         states_BSM = self.read(source_BS, lengths_B)
-        (B, S, M), A, machine = states_BSM.shape, self.form.attention, self.machine
-        states_RM, tables = states_BSM.reshape(B * S, M), machine.arithmetic.tables
-        products, bias_A = machine.product(machine.prepared(states_RM), self.keys, A), machine.arrays["keys.bias"]
-        keys_BSA: np.ndarray = np.empty((B, S, A), tables)
-        memory_BSM: np.ndarray = np.empty((B, S, M), tables)
-        held = (keys_BSA.reshape(B * S, A), memory_BSM.reshape(B * S, M))
-        machine.call("hold")((products, bias_A, states_RM, *held))
         summary_BM = SUMMARIES[self.form.summary](states_BSM, lengths_B, self.form.directions)
-        return Encoded(keys_BSA, memory_BSM, lengths_B, self.begin(summary_BM))
+        keys_BSA, values_BSW = self.remember(states_BSM)
+        return Encoded(keys_BSA, values_BSW, lengths_B, self.begin(summary_BM))
+
+    def remember(self, states_BSM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The keys of the attention, and what each position adds to the sums that the context is part of."""
+        (B, S, M), A, W = states_BSM.shape, self.form.attention, 3 * self.form.hidden + self.form.readout
+        machine = self.machine
+        products = machine.product(machine.prepared(states_BSM.reshape(B * S, M)), self.memory, A + W)
+        keys_RA: np.ndarray = np.empty((B * S, A), machine.arithmetic.tables)
+        values_RW: np.ndarray = np.empty((B * S, W), machine.arithmetic.tables)
+        machine.call("hold")((products, machine.arrays["keys.bias"], keys_RA, values_RW))
+        return keys_RA.reshape(B, S, A), values_RW.reshape(B, S, W)
 
     def read(self, source_BS: np.ndarray, lengths_B: np.ndarray) -> np.ndarray:
         """h_1..h_N of the top layer, zero at padding [B, S, M]."""

@@ -32,9 +32,9 @@ def pack(weights: Arrays, form: Form, name: str) -> dict[str, np.ndarray]:
         if scales_N is not None:
             packed[f"{part}.scales"] = np.maximum(scales_N, np.finfo(np.float32).tiny)
     values_VE, scales_V = quantised(weights["encoder.embedding.weight"], arithmetic.has_scales)
-    packed["source.values"] = values_VE
+    packed["embedding.values"] = values_VE
     if scales_V is not None:
-        packed["source.scales"] = scales_V
+        packed["embedding.scales"] = scales_V
     packed |= {name: weights[own] for name, own in vectors(form).items()}
     return packed | {name: to_table(table, arithmetic) for name, table in _tables(weights, form, arithmetic).items()}
 
@@ -79,12 +79,11 @@ def matrices(form: Form) -> dict[str, list[str]]:
         found |= {f"encoder.{layer}.{i}": [f"{side}.cell.recurrent.weight"] for i, side in enumerate(sides)}
     if form.bridge == "dense":
         found["bridge"] = ["decoder.bridges.0.dense.weight"]
-    found["keys"] = [f"{HEAD}.key.weight"]
+    found["memory"] = [f"{HEAD}.key.weight", "decoder.context.weight", "readout.context.weight"]
     transition = "decoder.stack.cells.0.recurrent.weight"
     if form.is_conditional:
         found["first"], transition = [transition], "decoder.second.recurrent.weight"
     found["state"] = [f"{HEAD}.query.weight", transition]
-    found["context"] = ["decoder.context.weight", "readout.context.weight"]
     return found | {"readout": ["readout.output.weight"], "output": ["output.weight"]}
 
 
@@ -139,9 +138,9 @@ def _shapes(form: Form, arithmetic: Arithmetic) -> Iterator[tuple[str, tuple[np.
         yield f"{part}.weights", (packed, products.packed_shape(outputs, owned[0][1]))
         if arithmetic.has_scales:
             yield f"{part}.scales", (number, (outputs,))
-    yield "source.values", (operand, (form.source, form.embedding))
+    yield "embedding.values", (operand, (form.source, form.embedding))
     if arithmetic.has_scales:
-        yield "source.scales", (number, (form.source,))
+        yield "embedding.scales", (number, (form.source,))
     yield from ((name, (number, shapes[own])) for name, own in vectors(form).items())
     yield "gates.table", (table, (form.target, 3 * form.hidden))
     yield "readout.table", (table, (form.target, form.readout))

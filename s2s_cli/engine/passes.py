@@ -94,12 +94,11 @@ def read(
         states_BSH[:, s] = state_BH
 
 
-def hold(
-    products: Product, bias_A: np.ndarray, states_RM: np.ndarray, keys_RA: np.ndarray, memory_RM: np.ndarray
-) -> None:
-    """Of each position the key as e^2k, which makes a product of e^2(q + k); and its state."""
-    write(np.exp(2 * np.clip(products.numbers() + bias_A, -BOUND, BOUND)), keys_RA)
-    write(states_RM, memory_RM)
+def hold(products: Product, bias_A: np.ndarray, keys_RA: np.ndarray, values_RW: np.ndarray) -> None:
+    """Of each position the key as e^2k, which makes a product of e^2(q + k); and its value."""
+    numbers_RU, A = products.numbers(), len(bias_A)
+    write(np.exp(2 * np.clip(numbers_RU[:, :A] + bias_A, -BOUND, BOUND)), keys_RA)
+    write(numbers_RU[:, A:], values_RW)
 
 
 def begin(products: Product, bias_H: np.ndarray, states_RH: np.ndarray) -> None:
@@ -115,12 +114,11 @@ def step(
     input_bias_G: np.ndarray | None,
     state_bias_G: np.ndarray,
     energy_A: np.ndarray,
-    context: Matrix,
     readout: Matrix,
     readouts_VD: np.ndarray,
     readout_bias_D: np.ndarray,
     keys_BSA: np.ndarray,
-    memory_BSM: np.ndarray,
+    values_BSW: np.ndarray,
     lengths_B: np.ndarray,
     before_NH: np.ndarray,
     sentences_b: np.ndarray,
@@ -132,8 +130,8 @@ def step(
 ) -> None:
     """From s_{t-1} and y_{t-1} to s_t and what the output projection reads; with `first`, of a conditional GRU.
 
-    states: of the rows before, of which `origins_R` names that which each row goes on from. state: the weights of the
-    query and of the gates, one below the other; context: those of the gates and of the readout.
+    before: states, of which `origins_R` names that which each row goes on from. state: the weights of the query and of
+    the gates, one below the other. values: what a position adds to the gates and to the readout, side by side.
     """
     A, (G, D) = len(energy_A), (gates_VG.shape[1], len(readout_bias_D))
     before_RH, inputs_RG = before_NH[origins_R], from_table(gates_VG[symbols_R])
@@ -141,9 +139,8 @@ def step(
         before_RH = transition(inputs_RG, numbers_of(before_RH, first, G) + first_bias_G, before_RH)
         inputs_RG = input_bias_G[None]
     states_RU = numbers_of(before_RH, state, A + G)
-    encoded = (keys_BSA, memory_BSM, lengths_B, np.repeat(sentences_b, len(symbols_R) // max(1, len(sentences_b))))
-    attention_RS[...], contexts_RM = attend(states_RU[:, :A], energy_A, *encoded)
-    contexts_RW = numbers_of(contexts_RM, context, G + D)
+    encoded = (keys_BSA, values_BSW, lengths_B, np.repeat(sentences_b, len(symbols_R) // max(1, len(sentences_b))))
+    attention_RS[...], contexts_RW = attend(states_RU[:, :A], energy_A, *encoded)
     after_RH[...] = transition(inputs_RG + contexts_RW[:, :G], states_RU[:, A:] + state_bias_G, before_RH)
     sums_RD = numbers_of(after_RH, readout, D) + contexts_RW[:, G:] + from_table(readouts_VD[symbols_R])
     prepare(np.tanh(sums_RD + readout_bias_D), readouts)
@@ -153,18 +150,18 @@ def attend(
     queries_RA: np.ndarray,
     energy_A: np.ndarray,
     keys_BSA: np.ndarray,
-    memory_BSM: np.ndarray,
+    values_BSW: np.ndarray,
     lengths_B: np.ndarray,
     sentences_R: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """α_t = softmax_j(v · tanh(q_t + k_j)) and c_t = Σ_j α_{t,j} h_j, where tanh(x) = 1 − 2 / (1 + e^2x)."""
+    """α_t = softmax_j(v · tanh(q_t + k_j)) and Σ_j α_{t,j} v_j, where tanh(x) = 1 − 2 / (1 + e^2x)."""
     asked_RA = np.exp(2 * np.clip(queries_RA, -BOUND, BOUND))
     with np.errstate(over="ignore"):
         parts_RSA = 2 / (1 + asked_RA[:, None] * from_table(keys_BSA)[sentences_R])
     is_padding_RS = np.arange(keys_BSA.shape[1]) >= lengths_B[sentences_R][:, None]
     energies_RS = np.where(is_padding_RS, np.float32(-np.inf), -(parts_RSA @ energy_A))
     attention_RS = np.exp(log_softmax(energies_RS))
-    return attention_RS, (attention_RS[:, None] @ from_table(memory_BSM)[sentences_R])[:, 0]
+    return attention_RS, (attention_RS[:, None] @ from_table(values_BSW)[sentences_R])[:, 0]
 
 
 def project(

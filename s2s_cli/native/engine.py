@@ -2,8 +2,8 @@
 
 Their reference is `s2s_cli.engine.passes`. A product consists of three arrays and an operand of two; the scales exist
 in 8 bits only. What belongs to a model comes first in a step, then what belongs to a batch of sentences, and last what
-belongs to the step: the first two are held (`Function.hold`). E: members of an ensemble; P and X: blocks of packed
-weights, Q and Y: the numbers in one, see `products`.
+belongs to the step: the first two are held (`Function.hold`). E: members of an ensemble; P, X and T: blocks of packed
+weights, Q: the numbers in one, see `products`.
 """
 
 from __future__ import annotations
@@ -61,11 +61,10 @@ _READ = (
     Parameter("states_BSH", "float32", "written"),
 )
 _HOLD = (
-    *_product("products", "R", "A"),
+    *_product("products", "R", "U"),
     Parameter("bias_A", "float32"),
-    Parameter("states_RM", "float32"),
     Parameter("keys_RA", "table", "written"),
-    Parameter("memory_RM", "table", "written"),
+    Parameter("values_RW", "table", "written"),
 )
 _BEGIN = (*_product("products", "R", "H"), Parameter("bias_H", "float32"), Parameter("states_RH", "float32", "written"))
 _STEP = (
@@ -76,13 +75,12 @@ _STEP = (
     Parameter("input_bias_G", "first bias"),
     Parameter("state_bias_G", "float32"),
     Parameter("energy_A", "float32"),
-    *_matrix("context", "YZ", "W"),
     *_matrix("readout", "TQ", "D"),
     Parameter("readouts_VD", "table"),
     Parameter("readout_bias_D", "float32"),
     # of the batch
     Parameter("keys_BSA", "table"),
-    Parameter("memory_BSM", "table"),
+    Parameter("values_BSW", "table"),
     Parameter("lengths_B", "int64", limits=(1, "S")),
     # of the step
     Parameter("before_NH", "float32"),
@@ -121,18 +119,18 @@ FUNCTIONS = {
             blocks=[_packed("G", "P"), _inputs("H", "Q")],
             scalars=[Scalar(c_int64)],
         ),
-        Function("hold", "RAM", _HOLD, ARITHMETICS),
+        Function("hold", "RAW", _HOLD, ARITHMETICS, sums=[("U", "A", "W")]),
         Function("begin", "RH", _BEGIN, ARITHMETICS),
         Function(
             "step",
-            "RbSAMHD",
+            "RbSAHD",
             _STEP,
             _STEPS,
             multiples=[*_HYPOTHESES, *_GATES],
             sums=[("U", "A", "G"), ("W", "G", "D")],
             blocks=[
-                *(_packed(*pair) for pair in ("GP", "UX", "WY", "DT")),
-                *(_inputs(*pair) for pair in ("HQ", "MZ")),
+                *(_packed(*pair) for pair in ("GP", "UX", "DT")),
+                _inputs("H", "Q"),
             ],
         ),
         Function(

@@ -46,9 +46,9 @@ typedef struct {
 } encoder_run;
 
 typedef struct {
-    int64_t R, A, M;
-    product products_RA;
-    view bias_A, states_RM, keys_RA, memory_RM;
+    int64_t R, A, W;
+    product products_RU;
+    view bias_A, keys_RA, values_RW;
 } source_run;
 
 typedef struct {
@@ -58,13 +58,13 @@ typedef struct {
 } beginning_run;
 
 typedef struct {
-    int64_t R, b, S, A, M, H, D;
+    int64_t R, b, S, A, H, D;
     matrix first_PQ;
     view first_bias_G, gates_VG;
     matrix state_XQ;
     view input_bias_G, state_bias_G, energy_A;
-    matrix context_YZ, readout_TQ;
-    view readouts_VD, readout_bias_D, keys_BSA, memory_BSM, lengths_B;
+    matrix readout_TQ;
+    view readouts_VD, readout_bias_D, keys_BSA, values_BSW, lengths_B;
     view before_NH, sentences_b, symbols_R, origins_R, after_RH, attention_RS;
     operand readouts_RD;
 } step_run;
@@ -209,21 +209,23 @@ INLINE void multiply(operand inputs, int64_t rows, int64_t size, matrix weights,
 
 /* ---- the gated recurrent unit ---- */
 
-/* What the gates are sums of: the row of a table (or nothing), a bias (or nothing), and a product (or nothing) for the
- * input; a product and a bias for the state. Which there are is a constant, once all is inlined. */
+/* What the gates are sums of. Of the input: a row of a table, a bias, a product, numbers, each of which may be missing;
+ * which are there is a constant, once all is inlined. Of the state: a product and a bias. */
 typedef struct {
     const void *table;
-    const float *input_bias;
+    const float *input_bias, *numbers;
     product_row input, state;
     const float *bias;
 } gates;
 
-typedef enum { TABLE = 1, INPUT_BIAS = 2, INPUT = 4 } terms;
+typedef enum { TABLE = 1, INPUT_BIAS = 2, INPUT = 4, NUMBERS = 8 } terms;
 
 INLINE float input_of(const gates *from, int64_t i, terms present, arithmetic kind) {
-    float sum = present & TABLE ? get(from->table, i, stored(kind)) : 0.0f;
-    if (present & INPUT) sum = present & TABLE ? sum + dense(from->input, i, kind) : dense(from->input, i, kind);
-    return present & INPUT_BIAS ? sum + from->input_bias[i] : sum;
+    float sum = present & INPUT_BIAS ? from->input_bias[i] : 0.0f;
+    if (present & TABLE) sum = present & INPUT_BIAS ? sum + get(from->table, i, stored(kind)) : get(from->table, i, stored(kind));
+    if (present & INPUT) sum += dense(from->input, i, kind);
+    if (present & NUMBERS) sum += from->numbers[i];
+    return sum;
 }
 
 INLINE void transit(const gates *from, const float *before, float *after, int64_t H, terms present, arithmetic kind) {
@@ -262,7 +264,7 @@ INLINE void read_block(const encoder_run *run, int64_t first, int64_t count, int
         for (int64_t j = 0; j < opened; j++) {
             float *state = states + open[j] * H;
             given.values.data = row(run->inputs_BSG, first + open[j], s, FLOAT32);
-            gates from = {0, run->input_bias_G.data, row_of(given, 0, 0, kind), row_of(products, j, 0, kind), run->bias_G.data};
+            gates from = {0, run->input_bias_G.data, 0, row_of(given, 0, 0, kind), row_of(products, j, 0, kind), run->bias_G.data};
             if (kind == IN_INT8) from.input.row_scale = *(const float *)row(run->inputs_row_scales_BS, first + open[j], s, FLOAT32);
             transit(&from, state, state, H, INPUT | INPUT_BIAS, kind);
             memcpy(row(run->states_BSH, first + open[j], s, FLOAT32), state, H * sizeof *state);
@@ -280,16 +282,16 @@ INLINE float squared_exponential(float x) {
     return power(x, 2.0f * LOG2_E);
 }
 
-/* The key and the memory of a position as the attention reads them. */
+/* The key and the value of a position, as the attention reads them. */
 INLINE void hold(const source_run *run, int64_t r, arithmetic kind) {
-    product_row products = row_of(run->products_RA, r, 0, kind);
-    const float *bias = run->bias_A.data, *state = row(run->states_RM, r, 0, FLOAT32);
-    void *key = row(run->keys_RA, r, 0, stored(kind)), *memory = row(run->memory_RM, r, 0, stored(kind));
+    product_row asked = row_of(run->products_RU, r, 0, kind), given = row_of(run->products_RU, r, run->A, kind);
+    const float *bias = run->bias_A.data;
+    void *key = row(run->keys_RA, r, 0, stored(kind)), *value = row(run->values_RW, r, 0, stored(kind));
 #pragma omp simd
     for (int64_t i = 0; i < run->A; i++)
-        put(key, i, squared_exponential(dense(products, i, kind) + bias[i]), stored(kind));
+        put(key, i, squared_exponential(dense(asked, i, kind) + bias[i]), stored(kind));
 #pragma omp simd
-    for (int64_t i = 0; i < run->M; i++) put(memory, i, state[i], stored(kind));
+    for (int64_t i = 0; i < run->W; i++) put(value, i, dense(given, i, kind), stored(kind));
 }
 
 /* The first state of the decoder. */
@@ -303,11 +305,11 @@ INLINE void begin(const beginning_run *run, int64_t r, arithmetic kind) {
 
 /* ---- a step of decoding ---- */
 
-/* α = softmax_j(v · tanh(q + k_j)) and the context Σ_j α_j h_j. Of the score, Σ_a v_a is left out, which is the same for
- * all positions. asked: room for e^2q. weighted: -2 v. */
-INLINE void attend(const step_run *run, int64_t r, product_row query, float *asked, const float *weighted,
-                   float *context, arithmetic kind) {
-    int64_t b = integer(run->sentences_b, r / (run->R / run->b)), length = integer(run->lengths_B, b), A = run->A;
+/* α = softmax_j(v · tanh(q + k_j)). Of the score, Σ_a v_a is left out, which is the same for all positions. asked: room
+ * for e^2q. weighted: -2 v. */
+INLINE void attend(const step_run *run, int64_t r, int64_t b, product_row query, float *asked, const float *weighted,
+                   arithmetic kind) {
+    int64_t length = integer(run->lengths_B, b), A = run->A;
     float *attention = row(run->attention_RS, r, 0, FLOAT32), greatest = -__builtin_inff(), total = 0.0f;
 #pragma omp simd
     for (int64_t a = 0; a < A; a++) asked[a] = squared_exponential(dense(query, a, kind));
@@ -324,25 +326,38 @@ INLINE void attend(const step_run *run, int64_t r, product_row query, float *ask
     }
     for (int64_t s = 0; s < length; s++) attention[s] = exponential(attention[s] - greatest);
     for (int64_t s = 0; s < length; s++) total += attention[s];
+    for (int64_t s = 0; s < length; s++) attention[s] /= total;
     for (int64_t s = length; s < run->S; s++) attention[s] = 0.0f;
-    for (int64_t i = 0; i < run->M; i++) context[i] = 0.0f;
-    for (int64_t s = 0; s < length; s++) {
-        const void *memory = row(run->memory_BSM, b, s, stored(kind));
-        float weight = attention[s] /= total;
-#pragma omp simd
-        for (int64_t i = 0; i < run->M; i++) context[i] += weight * get(memory, i, stored(kind));
+}
+
+enum { AT_ONCE = 4 }; /* vectors of sums */
+
+/* Σ_j α_j v_j. */
+INLINE void average(const step_run *run, int64_t r, int64_t b, float *context, int64_t W, arithmetic kind) {
+    int64_t length = integer(run->lengths_B, b), w = 0;
+    const float *attention = row(run->attention_RS, r, 0, FLOAT32);
+    for (; w + AT_ONCE * LANES <= W; w += AT_ONCE * LANES) {
+        lanes sums[AT_ONCE] = {};
+        for (int64_t s = 0; s < length; s++)
+            for (int i = 0; i < AT_ONCE; i++)
+                sums[i] += attention[s] * lanes_at(row(run->values_BSW, b, s, stored(kind)), w + i * LANES, stored(kind));
+        memcpy(context + w, sums, sizeof sums);
+    }
+    for (; w < W; w++) {
+        context[w] = 0.0f;
+        for (int64_t s = 0; s < length; s++)
+            context[w] += attention[s] * get(row(run->values_BSW, b, s, stored(kind)), w, stored(kind));
     }
 }
 
-/* tanh(W_s s_t + W_c c_t + W_y y_{t-1} + b). */
-INLINE void read_out(const step_run *run, int64_t r, product_row state, product_row context, float *readout,
+/* tanh(W_s s_t + W_c c_t + W_y y_{t-1} + b), where the context is that share of the sum. */
+INLINE void read_out(const step_run *run, int64_t r, product_row state, const float *context, float *readout,
                      arithmetic kind) {
     const void *previous = row(run->readouts_VD, integer(run->symbols_R, r), 0, stored(kind));
     const float *bias = run->readout_bias_D.data;
 #pragma omp simd
     for (int64_t i = 0; i < run->D; i++)
-        readout[i] = hyperbolic_tangent(dense(state, i, kind) + dense(context, i, kind) +
-                                        get(previous, i, stored(kind)) + bias[i]);
+        readout[i] = hyperbolic_tangent(dense(state, i, kind) + context[i] + get(previous, i, stored(kind)) + bias[i]);
 }
 
 /* Of the rows that several hypotheses go on from, one: their products are the same. place: which of them each has. */
@@ -360,15 +375,14 @@ INLINE int64_t distinct(const step_run *run, int64_t first, int64_t count, int64
 enum { HYPOTHESES = 64 };
 
 INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is_conditional, arithmetic kind) {
-    int64_t H = run->H, G = 3 * H, A = run->A, M = run->M, D = run->D, origins[HYPOTHESES], place[HYPOTHESES];
-    int64_t widest = M > H ? M : H, row_bytes = (5 * widest + H + G + A + G + G + D + D) * 4;
-    room memory = {malloc(count * row_bytes + (2 * A + widest + D) * 4 + 32 * LINE)};
+    int64_t H = run->H, G = 3 * H, A = run->A, D = run->D, W = G + D, origins[HYPOTHESES], place[HYPOTHESES];
+    room memory = {malloc(count * (H + 1 + G + A + G + D + W + H) * 4 + (2 * A + D) * 4 + 32 * LINE)};
     memory.next = memory.start + (-(uintptr_t)memory.start & (LINE - 1));
-    operand states = take_operand(&memory, count, H, kind), contexts = take_operand(&memory, count, M, kind);
+    operand states = take_operand(&memory, count, H, kind);
     product firsts = take_product(&memory, count, G), asked = take_product(&memory, count, A + G);
-    product given = take_product(&memory, count, G + D), shown = take_product(&memory, count, D);
-    float *between = take(&memory, count * H, 4), *queries = take(&memory, A, 4), *weighted = take(&memory, A, 4);
-    float *context = take(&memory, M, 4), *readout = take(&memory, D, 4);
+    product shown = take_product(&memory, count, D);
+    float *contexts = take(&memory, count * W, 4), *between = take(&memory, count * H, 4);
+    float *queries = take(&memory, A, 4), *weighted = take(&memory, A, 4), *readout = take(&memory, D, 4);
     int64_t found = distinct(run, first, count, origins, place);
 
     for (int64_t i = 0; i < found; i++) put_operand(states, i, row(run->before_NH, origins[i], 0, FLOAT32), H, kind);
@@ -376,7 +390,7 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
         multiply(states, found, H, run->first_PQ, &firsts, kind);
         for (int64_t i = 0; i < count; i++) {
             const void *table = row(run->gates_VG, integer(run->symbols_R, first + i), 0, stored(kind));
-            gates from = {table, 0, {}, row_of(firsts, place[i], 0, kind), run->first_bias_G.data};
+            gates from = {table, 0, 0, {}, row_of(firsts, place[i], 0, kind), run->first_bias_G.data};
             transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), between + i * H, H, TABLE, kind);
             place[i] = i;
         }
@@ -386,22 +400,19 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
     multiply(states, found, H, run->state_XQ, &asked, kind);
     for (int64_t a = 0; a < A; a++) weighted[a] = -2.0f * ((const float *)run->energy_A.data)[a];
     for (int64_t i = 0; i < count; i++) {
-        attend(run, first + i, row_of(asked, place[i], 0, kind), queries, weighted, context, kind);
-        put_operand(contexts, i, context, M, kind);
-    }
-    multiply(contexts, count, M, run->context_YZ, &given, kind);
-    for (int64_t i = 0; i < count; i++) {
-        float *after = row(run->after_RH, first + i, 0, FLOAT32);
-        const void *table = row(run->gates_VG, integer(run->symbols_R, first + i), 0, stored(kind));
-        gates from = {table, run->input_bias_G.data, row_of(given, i, 0, kind), row_of(asked, place[i], A, kind),
-                      run->state_bias_G.data};
-        if (is_conditional) transit(&from, between + i * H, after, H, INPUT | INPUT_BIAS, kind);
-        else transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), after, H, TABLE | INPUT, kind);
+        int64_t r = first + i, b = integer(run->sentences_b, r / (run->R / run->b));
+        float *context = contexts + i * W, *after = row(run->after_RH, r, 0, FLOAT32);
+        attend(run, r, b, row_of(asked, place[i], 0, kind), queries, weighted, kind);
+        average(run, r, b, context, W, kind);
+        const void *table = row(run->gates_VG, integer(run->symbols_R, r), 0, stored(kind));
+        gates from = {table, run->input_bias_G.data, context, {}, row_of(asked, place[i], A, kind), run->state_bias_G.data};
+        if (is_conditional) transit(&from, between + i * H, after, H, INPUT_BIAS | NUMBERS, kind);
+        else transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), after, H, TABLE | NUMBERS, kind);
     }
     for (int64_t i = 0; i < count; i++) put_operand(states, i, row(run->after_RH, first + i, 0, FLOAT32), H, kind);
     multiply(states, count, H, run->readout_TQ, &shown, kind);
     for (int64_t i = 0; i < count; i++) {
-        read_out(run, first + i, row_of(shown, i, 0, kind), row_of(given, i, G, kind), readout, kind);
+        read_out(run, first + i, row_of(shown, i, 0, kind), contexts + i * W + G, readout, kind);
         put_operand(run->readouts_RD, first + i, readout, D, kind);
     }
     free(memory.start);
