@@ -434,54 +434,52 @@ INLINE void insert(float *best, int64_t *symbols, int64_t count, float logit, in
     symbols[place] = symbol;
 }
 
-/* None yet. */
-INLINE void start_empty(float *best, int64_t *symbols, int64_t count, int64_t first) {
+/* What is known of a row of logits, symbol after symbol. The sum of e^logit is total * e^greatest. */
+typedef struct {
+    float *best;
+    int64_t *symbols, count, first;
+    float greatest, total;
+} ranking;
+
+/* Nothing yet. */
+INLINE ranking start_ranking(float *best, int64_t *symbols, int64_t count, int64_t first) {
     for (int64_t place = 0; place < count; place++) {
         best[place] = -__builtin_inff();
         symbols[place] = first;
     }
+    return (ranking){best, symbols, count, first, -__builtin_inff(), 0.0f};
 }
 
-/* Those of logits start to start + size that are among the best. Returns the greatest logit of all. */
-INLINE float rank_chunk(const float *logits, int64_t start, int64_t size, int64_t first, float *best, int64_t *symbols,
-                        int64_t count) {
+INLINE float greatest_of(const float *numbers, int64_t size) {
     float greatest = -__builtin_inff();
-    for (int64_t begin = 0; begin < size; begin += GROUP) {
-        int64_t end = least(begin + GROUP, size);
-        float most = -__builtin_inff();
-#pragma omp simd reduction(max : most)
-        for (int64_t i = begin; i < end; i++) most = logits[i] > most ? logits[i] : most;
-        greatest = most > greatest ? most : greatest;
-        if (count == 0 || !(most > best[count - 1])) continue;
-        for (int64_t i = begin + start < first ? first - start : begin; i < end; i++)
-            if (logits[i] > best[count - 1]) insert(best, symbols, count, logits[i], start + i);
-    }
+#pragma omp simd reduction(max : greatest)
+    for (int64_t i = 0; i < size; i++) greatest = numbers[i] > greatest ? numbers[i] : greatest;
     return greatest;
 }
 
-/* Σ e^(logit - greatest), which replace the logits. */
-INLINE float exponentials(float *logits, int64_t size, float greatest) {
-#pragma omp simd
-    for (int64_t i = 0; i < size; i++) logits[i] = exponential(logits[i] - greatest);
-    return total_of(logits, size);
-}
-
-/* What the softmax of the logits seen so far is divided by: total * e^greatest. */
-typedef struct {
-    float greatest, total;
-} partition;
-
-/* The logits are used up. */
-INLINE void add_to(partition *sum, float *logits, int64_t size, float greatest) {
-    if (greatest == -__builtin_inff()) return;
-    if (greatest > sum->greatest) {
-        sum->total *= exponential(sum->greatest - greatest);
-        sum->greatest = greatest;
+/* The logits of `size` symbols more, from `start` on; they are used up. */
+INLINE void rank_chunk(ranking *of, float *logits, int64_t start, int64_t size) {
+    float greatest = of->greatest;
+    for (int64_t begin = 0; begin < size; begin += GROUP) {
+        int64_t length = least(GROUP, size - begin);
+        float most = greatest_of(logits + begin, length);
+        greatest = most > greatest ? most : greatest;
+        if (of->count == 0 || !(most > of->best[of->count - 1])) continue;
+        for (int64_t i = begin + start < of->first ? of->first - start : begin; i < begin + length; i++)
+            if (logits[i] > of->best[of->count - 1]) insert(of->best, of->symbols, of->count, logits[i], start + i);
     }
-    sum->total += exponentials(logits, size, sum->greatest);
+    if (greatest == -__builtin_inff()) return; /* all are impossible as yet */
+    if (greatest > of->greatest) {
+        of->total *= decay(of->greatest - greatest);
+        of->greatest = greatest;
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < size; i++) logits[i] = decay(logits[i] - greatest);
+    of->total += total_of(logits, size);
 }
 
-INLINE float normaliser_of(partition sum) { return sum.greatest + logarithm(sum.total); }
+/* What makes log-probabilities of logits. */
+INLINE float normaliser_of(const ranking *of) { return of->greatest + logarithm(of->total); }
 
 /* The logits of the rows of one set for the symbols start to start + size, [count, size]. */
 INLINE void project(const projection_run *run, int64_t set, int64_t first, int64_t count, int64_t start, int64_t size,
@@ -521,33 +519,31 @@ INLINE block_of_rows block_at(const projection_run *run, int64_t i) {
     return (block_of_rows){integer(run->sets_b, owner), owner * beam + start, least(ROWS, beam - start)};
 }
 
+/* In pieces of a few rows, and of a few symbols whose weights stay in the cache meanwhile. */
+enum { PIECE = 32 };
+
 INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64_t i, arithmetic kind) {
     projection_run of = {run->R, run->b, run->D, run->V, run->output_BPQ, run->bias_BV, run->readouts_RD, run->sets_b, {0, 0, 0}};
     block_of_rows rows = block_at(&of, i);
-    float *logits = malloc(ROWS * CHUNK * sizeof *logits), *ends = (float *)run->ends_R.data + rows.first;
-    partition sums[ROWS];
-    for (int64_t r = 0; r < rows.count; r++) {
-        sums[r] = (partition){-__builtin_inff(), 0.0f};
-        start_empty(row(run->log_probs_RC, rows.first + r, 0, FLOAT32),
-                    (int64_t *)run->best_RC.data + (rows.first + r) * run->best_RC.outer, run->C, first);
-    }
-    for (int64_t start = 0; start < run->V; start += CHUNK) {
-        int64_t size = least(CHUNK, run->V - start);
-        project(&of, rows.set, rows.first, rows.count, start, size, logits, CHUNK, kind);
-        for (int64_t r = 0; r < rows.count; r++) {
-            float *best = row(run->log_probs_RC, rows.first + r, 0, FLOAT32);
-            int64_t *symbols = (int64_t *)run->best_RC.data + (rows.first + r) * run->best_RC.outer;
-            if (end >= start && end < start + size) ends[r] = logits[r * CHUNK + end - start];
-            float greatest = rank_chunk(logits + r * CHUNK, start, size, first, best, symbols, run->C);
-            add_to(sums + r, logits + r * CHUNK, size, greatest);
+    float logits[PIECE * CHUNK], *ends = (float *)run->ends_R.data + rows.first;
+    ranking rankings[ROWS];
+    for (int64_t r = 0; r < rows.count; r++)
+        rankings[r] = start_ranking(row(run->log_probs_RC, rows.first + r, 0, FLOAT32),
+                                    (int64_t *)run->best_RC.data + (rows.first + r) * run->best_RC.outer, run->C, first);
+    for (int64_t start = 0; start < run->V; start += CHUNK)
+        for (int64_t begin = 0; begin < rows.count; begin += PIECE) {
+            int64_t size = least(CHUNK, run->V - start), count = least(PIECE, rows.count - begin);
+            project(&of, rows.set, rows.first + begin, count, start, size, logits, CHUNK, kind);
+            for (int64_t r = 0; r < count; r++) {
+                if (end >= start && end < start + size) ends[begin + r] = logits[r * CHUNK + end - start];
+                rank_chunk(rankings + begin + r, logits + r * CHUNK, start, size);
+            }
         }
-    }
     for (int64_t r = 0; r < rows.count; r++) {
-        float *best = row(run->log_probs_RC, rows.first + r, 0, FLOAT32), normaliser = normaliser_of(sums[r]);
-        for (int64_t place = 0; place < run->C; place++) best[place] -= normaliser;
+        float normaliser = normaliser_of(rankings + r);
+        for (int64_t place = 0; place < run->C; place++) rankings[r].best[place] -= normaliser;
         ends[r] -= normaliser;
     }
-    free(logits);
 }
 
 /* All logits, for those who want them. */
@@ -564,20 +560,18 @@ typedef struct {
     float normaliser, *greatest;
 } member_row;
 
-INLINE member_row member_of(const mean_ranking_run *run, int64_t member, int64_t r, float *groups, float *spare) {
+INLINE member_row member_of(const mean_ranking_run *run, int64_t member, int64_t r, float *groups) {
     member_row result = {row(((const view *)run->logits_RV.data)[member], r, 0, FLOAT32), 0.0f, groups};
-    float greatest = -__builtin_inff(), none = __builtin_inff();
-    partition sum = {-__builtin_inff(), 0.0f};
-    for (int64_t start = 0; start < run->V; start += GROUP) {
-        groups[start / GROUP] = rank_chunk(result.logits + start, 0, least(GROUP, run->V - start), 0, &none, 0, 1);
-        greatest = groups[start / GROUP] > greatest ? groups[start / GROUP] : greatest;
-    }
+    ranking of = start_ranking(0, 0, 0, 0);
+    for (int64_t start = 0; start < run->V; start += GROUP)
+        groups[start / GROUP] = greatest_of(result.logits + start, least(GROUP, run->V - start));
     for (int64_t start = 0; start < run->V; start += CHUNK) {
+        float spare[CHUNK];
         int64_t size = least(CHUNK, run->V - start);
         memcpy(spare, result.logits + start, size * sizeof *spare);
-        add_to(&sum, spare, size, greatest);
+        rank_chunk(&of, spare, start, size);
     }
-    result.normaliser = normaliser_of(sum);
+    result.normaliser = normaliser_of(&of);
     return result;
 }
 
@@ -596,12 +590,11 @@ INLINE float mean_log_prob(const member_row *members, int64_t count, int64_t v) 
  * that bound, and the mean itself is taken of these alone. */
 INLINE void rank_mean(const mean_ranking_run *run, int64_t first, int64_t end, int64_t r) {
     int64_t size = run->V, count = run->C, groups = (size + GROUP - 1) / GROUP;
-    float room[run->E * groups], spare[CHUNK];
-    float *best = row(run->log_probs_RC, r, 0, FLOAT32);
+    float room[run->E * groups], *best = row(run->log_probs_RC, r, 0, FLOAT32);
     int64_t *symbols = (int64_t *)run->best_RC.data + r * run->best_RC.outer;
     member_row members[run->E];
-    for (int64_t e = 0; e < run->E; e++) members[e] = member_of(run, e, r, room + e * groups, spare);
-    start_empty(best, symbols, count, first);
+    for (int64_t e = 0; e < run->E; e++) members[e] = member_of(run, e, r, room + e * groups);
+    start_ranking(best, symbols, count, first);
     for (int64_t start = 0; start < size && count > 0; start += GROUP) {
         int64_t length = least(GROUP, size - start);
         float bounds[GROUP], most = -__builtin_inff();

@@ -56,10 +56,7 @@ INLINE void put(void *numbers, int64_t i, float value, storage kind) {
 
 /* 2^(x * scale), for a constant scale: the whole power by the exponent's bits, the rest, within +-1/2, by a minimax
  * polynomial. Relative error below 2e-7 where nothing overflows; not-a-number stays so. */
-INLINE float power(float x, float scale) {
-    const float bound = 126.0f / (scale < 0.0f ? -scale : scale);
-    x = x < -bound ? -bound : x;
-    x = x > bound ? bound : x;
+INLINE float power_within(float x, float scale) {
     float shifted = x * scale + 12582912.0f; /* adding 1.5 * 2^23 leaves the whole number in the lowest bits */
     float rest = x * scale - (shifted - 12582912.0f);
     float sum = 1.3276470741e-3f;
@@ -71,9 +68,23 @@ INLINE float power(float x, float scale) {
     return from_bits(to_bits(sum) + (to_bits(shifted) << 23));
 }
 
+/* The same for any x. */
+INLINE float power(float x, float scale) {
+    const float bound = 126.0f / (scale < 0.0f ? -scale : scale);
+    x = x < -bound ? -bound : x;
+    x = x > bound ? bound : x;
+    return power_within(x, scale);
+}
+
 #define LOG2_E 1.44269504f
 
 INLINE float exponential(float x) { return power(x, LOG2_E); }
+
+/* e^x of a number that is not positive. */
+INLINE float decay(float x) {
+    const float bound = 126.0f / LOG2_E;
+    return power_within(x < -bound ? -bound : x, LOG2_E);
+}
 
 INLINE float sigmoid(float x) { return 1.0f / (1.0f + power(x, -LOG2_E)); }
 
