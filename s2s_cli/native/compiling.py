@@ -22,7 +22,7 @@ sixth slower."""
 
 OPENMP = "-fopenmp"
 
-OF_SOURCE = {"decoding.c": ["-ffp-contract=off"]}
+OF_SOURCE = {"engine.c": ["-ffp-contract=off"]}
 """Further flags of one file. In decoding a product and a sum are rounded one after the other, since not all processors
 have an instruction that rounds once: translations are to be the same on all of them."""
 

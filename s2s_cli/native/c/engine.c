@@ -305,48 +305,83 @@ INLINE void begin(const beginning_run *run, int64_t r, arithmetic kind) {
 
 /* ---- a step of decoding ---- */
 
-/* α = softmax_j(v · tanh(q + k_j)). Of the score, Σ_a v_a is left out, which is the same for all positions. asked: room
- * for e^2q. weighted: -2 v. */
-INLINE void attend(const step_run *run, int64_t r, int64_t b, product_row query, float *asked, const float *weighted,
-                   arithmetic kind) {
-    int64_t length = integer(run->lengths_B, b), A = run->A;
-    float *attention = row(run->attention_RS, r, 0, FLOAT32), greatest = -__builtin_inff(), total = 0.0f;
-#pragma omp simd
-    for (int64_t a = 0; a < A; a++) asked[a] = squared_exponential(dense(query, a, kind));
+/* Hypotheses of one sentence, whose keys and values are read once for all of them. */
+enum { TOGETHER = 6 };
+
+/* The scores of some rows, but for Σ_a v_a, which is the same for all positions: v · tanh(q + k_j). asked: e^2q of each
+ * row. weighted: -2 v. */
+INLINE void score(const step_run *run, int64_t r, int64_t b, int rows, const float *asked, const float *weighted,
+                  arithmetic kind) {
+    int64_t length = integer(run->lengths_B, b), A = run->A, whole = A / LANES * LANES;
     for (int64_t s = 0; s < length; s++) {
         const void *key = row(run->keys_BSA, b, s, stored(kind));
-        lanes sums = {};
-        int64_t a = 0;
-        for (; a + LANES <= A; a += LANES)
-            sums += lanes_at(weighted, a, FLOAT32) / (1.0f + lanes_at(asked, a, FLOAT32) * lanes_at(key, a, stored(kind)));
-        for (int64_t rest = a; rest < A; rest++)
-            sums[rest - a] += weighted[rest] / (1.0f + asked[rest] * get(key, rest, stored(kind)));
-        attention[s] = sum_of(sums);
-        greatest = attention[s] > greatest ? attention[s] : greatest;
+        lanes sums[TOGETHER] = {};
+        for (int64_t a = 0; a < whole; a += LANES) {
+            lanes keys = lanes_at(key, a, stored(kind)), weights = lanes_at(weighted, a, FLOAT32);
+#pragma GCC unroll 8
+            for (int i = 0; i < rows; i++) sums[i] += weights / (1.0f + lanes_at(asked, i * A + a, FLOAT32) * keys);
+        }
+        for (int i = 0; i < rows; i++) {
+            for (int64_t a = whole; a < A; a++)
+                sums[i][a - whole] += weighted[a] / (1.0f + asked[i * A + a] * get(key, a, stored(kind)));
+            ((float *)row(run->attention_RS, r + i, 0, FLOAT32))[s] = sum_of(sums[i]);
+        }
     }
+}
+
+/* α of a row, in place of its scores. */
+INLINE void normalise(float *attention, int64_t length, int64_t S) {
+    float greatest = -__builtin_inff(), total = 0.0f;
+    for (int64_t s = 0; s < length; s++) greatest = attention[s] > greatest ? attention[s] : greatest;
     for (int64_t s = 0; s < length; s++) attention[s] = exponential(attention[s] - greatest);
     for (int64_t s = 0; s < length; s++) total += attention[s];
     for (int64_t s = 0; s < length; s++) attention[s] /= total;
-    for (int64_t s = length; s < run->S; s++) attention[s] = 0.0f;
+    for (int64_t s = length; s < S; s++) attention[s] = 0.0f;
 }
 
-enum { AT_ONCE = 4 }; /* vectors of sums */
+enum { AT_ONCE = 4 }; /* vectors of sums of each row */
 
-/* Σ_j α_j v_j. */
-INLINE void average(const step_run *run, int64_t r, int64_t b, float *context, int64_t W, arithmetic kind) {
+/* Σ_j α_j v_j of some rows. */
+INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *contexts, int64_t W, arithmetic kind) {
     int64_t length = integer(run->lengths_B, b), w = 0;
     const float *attention = row(run->attention_RS, r, 0, FLOAT32);
+    int64_t stride = run->attention_RS.outer;
     for (; w + AT_ONCE * LANES <= W; w += AT_ONCE * LANES) {
-        lanes sums[AT_ONCE] = {};
-        for (int64_t s = 0; s < length; s++)
-            for (int i = 0; i < AT_ONCE; i++)
-                sums[i] += attention[s] * lanes_at(row(run->values_BSW, b, s, stored(kind)), w + i * LANES, stored(kind));
-        memcpy(context + w, sums, sizeof sums);
+        lanes sums[TOGETHER][AT_ONCE] = {};
+        for (int64_t s = 0; s < length; s++) {
+            const void *value = row(run->values_BSW, b, s, stored(kind));
+#pragma GCC unroll 4
+            for (int j = 0; j < AT_ONCE; j++) {
+                lanes values = lanes_at(value, w + j * LANES, stored(kind));
+#pragma GCC unroll 8
+                for (int i = 0; i < rows; i++) sums[i][j] += attention[i * stride + s] * values;
+            }
+        }
+        for (int i = 0; i < rows; i++) memcpy(contexts + i * W + w, sums[i], sizeof sums[i]);
     }
-    for (; w < W; w++) {
-        context[w] = 0.0f;
-        for (int64_t s = 0; s < length; s++)
-            context[w] += attention[s] * get(row(run->values_BSW, b, s, stored(kind)), w, stored(kind));
+    for (; w < W; w++)
+        for (int i = 0; i < rows; i++) {
+            float sum = 0.0f;
+            for (int64_t s = 0; s < length; s++)
+                sum += attention[i * stride + s] * get(row(run->values_BSW, b, s, stored(kind)), w, stored(kind));
+            contexts[i * W + w] = sum;
+        }
+}
+
+INLINE void attend_rows(const step_run *run, int64_t r, int64_t b, int rows, const float *asked, const float *weighted,
+                        float *contexts, int64_t W, arithmetic kind) {
+    score(run, r, b, rows, asked, weighted, kind);
+    for (int i = 0; i < rows; i++)
+        normalise(row(run->attention_RS, r + i, 0, FLOAT32), integer(run->lengths_B, b), run->S);
+    average(run, r, b, rows, contexts, W, kind);
+}
+
+/* The attention of some rows, which is a constant once all is inlined, and the sums that the context is part of. */
+INLINE void attend(const step_run *run, int64_t r, int64_t b, int rows, const float *asked, const float *weighted,
+                   float *contexts, int64_t W, arithmetic kind) {
+#define ROWS_TOGETHER(n) case n: attend_rows(run, r, b, n, asked, weighted, contexts, W, kind); break;
+    switch (rows) {
+        ROWS_TOGETHER(1) ROWS_TOGETHER(2) ROWS_TOGETHER(3) ROWS_TOGETHER(4) ROWS_TOGETHER(5) ROWS_TOGETHER(6)
     }
 }
 
@@ -376,13 +411,13 @@ enum { HYPOTHESES = 64 };
 
 INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is_conditional, arithmetic kind) {
     int64_t H = run->H, G = 3 * H, A = run->A, D = run->D, W = G + D, origins[HYPOTHESES], place[HYPOTHESES];
-    room memory = {malloc(count * (H + 1 + G + A + G + D + W + H) * 4 + (2 * A + D) * 4 + 32 * LINE)};
+    room memory = {malloc(count * (H + 1 + G + A + G + D + W + H) * 4 + ((TOGETHER + 1) * A + D) * 4 + 32 * LINE)};
     memory.next = memory.start + (-(uintptr_t)memory.start & (LINE - 1));
     operand states = take_operand(&memory, count, H, kind);
     product firsts = take_product(&memory, count, G), asked = take_product(&memory, count, A + G);
     product shown = take_product(&memory, count, D);
     float *contexts = take(&memory, count * W, 4), *between = take(&memory, count * H, 4);
-    float *queries = take(&memory, A, 4), *weighted = take(&memory, A, 4), *readout = take(&memory, D, 4);
+    float *queries = take(&memory, TOGETHER * A, 4), *weighted = take(&memory, A, 4), *readout = take(&memory, D, 4);
     int64_t found = distinct(run, first, count, origins, place);
 
     for (int64_t i = 0; i < found; i++) put_operand(states, i, row(run->before_NH, origins[i], 0, FLOAT32), H, kind);
@@ -399,13 +434,22 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
     }
     multiply(states, found, H, run->state_XQ, &asked, kind);
     for (int64_t a = 0; a < A; a++) weighted[a] = -2.0f * ((const float *)run->energy_A.data)[a];
+    for (int64_t i = 0, rows, beam = run->R / run->b; i < count; i += rows) {
+        rows = least(least(beam - (first + i) % beam, count - i), TOGETHER);
+        for (int64_t j = 0; j < rows; j++) {
+            product_row query = row_of(asked, place[i + j], 0, kind);
+#pragma omp simd
+            for (int64_t a = 0; a < A; a++) queries[j * A + a] = squared_exponential(dense(query, a, kind));
+        }
+        attend(run, first + i, integer(run->sentences_b, (first + i) / beam), rows, queries, weighted, contexts + i * W, W,
+               kind);
+    }
     for (int64_t i = 0; i < count; i++) {
-        int64_t r = first + i, b = integer(run->sentences_b, r / (run->R / run->b));
-        float *context = contexts + i * W, *after = row(run->after_RH, r, 0, FLOAT32);
-        attend(run, r, b, row_of(asked, place[i], 0, kind), queries, weighted, kind);
-        average(run, r, b, context, W, kind);
+        int64_t r = first + i;
+        float *after = row(run->after_RH, r, 0, FLOAT32);
         const void *table = row(run->gates_VG, integer(run->symbols_R, r), 0, stored(kind));
-        gates from = {table, run->input_bias_G.data, context, {}, row_of(asked, place[i], A, kind), run->state_bias_G.data};
+        gates from = {table, run->input_bias_G.data, contexts + i * W, {}, row_of(asked, place[i], A, kind),
+                      run->state_bias_G.data};
         if (is_conditional) transit(&from, between + i * H, after, H, INPUT_BIAS | NUMBERS, kind);
         else transit(&from, row(run->before_NH, origins[place[i]], 0, FLOAT32), after, H, TABLE | NUMBERS, kind);
     }
@@ -481,7 +525,7 @@ INLINE void rank_chunk(ranking *of, float *logits, int64_t start, int64_t size) 
 /* What makes log-probabilities of logits. */
 INLINE float normaliser_of(const ranking *of) { return of->greatest + logarithm(of->total); }
 
-/* The logits of the rows of one set for the symbols start to start + size, [count, size]. */
+/* The products of the rows of one set for the symbols start to start + size, [count, size]. */
 INLINE void project(const projection_run *run, int64_t set, int64_t first, int64_t count, int64_t start, int64_t size,
                     float *logits, int64_t stride, arithmetic kind) {
     int64_t bytes = kind == IN_INT8 ? 1 : 4;
@@ -492,16 +536,18 @@ INLINE void project(const projection_run *run, int64_t set, int64_t first, int64
     product_run product = {count, size, run->D, rows, weights, {logits, stride}};
     if (kind == IN_INT8) multiply_int8(&product, 1);
     else multiply_float32(&product, 1);
+}
+
+/* Of the products of a row, its logits. */
+INLINE void finish(const projection_run *run, int64_t set, int64_t r, int64_t start, int64_t size, float *logits,
+                   arithmetic kind) {
     const float *bias = (const float *)run->bias_BV.data + set * run->bias_BV.outer + start;
     const float *scales = (const float *)run->output_BPQ.scales.data + set * run->output_BPQ.scales.outer + start;
-    for (int64_t i = 0; i < count; i++) {
-        float *result = logits + i * stride;
-        float scale = kind == IN_INT8 ? ((const float *)run->readouts_RD.scales.data)[first + i] : 1.0f;
+    float scale = kind == IN_INT8 ? ((const float *)run->readouts_RD.scales.data)[r] : 1.0f;
 #pragma omp simd
-        for (int64_t v = 0; v < size; v++)
-            if (kind == IN_INT8) result[v] = (float)(int32_t)to_bits(result[v]) * (scale * scales[v]) + bias[v];
-            else result[v] = result[v] + bias[v];
-    }
+    for (int64_t v = 0; v < size; v++)
+        if (kind == IN_INT8) logits[v] = (float)(int32_t)to_bits(logits[v]) * (scale * scales[v]) + bias[v];
+        else logits[v] = logits[v] + bias[v];
 }
 
 enum { ROWS = 128 };
@@ -520,7 +566,7 @@ INLINE block_of_rows block_at(const projection_run *run, int64_t i) {
 }
 
 /* In pieces of a few rows, and of a few symbols whose weights stay in the cache meanwhile. */
-enum { PIECE = 32 };
+enum { PIECE = 20 };
 
 INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64_t i, arithmetic kind) {
     projection_run of = {run->R, run->b, run->D, run->V, run->output_BPQ, run->bias_BV, run->readouts_RD, run->sets_b, {0, 0, 0}};
@@ -535,6 +581,7 @@ INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64
             int64_t size = least(CHUNK, run->V - start), count = least(PIECE, rows.count - begin);
             project(&of, rows.set, rows.first + begin, count, start, size, logits, CHUNK, kind);
             for (int64_t r = 0; r < count; r++) {
+                finish(&of, rows.set, rows.first + begin + r, start, size, logits + r * CHUNK, kind);
                 if (end >= start && end < start + size) ends[begin + r] = logits[r * CHUNK + end - start];
                 rank_chunk(rankings + begin + r, logits + r * CHUNK, start, size);
             }
@@ -549,7 +596,10 @@ INLINE void rank_block(const ranking_run *run, int64_t first, int64_t end, int64
 /* All logits, for those who want them. */
 INLINE void project_block(const projection_run *run, int64_t i, arithmetic kind) {
     block_of_rows rows = block_at(run, i);
-    project(run, rows.set, rows.first, rows.count, 0, run->V, row(run->logits_RV, rows.first, 0, FLOAT32), run->logits_RV.outer, kind);
+    float *logits = row(run->logits_RV, rows.first, 0, FLOAT32);
+    project(run, rows.set, rows.first, rows.count, 0, run->V, logits, run->logits_RV.outer, kind);
+    for (int64_t r = 0; r < rows.count; r++)
+        finish(run, rows.set, rows.first + r, 0, run->V, logits + r * run->logits_RV.outer, kind);
 }
 
 /* ---- the same of the mean of the probabilities that several models give ---- */
