@@ -16,11 +16,10 @@ from s2s_cli.native.variants import Variant, of_this_machine
 SOURCES = Path(__file__).with_name("c")
 TIMEOUT = 120.0  # seconds
 
-FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps", "-fPIC", "-fopenmp-simd"]
-"""IEEE infinities and NaN are kept. Jump threading would compile the two ends of a clamp to masked paths, which are a
-sixth slower."""
-
-OPENMP = "-fopenmp"
+FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fopenmp-simd"]  # infinities are kept
+OF_GCC = ["-fno-thread-jumps", "-fopenmp"]
+"""What Clang does not know, or would need a runtime of its own for. Jump threading would compile the two ends of a
+clamp to masked paths, which are a sixth slower."""
 
 OF_SOURCE = {"engine.c": ["-ffp-contract=off"]}
 """Further flags of one file. In decoding a product and a sum are rounded one after the other, since not all processors
@@ -91,7 +90,7 @@ def compile_variants(folder: Path) -> list[Variant]:
     folder.mkdir(parents=True, exist_ok=True)
     for variant in of_this_machine():
         made = folder / f"{variant.name}.so"
-        compile_library(compiler(), [*FLAGS, *variant.flags, OPENMP], made)
+        compile_library(compiler(), [*FLAGS, *variant.flags, *OF_GCC], made)
         for part in folder.glob(f"{variant.name}.*.o"):
             part.unlink()
     return of_this_machine()

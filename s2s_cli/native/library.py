@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from s2s_cli.errors import MachineError
-from s2s_cli.native.compiling import FLAGS, OPENMP, compiled
+from s2s_cli.native.compiling import FLAGS, OF_GCC, compiled
 from s2s_cli.native.variants import CHOICE, Variant, usable
 
 PREBUILT = Path(__file__).with_name("built")
@@ -51,8 +51,8 @@ def _files(variants: list[Variant]) -> Iterator[Path]:
     """What may be loaded, the best first. A file is compiled when it is asked for."""
     yield from (path for variant in variants if (path := PREBUILT / f"{variant.name}.so").exists())
     for variant in variants:
-        for openmp in ([OPENMP], []):  # not all compilers have it, and Clang's needs its own runtime
+        for further in (OF_GCC, []):
             try:
-                yield compiled([*FLAGS, *variant.flags, *openmp])
+                yield compiled([*FLAGS, *variant.flags, *further])
             except (OSError, ValueError):
                 continue

@@ -116,11 +116,11 @@ def is_slow_to_compile(variant: Variant) -> bool:
 def multiply(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """The products of one variant, compiled with its flags: rows × packed weights, into so many outputs."""
     folder: Path = tmp_path_factory.mktemp("variant")
-    for name in ("products.c", "numbers.h", "threads.c"):
+    for name in ("products.c", "numbers.h", "vectors.h", "threads.c"):
         (folder / name).symlink_to(compiling.SOURCES / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "SOURCES", folder)
-        flags = [*compiling.FLAGS, *request.param.flags, compiling.OPENMP]
+        flags = [*compiling.FLAGS, *request.param.flags, *compiling.OF_GCC]
         compiling.compile_library(compiling.compiler(), flags, folder / "made.so")
         made = ctypes.CDLL(str(folder / "made.so"))
         patch.setattr(library, "load", lambda: made)

@@ -6,6 +6,7 @@
  */
 
 #include "numbers.h"
+#include "vectors.h"
 
 /* The record of native/products.py. */
 typedef struct {
@@ -13,32 +14,19 @@ typedef struct {
     view rows_RK, packed_PQ, products_RN;
 } product_run;
 
-/* ---- what a processor has: lanes of 32 bits in a vector, vectors for the results of a tile, products of bytes ---- */
-
-#if defined(__AVX512BW__)
-#include <immintrin.h>
-enum { LANES = 16, RESULTS = 24, TILE = 10 };
-#elif defined(__AVX2__)
-#include <immintrin.h>
-enum { LANES = 8, RESULTS = 12, TILE = 3 };
-#elif defined(__ARM_NEON) && !defined(PLAIN)
-#include <arm_neon.h>
-enum { LANES = 4, RESULTS = 24, TILE = 3 };
+/* How many vectors hold the results of a tile, and its greatest number of rows: the registers that are left are for
+ * weights and inputs. */
+#if LANES == 16
+enum { RESULTS = 24, TILE = 10 };
+#elif LANES == 8
+enum { RESULTS = 12, TILE = 3 };
+#elif defined(NEON)
+enum { RESULTS = 24, TILE = 3 };
 #else
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-enum { LANES = 4, RESULTS = 8, TILE = 1 };
+enum { RESULTS = 8, TILE = 1 };
 #endif
 
 enum { COLUMNS = 32, PARTS = COLUMNS / LANES, WORD = 4 };
-
-typedef int32_t words __attribute__((vector_size(LANES * WORD)));
-typedef float floats __attribute__((vector_size(LANES * WORD)));
-typedef int16_t halves __attribute__((vector_size(LANES * WORD)));
-typedef uint16_t unsigned_halves __attribute__((vector_size(LANES * WORD)));
-typedef int32_t word_in_memory __attribute__((aligned(1), may_alias));
-typedef words words_in_memory __attribute__((aligned(1), may_alias));
 
 /* ---- one step: sums + weights * inputs. A lane has a word of weights of its own, and all have the same inputs ---- */
 
@@ -57,7 +45,7 @@ enum { EXCESS = 128 };
 INLINE words add_int8(words sums, words weights, words inputs) {
     return (words)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)weights, (__m256i)inputs);
 }
-#elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN)
+#elif defined(__ARM_FEATURE_DOTPROD) && defined(NEON)
 enum { EXCESS = 0 };
 INLINE words add_int8(words sums, words weights, words inputs) {
     return (words)vdotq_s32((int32x4_t)sums, (int8x16_t)(weights ^ 0x80808080), (int8x16_t)inputs);
@@ -67,13 +55,13 @@ enum { EXCESS = 128 };
 
 /* Products of 16 bits, which hold them all, and the sum of each two. */
 INLINE words add_pairs(words sums, halves a, halves b) {
-#if defined(__AVX512BW__)
+#if LANES == 16
     return sums + (words)_mm512_madd_epi16((__m512i)a, (__m512i)b);
-#elif defined(__AVX2__)
+#elif LANES == 8
     return sums + (words)_mm256_madd_epi16((__m256i)a, (__m256i)b);
-#elif defined(__ARM_NEON) && !defined(PLAIN)
+#elif defined(NEON)
     return (words)vpadalq_s16((int32x4_t)sums, (int16x8_t)(a * b));
-#elif defined(__SSE2__) && !defined(PLAIN)
+#elif defined(SSE2)
     return sums + (words)_mm_madd_epi16((__m128i)a, (__m128i)b);
 #else
     words products = (words)(a * b);
@@ -101,8 +89,7 @@ typedef struct {
 
 INLINE rows_at every(const char *first, int64_t stride, int count) {
     rows_at result = {.stride = stride};
-#pragma GCC unroll 32
-    for (int i = 0; i < (count + 2) / 3; i++) {
+    UNROLLED for (int i = 0; i < (count + 2) / 3; i++) {
         result.bases[i] = first + 3 * i * stride;
         __asm__("" : "+r"(result.bases[i])); /* or the compiler keeps all sums in memory */
     }
@@ -112,17 +99,14 @@ INLINE rows_at every(const char *first, int64_t stride, int count) {
 INLINE const char *at(const rows_at *from, int i) { return from->bases[i / 3] + i % 3 * from->stride; }
 
 INLINE void advance(rows_at *from, int64_t bytes, int count) {
-#pragma GCC unroll 32
-    for (int i = 0; i < (count + 2) / 3; i++) from->bases[i] += bytes;
+    UNROLLED for (int i = 0; i < (count + 2) / 3; i++) from->bases[i] += bytes;
 }
 
 /* A step of a tile. */
 INLINE void add_step(words *sums, const rows_at *inputs, const rows_at *weights, int rows, int blocks, arithmetic kind) {
-#pragma GCC unroll 32
-    for (int j = 0; j < blocks * PARTS; j++) {
+    UNROLLED for (int j = 0; j < blocks * PARTS; j++) {
         words w = *(const words_in_memory *)(at(weights, j / PARTS) + j % PARTS * LANES * WORD);
-#pragma GCC unroll 32
-        for (int i = 0; i < rows; i++) {
+        UNROLLED for (int i = 0; i < rows; i++) {
             words x = (words){} + *(const word_in_memory *)at(inputs, i), *sum = sums + i * blocks * PARTS + j;
             *sum = kind == IN_INT8 ? add_int8(*sum, w, x) : add_float32(*sum, w, x);
         }
@@ -144,10 +128,8 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
     rows_at inputs = every((const char *)run->rows_RK.data + r * row_bytes, row_bytes, rows);
     rows_at weights = every((const char *)run->packed_PQ.data + block * block_bytes, block_bytes, blocks);
     words sums[RESULTS];
-#pragma GCC unroll 32
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 32
-        for (int j = 0; j < blocks * PARTS; j++)
+    UNROLLED for (int i = 0; i < rows; i++)
+        UNROLLED for (int j = 0; j < blocks * PARTS; j++)
             sums[i * blocks * PARTS + j] = (words){} - (kind == IN_INT8 ? surplus[r + i] : 0);
     for (int64_t k = 0; k < whole; k++) {
         add_step(sums, &inputs, &weights, rows, blocks, kind);
@@ -160,10 +142,8 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
         rows_at ends = every(last[0], WORD, rows);
         add_step(sums, &ends, &weights, rows, blocks, kind);
     }
-#pragma GCC unroll 32
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 32
-        for (int b = 0; b < blocks; b++) {
+    UNROLLED for (int i = 0; i < rows; i++)
+        UNROLLED for (int b = 0; b < blocks; b++) {
             int64_t n = (block + b) * COLUMNS, columns = run->N - n < COLUMNS ? run->N - n : COLUMNS;
             int32_t *to = (int32_t *)run->products_RN.data + (r + i) * run->products_RN.outer + n;
             words part[PARTS];
