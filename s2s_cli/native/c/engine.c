@@ -8,6 +8,13 @@
 
 #include <stdlib.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define ALIKE
 #include "numbers.h"
 
 /* How matrix products are computed, which determines their inputs and outputs: a constant after inlining. */
@@ -133,6 +140,26 @@ INLINE lanes lanes_at(const void *numbers, int64_t i, storage kind) {
     return (lanes)(__builtin_convertvector(*(const halves *)((const uint16_t *)numbers + i), lane_bits) << 16);
 }
 
+/* a * b + c of each lane. */
+INLINE lanes fused_lanes(lanes a, lanes b, lanes c) {
+#if defined(__AVX512F__)
+    return (lanes)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    union { lanes all; __m256 parts[2]; } x = {a}, y = {b}, z = {c};
+    for (int i = 0; i < 2; i++) z.parts[i] = _mm256_fmadd_ps(x.parts[i], y.parts[i], z.parts[i]);
+    return z.all;
+#elif defined(__aarch64__)
+    union { lanes all; float32x4_t parts[4]; } x = {a}, y = {b}, z = {c};
+    for (int i = 0; i < 4; i++) z.parts[i] = vfmaq_f32(z.parts[i], x.parts[i], y.parts[i]);
+    return z.all;
+#else
+    for (int i = 0; i < LANES; i++) c[i] = fused(a[i], b[i], c[i]);
+    return c;
+#endif
+}
+
+INLINE lanes in_all(float number) { return (lanes){} + number; }
+
 INLINE float sum_of(lanes sums) {
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) sums[i] += sums[i + half];
@@ -234,9 +261,9 @@ INLINE void transit(const gates *from, const float *before, float *after, int64_
         int64_t j = i + H, k = j + H;
         float reset = sigmoid(input_of(from, i, present, kind) + (dense(from->state, i, kind) + from->bias[i]));
         float update = sigmoid(input_of(from, j, present, kind) + (dense(from->state, j, kind) + from->bias[j]));
-        float drawn = reset * (dense(from->state, k, kind) + from->bias[k]);
-        float new = hyperbolic_tangent(input_of(from, k, present, kind) + drawn);
-        after[i] = new + update * (before[i] - new);
+        float drawn = dense(from->state, k, kind) + from->bias[k];
+        float new = hyperbolic_tangent(fused(reset, drawn, input_of(from, k, present, kind)));
+        after[i] = fused(update, before[i] - new, new);
     }
 }
 
@@ -319,11 +346,11 @@ INLINE void score(const step_run *run, int64_t r, int64_t b, int rows, const flo
         for (int64_t a = 0; a < whole; a += LANES) {
             lanes keys = lanes_at(key, a, stored(kind)), weights = lanes_at(weighted, a, FLOAT32);
 #pragma GCC unroll 8
-            for (int i = 0; i < rows; i++) sums[i] += weights / (1.0f + lanes_at(asked, i * A + a, FLOAT32) * keys);
+            for (int i = 0; i < rows; i++) sums[i] += weights / fused_lanes(lanes_at(asked, i * A + a, FLOAT32), keys, in_all(1.0f));
         }
         for (int i = 0; i < rows; i++) {
             for (int64_t a = whole; a < A; a++)
-                sums[i][a - whole] += weighted[a] / (1.0f + asked[i * A + a] * get(key, a, stored(kind)));
+                sums[i][a - whole] += weighted[a] / fused(asked[i * A + a], get(key, a, stored(kind)), 1.0f);
             ((float *)row(run->attention_RS, r + i, 0, FLOAT32))[s] = sum_of(sums[i]);
         }
     }
@@ -354,7 +381,8 @@ INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *
             for (int j = 0; j < AT_ONCE; j++) {
                 lanes values = lanes_at(value, w + j * LANES, stored(kind));
 #pragma GCC unroll 8
-                for (int i = 0; i < rows; i++) sums[i][j] += attention[i * stride + s] * values;
+                for (int i = 0; i < rows; i++)
+                    sums[i][j] = fused_lanes(in_all(attention[i * stride + s]), values, sums[i][j]);
             }
         }
         for (int i = 0; i < rows; i++) memcpy(contexts + i * W + w, sums[i], sizeof sums[i]);
@@ -363,7 +391,7 @@ INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *
         for (int i = 0; i < rows; i++) {
             float sum = 0.0f;
             for (int64_t s = 0; s < length; s++)
-                sum += attention[i * stride + s] * get(row(run->values_BSW, b, s, stored(kind)), w, stored(kind));
+                sum = fused(attention[i * stride + s], get(row(run->values_BSW, b, s, stored(kind)), w, stored(kind)), sum);
             contexts[i * W + w] = sum;
         }
 }
@@ -546,7 +574,7 @@ INLINE void finish(const projection_run *run, int64_t set, int64_t r, int64_t st
     float scale = kind == IN_INT8 ? ((const float *)run->readouts_RD.scales.data)[r] : 1.0f;
 #pragma omp simd
     for (int64_t v = 0; v < size; v++)
-        if (kind == IN_INT8) logits[v] = (float)(int32_t)to_bits(logits[v]) * (scale * scales[v]) + bias[v];
+        if (kind == IN_INT8) logits[v] = fused((float)(int32_t)to_bits(logits[v]), scale * scales[v], bias[v]);
         else logits[v] = logits[v] + bias[v];
 }
 

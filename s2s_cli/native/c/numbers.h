@@ -54,17 +54,36 @@ INLINE void put(void *numbers, int64_t i, float value, storage kind) {
 
 /* ---- functions ---- */
 
+/* a * b + c. ALIKE: what the file promises that defines it, the same result on all processors: rounded once, which most
+ * have an instruction for. Without it, the sum in float64 is rounded to an odd last digit (Boldo and Melquiond 2008), so
+ * that rounding it again to float32 does no harm. */
+#if defined(__FMA__) || defined(__aarch64__)
+INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#elif defined(ALIKE)
+INLINE float fused(float a, float b, float c) {
+    double product = (double)a * b, sum = product + c, part = sum - product;
+    double rest = (product - (sum - part)) + (c - part);
+    int64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if ((rest > 0.0 || rest < 0.0) && !(bits & 1)) bits += (rest > 0.0) == (sum > 0.0) ? 1 : -1;
+    memcpy(&sum, &bits, sizeof sum);
+    return (float)sum;
+}
+#else
+INLINE float fused(float a, float b, float c) { return a * b + c; }
+#endif
+
 /* 2^(x * scale), for a constant scale: the whole power by the exponent's bits, the rest, within +-1/2, by a minimax
  * polynomial. Relative error below 2e-7 where nothing overflows; not-a-number stays so. */
 INLINE float power_within(float x, float scale) {
-    float shifted = x * scale + 12582912.0f; /* adding 1.5 * 2^23 leaves the whole number in the lowest bits */
-    float rest = x * scale - (shifted - 12582912.0f);
+    float shifted = fused(x, scale, 12582912.0f); /* adding 1.5 * 2^23 leaves the whole number in the lowest bits */
+    float rest = fused(x, scale, 12582912.0f - shifted);
     float sum = 1.3276470741e-3f;
-    sum = sum * rest + 9.6755419067e-3f;
-    sum = sum * rest + 5.5507132824e-2f;
-    sum = sum * rest + 2.4022119713e-1f;
-    sum = sum * rest + 6.9314696706e-1f;
-    sum = sum * rest + 1.0000000717f;
+    sum = fused(sum, rest, 9.6755419067e-3f);
+    sum = fused(sum, rest, 5.5507132824e-2f);
+    sum = fused(sum, rest, 2.4022119713e-1f);
+    sum = fused(sum, rest, 6.9314696706e-1f);
+    sum = fused(sum, rest, 1.0000000717f);
     return from_bits(to_bits(sum) + (to_bits(shifted) << 23));
 }
 
