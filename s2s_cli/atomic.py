@@ -15,11 +15,12 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from s2s_cli.errors import MachineError
 
@@ -61,17 +62,42 @@ def new_directory(target: Path) -> Iterator[Path]:
 
 def replace_file(target: Path, data: bytes) -> None:
     """Make `data` the content of the file `target`, atomically. Raises `MachineError`; the old content is then kept."""
+    with _reported(target), _replacing(target) as temporary:
+        write_file(temporary, [data])
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[IO[bytes]]:
+    """Yield a file to write; when the block ends, it becomes `target` and replaces an older one, with its permissions.
+
+    If anything fails, the old content is kept. An `OSError`, also one raised in the block, becomes a `MachineError`.
+    A link is followed. What is no regular file, such as `/dev/stderr` or a named pipe, is written directly.
+    """
     with _reported(target):
-        _make_directories(target.parent)
-        temporary, lock = _claim(target, _make_file)
+        target = target.resolve()
+        if target.exists() and not target.is_file():
+            with open(target, "wb", buffering=0) as file:
+                yield file
+            return
+        with _replacing(target) as temporary, open(temporary, "wb", buffering=0) as file:
+            if target.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            yield file
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary file, which takes the place of `target` when the block ends, if nothing fails."""
+    _make_directories(target.parent)
+    temporary, lock = _claim(target, _make_file)
+    with unshared(lock):
         try:
-            write_file(temporary, [data])
+            yield temporary
             _flush(temporary)
             os.replace(temporary, target)
             _flush(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
-            os.close(lock)
 
 
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:

@@ -116,6 +116,39 @@ def test_every_fault_leaves_the_old_file(tmp_path, faults, tools):
         assert tools.leftovers(tmp_path) == []
 
 
+def test_a_new_file_appears_at_the_end_of_its_block(tmp_path, tools):
+    target = tmp_path / "new" / "file"
+    with atomic.new_file(target) as file:
+        file.write(b"old")
+        assert not target.exists()
+    assert target.read_bytes() == b"old"
+    with pytest.raises(KeyError), atomic.new_file(target) as file:
+        file.write(b"new")
+        raise KeyError
+    assert target.read_bytes() == b"old"
+    target.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    with atomic.new_file(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o640)
+    assert tools.leftovers(target.parent) == []
+
+
+def test_what_is_no_regular_file_is_written_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with atomic.new_file(pipe) as file:
+        file.write(b"data")
+    assert os.read(reading, 9) == b"data"
+    os.close(reading)
+    assert pipe.is_fifo()
+    with pytest.raises(MachineError, match="cannot be written: Is a directory"), atomic.new_file(tmp_path):
+        pass
+
+
 def test_a_sweep_spares_living_writers_and_foreign_files(tmp_path, tools):
     foreign = [".hidden", ".a.tmp", "x.0123456789abcdef.tmp"]
     for name in foreign:
