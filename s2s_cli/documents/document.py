@@ -1,0 +1,191 @@
+"""What a document is to a translator: texts at known places of a file, and how their translations go back there.
+
+A format finds the units of a file, and says by what a translated unit replaces which part of it. Everything else stays
+as it was, since a translation is spliced into the original and nothing is written anew from a parsed form.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar, NamedTuple
+
+from s2s_cli.documents.encoding import decoded
+
+MOST_BYTES = 64 << 20
+"""Largest document, since all of it is held in memory."""
+
+
+class Kind(Enum):
+    """How a code may move within its segment."""
+
+    OPEN = "open"  # with the words between it and its `CLOSE`
+    CLOSE = "close"
+    ALONE = "alone"  # with the words beside it
+    BREAK = "break"  # not at all: what stands on its two sides is translated separately
+
+
+@dataclass(frozen=True)
+class Code:
+    """An inline code: a tag, a placeholder, an address, which is not translated and comes out exactly once."""
+
+    text: str
+    """As it is written in the document."""
+    kind: Kind = Kind.ALONE
+    name: str = ""
+    """What an opening code and its closing code have in common."""
+    order: str = ""
+    """Codes of one segment for which this is the same, and not empty, keep their order among themselves."""
+    wide: bool = True
+    """Whether it stands in the text as a word or sign does; a mark of no width, such as a comment, needs no spaces."""
+    start: int | None = None
+    """Where `text` begins in the document, if other units may lie inside it."""
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it stands in the text as a word or a sign does, alone."""
+        return self.kind is Kind.ALONE and self.wide
+
+
+Part = str | Code
+Parts = tuple[Part, ...]
+"""Text, as the model reads it, and the codes in it."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A text of the document, which is translated as a whole or left as it was.
+
+    start, end: the part of the document's text that its translation replaces; in bilingual formats, of the target.
+    """
+
+    parts: Parts
+    start: int
+    end: int
+
+
+class Edit(NamedTuple):
+    """The document's text from `start` to `end` becomes `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Languages(NamedTuple):
+    """The codes of the languages between which the model translates; "" for an unknown one."""
+
+    source: str = ""
+    target: str = ""
+
+
+Translated = Sequence[Parts | None]
+"""For each unit of a document its translation, or None where it is left as it was."""
+
+
+class Document(ABC):
+    """A file of some format. `bilingual`: whether translations stand beside their sources, not in their place."""
+
+    bilingual: ClassVar[bool] = False
+    units: list[Unit]
+    unencodable: list[Unit]
+    """Units left as they were by the last `write`, since the file's encoding lacks a character."""
+
+    @abstractmethod
+    def __init__(self, data: bytes, name: str, languages: Languages) -> None:
+        """Read a file. name: of it, in messages. Raises DataError if it is not sound."""
+
+    @abstractmethod
+    def place(self, unit: Unit) -> str:
+        """Where a unit stands, in messages: `file:line`."""
+
+    @abstractmethod
+    def write(self, translated: Translated) -> bytes:
+        """The file with these translations. Without any, these are the bytes that were read."""
+
+
+class TextDocument(Document):
+    """A document that is text in some encoding."""
+
+    references: ClassVar[bool] = False
+    """Whether a character that the encoding lacks can be written as `&#8364;`."""
+
+    def __init__(self, data: bytes, name: str, languages: Languages) -> None:
+        self.name, self.languages = name, languages
+        self.text, self.encoding = decoded(data, self.declared_encoding(data), name)
+        self.unencodable = []
+        self.units = sorted(self.find_units(), key=lambda unit: (unit.end, -unit.start))  # nested ones first
+
+    def declared_encoding(self, data: bytes) -> str | None:
+        """The encoding that the file names, if it names one; a byte-order mark counts more."""
+        return None
+
+    @abstractmethod
+    def find_units(self) -> Iterator[Unit]:
+        """All that there is to translate, without what has been translated already."""
+
+    @abstractmethod
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        """What becomes of the text by the translation of one unit. raw: the text of a code, with what was translated
+        inside it."""
+
+    def closing_edits(self) -> Iterable[Edit]:
+        """What becomes of the text if any unit was translated."""
+        return ()
+
+    def line_of(self, position: int) -> int:
+        """The number of the line, from 1."""
+        return self.text.count("\n", 0, position) + 1
+
+    def place(self, unit: Unit) -> str:
+        return f"{self.name}:{self.line_of(unit.start)}"
+
+    def write(self, translated: Translated) -> bytes:
+        done: list[Edit] = []
+        self.unencodable = []
+
+        def raw(code: Code) -> str:
+            return (
+                code.text if code.start is None else spliced(self.text, done, code.start, code.start + len(code.text))
+            )
+
+        for unit, parts in zip(self.units, translated, strict=True):
+            if parts is None or (parts == unit.parts and not self.bilingual):
+                continue
+            edits = list(self.edits(unit, parts, raw))
+            if self._is_encodable(edits):
+                for edit in edits:
+                    insort(done, edit, key=_place)
+            else:
+                self.unencodable.append(unit)
+        for edit in self.closing_edits() if done else ():
+            insort(done, edit, key=_place)
+        return spliced(self.text, done).encode(self.encoding, "xmlcharrefreplace" if self.references else "strict")
+
+    def _is_encodable(self, edits: Iterable[Edit]) -> bool:
+        try:
+            for edit in edits:
+                edit.text.encode(self.encoding, "xmlcharrefreplace" if self.references else "strict")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+
+def spliced(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = None) -> str:
+    """A part of the text after the edits that lie inside it. edits: sorted by `_place`; of nested ones the outer."""
+    end, pieces, cursor = len(text) if end is None else end, [], start
+    for index in range(bisect_left(edits, (start, -end), key=_place), len(edits)):
+        edit = edits[index]
+        if edit.start > end:
+            break
+        if cursor <= edit.start and edit.end <= end:
+            pieces += [text[cursor : edit.start], edit.text]
+            cursor = edit.end
+    return "".join([*pieces, text[cursor:end]])
+
+
+def _place(edit: Edit) -> tuple[int, int]:
+    return edit.start, -edit.end

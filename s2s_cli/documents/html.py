@@ -1,0 +1,186 @@
+"""HTML: text between tags, and attributes that are read by people. Inline elements are codes, all others divide texts.
+
+The parser of Python's standard library was weighed: it tells where a tag begins but not where it ends, and what it
+takes for a comment or a script changes between versions; lxml repairs a document and writes it anew. Here a token is
+found by one expression, by the rules of the HTML standard (WHATWG), and never fails: what is not closed goes on to the
+end.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
+from s2s_cli.documents.placeholders import with_placeholders
+
+_TOKEN = re.compile(
+    r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|>|\Z)|<![^>]*(?:>|\Z)"
+    r"|<(?P<close>/)?(?P<name>[a-zA-Z][^\s/>]*)"
+    r"(?:=\s*\"[^\"]*(?:\"|\Z)|=\s*'[^']*(?:'|\Z)|[^>=]+|=)*+(?:>|\Z)"
+    r"|[^<]+|<",
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(
+    r"(?<=[\s\"'/])([^\s=/>\"']+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]+))"
+)
+_CHARSET = re.compile(rb"<meta[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});?")
+
+_INLINE = set(
+    "a abbr acronym b bdi bdo big cite del dfn em font i ins label mark q ruby rb rp rt s small span strike strong sub"
+    " sup time tt u data".split()
+)
+_SINGLE = set("img wbr input embed".split())  # elements without content, which stand in a text as a word does
+_KEPT = set("code kbd samp var svg math".split())
+"""Elements that stand in a text as a word does, whose content is not translated."""
+_UNREAD = set("script style pre textarea template iframe object".split())
+"""Elements between texts, whose content is not translated."""
+_RAW = set("script style textarea".split())  # in their content nothing is a tag
+_VOID = _SINGLE | set("area base br col hr link meta param source track".split())
+_READ = set("alt title placeholder aria-label aria-description".split())  # attributes
+_READ_META = {"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"}
+
+
+class Html(TextDocument):
+    """A page, or a part of one."""
+
+    references = True
+
+    def declared_encoding(self, data: bytes) -> str | None:
+        found = _CHARSET.search(data[:4096])
+        return found.group(1).decode() if found else None
+
+    def find_units(self) -> Iterator[Unit]:
+        return HtmlReader(self.text).units(0, len(self.text))
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        return [Edit(unit.start, unit.end, written(unit, parts, raw))]
+
+
+@dataclass(frozen=True)
+class Attribute(Unit):
+    """A text in an attribute, without its quotes."""
+
+
+def written(unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> str:
+    """A translation as it is written between tags, or in an attribute."""
+    in_quotes = isinstance(unit, Attribute)
+    return "".join(raw(part) if isinstance(part, Code) else html.escape(part, quote=in_quotes) for part in parts)
+
+
+class HtmlReader:
+    """Finds the units between two positions of a text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._parts: list[Part] = []  # of the unit that has begun
+        self._span = (0, 0)
+        self._unclosed: set[str] = set()
+
+    def units(self, start: int, end: int) -> Iterator[Unit]:
+        """All units, those of attributes before the text around them."""
+        position = start
+        while position < end and (match := _TOKEN.match(self._text, position, end)):
+            position = match.end()
+            name = (match["name"] or "").lower()
+            if not name or match["close"]:
+                yield from self._token(match, name)
+            elif self._is_unread(match.group(), name) and (close := self._end_of(match, name, end)):
+                position = close
+                if name in _KEPT | _INLINE | _SINGLE:
+                    self._add(Code(self._text[match.start() : close]), match.start(), close)
+                else:
+                    yield from self._flush()
+            else:
+                yield from _attributes(match, name)
+                yield from self._token(match, name)
+        yield from self._flush()
+
+    def _token(self, match: re.Match[str], name: str) -> Iterator[Unit]:
+        """What a tag, a comment or a text does to the unit."""
+        raw = match.group()
+        if name in _INLINE | _KEPT | _SINGLE:
+            pair = Kind.CLOSE if match["close"] else Kind.OPEN
+            single = name in _SINGLE or raw.endswith("/>")
+            self._add(Code(raw, Kind.ALONE if single else pair, name, start=match.start()), *match.span())
+        elif name or raw.startswith("<!d") or raw.startswith("<!D"):
+            yield from self._flush()
+        elif raw.startswith(("<!", "<?")):
+            self._add(Code(raw, wide=False), *match.span())
+        else:
+            for part in text_parts(raw):
+                self._add(part, *match.span())
+
+    def _add(self, part: Part, start: int, end: int) -> None:
+        self._span = (self._span[0] if self._parts else start, end)
+        self._parts.append(part)
+
+    def _flush(self) -> Iterator[Unit]:
+        """The unit that ends here, if it has text."""
+        if any(isinstance(part, str) and part.strip() for part in self._parts):
+            yield Unit(tuple(self._parts), *self._span)
+        self._parts = []
+
+    def _is_unread(self, tag: str, name: str) -> bool:
+        if name in _KEPT | _UNREAD:
+            return True
+        found = _values(_ATTRIBUTE.finditer(tag))
+        return found.get("translate") == "no" or "notranslate" in found.get("class", "").split()
+
+    def _end_of(self, match: re.Match[str], name: str, end: int) -> int:
+        """Where an element ends whose content is not translated; 0 if it is not closed."""
+        if name in _VOID or match.group().endswith("/>"):
+            return match.end()
+        if name in _RAW:
+            found = re.compile(rf"</{re.escape(name)}(?=[\s/>])[^>]*>", re.IGNORECASE).search(
+                self._text, match.end(), end
+            )
+            return found.end() if found else end
+        depth, position = 1, match.end()
+        while name not in self._unclosed and (token := _TOKEN.match(self._text, position, end)):
+            position = token.end()
+            if (token["name"] or "").lower() == name and not token.group().endswith("/>"):
+                depth += -1 if token["close"] else 1
+                if not depth:
+                    return position
+        self._unclosed.add(name)  # so that no other of this name is looked for in vain
+        return 0
+
+
+def text_parts(raw: str) -> Iterator[Part]:
+    """Text between tags in parts: characters decoded, placeholders as codes. An entity that is white space, and so was
+    meant to be kept, is a code."""
+    cursor = 0
+    for match in _ENTITY.finditer(raw):
+        if html.unescape(match.group()).isspace():
+            yield from with_placeholders(html.unescape(raw[cursor : match.start()]), _escaped)
+            yield Code(match.group())
+            cursor = match.end()
+    yield from with_placeholders(html.unescape(raw[cursor:]), _escaped)
+
+
+def _attributes(match: re.Match[str], tag: str) -> Iterator[Unit]:
+    """The attributes of a start tag that are read by people."""
+    found = list(_ATTRIBUTE.finditer(match.string, match.start(), match.end()))
+    values = _values(found)
+    read = set(_READ)
+    if tag == "meta" and values.get("name", values.get("property", "")) in _READ_META:
+        read.add("content")
+    if tag == "input" and values.get("type") in ("button", "reset", "submit"):
+        read.add("value")
+    for each in found:
+        group = "double" if each["double"] is not None else "single"
+        if each[1].lower() in read and (each[group] or "").strip():
+            yield Attribute(tuple(text_parts(each[group])), *each.span(group))
+
+
+def _values(attributes: Iterable[re.Match[str]]) -> dict[str, str]:
+    """The values of attributes, in small letters as their names."""
+    return {each[1].lower(): (each["double"] or each["single"] or each["bare"] or "").lower() for each in attributes}
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)

@@ -1,0 +1,213 @@
+"""Inline codes: taken out before translation, and put back where the alignment of the words says.
+
+`flatten` makes of a segment the text that the model reads. `Flat.restored` puts the codes into its translation: each
+exactly once, and nested as they were. A pair of codes goes around the words that its own words are aligned with, a
+single one beside those of its neighbour. Where the alignment says nothing, places are proportional.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeGuard
+
+from s2s_cli.documents.document import Code, Kind, Part, Parts
+from s2s_cli.documents.nesting import Place, forest, in_order, lay, partners
+from s2s_cli.documents.positions import Guide
+from s2s_cli.inference.translation import Alignment
+
+MOST_DEPTH = 64  # of pairs inside pairs; a text that nests deeper is not translated
+_WHITE = re.compile(r"\s+")
+_SIGNS = re.compile(r"[\s.,:;!?–—-]+")
+_BETWEEN = re.compile(r"[\s,;/|]*")  # the codes of an enumeration
+_CLOSING = tuple(".,;:!?)]}…%»”")
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A segment as the model reads it: `text`, one line with single spaces. What stands before its first word and after
+    its last one, `head` and `tail`, stays there."""
+
+    parts: Parts
+    text: str
+    places: list[Place]
+    head: Parts
+    tail: Parts
+
+    @property
+    def is_translatable(self) -> bool:
+        """Whether there are letters: numbers and signs are the same in every language."""
+        return any(character.isalpha() for character in self.text)
+
+    def restored(self, text: str, alignment: Alignment) -> Parts | None:
+        """The parts of the translation. None if the codes are nested too deeply."""
+        text = " ".join(text.split())
+        return self.parts if text == self.text else self.rebuilt(text, alignment)
+
+    def rebuilt(self, text: str, alignment: Alignment) -> Parts | None:
+        """As `restored`, of text without white space around it, also if it is the same as before."""
+        roots, depth = forest(self.places, len(self.text))
+        if depth > MOST_DEPTH:
+            return None
+        laid: list[str | int] = []
+        lay(roots, self.places, 0, len(text), Guide(self.text, text, alignment), laid)
+        ordered = [item for item in in_order(laid, self.places) if item != ""]
+        return (*self.head, *self._spaced(ordered), *self.tail)
+
+    def _spaced(self, laid: Sequence[str | int]) -> list[Part]:
+        """The parts, with the white space that single codes had around them."""
+        parts: list[Part] = []
+        touches = wanted = swallows = False  # what stands before is no space; a space is to follow, or to be left out
+        for item, following in zip(laid, [*laid[1:], ""], strict=False):
+            if isinstance(item, int):
+                place = self.places[item]
+                single, closes = place.code.is_word, place.code.kind is Kind.CLOSE
+                left = place.left and (single or self._is_single(following))
+                if touches and (left or wanted) and not closes:
+                    parts.append(" ")
+                    touches = wanted = False
+                if place.joined and not single and parts and parts[-1] == " ":
+                    parts.pop()
+                parts.append(place.code)
+                if single:
+                    touches, wanted, swallows = True, place.right, place.joined
+            else:
+                rest = item[1:] if swallows and item[0] == " " else item
+                if wanted and not (rest[:1].isspace() or rest.startswith(_CLOSING)):
+                    parts.append(" ")
+                parts += [rest] if rest else []
+                touches, wanted, swallows = not item[-1].isspace(), False, False
+        return parts
+
+    def _is_single(self, item: str | int) -> bool:
+        return isinstance(item, int) and self.places[item].code.is_word
+
+
+def flatten(parts: Sequence[Part]) -> Flat:
+    """What the model reads of a segment, which has no codes that break it."""
+    head, middle, tail = _trimmed(_merged(parts))
+    left, right = _spaces(middle), _spaces([*reversed(middle)], last=False)[::-1]
+    text = ""
+    places: list[Place] = []
+    for index, part in enumerate(middle):
+        if isinstance(part, str):
+            words = _WHITE.sub(" ", part)
+            if text.endswith(" ") and words.startswith(_CLOSING) and _ends_with_single(places, len(text)):
+                text = text[:-1]  # "Hello %s, you" reads "Hello, you"
+                _move_back(places, len(text))
+            text += words.lstrip() if not text or text.endswith(" ") else words
+            continue
+        following = middle[index + 1] if index + 1 < len(middle) else ""
+        joined = not (left[index] or right[index]) and _joins(text[-1:], following)
+        if joined and part.kind is Kind.OPEN and index and _is_close(middle[index - 1]):  # cells, badges and the like
+            text += " "
+            places.append(Place(part, len(text), left[index], right[index], True))
+        else:
+            joined = joined and part.is_word
+            places.append(Place(part, len(text), left[index], right[index], joined))
+            text += " " if joined else ""
+    text = text.rstrip()
+    _move_back(places, len(text))
+    return Flat(tuple(parts), text, places, tuple(head), tuple(tail))
+
+
+def _merged(parts: Sequence[Part]) -> list[Part]:
+    """With an enumeration of codes as one code: `%s, %s` are two words to nobody, and leave commas behind."""
+    merged: list[Part] = []
+    position = 0
+    while position < len(parts):
+        part = parts[position]
+        texts = []
+        while _is_listed(part) and (following := _following(parts, position, part.order)):
+            texts += [_WHITE.sub(" ", written(each)) for each in parts[position:following]]
+            position = following
+        last = parts[position]
+        merged.append(replace(last, text="".join([*texts, last.text])) if texts and _is_listed(last) else part)
+        position += 1
+    return merged
+
+
+def _following(parts: Sequence[Part], position: int, order: str) -> int:
+    """The position of the next code of an enumeration; 0 if it ends here."""
+    for step, between in ((1, ""), (2, parts[position + 1] if position + 1 < len(parts) else "")):
+        following = parts[position + step] if position + step < len(parts) else ""
+        is_between = isinstance(between, str) and _BETWEEN.fullmatch(between)
+        if is_between and _is_listed(following) and following.order == order:
+            return position + step
+    return 0
+
+
+def written(part: Part) -> str:
+    """The part as it stands in a text without markup."""
+    return part if isinstance(part, str) else part.text
+
+
+def _is_listed(part: Part) -> TypeGuard[Code]:
+    """Whether it is a code that may be a part of another one."""
+    return type(part) is Code and part.is_word and part.start is None
+
+
+def _trimmed(parts: Sequence[Part]) -> tuple[list[Part], list[Part], list[Part]]:
+    """What stays before the text, the text with codes, and what stays after it. A pair around all of the text stays
+    around it; one around its first or last words is a part of it."""
+    words = [index for index, part in enumerate(parts) if isinstance(part, str) and part.strip()]
+    if not words:
+        return list(parts), [], []
+    first, last, other = words[0], words[-1], partners(parts)
+    stays = [not first <= other.get(index, -1) <= last for index in range(len(parts))]
+    begin = next(index for index in range(first + 1) if index == first or not stays[index])
+    end = next(index for index in range(len(parts) - 1, last - 1, -1) if index == last or not stays[index])
+    head, middle, tail = list(parts[:begin]), list(parts[begin : end + 1]), list(parts[end + 1 :])
+    text = middle[0]
+    if isinstance(text, str):
+        codes = [part for part in head if isinstance(part, Code)]
+        signs = _SIGNS.match(text) if codes and codes[-1].is_word else None  # "%s: not found"
+        cut = signs.end() if signs else len(text) - len(text.lstrip())
+        head, middle[0] = [*head, text[:cut]], text[cut:]
+    text = middle[-1]
+    if isinstance(text, str):
+        middle[-1], tail = text.rstrip(), [text[len(text.rstrip()) :], *tail]
+    return _filled(head), _filled(middle), _filled(tail)
+
+
+def _filled(parts: Sequence[Part]) -> list[Part]:
+    return [part for part in parts if part != ""]
+
+
+def _spaces(middle: Sequence[Part], *, last: bool = True) -> list[bool]:
+    """For each part whether white space stands before it; pairs and marks are looked through. last: which end of a text
+    counts, since read backwards its first character does."""
+    found, space = [], False
+    for part in middle:
+        found.append(space)
+        if isinstance(part, str):
+            space = (part[-1] if last else part[0]).isspace()
+        elif part.is_word:
+            space = False
+    return found
+
+
+def _is_close(part: Part) -> bool:
+    return isinstance(part, Code) and part.kind is Kind.CLOSE
+
+
+def _joins(before: str, following: Part) -> bool:
+    """Whether two words would become one without what stands between them."""
+    return bool(before.strip()) and isinstance(following, str) and following[:1].isalnum()
+
+
+def _ends_with_single(places: Sequence[Place], length: int) -> bool:
+    """Whether a single code stands at the end of a text of this length."""
+    for place in reversed(places):
+        if place.offset < length or place.code.is_word:
+            return place.offset == length
+    return False
+
+
+def _move_back(places: list[Place], length: int) -> None:
+    """Move the codes that stand beyond the end of a text there."""
+    for index in range(len(places) - 1, -1, -1):
+        if places[index].offset <= length:
+            return
+        places[index] = places[index]._replace(offset=length)

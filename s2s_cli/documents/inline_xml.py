@@ -1,0 +1,97 @@
+"""Inline codes of the bilingual XML formats, XLIFF and TMX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from s2s_cli.documents.document import Code, Kind, Part, Parts
+from s2s_cli.documents.placeholders import divided_at
+from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts, tokens
+
+_NEWLINES = re.compile(r"\s*\n\s*")
+
+
+class InlineXml(XmlDocument):
+    """XML with inline codes, of which tables tell what they are, by the names of elements without prefix."""
+
+    bilingual = True
+    around: ClassVar[tuple[str, ...]]
+    """Elements around text that is translated."""
+    opening: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Elements that open a pair, and those of their attributes that name it, of which the first one there counts."""
+    closing: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    def inline(self, element: Element, *, keeps_lines: bool = False) -> Parts:
+        """The content of an element. keeps_lines: whether newlines break the text, or are white space as any other."""
+        groups: list[list[Part]] = []
+        cursor = element.inner
+        for child in element.children:
+            groups.append(self._between(cursor, child.start, keeps_lines=keeps_lines))
+            groups.append(self._code(child, keeps_lines=keeps_lines))
+            cursor = child.end
+        groups.append(self._between(cursor, element.inner_end, keeps_lines=keeps_lines))
+        return tuple(part for group in _with_partners(groups) for part in group)
+
+    def written(self, parts: Parts) -> str:
+        """A translation as the content of an element."""
+        return "".join(part.text if isinstance(part, Code) else escaped(part) for part in parts)
+
+    def space_before(self, element: Element) -> str:
+        """The white space between an element and what stands before it."""
+        before = self.text[element.parent.inner if element.parent else 0 : element.start]
+        return before[len(before.rstrip()) :]
+
+    def _between(self, start: int, end: int, *, keeps_lines: bool) -> list[Part]:
+        """What stands between two child elements."""
+        parts: list[Part] = []
+        for match in tokens(self.text, start, end):
+            raw = match.group()
+            if raw.startswith(("<!--", "<?")):
+                parts.append(Code(raw, wide=False))
+                continue
+            for part in text_parts(raw):
+                is_divided = keeps_lines and isinstance(part, str)
+                parts += divided_at(str(part), _NEWLINES) if is_divided else [part]
+        return parts
+
+    def _code(self, element: Element, *, keeps_lines: bool) -> list[Part]:
+        """An inline element, with its content if that is translated."""
+        found = self.attributes(element)
+        raw, name = self.text[element.start : element.end], element.local
+        is_fixed = found.get("translate") == "no" or found.get("mtype") == "protected"
+        if name in self.around and element.inner_end < element.end and not is_fixed:
+            # The sentences of a text that was segmented by others never move.
+            kinds = (Kind.BREAK, Kind.BREAK) if found.get("mtype") == "seg" else (Kind.OPEN, Kind.CLOSE)
+            first = Code(self.tag(element), kinds[0], f"{name} {element.start}")
+            last = Code(self.text[element.inner_end : element.end], kinds[1], first.name)
+            return [first, *self.inline(element, keeps_lines=keeps_lines), last]
+        for kind, table in ((Kind.OPEN, self.opening), (Kind.CLOSE, self.closing)):
+            key = next((found[each] for each in table.get(name, ()) if each in found), None)
+            if key is not None:
+                return [Code(raw, kind, f"pair {key}")]
+        return [Code(raw)]
+
+
+def _with_partners(groups: Sequence[list[Part]]) -> Iterator[list[Part]]:
+    """The children of an element, where halves of a pair whose other half is not among them stand alone: a pair that
+    reached into another element, or out of this one, could not move without tearing that apart."""
+    halves: dict[int, Code] = {}
+    whole: set[int] = set()
+    waiting: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        if any(isinstance(part, Code) and part.kind is Kind.BREAK for part in group):
+            waiting.clear()
+        part = group[0] if len(group) == 1 else ""
+        if not isinstance(part, Code) or part.kind not in (Kind.OPEN, Kind.CLOSE):
+            continue
+        halves[index] = part
+        if part.kind is Kind.OPEN:
+            waiting.setdefault(part.name, []).append(index)
+        elif waiting.get(part.name):
+            whole |= {index, waiting[part.name].pop()}
+    for index, group in enumerate(groups):
+        lonely = index in halves and index not in whole
+        yield [replace(halves[index], kind=Kind.ALONE, order="tag")] if lonely else group

@@ -1,0 +1,160 @@
+"""Markdown, as CommonMark with tables. Blocks are found by markdown-it-py, whose rules for lists, quotes and code are
+those of the standard; it tells the lines of a block, in which its text is then looked for. The marks inside a text are
+found by `markdown_marks`, since the library does not tell their places."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
+from s2s_cli.documents.html import HtmlReader, written
+from s2s_cli.documents.markdown_marks import label_of, marks
+from s2s_cli.documents.placeholders import with_placeholders
+from s2s_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
+_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+_HASHES = re.compile(r"[^#]*#+[ \t]*")
+_SPECIAL = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word means nothing
+_BLOCK = re.compile(r"(?:#{1,6}(?=\s)|>|[-+*](?=\s)|={3,}|-{3,}|~~~|\||(?P<number>\d{1,9})[.)](?=\s))")
+
+
+class _Line(NamedTuple):
+    """A line of the text of a block, and where it stands in the file."""
+
+    text: str
+    start: int
+
+
+class _Lines:
+    """The text of a block, and where it stands in the file: its lines do not follow one another there."""
+
+    def __init__(self, lines: Sequence[_Line]) -> None:
+        self.text = "\n".join(line.text for line in lines)
+        self._places = [line.start for line in lines]
+        self._starts = [0, *accumulate(len(line.text) + 1 for line in lines)][:-1]
+
+    def place(self, position: int) -> int:
+        """The place in the file of a position in the text."""
+        line = bisect_right(self._starts, position) - 1
+        return self._places[line] + position - self._starts[line]
+
+
+@dataclass(frozen=True)
+class _Text(Unit):
+    """plain: the special characters that stand for themselves in the source without a backslash, and so may do it in
+    the translation. begins_line: whether it could be taken for the beginning of a block."""
+
+    plain: frozenset[str] = frozenset()
+    begins_line: bool = False
+    in_table: bool = False
+
+
+class Markdown(TextDocument):
+    """Paragraphs, headings, items and cells are translated, as texts of one line; code and front matter stay."""
+
+    def find_units(self) -> Iterator[Unit]:
+        lines = [_Line(match[1], match.start()) for match in _LINE.finditer(self.text)]
+        front = _FRONT.match(self.text)
+        body = (
+            "\n" * front.group().count("\n") + self.text[front.end() :] if front else self.text.removeprefix("\ufeff")
+        )
+        tokens, labels = _blocks(body)
+        cells: dict[int, int] = {}  # where the last cell of a row ends
+        for before, token in zip([None, *tokens], tokens, strict=False):
+            if token.type == "html_block" and not token.level and token.map:
+                first, last = (lines[number].start for number in (token.map[0], min(token.map[1], len(lines) - 1)))
+                yield from HtmlReader(self.text).units(first, last)
+            elif token.type == "inline" and before and token.map and token.content.strip():
+                found = _located(token, before, lines, cells)
+                if found:
+                    yield from self._units(_Lines(found), labels, in_table=before.type in ("td_open", "th_open"))
+
+    def _units(self, lines: _Lines, labels: set[str], *, in_table: bool) -> Iterator[Unit]:
+        """The unit of a block with these lines, and before it those of its images."""
+        parts: list[Part] = []
+        found = marks(lines.text, labels)
+        for mark in found:
+            start = lines.place(mark.start)
+            if isinstance(mark.part, str):
+                parts += with_placeholders(mark.part.replace("\n", " "), tags=False)
+            elif mark.part.kind is Kind.BREAK and mark.raw.endswith("\n"):
+                # with what begins the next line of a list or a quote
+                parts.append(Code(self.text[start : lines.place(mark.start + len(mark.raw))], Kind.BREAK))
+            elif mark.inner and "\n" not in mark.raw:
+                first, last = (lines.place(position) for position in mark.inner)
+                alternative = tuple(with_placeholders(self.text[first:last]))
+                yield _Text(alternative, first, last, _plain(alternative), in_table=in_table)
+                parts.append(Code(mark.raw, start=start))
+            else:
+                parts.append(mark.part)
+        plain = _plain([mark.raw for mark in found if isinstance(mark.part, str) and mark.raw[0] != "\\"])
+        begins_line = not in_table and isinstance(parts[0], str)
+        end = lines.place(len(lines.text) - 1) + 1
+        yield _Text(tuple(parts), lines.place(0), end, plain, begins_line, in_table)
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        if not isinstance(unit, _Text):
+            return [Edit(unit.start, unit.end, written(unit, parts, raw))]
+        pieces = [raw(part) if isinstance(part, Code) else _escaped(part, unit) for part in parts]
+        if unit.begins_line and isinstance(parts[0], str) and (found := _BLOCK.match(pieces[0])):
+            at = len(found["number"]) if found["number"] else 0
+            if not _BLOCK.match(self.text, unit.start):
+                pieces[0] = f"{pieces[0][:at]}\\{pieces[0][at:]}"
+        return [Edit(unit.start, unit.end, "".join(pieces))]
+
+
+def _blocks(text: str) -> tuple[list[Token], set[str]]:
+    """The blocks of a text, and the labels that it defines for links."""
+    try:
+        from markdown_it import MarkdownIt
+    except ImportError:
+        raise UsageError("Markdown needs markdown-it-py", hint="pip install 's2s-cli[documents]'") from None
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    found: dict[str, dict[str, object]] = {}
+    tokens = parser.parse(text, found)
+    return tokens, {label_of(label) for label in found.get("references", ())}
+
+
+def _located(token: Token, before: Token, lines: Sequence[_Line], cells: dict[int, int]) -> list[_Line] | None:
+    """The lines of a block's text where they stand in the file; None where they do not stand there as the parser read
+    them."""
+    assert token.map is not None
+    first = token.map[0]
+    content = token.content.split("\n")
+    if before.type in ("td_open", "th_open"):
+        text = token.content.strip().replace("|", "\\|")
+        at = lines[first].text.find(text, cells.get(first, 0))
+        cells[first] = at + len(text)
+        return None if at < 0 else [_Line(text, lines[first].start + at)]
+    if before.type == "heading_open" and before.markup.startswith("#"):
+        found = _HASHES.match(lines[first].text)
+        at = lines[first].text.find(token.content, found.end() if found else 0)
+        return None if at < 0 else [_Line(token.content, lines[first].start + at)]
+    located = []
+    for number, text in enumerate(content):
+        text = text.lstrip() if number < len(content) - 1 else text.strip()
+        line = lines[first + number]
+        whole = line.text if number < len(content) - 1 else line.text.rstrip()
+        if not whole.endswith(text):
+            return None
+        located.append(_Line(text, line.start + len(whole) - len(text)))
+    return located
+
+
+def _plain(parts: Sequence[Part]) -> frozenset[str]:
+    return frozenset(sign for part in parts if isinstance(part, str) for sign in _SPECIAL.findall(part))
+
+
+def _escaped(text: str, unit: _Text) -> str:
+    text = _SPECIAL.sub(lambda match: match.group() if match.group() in unit.plain else f"\\{match.group()}", text)
+    return text.replace("|", "\\|") if unit.in_table else text

@@ -1,0 +1,25 @@
+"""Plain text: each line is translated; white space around lines, their ends and blank lines stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from s2s_cli.documents.document import Code, Edit, Parts, TextDocument, Unit
+from s2s_cli.documents.placeholders import with_placeholders
+
+_LINE = re.compile(r"[^\r\n\ufeff]+")
+
+
+class PlainText(TextDocument):
+    """Text without any markup."""
+
+    def find_units(self) -> Iterator[Unit]:
+        for match in _LINE.finditer(self.text):
+            line = match.group()
+            if text := line.strip():
+                start = match.start() + len(line) - len(line.lstrip())
+                yield Unit(tuple(with_placeholders(text)), start, start + len(text))
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        return [Edit(unit.start, unit.end, "".join(part if isinstance(part, str) else raw(part) for part in parts))]

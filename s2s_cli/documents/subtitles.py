@@ -1,0 +1,149 @@
+"""Subtitles: SubRip (SRT) and WebVTT. The lines of a cue are read as one text, and its translation is divided again
+into as many lines of about equal length; lines of a dialogue, which begin with a dash, are texts of their own."""
+
+from __future__ import annotations
+
+import html
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
+from s2s_cli.documents.placeholders import with_pairs, with_placeholders
+from s2s_cli.errors import DataError
+
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_DASH = re.compile(r"(?:<[^>]*>|\{[^}]*\})*\s*[-–—]")
+_CODE = re.compile(r"\A\s*[-–—]\s*|<(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
+
+
+@dataclass(frozen=True)
+class _Cue(Unit):
+    """`lines`: of each of its texts. `end_of_line`: the characters that end one."""
+
+    lines: tuple[int, ...]
+    end_of_line: str
+
+
+class Subtitles(TextDocument):
+    """What both formats have in common: cues of a line with times and lines of text, up to an empty line."""
+
+    timing: ClassVar[re.Pattern[str]]
+
+    def find_units(self) -> Iterator[Unit]:
+        lines: list[re.Match[str]] | None = None  # of the cue that is open
+        seen = False
+        for match in _LINE.finditer(self.text):
+            blank, begins = not match[1].strip(), self.timing.match(match[1])
+            if begins and lines and lines[-1][1].strip().isdigit():  # no empty line before the number of the next cue
+                lines.pop()
+            if lines and (blank or begins):
+                yield self._cue(lines)
+            if begins:
+                lines, seen = [], True
+            elif blank:
+                lines = None
+            elif lines is not None:
+                lines.append(match)
+        if not seen and self.text.strip("\ufeff \t\r\n"):
+            hint = "does --format name the right one?"
+            raise DataError("no line of the file has times of a subtitle", where=self.name, hint=hint)
+
+    def _cue(self, lines: Sequence[re.Match[str]]) -> Unit:
+        first, last = lines[0], lines[-1]
+        parts: list[Part] = []
+        counts: list[int] = []
+        for index, line in enumerate(lines):
+            if index and _DASH.match(line[1]):
+                parts.append(Code(lines[index - 1][2], Kind.BREAK))
+            elif index:
+                parts.append(" ")
+            if not index or _DASH.match(line[1]):
+                counts.append(0)
+            counts[-1] += 1
+            parts += self._line(line[1])
+        return _Cue(tuple(with_pairs(parts)), first.start(), last.end(1), tuple(counts), first[2] or "\n")
+
+    def _line(self, text: str) -> Iterator[Part]:
+        cursor = 0
+        for match in _CODE.finditer(text):
+            yield from self._text(text[cursor : match.start()])
+            kind = Kind.CLOSE if match["close"] else Kind.OPEN if match["name"] else Kind.ALONE
+            yield Code(match.group(), kind, name=match["name"] or "")
+            cursor = match.end()
+        yield from self._text(text[cursor:])
+
+    def _text(self, text: str) -> list[Part]:
+        return with_placeholders(self.read_text(text), self.written_text, tags=False)
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        assert isinstance(unit, _Cue)
+        texts: list[list[Part]] = [[]]
+        pieces: list[str] = []
+        for part in parts:
+            if isinstance(part, Code) and part.kind is Kind.BREAK:
+                pieces += [self._broken(texts[-1], unit.lines[len(texts) - 1], unit.end_of_line), part.text]
+                texts.append([])
+            else:
+                texts[-1].append(part)
+        pieces.append(self._broken(texts[-1], unit.lines[len(texts) - 1], unit.end_of_line))
+        return [Edit(unit.start, unit.end, "".join(pieces))]
+
+    def _broken(self, parts: Sequence[Part], lines: int, end_of_line: str) -> str:
+        """The text in at most so many lines, broken at those spaces that make them most equal in length."""
+        pieces = [part.text if isinstance(part, Code) else self.written_text(part) for part in parts]
+        visible = 0
+        spaces: list[tuple[int, int, int]] = []  # visible length before it, piece, position in it
+        for number, (part, piece) in enumerate(zip(parts, pieces, strict=True)):
+            if isinstance(part, str):
+                spaces += [(visible + at.start(), number, at.start()) for at in re.finditer(" ", piece)]
+                visible += len(piece)
+        for line in range(lines - 1, 0, -1):  # from the end, so that positions before it remain
+            wanted = visible * line / lines
+            if not spaces:
+                break
+            best = min(range(len(spaces)), key=lambda index: abs(spaces[index][0] - wanted))
+            _, number, at = spaces[best]
+            pieces[number] = pieces[number][:at] + end_of_line + pieces[number][at + 1 :]
+            spaces = spaces[:best]
+        return "".join(pieces)
+
+    @abstractmethod
+    def read_text(self, text: str) -> str:
+        """The text of a cue as a reader sees it."""
+
+    @abstractmethod
+    def written_text(self, text: str) -> str:
+        """The text as it is written in a cue."""
+
+
+class SubRip(Subtitles):
+    """`.srt`, as players read it: no character has to be escaped."""
+
+    timing = re.compile(r"\s*\d+:\d+:\d+[,.]\d+\s*-->\s*\d+:\d+:\d+[,.]\d+")
+
+    def read_text(self, text: str) -> str:
+        return text
+
+    def written_text(self, text: str) -> str:
+        return text.replace("-->", "->")
+
+
+class WebVTT(Subtitles):
+    """`.vtt` (W3C 2019). Comments, styles and regions stay as they are: they have no times."""
+
+    timing = re.compile(r"[ \t]*(?:\d+:)?\d+:\d+\.\d+[ \t]+-->[ \t]+(?:\d+:)?\d+:\d+\.\d+")
+
+    def find_units(self) -> Iterator[Unit]:
+        if not re.match(r"\ufeff?WEBVTT(?=[ \t\r\n]|\Z)", self.text):
+            raise DataError("the first line of a WebVTT file begins with WEBVTT", where=f"{self.name}:1")
+        if "-->" in self.text:
+            yield from super().find_units()
+
+    def read_text(self, text: str) -> str:
+        return html.unescape(text)
+
+    def written_text(self, text: str) -> str:
+        return html.escape(text, quote=False)

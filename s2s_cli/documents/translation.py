@@ -1,0 +1,150 @@
+"""The translation of a document: its texts as one stream of lines, each different one once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from s2s_cli import console
+from s2s_cli.documents.document import Code, Document, Kind, Languages, Part, Parts, Translated, Unit
+from s2s_cli.documents.formats import read_document
+from s2s_cli.documents.inline import Flat, flatten
+from s2s_cli.documents.placeholders import holds_placeholders
+from s2s_cli.inference.lines import LineWriter
+from s2s_cli.inference.translation import LinesLost, Translation
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.translator import Translator
+    from s2s_cli.search.options import SearchOptions
+
+WINDOW = 4096  # texts that are translated at once
+
+
+@dataclass
+class _Left:
+    """Units that were left as they were, by the reason."""
+
+    units: dict[str, list[Unit]] = field(default_factory=dict)
+
+    def add(self, reason: str, unit: Unit) -> None:
+        self.units.setdefault(reason, []).append(unit)
+
+    def warn(self, document: Document) -> None:
+        """One line for each reason, with the place of the first unit."""
+        for reason, units in self.units.items():
+            more = f" (the first of {len(units)})" if len(units) > 1 else ""
+            console.warn(f"{document.place(units[0])}: left as it was, since {reason}{more}")
+
+
+class _Untranslatable(Exception):
+    """Why a unit is left as it was."""
+
+
+def translate_file(
+    translator: Translator,
+    form: str,
+    source: IO[bytes],
+    sink: IO[bytes],
+    search: SearchOptions,
+    *,
+    batch_tokens: int | None = None,
+) -> None:
+    """Translate a document of a format of `formats.FORMATS`. Nothing is written unless all of it is translated."""
+    languages = Languages(translator.division.source, translator.division.target)
+    document = read_document(form, source, languages)
+    LineWriter(sink).write(translate_document(translator, document, search, batch_tokens=batch_tokens))
+
+
+def translate_document(
+    translator: Translator, document: Document, search: SearchOptions, *, batch_tokens: int | None = None
+) -> bytes:
+    """The bytes of the document with its texts translated.
+
+    Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning.
+    Raises LinesLost, with the place of the first text, if worker processes died twice.
+    """
+    segments = [[flatten(parts) for parts in _between_breaks(unit.parts)] for unit in document.units]
+    places: dict[str, Unit] = {}  # where each text stands first
+    for unit, flats in zip(document.units, segments, strict=True):
+        for flat in flats:
+            if flat.is_translatable:
+                places.setdefault(flat.text, unit)
+    try:
+        found = _translated(translator, list(places), search, batch_tokens)
+    except LinesLost as lost:
+        first = list(places.values())[lost.numbers[0] - 1]
+        raise LinesLost(lost.numbers, document.place(first)) from None
+    left = _Left()
+    translated: list[Parts | None] = []
+    for unit, flats in zip(document.units, segments, strict=True):
+        try:
+            translated.append(_joined(unit, [_restored(flat, found) for flat in flats]))
+        except _Untranslatable as reason:
+            left.add(str(reason), unit)
+            translated.append(None)
+    written = _written(document, translated, left)
+    left.warn(document)
+    return written
+
+
+def _written(document: Document, translated: Translated, left: _Left) -> bytes:
+    data = document.write(translated)
+    for unit in document.unencodable:
+        left.add("its translation has a character that the file's encoding lacks (convert the file to UTF-8)", unit)
+    return data
+
+
+def _translated(
+    translator: Translator, texts: Sequence[str], search: SearchOptions, batch_tokens: int | None
+) -> dict[str, Translation]:
+    """The translation of each text. What is drawn for a text depends on its place among the different texts."""
+    found: dict[str, Translation] = {}
+    with console.progress("translating", total=len(texts), unit=" texts") as bar:
+        for first in range(0, len(texts), WINDOW):
+            window = texts[first : first + WINDOW]
+            try:
+                translations = translator.translate(window, search, batch_tokens=batch_tokens, first=first)
+            except LinesLost as lost:
+                raise LinesLost([first + number for number in lost.numbers]) from None
+            found |= dict(zip(window, translations, strict=True))
+            bar.update(len(window))
+    return found
+
+
+def _between_breaks(parts: Parts) -> Iterator[list[Part]]:
+    """The segments of a unit: what stands between codes that break it; one more than there are such codes."""
+    segment: list[Part] = []
+    for part in parts:
+        if isinstance(part, Code) and part.kind is Kind.BREAK:
+            yield segment
+            segment = []
+        else:
+            segment.append(part)
+    yield segment
+
+
+def _restored(flat: Flat, found: dict[str, Translation]) -> Parts:
+    """The translation of a segment, with its codes. Raises _Untranslatable."""
+    if not flat.is_translatable:
+        return flat.parts
+    translation = found[flat.text]
+    if translation.truncated:
+        raise _Untranslatable("it is longer than 1 MiB (divide it)")
+    if not translation.text.strip():
+        raise _Untranslatable("the model's translation is empty")
+    if holds_placeholders(translation.text) and not holds_placeholders(flat.text):
+        raise _Untranslatable("the model's translation has placeholders or tags that the text has not")
+    parts = flat.restored(translation.text, translation.alignment)
+    if parts is None:
+        raise _Untranslatable("its tags are nested too deeply (simplify them)")
+    return parts
+
+
+def _joined(unit: Unit, segments: Sequence[Parts]) -> Parts:
+    """The translated segments of a unit, and between them the codes that break it."""
+    breaks = [part for part in unit.parts if isinstance(part, Code) and part.kind is Kind.BREAK]
+    joined = [*segments[0]]
+    for code, segment in zip(breaks, segments[1:], strict=True):
+        joined += [code, *segment]
+    return tuple(joined)

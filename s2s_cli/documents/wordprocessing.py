@@ -1,0 +1,229 @@
+"""The text of a part of a DOCX: paragraphs of runs, `w:p` of `w:r`.
+
+A run is text of one format. The format that most of a paragraph has is the paragraph's own; text of another one is a
+pair of codes, so that emphasis goes with its words. A translated paragraph is written as new runs. What is known to be
+safe to move (links, notes, pictures, fields) is a code; everything else divides texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from s2s_cli.documents.document import Code, Edit, Kind, Languages, Part, Parts, Unit
+from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts
+
+_WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}
+_DIVIDING = {"tab", "br", "cr", "ptab"}
+_LANGUAGE = re.compile(r"<\w+:lang\b[^>]*/>")
+
+
+@dataclass(frozen=True)
+class _RunCode(Code):
+    """A code that stands inside a run, or the beginning or end of a stretch of text in another format.
+
+    format: of the run: its `w:rPr`, as it is written; None for a code that stands between runs.
+    """
+
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class _Paragraph(Unit):
+    """format: that most of its text has."""
+
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Text of a run."""
+
+    parts: tuple[Part, ...]
+    format: str
+
+
+_Item = _Text | Code
+
+
+class WordPart(XmlDocument):
+    """One XML file of the archive."""
+
+    def __init__(self, data: bytes, name: str, languages: Languages) -> None:
+        self.data = data
+        super().__init__(data, name, languages)
+
+    def place(self, unit: Unit) -> str:
+        return self.name
+
+    def find_units(self) -> Iterator[Unit]:
+        top = self.parsed()
+        self._prefix = top.name.rpartition(":")[0]
+        for paragraph in top.all("p"):
+            items = list(self._items(paragraph.children))
+            texts = [item for item in items if isinstance(item, _Text)]
+            if paragraph.name == self._named("p") and any(_has_words(text) for text in texts):
+                sizes: Counter[str] = Counter()
+                for text in texts:
+                    sizes[text.format] += sum(len(part) for part in text.parts if isinstance(part, str))
+                usual = sizes.most_common(1)[0][0]
+                begin = next((child.end for child in paragraph.children if child.local == "pPr"), paragraph.inner)
+                yield _Paragraph(tuple(_formatted(items, usual)), begin, paragraph.inner_end, usual)
+
+    def _named(self, local: str) -> str:
+        return f"{self._prefix}:{local}" if self._prefix else local
+
+    def _items(self, children: Sequence[Element]) -> Iterator[_Item]:
+        """Text and codes of a paragraph, or of a part of it."""
+        fields = self._fields(children)
+        position = 0
+        while position < len(children):
+            child = children[position]
+            if position in fields:
+                last = fields[position]
+                yield from self._field(children[position : last + 1])
+                position = last
+            elif child.local == "r":
+                yield from self._run(child)
+            elif child.local in _WRAPPERS and child.inner_end < child.end:
+                yield from self._around(child, child)
+            elif child.local == "sdt" and (content := child.child("sdtContent")) and content.inner_end < content.end:
+                yield from self._around(child, content)
+            elif child.local != "pPr":
+                yield _RunCode(self.text[child.start : child.end], order="mark", wide=False, start=child.start)
+            position += 1
+
+    def _around(self, outer: Element, inner: Element) -> Iterator[_Item]:
+        name = f"{outer.local} {outer.start}"
+        yield _RunCode(self.text[outer.start : inner.inner], Kind.OPEN, name)
+        yield from self._items(inner.children)
+        yield _RunCode(self.text[inner.inner_end : outer.end], Kind.CLOSE, name)
+
+    def _fields(self, children: Sequence[Element]) -> dict[int, int]:
+        """Of each field that begins and ends among these children, the first and the last of its runs."""
+        found: dict[int, int] = {}
+        begins: list[int] = []
+        for index, child in enumerate(children):
+            for kind in self._marks(child):
+                if kind == "begin":
+                    begins.append(index)
+                elif kind == "end" and begins:
+                    first = begins.pop()
+                    found = {begin: last for begin, last in found.items() if begin < first} | {first: index}
+        return found
+
+    def _marks(self, run: Element) -> list[str]:
+        """Which marks of fields a run has: `begin`, `separate`, `end`."""
+        marks = [child for child in run.children if child.local == "fldChar"] if run.local == "r" else []
+        return [self.attributes(mark).get(self._named("fldCharType"), "") for mark in marks]
+
+    def _field(self, runs: Sequence[Element]) -> Iterator[_Item]:
+        """A field, whose result is computed, and so no text to translate, unless it is a link."""
+        start, end = runs[0].start, runs[-1].end
+        marks = [self._marks(run) for run in runs]
+        codes = "".join(self.content(each) for run in runs for each in run.children if each.local == "instrText")
+        if codes.split()[:1] == ["HYPERLINK"] and [each for mark in marks for each in mark] == [
+            "begin",
+            "separate",
+            "end",
+        ]:
+            middle = marks.index(["separate"]) if ["separate"] in marks else 0
+            if middle > 0 and marks[-1] == ["end"]:
+                yield _RunCode(self.text[start : runs[middle].end], Kind.OPEN, f"field {start}")
+                yield from self._items(runs[middle + 1 : -1])
+                yield _RunCode(self.text[runs[-1].start : end], Kind.CLOSE, f"field {start}")
+                return
+        yield _RunCode(self.text[start:end], start=start)
+
+    def _run(self, run: Element) -> Iterator[_Item]:
+        found = run.child("rPr")
+        form = self.text[found.start : found.end] if found else ""
+        if any(child.local in ("fldChar", "instrText", "delInstrText") for child in run.children):
+            yield _RunCode(self.text[run.start : run.end], Kind.BREAK)  # of a field that goes beyond the paragraph
+            return
+        for child in run.children:
+            raw = self.text[child.start : child.end]
+            if child.local == "t":
+                yield _Text(tuple(text_parts(self.content(child))), form)
+            elif child.local in _DIVIDING:
+                yield _RunCode(raw, Kind.BREAK, format=form)
+            elif child.local != "rPr":
+                yield _RunCode(raw, start=child.start, format=form)
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        assert isinstance(unit, _Paragraph)
+        writer = _Runs(self._prefix, unit.format)
+        for part in parts:
+            writer.add(part, raw)
+        return [Edit(unit.start, unit.end, writer.finish())]
+
+
+class _Runs:
+    """Writes runs: one for each stretch of text of one format."""
+
+    def __init__(self, prefix: str, form: str) -> None:
+        self._prefix = f"{prefix}:" if prefix else ""
+        self._formats = [form]
+        self._pieces: list[str] = []
+        self._text: list[str] = []
+
+    def add(self, part: Part, raw: Callable[[Code], str]) -> None:
+        """Text, or a code."""
+        if isinstance(part, str):
+            self._text.append(escaped(part))
+        elif not isinstance(part, _RunCode):  # a placeholder inside the text
+            self._text.append(part.text)
+        else:
+            self._close()
+            if part.name.startswith("format"):
+                if part.kind is Kind.OPEN:
+                    self._formats.append(part.format or "")
+                else:
+                    self._formats.pop()
+            elif part.format is None:
+                self._pieces.append(raw(part))
+            else:
+                self._pieces.append(self._run(part.format, raw(part)))
+
+    def finish(self) -> str:
+        """All that was added."""
+        self._close()
+        return "".join(self._pieces)
+
+    def _close(self) -> None:
+        if self._text:
+            text = f'<{self._prefix}t xml:space="preserve">{"".join(self._text)}</{self._prefix}t>'
+            self._pieces.append(self._run(self._formats[-1], text))
+        self._text = []
+
+    def _run(self, form: str, content: str) -> str:
+        return f"<{self._prefix}r>{form}{content}</{self._prefix}r>"
+
+
+def _has_words(text: _Text) -> bool:
+    return any(isinstance(part, str) and part.strip() for part in text.parts)
+
+
+def _formatted(items: Sequence[_Item], usual: str) -> Iterator[Part]:
+    """The parts of a paragraph, with pairs of codes around text in another format than the usual one."""
+    usual_key = _LANGUAGE.sub("", usual)
+    opened: _RunCode | None = None
+    for index, item in enumerate(items):
+        if isinstance(item, _Text):
+            is_usual = _LANGUAGE.sub("", item.format) == usual_key
+            if opened and (is_usual or _LANGUAGE.sub("", opened.format or "") != _LANGUAGE.sub("", item.format)):
+                yield replace(opened, kind=Kind.CLOSE)
+                opened = None
+            if not opened and not is_usual:
+                opened = _RunCode("", Kind.OPEN, f"format {index}", format=item.format)
+                yield opened
+            yield from item.parts
+        else:
+            if opened and item.kind is not Kind.ALONE:
+                yield replace(opened, kind=Kind.CLOSE)
+                opened = None
+            yield item
+    if opened:
+        yield replace(opened, kind=Kind.CLOSE)

@@ -1,0 +1,130 @@
+"""XLIFF 1.2 and 2.0 (OASIS 2008 and 2014)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from s2s_cli.documents.document import Code, Document, Edit, Languages, Parts, Unit
+from s2s_cli.documents.encoding import decoded
+from s2s_cli.documents.inline_xml import InlineXml
+from s2s_cli.documents.xml import (
+    Element,
+    attributes,
+    declared_encoding,
+    escaped,
+    has_text,
+    with_attribute,
+    without_attribute,
+)
+from s2s_cli.errors import DataError
+
+_VERSION_2 = re.compile(r"<(?:[\w.-]+:)?xliff\s[^<>]*?\bversion\s*=\s*[\"']2")
+_UNTRANSLATED = {"new", "needs-translation"}  # states of XLIFF 1.2
+
+
+def read_xliff(data: bytes, name: str, languages: Languages) -> Document:
+    """The document, of the version that it names."""
+    text, _ = decoded(data, declared_encoding(data), name)
+    return (Xliff2 if _VERSION_2.search(text) else Xliff1)(data, name, languages)
+
+
+@dataclass(frozen=True)
+class _Translation(Unit):
+    """start, end: the old target; or nothing, where a new one is to be."""
+
+    source: Element
+    target: Element | None
+    segment: Element | None = None
+
+
+class _Xliff(InlineXml):
+    """What both versions share."""
+
+    def unit(self, source: Element, target: Element | None, segment: Element | None = None) -> Unit:
+        """A unit whose target is replaced, or written after the source."""
+        start, end = (target.start, target.end) if target else (source.end, source.end)
+        keeps_lines = self._inherited(source, "xml:space") == "preserve"
+        return _Translation(self.inline(source, keeps_lines=keeps_lines), start, end, source, target, segment)
+
+    def is_translatable(self, element: Element) -> bool:
+        """Whether neither it nor what it is in says `translate="no"`."""
+        return self._inherited(element, "translate") != "no"
+
+    def _inherited(self, element: Element, name: str) -> str | None:
+        """An attribute of the innermost element around that has it."""
+        here: Element | None = element
+        while here is not None and here.name:
+            if (found := self.attributes(here).get(name)) is not None:
+                return found
+            here = here.parent
+        return None
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        assert isinstance(unit, _Translation)
+        prefix = unit.source.name.rpartition(":")[0]
+        name = unit.target.name if unit.target else f"{prefix}:target" if prefix else "target"
+        tag = self.tag(unit.target) if unit.target else f"<{name}>"
+        tag = self.target_tag(re.sub(r"\s*/>\Z", ">", tag))
+        space = "" if unit.target else self.space_before(unit.source)
+        return [Edit(unit.start, unit.end, f"{space}{tag}{self.written(parts)}</{name}>")]
+
+    def target_tag(self, tag: str) -> str:
+        """The start tag of a target that was translated."""
+        return tag
+
+
+class Xliff1(_Xliff):
+    """XLIFF 1.2. Translated are units without a target, and those whose state says that they are to be; they get the
+    state `translated`."""
+
+    around = ("g", "mrk")
+    opening: ClassVar = {"bx": ("rid", "id"), "bpt": ("rid", "id")}
+    closing: ClassVar = {"ex": ("rid", "id"), "ept": ("rid", "id")}
+
+    def find_units(self) -> Iterator[Unit]:
+        for element in self.root("xliff").all("trans-unit"):
+            source, target = element.child("source"), element.child("target")
+            if source is None or not has_text(self.content(source)) or not self.is_translatable(element):
+                continue
+            done = target is not None and has_text(self.content(target))
+            state = self.attributes(target).get("state", "") if target else ""
+            if self.attributes(element).get("approved") != "yes" and (not done or state in _UNTRANSLATED):
+                yield self.unit(element.child("seg-source") or source, target)
+
+    def target_tag(self, tag: str) -> str:
+        return without_attribute(with_attribute(tag, "state", "translated"), "state-qualifier")
+
+
+class Xliff2(_Xliff):
+    """XLIFF 2.0 and later. Translated are segments without a target; they get the state `translated`."""
+
+    around = ("pc", "mrk")
+    opening: ClassVar = {"sc": ("id",), "sm": ("id",)}
+    closing: ClassVar = {"ec": ("startRef", "id"), "em": ("startRef",)}
+
+    def find_units(self) -> Iterator[Unit]:
+        self._root = self.root("xliff")
+        if not self.languages.target and "trgLang" not in self.attributes(self._root):
+            hint = "add the attribute trgLang to <xliff>"
+            raise DataError("neither the file nor the model names the target language", where=self.name, hint=hint)
+        for unit in self._root.all("unit"):
+            for segment in unit.all("segment") if self.is_translatable(unit) else ():
+                source, target = segment.child("source"), segment.child("target")
+                if source and has_text(self.content(source)) and not (target and has_text(self.content(target))):
+                    yield self.unit(source, target, segment)
+
+    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        assert isinstance(unit, _Translation) and unit.segment is not None
+        tag = with_attribute(self.tag(unit.segment), "state", "translated")
+        state = Edit(unit.segment.start, unit.segment.inner, without_attribute(tag, "subState"))
+        return [state, *super().edits(unit, parts, raw)]
+
+    def closing_edits(self) -> Iterable[Edit]:
+        """`trgLang` has to be there if there are targets."""
+        tag, start, end = self.tag(self._root), self._root.start, self._root.inner
+        if "trgLang" in attributes(tag):
+            return []
+        return [Edit(start, end, with_attribute(tag, "trgLang", escaped(self.languages.target)))]

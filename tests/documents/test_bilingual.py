@@ -1,0 +1,151 @@
+"""PO, XLIFF and TMX: which messages are translated, and what the formats ask for beside the text."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+from fake_translators import LANGUAGES, backwards, document, same, shouted, translated
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import PO, TMX, XLIFF1, XLIFF2
+
+from s2s_cli.documents.document import Languages
+from s2s_cli.documents.po import Po
+
+NAMESPACES = {"a": "urn:oasis:names:tc:xliff:document:1.2", "b": "urn:oasis:names:tc:xliff:document:2.0"}
+
+
+def messages(data: bytes) -> dict[str, str]:
+    """What is written after each `msgid`, up to the next empty line."""
+    return {entry.partition("\n")[0]: entry for entry in data.decode().replace("\r", "").split("\n\n")}
+
+
+def test_only_empty_messages_of_a_po_file_are_translated():
+    written = translated("po", PO).decode()
+    taken = re.sub(r'(?m)^(msgstr(?:\[\d\])?) "[^a].*\n(?:".*\n)*', r'\1 ""\n', written)
+    left = re.sub(r'(?m)^(msgstr(?:\[\d\])?) "[^a].*\n(?:".*\n)*', r'\1 ""\n', PO.decode())
+    assert taken.replace('msgstr ""\n"A', '"A') != "" and left.count("msgid") == taken.count("msgid")
+    assert 'msgstr "CANNOT OPEN %s: IT IS 100%% FULL\\n"' in written
+    assert 'msgstr "<b>OPEN</b> THE \\"FILE\\""' in written
+    assert '#, fuzzy\n#| msgid "old text"\nmsgid "new text"\nmsgstr "alter Text"\n' in written
+    assert 'msgid "Unknown ~a"\nmsgstr ""\n' in written  # a format whose placeholders are not known here
+    assert written.endswith('#, fuzzy\n#~ msgid "obsolete"\n#~ msgstr ""\n')
+    assert '\n"GOES ON.\\n"\n"\\tA SECOND LINE."\n' in written
+
+
+def test_each_plural_form_is_translated_from_the_source_that_suits_it():
+    written = translated("po", PO).decode()
+    # The first form is of 1, 21, 31 ... in this language, so that "One file" would be wrong.
+    assert [line for line in written.splitlines() if line.startswith("msgstr[")] == [
+        f'msgstr[{form}] "%d FILES IN %s"' for form in range(3)
+    ]
+    english = PO.replace(b"nplurals=3; plural=n%10==1 && n%100!=11 ? 0 : n != 0 ? 1 : 2", b"nplurals=2; plural=n!=1")
+    assert 'msgstr[0] "ONE FILE"\nmsgstr[1] "%d FILES IN %s"' in translated("po", english).decode()
+    slovenian = PO.replace(b"n%10==1 && n%100!=11 ? 0 : n != 0 ? 1 : 2", b"n==1 ? 1 : 0")
+    assert 'msgstr[0] "%d FILES IN %s"\nmsgstr[1] "ONE FILE"' in translated("po", slovenian).decode()
+
+
+@pytest.mark.parametrize("plural", ["nonsense", "1/0", "n" + "+n" * 3000, "INTEGER", "(" * 100])
+def test_a_plural_formula_that_means_nothing_does_no_harm(plural: str):
+    data = PO.replace(b"plural=n%10==1 && n%100!=11 ? 0 : n != 0 ? 1 : 2", f"plural={plural}".encode())
+    assert b'msgstr[0] "ONE FILE"' in translated("po", data)
+
+
+def test_a_template_gets_an_encoding():
+    written = translated("po", PO.replace(b"charset=UTF-8", b"charset=CHARSET"), lambda text: text + "é")
+    assert b"charset=UTF-8" in written and b"CHARSET" not in written
+
+
+@pytest.mark.skipif(shutil.which("msgfmt") is None, reason="gettext is not installed")
+@pytest.mark.parametrize("write", [shouted, backwards, same])
+def test_gettext_accepts_the_file(write):
+    done = subprocess.run(
+        ["msgfmt", "-c", "-o", "/dev/null", "-"], input=translated("po", PO, write), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.sampled_from(["a", " ", "\n", "\\", '"', "é", "\t", "\0", "\r", "word " * 30]), min_size=1),
+    st.booleans(),
+)
+def test_any_message_can_be_written_and_read(pieces: list[str], wrapped: bool):
+    text = "".join(pieces)
+    lines = '""\n"a"' if wrapped else '"a"'
+    data = f'msgid {lines}\nmsgstr ""\n'.encode()
+    po = document("po", data)
+    assert isinstance(po, Po)
+    written = po.write([(text,)])
+    entry = next(iter(document("po", written)._entries()))  # type: ignore[attr-defined]
+    assert entry.strings["msgstr"].text == text
+    assert written.count(b"\n") >= 2 and b"\r" not in written
+
+
+def targets(data: bytes, version: str) -> dict[str, ET.Element | None]:
+    root = ET.fromstring(data)
+    kind = "trans-unit" if version == "a" else "segment"
+    return {
+        unit.get("id", str(number)): unit.find(f"{version}:target", NAMESPACES)
+        for number, unit in enumerate(root.iter(f"{{{NAMESPACES[version]}}}{kind}"))
+    }
+
+
+def test_xliff_1_gets_targets_with_a_state():
+    written = translated("xliff", XLIFF1)
+    found = targets(written, "a")
+    state = {name: target.get("state") if target is not None else None for name, target in found.items()}
+    done = dict.fromkeys("1246789", "translated")
+    assert state == done | {"3": "final", "5": None}
+    assert found["4"].get("state-qualifier") is None  # type: ignore[union-attr]
+    text = {name: "".join(target.itertext()) for name, target in found.items() if target is not None}
+    assert text["1"] == "HELLO BIG & WIDE WORLD!"
+    assert text["2"] == "READ <b>THIS</b>"
+    assert text["3"] == "Fertig"
+    assert text["6"] == "FIRST LINE\n  SECOND LINE"
+    assert text["8"] == "RAW <i>TEXT</i> & MORE"
+    assert [mark.get("mid") for mark in found["7"].iter(f"{{{NAMESPACES['a']}}}mrk")] == ["0", "1"]  # type: ignore[union-attr]
+    assert b"<note>Keep" in written
+
+
+def test_nothing_but_targets_is_added_to_xliff_1():
+    written = translated("xliff", XLIFF1)
+    without = re.sub(rb'\s*<target state="translated">.*?</target>', b"", written, flags=re.DOTALL)
+    assert without == re.sub(rb"<target  />|<target state=\"new\".*?</target>", b"", XLIFF1)
+
+
+def test_xliff_2_gets_states_and_its_language():
+    written = translated("xliff", XLIFF2)
+    root = ET.fromstring(written)
+    assert root.get("trgLang") == LANGUAGES.target
+    states = [segment.get("state") for segment in root.iter(f"{{{NAMESPACES['b']}}}segment")]
+    assert states == ["translated", None, None]
+    assert b"subState" not in written
+    texts = ["".join(target.itertext()) for target in targets(written, "b").values() if target is not None]
+    assert texts == ["PRESS THE BUTTON  NOW FAST", "Fertig"]
+
+
+def test_pairs_of_other_elements_stay_sound_in_any_order():
+    for data in (XLIFF1, XLIFF2, TMX):
+        form = "tmx" if data is TMX else "xliff"
+        ET.fromstring(translated(form, data, backwards))
+
+
+def test_tmx_gets_a_variant_in_the_language_of_the_model():
+    written = translated("tmx", TMX)
+    language = "{http://www.w3.org/XML/1998/namespace}lang"
+    units = list(ET.fromstring(written).iter("tu"))
+    assert [[variant.get(language) for variant in unit] for unit in units] == [["en-US", "de"], ["en", "DE-at"], ["fr"]]
+    assert b'    </tuv>\n    <tuv xml:lang="de">\n      <seg>A CAF\xe9 <bpt i="1">{b}</bpt>IN PARIS' in written
+    other = document("tmx", TMX, Languages("", "sv"))
+    assert len(other.units) == 2  # without a language of its own, the model reads that of the header
+
+
+def test_a_root_in_another_namespace_prefix_keeps_it():
+    data = re.sub(rb"<(/?)(xliff|file|body|group|trans-unit|source|target|note)\b", rb"<\1x:\2", XLIFF1)
+    data = data.replace(b"xmlns=", b"xmlns:x=")
+    assert b'<x:target state="translated">HELLO' in translated("xliff", data)

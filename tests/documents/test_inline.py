@@ -1,0 +1,137 @@
+"""Codes come back exactly once, nested as they were, where the alignment says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s_cli.documents.document import Code, Kind, Part
+from s2s_cli.documents.inline import Flat, flatten
+from s2s_cli.documents.placeholders import PERCENT, with_placeholders
+
+WORDS = st.lists(st.sampled_from(["red", "a", "Über", "x.", ",", "(", "7", "中文"]), max_size=3).map(" ".join)
+TEXTS = st.tuples(st.sampled_from(["", " "]), WORDS, st.sampled_from(["", " ", "\n"])).map("".join)
+SINGLE = st.sampled_from([Code("%s"), Code("<x/>"), Code("<!---->", wide=False), Code("%d", order="argument")])
+
+
+def pair(content: list[Part], name: str) -> list[Part]:
+    return [Code(f"<{name}>", Kind.OPEN, name), *content, Code(f"</{name}>", Kind.CLOSE, name)]
+
+
+CONTENT = st.recursive(
+    st.lists(TEXTS | SINGLE, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda lists: [part for each in lists for part in each])
+        | st.builds(pair, inner, st.sampled_from("bi"))
+    ),
+    max_leaves=8,
+).map(lambda parts: [part for part in parts if part != ""])
+
+
+def written(parts: list[Part] | tuple[Part, ...]) -> str:
+    return "".join(part if isinstance(part, str) else part.text for part in parts)
+
+
+def restored(source: str, target: str, links: str, language: str = "") -> str:
+    flat = flatten(with_placeholders(source))
+    alignment = [tuple(map(int, link.split("-"))) for link in links.split()]
+    parts = flat.rebuilt(target, alignment)  # type: ignore[arg-type]
+    assert parts is not None
+    return written(parts)
+
+
+def is_nested(parts: list[Part] | tuple[Part, ...]) -> bool:
+    stack: list[str] = []
+    for part in parts:
+        if isinstance(part, Code) and part.kind is Kind.OPEN:
+            stack.append(part.name)
+        elif isinstance(part, Code) and part.kind is Kind.CLOSE and (not stack or stack.pop() != part.name):
+            return False
+    return not stack
+
+
+def counts(parts: list[Part] | tuple[Part, ...]) -> dict[str, int]:
+    """How often each code is written; codes may have become one code."""
+    return {text: written(parts).count(text) for text in ("%s", "%d", "<x/>", "<!---->", "<b>", "</b>", "<i>", "</i>")}
+
+
+@settings(max_examples=60)
+@given(CONTENT, st.data())
+def test_any_alignment_keeps_each_code_once_and_well_nested(parts: list[Part], data: st.DataObject):
+    flat = flatten(parts)
+    target = data.draw(WORDS)
+    source_words, target_words = max(1, len(flat.text.split())), max(1, len(target.split()))
+    links = st.tuples(st.integers(0, source_words), st.integers(0, target_words))
+    found = flat.rebuilt(target, data.draw(st.lists(links, max_size=6)))
+    assert found is not None
+    assert is_nested(found)
+    assert counts(found) == counts(parts)
+    assert "".join(part for part in found if isinstance(part, str)).split() or not target.split()
+
+
+@given(CONTENT)
+def test_the_same_text_gets_the_same_codes(parts: list[Part]):
+    flat = flatten(parts)
+    assert flat.restored(flat.text, []) == tuple(parts)
+    assert flat.text == " ".join(flat.text.split())
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "links", "wanted"),
+    [
+        ("Hello %s, you.", "Hallo, du.", "0-0 1-1", "Hallo %s, du."),
+        ("Click <b>here</b> now.", "Jetzt hier klicken.", "2-0 1-1 0-2", "Jetzt <b>hier</b> klicken."),
+        ("Click <b>here</b>.", "Hier klicken.", "1-0 0-1", "<b>Hier</b> klicken."),
+        (
+            "see (https://x.org/a) for <i>info</i>",
+            "Info siehe ()",
+            "3-0 0-1 1-2",
+            "<i>Info</i> siehe (https://x.org/a)",
+        ),
+        ("one<x/>two", "eins zwei", "0-0 1-1", "eins<x/>zwei"),
+        ("Copy %s to %d", "Zu kopieren", "1-0 0-1", "Zu kopieren %s %d"),
+        ("Copy %d in %s now", "Jetzt kopieren in", "2-0 0-1 1-2", "Jetzt kopieren %d in %s"),
+        ("%s: not found", "nicht gefunden", "0-0 1-1", "%s: nicht gefunden"),
+        ("Take {a}, {b} or {c}", "Nimm oder", "0-0 1-1", "Nimm {a}, {b} oder {c}"),
+        ("<i><b>A</b> house</i>", "Haus A", "1-0 0-1", "<i>Haus <b>A</b></i>"),
+        ("Say <b>%s</b>, please", "Bitte sagen", "1-0 0-1", "Bitte sagen <b>%s</b>"),
+        ("<b>Note</b>: see it", "注意：请看", "0-0", "<b>注意</b>：请看"),
+        ("The <a>cat</a><i>sat</i> down", "Katze saß nieder", "1-0 2-1 3-2", "<a>Katze</a><i>saß</i> nieder"),
+        ("Press <b>it", "Drück es", "", "Drück <b>es"),
+    ],
+)
+def test_codes_go_where_their_words_went(source: str, target: str, links: str, wanted: str):
+    assert restored(source, target, links) == wanted
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("Hello %s, you", "Hello, you"),
+        ("From {a} to ${b} by %(c)s", "From to by"),
+        ("Visit https://example.com/x?y=1. Or me@example.org!", "Visit. Or!"),
+        ("100% of 5%", "100% of 5%"),
+        ("a < b and c > d", "a < b and c > d"),
+        ("{% if x %}", "{% if x %}"),
+        ("Tom &amp; I", "Tom I"),
+    ],
+)
+def test_the_model_reads_text_without_codes(source: str, read: str):
+    parts = with_placeholders(source)
+    if source.startswith("{%"):  # it breaks the text
+        assert [part.kind for part in parts if isinstance(part, Code)] == [Kind.BREAK]
+    else:
+        assert flatten(parts).text == read
+
+
+def test_doubled_signs_are_text_where_a_program_formats():
+    assert with_placeholders("100%% of % d", pattern=PERCENT) == ["100", "%", " of ", Code("% d", order="argument")]
+
+
+def test_a_text_nested_too_deeply_has_no_translation():
+    parts: list[Part] = ["x"]
+    for _ in range(70):
+        parts = [*pair(parts, "b"), " y"]
+    flat: Flat = flatten(parts)
+    assert flat.rebuilt("z", []) is None

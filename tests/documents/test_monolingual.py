@@ -1,0 +1,149 @@
+"""HTML, Markdown, subtitles and DOCX: what is text in them, and how a translation is written there."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from fake_translators import backwards, document, translated
+from markdown_it import MarkdownIt
+from samples import DOCUMENT, DOCX, HTML, MARKDOWN, SRT, archive
+
+from s2s_cli.documents import docx
+from s2s_cli.errors import DataError
+
+
+def test_html_that_is_no_text_stays():
+    page = translated("html", HTML).decode()
+    for kept in (
+        'x = "<p>text</p>"',
+        "keep this",
+        "No way",
+        ">Brand<",
+        "<!-- comment -->",
+        "{{ name }}",
+        'href="x.html"',
+    ):
+        assert kept in page
+    for changed in (
+        "MY PAGE &amp; MORE",
+        'title="A TITLE"',
+        'alt="AN IMAGE"',
+        "value='SEND'",
+        "content='THE BEST PAGE'",
+    ):
+        assert changed in page
+    assert "<code>foo(<b>x</b>)</code>" in page
+
+
+def test_html_is_escaped():
+    assert (
+        translated("html", b"<p title='x'>a b</p>", lambda text: f"{text}'<&")
+        == b"<p title='x&#x27;&lt;&amp;'>a b'&lt;&amp;</p>"
+    )
+
+
+@pytest.mark.parametrize("mark", ["# a", "- a", "1. a", "> a", "a *b* `c` [d](e) < f", "===", "| a", "_a_", "```"])
+def test_a_translation_is_no_markup(mark: str):
+    written = translated("markdown", b"word\n", lambda text: mark).decode()
+    (paragraph,) = [token for token in MarkdownIt().parse(written) if token.type == "inline"]
+    assert paragraph.children is not None
+    assert "".join(child.content for child in paragraph.children) == mark
+
+
+def test_markdown_keeps_its_blocks():
+    def blocks(data: bytes) -> list[str]:
+        return [token.type for token in MarkdownIt().enable("table").parse(data.decode())]
+
+    written = translated("markdown", MARKDOWN)
+    assert blocks(written) == blocks(MARKDOWN)
+    for kept in (
+        b"title: Keep",
+        b"`code`",
+        b"http://x.org/a_(b)",
+        b"    code\n",
+        b"fence text",
+        b"$a_i + b$",
+        b"[ ] TASK",
+    ):
+        assert kept in written
+    assert b"SEE [REF][ref] OR [TEXT][ref]" in written
+    assert b"![ALT TEXT](a.png)" in written
+    assert b"\n  > SECOND\n" in written
+    assert b"| A HEAD | B \\| C |" in written
+
+
+def test_a_note_of_github_keeps_its_mark():
+    assert translated("markdown", b"> [!NOTE]\n> some text\n") == b"> [!NOTE]\n> SOME TEXT\n"
+
+
+def test_lines_of_a_subtitle_stay_lines():
+    lines = translated("srt", SRT, lambda text: text.replace("dear", 4 * "dear")).decode().split("\r\n")
+    assert lines[2:4] == ["<i>Hello my deardeardeardear", "old friend of</i> mine"]
+    assert b"- HI.\r\n- {\\an8}HELLO!\r\n" in translated("srt", SRT)
+    assert translated("vtt", b"WEBVTT\n\n00:01.000 --> 00:02.000\na\n", lambda _: "x --> y") == (
+        b"WEBVTT\n\n00:01.000 --> 00:02.000\nx --&gt; y\n"
+    )
+    assert b"\nx -> y\n" in translated("srt", b"1\n00:00:01,0 --> 00:00:02,0\na\n", lambda _: "x --> y")
+
+
+def test_subtitles_without_empty_lines_between_them():
+    data = b"1\n00:00:01,0 --> 00:00:02,0\na b\n2\n00:00:03,0 --> 00:00:04,0\nc\n"
+    assert translated("srt", data) == data.replace(b"a b", b"A B").replace(b"c\n", b"C\n")
+
+
+def parts_of(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        assert file.testzip() is None
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_docx_keeps_its_other_parts_in_their_order():
+    before, after = parts_of(DOCX), parts_of(translated("docx", DOCX))
+    assert list(before) == list(after)
+    assert {name for name in before if before[name] != after[name]} == {"word/document.xml", "word/footnotes.xml"}
+    text = after["word/document.xml"].decode()
+    assert '<w:r><w:rPr><w:b/></w:rPr><w:t xml:space="preserve">BOLD TEXT</w:t></w:r>' in text
+    assert '<w:t xml:space="preserve">IN A BOX</w:t>' in text
+    assert '<w:t xml:space="preserve">GO HERE</w:t>' in text  # the text of a link
+    assert "<w:t>one</w:t>" in text  # the result of a field
+    assert '<w:r><w:tab/></w:r><w:r><w:t xml:space="preserve">END &amp; MORE</w:t></w:r>' in text
+
+
+def test_docx_stays_sound_whatever_the_order_of_words():
+    text = parts_of(translated("docx", DOCX, backwards))["word/document.xml"].decode()
+    assert text.index("BOLD TEXT".lower().split()[1]) < text.index("Hello")
+    assert text.count("<w:r>") == text.count("</w:r>")
+    assert text.count("</w:hyperlink>") == 1
+
+
+def test_a_field_over_several_paragraphs_does_not_move():
+    mark = '<w:r><w:fldChar w:fldCharType="{}"/></w:r>'
+    field = f"<w:p><w:r><w:t>a b</w:t></w:r>{mark.format('begin')}<w:r><w:t>c d</w:t></w:r></w:p>"
+    body = f"{field}<w:p>{mark.format('end')}<w:r><w:t>e f</w:t></w:r></w:p>"
+    start, end = DOCUMENT.index("<w:p>"), DOCUMENT.index("</w:body>")
+    data = archive({"word/document.xml": DOCUMENT[:start] + body + DOCUMENT[end:]})
+    text = parts_of(translated("docx", data, backwards))["word/document.xml"].decode()
+    assert [text.index(each) for each in ("b a", "begin", "d c", "end", "f e")] == sorted(
+        text.index(each) for each in ("b a", "begin", "d c", "end", "f e")
+    )
+
+
+def test_hostile_archives_are_refused(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(DataError, match="no document of a word processor"):
+        document("docx", archive({"../../evil": "x"}))
+    bomb = archive({"word/document.xml": DOCUMENT, "word/media/a": b"\0" * (1 << 20)}, compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(docx, "MOST_UNPACKED", 1 << 19)
+    with pytest.raises(DataError, match="more than a document may have"):
+        document("docx", bomb)
+    with pytest.warns(UserWarning), pytest.raises(DataError, match="the same name"):
+        written = io.BytesIO()
+        with zipfile.ZipFile(written, "w") as file:
+            file.writestr("word/document.xml", DOCUMENT)
+            file.writestr("word/document.xml", DOCUMENT)
+        document("docx", written.getvalue())
+    broken = bytearray(DOCX)
+    broken[DOCX.index(b"picture")] ^= 1
+    with pytest.raises(DataError, match="damaged document: the part word/media/a.png"):
+        document("docx", bytes(broken))
