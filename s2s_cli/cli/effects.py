@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from s2s_cli.cli.files import document_format
 from s2s_cli.cli.options import MachineArguments, MetricArguments, SearchArguments
 from s2s_cli.errors import UsageError
 
@@ -86,6 +87,12 @@ _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of m
 
 IDLE: dict[str, list[Idle]] = {
     "translate": [
+        Idle(
+            ("as_json", "n_best", "alignments", "attention", "strict"),
+            lambda values: document_format(values) is not None,
+            "a document is written as what it was",
+            "give its lines on stdin",
+        ),
         *_SEARCH_AND_MACHINE,
         # In JSON they change the score.
         Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),

@@ -10,9 +10,11 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from s2s_cli.cli import files
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
+from s2s_cli.errors import UsageError
 
 _OUTPUT = "Output"
 
@@ -23,7 +25,7 @@ def translate(
     *,
     inputs: Annotated[
         list[typer.FileBinaryRead] | None,
-        typer.Argument(metavar="INPUT", help="Files to translate; stdin if there are none.", show_default=False),
+        typer.Argument(metavar="INPUT", help="Files of lines, or a document; by default stdin.", show_default=False),
     ] = None,
     model: Annotated[
         list[Path] | None,
@@ -33,6 +35,30 @@ def translate(
             show_default=False,
             help="A model, or the run that made it; repeated, an ensemble. By default $S2S_MODEL, else the newest"
             " model below ./runs.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="Write to this file, which appears or is replaced as a whole.",
+        ),
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", rich_help_panel=_OUTPUT, help="Replace the document by its translation.")
+    ] = False,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="text|po|xliff|tmx|srt|vtt|html|markdown|docx",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="Format of the document, by default that of its suffix. Only its text is translated.",
         ),
     ] = None,
     as_json: Annotated[
@@ -72,7 +98,7 @@ def translate(
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
 ) -> None:
-    """Translate text: one line out for each line in, in order.
+    """Translate text, one line out for each line in, in order; or a document, of which all but the text stays.
 
     A line that comes through an open pipe is translated at once, and memory does not grow with the input. On a terminal
     there is a prompt, which remembers what was typed.
@@ -84,31 +110,40 @@ def translate(
     s2s translate --sample --top-p 0.9 --n-best 5 < input.txt
     s2s translate --sample --mbr chrf < input.txt
     s2s translate --json input.txt | jq -r .score
+    s2s translate manual.po -o manual.de.po
     s2s translate --attention heat-maps.html < input.txt
     """
+    form, target = files.document_format(context.params), files.target_of(context.params)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
     from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.output import OutputOptions
     from s2s_cli.inference.stream import translate_stream, translate_windows
 
+    is_typed = not inputs and target is None and prompt.is_wanted()
+    if form and is_typed:
+        raise UsageError("a document is not typed at a prompt", where="--format", hint="name a file")
     view = AttentionView(attention) if attention else None
     translator = machine.load_translator(models)
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
-    output = OutputOptions(
+    written = OutputOptions(
         format="json" if as_json else "text",
         n_best=n_best,
         alignments=alignments,
         strict=strict,
         batch_tokens=batch_tokens,
     )
-    with translator, view or nullcontext():
-        if not inputs and prompt.is_wanted():
+    sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
+    with translator, view or nullcontext(), files.sink_of(target) as sink:
+        if form:
+            from s2s_cli.documents.translation import translate_file
+
+            translate_file(translator, form, sources[0], sink, options, batch_tokens=batch_tokens)
+        elif is_typed:
             windows = prompt.typed_lines(f"{translator.division.source}> ")
-            translate_windows(translator, windows, sys.stdout.buffer, options, output, view)
-            return
-        sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
-        for source in sources:
-            translate_stream(translator, source, sys.stdout.buffer, options, output, view)
+            translate_windows(translator, windows, sink, options, written, view)
+        else:
+            for source in sources:
+                translate_stream(translator, source, sink, options, written, view)

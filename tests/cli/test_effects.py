@@ -44,6 +44,11 @@ REFUSED = [
     ("evaluate --engine fast --precision fp32", "--precision"),
     ("translate --device cuda --workers 2", "--workers"),
     ("translate --json --alignments", "--alignments"),
+    ("translate --format po --json", "--json"),
+    ("translate --format text --n-best 2", "--n-best"),
+    ("translate page.html --alignments", "--alignments"),
+    ("translate page.html --attention a.html", "--attention"),
+    ("translate -o page.html --strict", "--strict"),
     ("evaluate --greedy --beam 5", "--beam"),
     ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
     ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),
@@ -97,7 +102,7 @@ REFUSED = [
 ALWAYS_EFFECTIVE = {
     "prep": {"recipe", "overrides", "run", "force", "as_json"},
     "train": {"recipe", "overrides", "run", "dry_run"},
-    "translate": {"inputs", "model", "as_json", "attention", "strict", "sample", "min_length", "max_length_ratio"}
+    "translate": {"inputs", "model", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
     | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references"},
@@ -117,6 +122,9 @@ REFUSED_WITH_THIS_MODEL = [
 ACCEPTED = [
     "translate --json --greedy --normalization wu --length-penalty 0.5",
     "translate --json --n-best 2",
+    "translate --json --strict --attention b.html a.txt -o b.txt",
+    "translate page.html --batch-tokens 9 --sample --seed 1",
+    "translate a.txt --in-place --beam 3",
     "translate --normalization none --beam 3",
     "translate --alignments --n-best 2",
     "translate --diverse 3 --diversity 1 --n-best 3",
@@ -148,7 +156,8 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What of the work was begun, in a folder with one file and one model, which searches greedily."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S2S_MODEL", "model")
-    Path("a").write_text("a\n")
+    for name in ("a", "a.txt", "page.html"):
+        Path(name).write_text("a\n")
     Path("model").mkdir()
     Path("model/config.json").write_text("{}")
     begun: list[str] = []
@@ -167,6 +176,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", load)
     monkeypatch.setattr("s2s_cli.inference.stream.translate_stream", lambda *_: begun.append("translate"))
+    monkeypatch.setattr("s2s_cli.documents.translation.translate_file", lambda *_, **__: begun.append("translate"))
     monkeypatch.setattr("s2s_cli.cli.evaluate._score_model", lambda *_: begun.append("score") or [])
     return begun
 

@@ -1,0 +1,114 @@
+"""The files of `s2s translate`: what is a document, and what is written where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from s2s_cli.cli.app import app
+from s2s_cli.errors import ExitCode, UsageError
+from s2s_cli.inference.reading import Division
+from s2s_cli.inference.translation import Translation
+from s2s_cli.search.options import SearchOptions
+
+PAGE = b"<p>one <b>two</b></p>\r\n"
+
+
+class Shouting:
+    """A translator that needs no model."""
+
+    options = SearchOptions(beam=1)
+    device = SimpleNamespace(type="cpu")
+    division = Division(source="en", target="de")
+
+    def __enter__(self) -> Shouting:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def translate(self, lines: list[str], *_: object, **__: object) -> list[Translation]:
+        return [Translation(line, " ".join(line.upper().split()), alignment=[(0, 0), (1, 1)]) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("S2S_MODEL", "model")
+    Path("model").mkdir()
+    Path("model/config.json").write_text("{}")
+    Path("page.html").write_bytes(PAGE)
+    Path("a.txt").write_bytes(b"\xef\xbb\xbf  one\r\n\r\ntwo")
+    Path("lines").write_bytes(b"one\r\ntwo")
+    monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", lambda *_, **__: Shouting())
+    return tmp_path
+
+
+def run(line: str, stdin: bytes = b"") -> bytes:
+    result = CliRunner().invoke(app, ["translate", *line.split()], input=stdin, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout_bytes
+
+
+def test_a_document_goes_to_stdout_or_into_a_file():
+    shouted = PAGE.replace(b"one", b"ONE").replace(b"two", b"TWO")
+    assert run("page.html") == run("--format html", PAGE) == run("page.html -o -") == shouted
+    assert run("page.html -o out/page.de.html") == run("-o page2.html", PAGE) == b""
+    assert Path("out/page.de.html").read_bytes() == Path("page2.html").read_bytes() == shouted
+
+
+def test_plain_text_is_lines_unless_it_becomes_a_file():
+    assert run("a.txt") == b"ONE\n\nTWO\n"
+    assert run("--format text a.txt") == b"\xef\xbb\xbf  ONE\r\n\r\nTWO"
+    run("a.txt -o b.txt")
+    assert Path("b.txt").read_bytes() == b"\xef\xbb\xbf  ONE\r\n\r\nTWO"
+    run("lines a.txt -o both.txt")
+    assert Path("both.txt").read_bytes() == b"ONE\nTWO\nONE\n\nTWO\n"
+    run("lines -o copy")
+    assert Path("copy").read_bytes() == b"ONE\nTWO\n"
+    run("a.txt --json -o a.jsonl")
+    assert Path("a.jsonl").read_bytes().count(b'"translation"') == 3
+
+
+def test_a_document_is_replaced_only_if_that_is_asked_for():
+    Path("link.html").symlink_to("page.html")
+    for name in ("page.html", "link.html", "./page.html"):
+        with pytest.raises(UsageError, match="is the input .*--in-place"):
+            run(f"page.html -o {name}")
+    with pytest.raises(UsageError, match="is the input"):
+        run("lines a.txt -o lines")
+    assert Path("page.html").read_bytes() == PAGE
+    os.chmod("page.html", 0o600)
+    run("--in-place link.html")
+    assert Path("page.html").read_bytes() == PAGE.replace(b"one", b"ONE").replace(b"two", b"TWO")
+    assert Path("link.html").is_symlink()
+    assert Path("page.html").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "message"),
+    [
+        ("--format doc page.html", "--format", "unknown format `doc`"),
+        ("page.html a.txt", "INPUT", "one document at a time"),
+        ("--in-place page.html -o x.html", "-o", "--in-place writes to the input"),
+        ("--in-place lines", "--in-place", "needs a document in a file"),
+        ("--in-place --format po", "--in-place", "needs a document in a file"),
+        ("page.html -o page.po", "-o", "html is not converted to po"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(line: str, where: str, message: str):
+    with pytest.raises(UsageError, match=message) as error:
+        run(line)
+    assert (error.value.where, error.value.exit_code) == (where, ExitCode.USAGE)
+
+
+def test_a_fault_leaves_the_old_file():
+    Path("bad.po").write_bytes(b"what?\n")
+    Path("out.po").write_bytes(b"old")
+    result = CliRunner().invoke(app, ["translate", "bad.po", "-o", "out.po"])
+    assert str(result.exception).startswith("bad.po:1: this is no line of a PO file")
+    assert Path("out.po").read_bytes() == b"old"
+    assert [name for name in os.listdir() if name.startswith(".")] == []
