@@ -24,55 +24,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
-
 from s2s_cli import atomic
 from s2s_cli.errors import CheckpointError, printable
+from s2s_cli.forms import Form, FormError, at_least, matching
 
 MANIFEST = "manifest.json"
 _LARGEST_DOCUMENT = 16 * 2**20  # bytes
 
-Form = TypeVar("Form", bound="Document")
+AnyDocument = TypeVar("AnyDocument", bound="Document")
 AnyManifest = TypeVar("AnyManifest", bound="Manifest")
 
 
 # ------------------------------------------------------------------------------------------------------ JSON documents
 
 
-class Document(BaseModel):
+class Document(Form):
     """A JSON object with known keys only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def to_json(document: Document) -> bytes:
     """The document as UTF-8 JSON, ready to be written. Floats keep every bit; infinities and NaN are allowed."""
-    data = (json.dumps(document.model_dump(), ensure_ascii=False, indent=2) + "\n").encode()
+    data = (json.dumps(document.values(), ensure_ascii=False, indent=2) + "\n").encode()
     if len(data) > _LARGEST_DOCUMENT:
         raise ValueError(f"{type(document).__name__} takes {len(data):,} bytes and could not be read again")
     return data
 
 
-def parse_json(data: bytes, form: type[Form], where: object) -> Form:
+def parse_json(data: bytes, form: type[AnyDocument], where: object) -> AnyDocument:
     """Read a document; numbers written as text are refused. Raises `CheckpointError` with `where` and the fault."""
     if len(data) > _LARGEST_DOCUMENT:
         raise CheckpointError(f"has {len(data):,} bytes; at most {_LARGEST_DOCUMENT:,} are allowed", where=where)
     try:
-        return form.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        first, *others = error.errors(include_url=False, include_input=False, include_context=False)
-        key = printable(".".join(map(str, first["loc"])), 100)
+        return form.read(json.loads(data.decode()))
+    except FormError as error:
+        first, *others = error.faults
         more = f" (and {len(others)} more)" if others else ""
-        raise CheckpointError((f"{key}: " if key else "") + printable(first["msg"]) + more, where=where) from error
+        raise CheckpointError(printable(first) + more, where=where) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"is not JSON: {printable(error)}", where=where) from error
 
 
 # --------------------------------------------------------------------------------------------------------- the manifest
 
 
 class FileEntry(Document):
-    size: Annotated[int, Field(ge=0, validation_alias=AliasChoices("size", "bytes"))]
-    """Bytes. (`bytes` in prepared data of older versions.)"""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    renamed: ClassVar[Mapping[str, str]] = {"bytes": "size"}
+
+    size: Annotated[int, at_least(0)]
+    """Bytes."""
+    sha256: Annotated[str, matching(r"[0-9a-f]{64}", "is no SHA-256")]
 
 
 class Manifest(Document):
@@ -151,7 +151,7 @@ class SealedDirectory:
         self._compare(name, len(data), hashlib.sha256(data).hexdigest())
         return data
 
-    def parse(self, name: str, form: type[Form]) -> Form:
+    def parse(self, name: str, form: type[AnyDocument]) -> AnyDocument:
         """The verified JSON document in one listed file. Raises `CheckpointError`."""
         return parse_json(self.read(name), form, self.path / name)
 

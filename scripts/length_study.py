@@ -151,7 +151,7 @@ def model_section(member: Member, scale: Scale = FULL) -> schema.Model:
     values = {key: dict(value) for key, value in member.choices.items()}
     values.setdefault("encoder", {})["hidden"] = member.encoder // scale.divisor
     values.setdefault("decoder", {})["hidden"] = member.decoder // scale.divisor
-    return schema.Model.model_validate({"embedding": 192 // scale.divisor, **values})
+    return schema.Model.read({"embedding": 192 // scale.divisor, **values})
 
 
 def parameters(section: schema.Model, vocabulary: int = VOCABULARY) -> int:

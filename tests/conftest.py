@@ -111,15 +111,15 @@ def export(directory: Path, languages: tuple[str, str], tokenizers: Any, *, seed
     torch.manual_seed(seed)
     bias, is_packed = changes.pop("bias", {}), changes.pop("packed", False)
     sizes = {"embedding": 8, "encoder": {"hidden": 8}, "decoder": {"hidden": 16}, "attention": {"size": 8}}
-    model = schema.Model.model_validate(sizes | changes)
+    model = schema.Model.read(sizes | changes)
     config = {
         "s2s_version": __version__,
         "name": "tiny",
         "languages": dict(zip(("source", "target"), languages, strict=True)),
-        "model": model.model_dump(),
+        "model": model.values(),
         "source_vocabulary": tokenizers.source.size,
         "target_vocabulary": tokenizers.target.size,
-        "decoding": schema.Decoding(beam=2).model_dump(),
+        "decoding": schema.Decoding(beam=2).values(),
         "max_pieces": 30,
     }
     weights = build_model(model, tokenizers.source.size, tokenizers.target.size).state_dict()

@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "s2s_cli"
 LAYERS = (
-    {"errors", "console", "folders", "atomic", "processes"},
-    {"sealed"},  # of files that are replaced whole
+    {"errors", "console", "folders", "atomic", "forms", "processes"},
+    {"sealed"},  # of files that are replaced whole, and of forms
     {"recipe", "native"},
     {"text"},
     {"data", "search"},

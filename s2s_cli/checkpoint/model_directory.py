@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
 from s2s_cli.errors import CheckpointError, MachineError, UserError
+from s2s_cli.forms import at_least, at_most, characters
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
@@ -38,8 +38,8 @@ _LARGEST_SIZES = {"model": 65_536, "decoding": 10_000_000}  # of any number ther
 _ATTEMPTS = 5
 
 Content = TypeVar("Content")
-Name = Annotated[str, Field(max_length=200)]
-Vocabulary = Annotated[int, Field(ge=4, le=4_000_000)]
+Name = Annotated[str, characters(200)]
+Vocabulary = Annotated[int, at_least(4), at_most(4_000_000)]
 
 
 class ModelConfig(Document):
@@ -53,18 +53,16 @@ class ModelConfig(Document):
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary
     decoding: schema.Decoding
-    max_pieces: Annotated[int, Field(ge=1, le=1_000_000)]
+    max_pieces: Annotated[int, at_least(1), at_most(1_000_000)]
     """Longest source sentence that the model was trained on, in pieces."""
-    int8_bleu_loss: Annotated[float, Field(ge=-100, le=100)] | None = None
+    int8_bleu_loss: Annotated[float, at_least(-100), at_most(100)] | None = None
     """BLEU lost on dev by 8-bit products; `None` where that was not measured."""
 
-    @model_validator(mode="after")
-    def _bounded(self) -> ModelConfig:
+    def check(self) -> None:
         for section, most in _LARGEST_SIZES.items():
-            for key, number in _numbers(section, getattr(self, section).model_dump()):
+            for key, number in _numbers(section, getattr(self, section).values()):
                 if not number <= most:  # also true of NaN
                     raise ValueError(f"{key} is greater than {most:,}")
-        return self
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
 from torch import Tensor
 
 from s2s_cli.checkpoint.tensors import decode_tensors, encode_tensors
+from s2s_cli.forms import at_least
 from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, to_json
 
 WEIGHTS, OPTIMIZER, RANDOM, STATE = "weights.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"
@@ -44,7 +44,7 @@ class SnapshotState(Document):
     """`state.json`."""
 
     format: Literal[1] = 1
-    step: Annotated[int, Field(ge=0)]
+    step: Annotated[int, at_least(0)]
     score: float | None
     best: bool
     """Whether it was the best of its run when it was saved."""

@@ -49,16 +49,22 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
     tags, columns = [corpus.tag for corpus in data.train], [lines.column for lines in data.cleaning.exclude]
     tree = {
         "format": 1,
-        "languages": recipe.languages.model_dump(),
-        "tokenizer": recipe.tokenizer.model_dump(exclude_none=True),
+        "languages": recipe.languages.values(),
+        "tokenizer": _without_none(recipe.tokenizer.values()),
         "data": {
-            "cleaning": data.cleaning.model_dump(exclude={"exclude"}) | ({"exclude": columns} if columns else {}),
+            "cleaning": data.cleaning.values(without=["exclude"]) | ({"exclude": columns} if columns else {}),
             "test": test_names,
             "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
         }
         | ({"tags": tags} if any(tags) else {}),
     }
     return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(base)
+
+
+def _without_none(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:

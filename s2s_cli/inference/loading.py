@@ -55,7 +55,7 @@ def load_ensemble(
 
     def chosen(config: ModelConfig) -> str:
         harmless = is_harmless(config.int8_bleu_loss)
-        model = config.model.model_dump()
+        model = config.model.values()
         return choose_engine(engine, model, target, int8_is_harmless=harmless, shortlist=shortlist)
 
     directories = [model_directory(path) for path in paths]
@@ -104,7 +104,7 @@ def _engine(
 ) -> StepModel:
     """The engine by the model of a directory, by its packed weights if they were read."""
     config, packed = files.config, files.packed
-    form = Form.of(config.model.model_dump(), config.source_vocabulary, config.target_vocabulary)
+    form = Form.of(config.model.values(), config.source_vocabulary, config.target_vocabulary)
     if packed is None:
         shared = form.owners()  # older models hold a shared table under each of its names
         weights = {name: floats(array) for name, array in files.weights.items() if name not in shared}

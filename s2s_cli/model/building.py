@@ -130,7 +130,7 @@ def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
         summary=SUMMARIES[config.encoder.summary],
         cell=lambda hidden: CELLS[config.cell](hidden, config.layer_norm),
     )
-    keys = config.encoder.model_dump(exclude={"kind", "summary", "bridge"})
+    keys = config.encoder.values(without=["kind", "summary", "bridge"])
     return ENCODERS[config.encoder.kind](parts, **keys)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from s2s_cli.errors import RecipeError, UserError, printable
+from s2s_cli.forms import FormError, KeyPath
 from s2s_cli.recipe.faults import told
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.recipe.yaml_text import KeyPath, YamlReader, to_yaml
+from s2s_cli.recipe.yaml_text import YamlReader, to_yaml
 
 MOST_BYTES = 1 << 20
 MOST_FAULTS = 20  # that are reported
@@ -35,9 +33,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     applied = [_override(values, places, override) for override in overrides]
     faults = reader.duplicates + [fault for fault in applied if fault is not None]
     try:
-        recipe = Recipe.model_validate_json(json.dumps(values), strict=True)
-    except ValidationError as error:
-        faults += told(error.errors(include_url=False), places)
+        recipe = Recipe.read(values)
+    except FormError as error:
+        faults += told(error.faults, places)
     if faults:
         more = [UserError(f"and {len(faults) - MOST_FAULTS:,} faults more", where=path)] if faults[MOST_FAULTS:] else []
         raise RecipeError(faults[:MOST_FAULTS] + more)
@@ -51,7 +49,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def values_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe's sections as nested dictionaries, without one that the others leave no effect."""
-    return recipe.model_dump(mode="json", exclude={"tokenizer"} if recipe.keeps_tokenizers else None)
+    return recipe.values(without=["tokenizer"] if recipe.keeps_tokenizers else ())
 
 
 def _text_of(path: Path) -> str:

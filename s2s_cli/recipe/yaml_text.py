@@ -15,9 +15,7 @@ from typing import Any
 import yaml
 
 from s2s_cli.errors import UserError, printable
-
-KeyPath = tuple[str | int, ...]
-"""The path to a value: `("data", "test", 0, "name")`."""
+from s2s_cli.forms import KeyPath
 
 MOST_VALUES = 10_000
 MOST_LEVELS = 20

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from s2s_cli import console
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines, folders_of, locate_mono, model_folder
@@ -105,7 +105,7 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
         "side": corpus.side,
         "models": [file_sha256(model / MANIFEST) for model in models],
         "beam": corpus.beam,
-        "sample": sample and sample.model_dump(),
+        "sample": sample and sample.values(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     name = corpus.name or lines.file.path.name.partition(".")[0]
@@ -115,7 +115,7 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
         side=corpus.side,
         models=models,
         beam=corpus.beam,
-        sampling=SamplingOptions(**sample.model_dump()) if sample else None,
+        sampling=SamplingOptions(**sample.values()) if sample else None,
         directory=run / "synthesis" / f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)[:80]}-{key}",
         made_of={**content, "file": lines.file.given, "by": corpus.models},
         device=recipe.training.device,
@@ -124,9 +124,10 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
     )
 
 
-class _Config(Document, extra="ignore"):
+class _Config(Document):
     """What is to be known of a model before it is loaded, which takes torch."""
 
+    others: ClassVar[Any] = Any
     languages: schema.Languages
 
 

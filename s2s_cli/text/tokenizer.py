@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
-
 from s2s_cli.errors import DataError
 from s2s_cli.sealed import Document, ManifestWriter, SealedDirectory, to_json
 from s2s_cli.text.hygiene import one_line
@@ -130,14 +128,17 @@ class TokenizerPair:
         return TokenizerPair(extended, extended)
 
 
-class _TokenizerFile(Document, extra="ignore"):  # older files repeat what the manifest has
+class _TokenizerFile(Document):
+    others: ClassVar[Any] = Any  # older files repeat what the manifest has
+
     kind: Literal["sentencepiece", "character", "word"]
 
 
-class _Index(Document, extra="allow"):
-    """`tokenizers.json`: the kind of each file, by its name."""
+class _Index(Document):
+    """`tokenizers.json`; besides, the kind of each file, by its name."""
 
-    __pydantic_extra__: dict[str, _TokenizerFile] = Field(init=False)
+    others: ClassVar[Any] = _TokenizerFile
+
     format: Literal[1, 2]
     joint: bool
 
@@ -148,7 +149,7 @@ def save_tokenizers(pair: TokenizerPair, writer: ManifestWriter) -> None:
     kinds = {name: {"kind": tokenizer.kind} for name, tokenizer in tokenizers.items()}
     for name, tokenizer in tokenizers.items():
         writer.write(name, [tokenizer.to_bytes()])
-    writer.write(_INDEX, [to_json(_Index.model_validate({"format": 2, "joint": pair.joint, **kinds}))])
+    writer.write(_INDEX, [to_json(_Index.read({"format": 2, "joint": pair.joint, **kinds}))])
 
 
 def load_tokenizers(sealed: SealedDirectory) -> TokenizerPair:
@@ -166,9 +167,10 @@ def _names(joint: bool) -> tuple[str, ...]:
 
 
 def _load(sealed: SealedDirectory, name: str, index: _Index) -> Tokenizer:
-    if name not in index.__pydantic_extra__:
+    file: _TokenizerFile | None = vars(index).get(name)
+    if file is None:
         raise DataError(f"does not know {name}", where=sealed.path / _INDEX)
-    module, kind = _KINDS[index.__pydantic_extra__[name].kind]
+    module, kind = _KINDS[file.kind]
     data = sealed.read(name)
     try:
         return getattr(import_module(module), kind).from_bytes(data)

@@ -82,10 +82,10 @@ def build_trainer(
 def build_objective(recipe: Recipe, target: Tokenizer, dtype: torch.dtype) -> Objective:
     """The objective of its kind, with the keys of this kind. dtype: of products."""
     settings = recipe.training.objective
-    keys = settings.model_dump(exclude={"kind"})
+    keys = settings.values(without=["kind"])
     if isinstance(settings, MinimumRisk):  # it needs more than its keys: what writes, and what compares
         writer = build_writer(settings, recipe, target, dtype)
-        keys = {"writer": writer, **settings.model_dump(include={"reference", "sharpness", "mix"})}
+        keys = {"writer": writer, **{name: keys[name] for name in ("reference", "sharpness", "mix")}}
     return OBJECTIVES[settings.kind](recipe.training.label_smoothing, **keys)
 
 

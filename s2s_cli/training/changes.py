@@ -13,9 +13,10 @@ from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.forms import KeyPath
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.recipe.yaml_text import KeyPath, to_yaml
+from s2s_cli.recipe.yaml_text import to_yaml
 
 FIXED = re.compile(
     r"languages\.|data\.(dev|cleaning)\.|init[:.]|tokenizer\.|model\."
@@ -44,7 +45,7 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
 
 def recipe_differences(old: Recipe, new: Recipe) -> list[str]:
     """Lines such as `training.learning_rate: 0.001 -> 0.0003`, in the order of the schema; none if nothing changed."""
-    before, after = (dict(_leaves(recipe.model_dump(mode="json"))) for recipe in (old, new))
+    before, after = (dict(_leaves(recipe.values())) for recipe in (old, new))
     keys = list(before | after)
     return [
         f"{key}: {before.get(key, ABSENT)} -> {after.get(key, ABSENT)}"

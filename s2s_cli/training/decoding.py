@@ -32,7 +32,7 @@ def build_decoder(
     section: of its recipe. engine: see `s2s_cli.inference.engines`. device, dtype: of PyTorch, where it decodes.
     forbidden: symbols that are never written.
     """
-    name = choose_engine(engine, section.model_dump(), device.type, int8_is_harmless=int8_is_harmless)
+    name = choose_engine(engine, section.values(), device.type, int8_is_harmless=int8_is_harmless)
     if name == "reference":
         copy = deepcopy(model).eval()
         copy.forbid(forbidden)
@@ -46,5 +46,5 @@ def packed(state: Mapping[str, Tensor], section: schema.Model, arithmetic: str) 
     """The form of a model that the engine fits, and what the engine reads of its state."""
     weights = {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in state.items()}
     sizes = len(weights["encoder.embedding.weight"]), len(weights["output.bias"])
-    form = Form.of(section.model_dump(), *sizes)
+    form = Form.of(section.values(), *sizes)
     return form, pack(weights, form, arithmetic)

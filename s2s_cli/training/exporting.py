@@ -69,9 +69,9 @@ def is_exported(recipe: Recipe, run: RunDirectory, prepared: PreparedData, manag
         files = load_model_files(run.model)
     except UserError:
         return False
-    weights, config = exported_weights(recipe, manager), ModelConfig.model_validate(model_config(recipe, prepared))
+    weights, config = exported_weights(recipe, manager), ModelConfig.read(model_config(recipe, prepared))
     return (
-        files.config.model_copy(update={"int8_bleu_loss": None}) == config
+        files.config.replaced(int8_bleu_loss=None) == config
         and files.weights.keys() == weights.keys()
         and all(np.array_equal(files.weights[name], weights[name].numpy(force=True)) for name in weights)
     )
@@ -113,7 +113,7 @@ def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> fl
 
 def fits(recipe: Recipe) -> bool:
     """Whether the engine knows all parts of the model."""
-    return obstacle(recipe.model.model_dump()) is None
+    return obstacle(recipe.model.values()) is None
 
 
 def shortlist(recipe: Recipe, prepared: PreparedData) -> dict[str, np.ndarray] | None:
@@ -153,11 +153,11 @@ def model_config(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
         "format": 1,
         "s2s_version": __version__,
         "name": recipe.name,
-        "languages": recipe.languages.model_dump(),
-        "model": recipe.model.model_dump(),
+        "languages": recipe.languages.values(),
+        "model": recipe.model.values(),
         "source_vocabulary": prepared.tokenizers.source.size,
         "target_vocabulary": prepared.tokenizers.target.size,
-        "decoding": recipe.decoding.model_dump(),
+        "decoding": recipe.decoding.values(),
         "max_pieces": recipe.data.cleaning.max_pieces,
     }
 

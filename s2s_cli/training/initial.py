@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from s2s_cli.checkpoint.model_directory import load_config, load_model_files
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.corpora import folders_of, model_folder
 from s2s_cli.errors import CheckpointError, UsageError, printable
+from s2s_cli.forms import FormError
 from s2s_cli.inference.model_path import model_directory
 from s2s_cli.inference.restoring import restore
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -70,7 +70,7 @@ def _find(given: str, recipe_dir: Path, folders: Sequence[str]) -> Path:
 
 def _with_model(recipe: Recipe, own: schema.Model, where: Path) -> Recipe:
     """The recipe with the model's keys where it has none of its own. Raises UsageError if they differ."""
-    given, values = recipe.model.model_dump(exclude_unset=True), own.model_dump()
+    given, values = recipe.model.given(), own.values()
     keys, known = dict(_leaves(given)), dict(_leaves(values))
     clashes = [
         f"model.{key} is {json.dumps(value)}, there {json.dumps(known[key]) if key in known else 'unknown'}"
@@ -81,10 +81,9 @@ def _with_model(recipe: Recipe, own: schema.Model, where: Path) -> Recipe:
         hint = "leave the section `model` out, or give only its dropout"
         raise UsageError(f"the recipe describes another model: {', '.join(clashes)}", where=f"{KEY} {where}", hint=hint)
     try:
-        return Recipe.model_validate(values_of(recipe) | {"model": _merged(values, given)})
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise UsageError(fault["msg"].removeprefix("Value error, "), where=f"{KEY} {where}") from error
+        return Recipe.read(values_of(recipe) | {"model": _merged(values, given)})
+    except FormError as error:
+        raise UsageError(error.faults[0].what, where=f"{KEY} {where}") from error
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

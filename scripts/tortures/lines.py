@@ -92,15 +92,15 @@ def make_model(directory: Path) -> Path:
     sample = [clean_line(_of_one_script(chance, alphabets, 40)) for _ in range(2000)]
     tokenizer = train_sentencepiece(sample, model="bpe", vocabulary=1000, character_coverage=1.0)
     torch.manual_seed(1)
-    model = schema.Model.model_validate(TINY)
+    model = schema.Model.read(TINY)
     config = {
         "s2s_version": __version__,
         "name": "tiny",
         "languages": {"source": "xx", "target": "yy"},
-        "model": model.model_dump(),
+        "model": model.values(),
         "source_vocabulary": tokenizer.size,
         "target_vocabulary": tokenizer.size,
-        "decoding": schema.Decoding().model_dump(),
+        "decoding": schema.Decoding().values(),
         "max_pieces": MAX_PIECES,
     }
     weights = build_model(model, tokenizer.size, tokenizer.size).state_dict()

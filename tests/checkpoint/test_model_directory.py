@@ -26,10 +26,10 @@ def config(version: int = 1) -> dict:
         "s2s_version": "0.1.0",
         "name": "toy",
         "languages": {"source": "fr", "target": "en"},
-        "model": schema.Model().model_dump(),
+        "model": schema.Model().values(),
         "source_vocabulary": 6,
         "target_vocabulary": 7,
-        "decoding": schema.Decoding().model_dump(),
+        "decoding": schema.Decoding().values(),
         "max_pieces": version,
     }
 
@@ -181,7 +181,7 @@ def change(*path: str, to: object) -> bytes:
     ("data", "named"),
     [
         (b"", "JSON"),
-        (b"[]", "object"),
+        (b"[]", "a section with keys"),
         (b"[" * 10**6, "JSON"),
         (b'{"\xff": 1}', "JSON"),
         (b" " * (17 * 2**20), "bytes"),
@@ -193,7 +193,7 @@ def change(*path: str, to: object) -> bytes:
         (change("max_pieces", to=0), "max_pieces"),
         (change("model", "embedding", to=10**12), "model.embedding"),
         (change("model", "embedding", to=-1), "model.embedding"),
-        (change("model", "encoder", "layers", to=10**400), "model.encoder.recurrent.layers"),
+        (change("model", "encoder", "layers", to=10**400), "model.encoder.layers"),
         (change("model", "cell", to="__import__('os')"), "model.cell"),
         (change("model", "dropout", "state", to=float("nan")), "model.dropout.state"),
         (change("decoding", "length_penalty", to=float("inf")), "decoding.length_penalty"),

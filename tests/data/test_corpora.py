@@ -18,7 +18,7 @@ LINES = ["un", "", "deux mots", "trois"]
 
 
 def _pairs(directory: Path, **corpus: object) -> list[tuple[str, str]]:
-    return list(locate(schema.Corpus.model_validate(corpus), folders_of([], directory)).pairs())
+    return list(locate(schema.Corpus.read(corpus), folders_of([], directory)).pairs())
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
@@ -113,7 +113,7 @@ def _kept(
     recipe_dir: Path, run: Path, *paths: str, folders: list[str] | None = None, model: str | None = None
 ) -> list[str]:
     """`data.folders` of the recipe that a run keeps."""
-    recipe = schema.Recipe.model_validate(
+    recipe = schema.Recipe.read(
         {
             "name": "n",
             "languages": {"source": "fr", "target": "en"},
@@ -152,7 +152,7 @@ def test_names_of_corpora(tmp_path: Path) -> None:
     (tmp_path / "t").touch()
     corpus = schema.Corpus(source="test_2016.de.xz", target="t")
     assert locate(corpus, [tmp_path]).name == "test_2016"
-    assert locate(corpus.model_copy(update={"name": "flickr"}), [tmp_path]).name == "flickr"
+    assert locate(corpus.replaced(name="flickr"), [tmp_path]).name == "flickr"
 
 
 def test_addresses_need_a_checksum_and_two_files_two(tmp_path: Path) -> None:

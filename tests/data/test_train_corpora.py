@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from s2s_cli.data.preparation import PreparedData, prepare
 from s2s_cli.errors import DataError
+from s2s_cli.forms import FormError
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.text.tokenizer import EOS, SYMBOLS
@@ -36,7 +36,7 @@ def _recipe(two: dict[str, Any] | None = None, **cleaning: Any) -> Recipe:
     }
     languages = {"source": "fr", "target": "en"}
     tokenizer = {"kind": "word", "vocabulary": 300}
-    return Recipe.model_validate({"name": "tiny", "languages": languages, "tokenizer": tokenizer, "data": data})
+    return Recipe.read({"name": "tiny", "languages": languages, "tokenizer": tokenizer, "data": data})
 
 
 def test_the_report_counts_each_corpus(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,9 +61,9 @@ def test_a_repetition_is_counted_where_it_is_found(folder: Path) -> None:
 def test_a_tag_stands_before_the_sources_of_its_corpus_alone(
     folder: Path, tokenizer: dict[str, Any], joint: bool
 ) -> None:
-    values = _recipe({"tag": "<bt>"}, max_pieces=60).model_dump()
+    values = _recipe({"tag": "<bt>"}, max_pieces=60).values()
     values["tokenizer"] |= {"vocabulary": 80, "joint": joint, **tokenizer}
-    data = prepare(Recipe.model_validate(values), folder, folder / "run")
+    data = prepare(Recipe.read(values), folder, folder / "run")
     sources = [data.train.pair(index)[0].tolist() for index in range(len(data.train))]
     first, rest = data.train_sizes
     assert [ids.count(EOS + 1) for ids in sources] == [0] * first + [1] * rest
@@ -129,7 +129,7 @@ def test_an_excluded_file_must_be_there_and_have_its_column(folder: Path) -> Non
 
 @pytest.mark.parametrize("tag", ["bt", "<b t>", "<>", "<<bt>>", "<a,b>", "<bt>\n", *SYMBOLS])
 def test_what_is_no_tag_is_refused(tag: str) -> None:
-    with pytest.raises(ValidationError, match="tag"):
+    with pytest.raises(FormError, match="tag"):
         _recipe({"tag": tag})
 
 

@@ -32,15 +32,15 @@ TINY = {
 def export(directory: Path, *, seed: int = 1, target: Tokenizer = LETTERS) -> Path:
     """A run with an exported model, which translates into gibberish."""
     torch.manual_seed(seed)
-    model = schema.Model.model_validate(TINY)
+    model = schema.Model.read(TINY)
     config = {
         "s2s_version": __version__,
         "name": "tiny",
         "languages": {"source": "fr", "target": "en"},
-        "model": model.model_dump(),
+        "model": model.values(),
         "source_vocabulary": LETTERS.size,
         "target_vocabulary": target.size,
-        "decoding": schema.Decoding(beam=2).model_dump(),
+        "decoding": schema.Decoding(beam=2).values(),
         "max_pieces": 30,
     }
     weights = build_model(model, LETTERS.size, target.size).state_dict()

@@ -31,7 +31,7 @@ def section(member: str) -> schema.Model:
     sizes: dict[str, dict[str, Any]] = {"encoder": {"hidden": 11}, "decoder": {"hidden": 37}, "attention": {"size": 19}}
     choices = MEMBERS[member]
     parts = {name: sizes.get(name, {}) | choices.get(name, {}) for name in ("encoder", "decoder", "attention")}
-    return schema.Model.model_validate({"embedding": 13, "tied": choices.get("tied", "none"), **parts})
+    return schema.Model.read({"embedding": 13, "tied": choices.get("tied", "none"), **parts})
 
 
 def sizes(member: str) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def model(member: str, seed: int = 3) -> Seq2Seq:
 
 
 def form(member: str) -> Form:
-    return Form.of(section(member).model_dump(), *sizes(member))
+    return Form.of(section(member).values(), *sizes(member))
 
 
 def weights(member: str, seed: int = 3) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from s2s_cli.recipe import schema
 
 
 def section(**choices: Any) -> dict[str, Any]:
-    return schema.Model.model_validate(choices).model_dump()
+    return schema.Model.read(choices).values()
 
 
 @pytest.fixture(autouse=True)

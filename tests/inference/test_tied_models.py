@@ -39,10 +39,10 @@ def exported(directory: Path, tied: str, weights: dict[str, Tensor]) -> Path:
         "s2s_version": "0.1.0",
         "name": "tied",
         "languages": {"source": "fr", "target": "en"},
-        "model": schema.Model.model_validate(shape).model_dump(),
+        "model": schema.Model.read(shape).values(),
         "source_vocabulary": WORDS.size,
         "target_vocabulary": WORDS.size,
-        "decoding": schema.Decoding().model_dump(),
+        "decoding": schema.Decoding().values(),
         "max_pieces": 10,
     }
     save_model(directory, weights, config, TokenizerPair(WORDS, WORDS), "")

@@ -12,9 +12,9 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
+from s2s_cli.forms import FormError
 from s2s_cli.model import attention, cells, encoder
 from s2s_cli.model.building import build_model
 from s2s_cli.model.output import OUTPUTS
@@ -77,7 +77,7 @@ SIZES = {"transformer": {"heads": 2, "feed_forward": 5}}
 
 
 def section(**choices: Any) -> schema.Model:
-    """A small model; choices have dotted keys. Raises ValidationError where they do not go together."""
+    """A small model; choices have dotted keys. Raises FormError where they do not go together."""
     values: dict[str, Any] = {
         "embedding": 6,
         "encoder": {"hidden": 4},
@@ -93,7 +93,7 @@ def section(**choices: Any) -> schema.Model:
     if keys.get("kind", "recurrent") != "recurrent":  # one width, whatever the directions of the recurrent ones
         keys.pop("bidirectional", None)
         keys |= {"hidden": 8} | SIZES.get(keys["kind"], {})
-    return schema.Model.model_validate(values)
+    return schema.Model.read(values)
 
 
 def covering_set(axes: Axes, candidates: int = 1000) -> dict[str, schema.Model]:
@@ -116,7 +116,7 @@ def _random_members(axes: Axes, count: int) -> Iterator[tuple[tuple[str, ...], s
         choices = [axis[name] for axis, name in zip(axes.values(), names, strict=True)]
         try:
             yield names, section(**{key: value for choice in choices for key, value in choice.items()})
-        except ValidationError:
+        except FormError:
             continue
 
 

@@ -62,7 +62,7 @@ def engine(name: str, *, shortlisted: bool = False, seed: int = 3, **choices: st
     candidates_VC = draw.integers(0, VOCABULARY, (SOURCE_SIZE, 4))
     shortlist = Shortlist(candidates_VC, np.array([7, 30])) if shortlisted else None
     model = fitting(seed, **choices)
-    form = Form.of(section(**SIZES, **choices).model_dump(), SOURCE_SIZE, VOCABULARY)
+    form = Form.of(section(**SIZES, **choices).values(), SOURCE_SIZE, VOCABULARY)
     arrays = pack({name: tensor.numpy() for name, tensor in model.state_dict().items()}, form, name)
     return build_engine(form, arrays, name, shortlist=shortlist)
 

@@ -49,7 +49,7 @@ def test_there_may_be_more_draws_than_a_beam_is_wide():
 
 
 def test_the_defaults_and_names_are_those_of_the_recipe():
-    decoding = Decoding().model_dump(exclude={"batch_tokens", "split"})
+    decoding = Decoding().values(without=["batch_tokens", "split"])
     assert SearchOptions(**decoding) == SearchOptions()
     for normalization in PENALTIES:
         Decoding(normalization=normalization)

@@ -51,6 +51,6 @@ def recipe() -> MakeRecipe:
             "tokenizer": {"kind": "character", "vocabulary": 60},
             "training": {"threads": 1},
         }
-        return Recipe.model_validate(values)
+        return Recipe.read(values)
 
     return make

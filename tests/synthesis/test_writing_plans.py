@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from s2s_cli.data.corpora import as_kept
 from s2s_cli.data.download import file_sha256
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.forms import FormError
 from s2s_cli.recipe.loading import dump_recipe, load_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.synthesis.plan import plan_of
@@ -113,13 +113,13 @@ def test_a_run_finds_its_models_again_from_anywhere(folder: Path, recipe: MakeRe
         ({"sample": {}}, "`beam` has no effect with `sample`"),
         ({"tsv": "a"}, "`mono` goes with neither"),
         ({"columns": (2, 1)}, "it has `column`"),
-        ({"by": []}, "at least 1 item"),
+        ({"by": []}, "by: needs 1 item or more"),
         ({"beam": None, "sample": {"top_p": 0.0}}, "greater than 0"),
-        ({"side": "both"}, "'source' or 'target'"),
+        ({"side": "both"}, "one of source, target"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(recipe: MakeRecipe, keys: dict[str, Any], told: str):
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(FormError, match=told):
         recipe(**keys)
 
 

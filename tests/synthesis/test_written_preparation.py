@@ -79,10 +79,10 @@ def test_a_damaged_one_is_written_again(folder: Path, recipe: MakeRecipe, works:
 
 
 def test_two_corpora_of_the_same_text_differ_in_what_is_drawn(folder: Path, recipe: MakeRecipe, works: list[Any]):
-    values = recipe(beam=None, sample={"seed": 1}).model_dump()
-    values["data"]["train"].append(recipe(beam=None, sample={"seed": 2}).data.train[1].model_dump())
+    values = recipe(beam=None, sample={"seed": 1}).values()
+    values["data"]["train"].append(recipe(beam=None, sample={"seed": 2}).data.train[1].values())
     values["data"]["train"].append(values["data"]["train"][1])
-    data = prepared(Recipe.model_validate(values), folder)
+    data = prepared(Recipe.read(values), folder)
     assert len(works) == 1 and len(list((folder / "run" / "synthesis").iterdir())) == 2
     counts = data.manifest.splits["train"]["corpora"]
     assert counts[2]["pairs"] > 10
@@ -102,9 +102,9 @@ def test_a_trial_writes_a_sample_elsewhere(folder: Path, recipe: MakeRecipe, cap
 
 
 def test_recipes_without_such_corpora_need_no_process(folder: Path, recipe: MakeRecipe, works: list[Any]):
-    values = recipe().model_dump()
+    values = recipe().values()
     del values["data"]["train"][1]
-    assert written_corpora(Recipe.model_validate(values), folder, folder / "run") == {} == dict.fromkeys(works)
+    assert written_corpora(Recipe.read(values), folder, folder / "run") == {} == dict.fromkeys(works)
 
 
 def test_a_new_python_writes_it(folder: Path, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, capfd):

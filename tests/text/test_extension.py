@@ -32,7 +32,7 @@ KINDS = {
 
 
 def _trained(kind: str, lines: list[str]) -> Tokenizer:
-    config = schema.Tokenizer.model_validate({"vocabulary": 120, **KINDS[kind]})
+    config = schema.Tokenizer.read({"vocabulary": 120, **KINDS[kind]})
     return train_tokenizers(config, lines, []).source
 
 
@@ -111,10 +111,10 @@ def _log_prob(tokenizer: Tokenizer, line: str) -> float:
 def test_algorithms_are_not_mixed(kind: str) -> None:
     with pytest.raises(DataError, match=f"'{kind}' cannot be extended by one of 'bpe'"):
         OLD[kind].extended(NEW["bpe"])
-    config = schema.Tokenizer.model_validate(KINDS["bpe"])
+    config = schema.Tokenizer.read(KINDS["bpe"])
     with pytest.raises(DataError, match=f"the model's source side is '{kind}', that of the recipe 'bpe'"):
         require_same_algorithms(config, TokenizerPair(OLD[kind], OLD[kind]))
-    require_same_algorithms(schema.Tokenizer.model_validate(KINDS[kind]), TokenizerPair(OLD[kind], OLD[kind]))
+    require_same_algorithms(schema.Tokenizer.read(KINDS[kind]), TokenizerPair(OLD[kind], OLD[kind]))
 
 
 def test_pairs_are_as_joint_as_the_new_one() -> None:
@@ -133,7 +133,7 @@ def test_pairs_are_as_joint_as_the_new_one() -> None:
 
 @every_kind
 def test_tags_are_extended_by_tags(kind: str) -> None:
-    config = schema.Tokenizer.model_validate({"vocabulary": 120, **KINDS[kind]})
+    config = schema.Tokenizer.read({"vocabulary": 120, **KINDS[kind]})
     tagged = train_tokenizers(config, ENGLISH, [], ["<a>", "<b>"]).source
     both = OLD[kind].extended(tagged)
     again = type(both).from_bytes(both.to_bytes())

@@ -41,7 +41,7 @@ LINES = [
 
 
 def _trained(kind: str, **values: object) -> Tokenizer:
-    config = schema.Tokenizer.model_validate({"kind": kind, "vocabulary": 200, **values})
+    config = schema.Tokenizer.read({"kind": kind, "vocabulary": 200, **values})
     return train_tokenizers(config, LINES, []).source
 
 
@@ -84,7 +84,7 @@ def test_a_symbol_of_the_text_is_no_special_symbol(tokenizer: Tokenizer) -> None
     ("kind", "model"), [("sentencepiece", "unigram"), ("sentencepiece", "bpe"), ("character", None), ("word", None)]
 )
 def test_a_tag_is_one_piece_that_no_text_becomes_and_that_becomes_no_text(kind: str, model: str | None) -> None:
-    config = schema.Tokenizer.model_validate({"kind": kind, "vocabulary": 80, "joint": False, "model": model or "bpe"})
+    config = schema.Tokenizer.read({"kind": kind, "vocabulary": 80, "joint": False, "model": model or "bpe"})
     lines = [f"{line} <bt>" for line in LINES]
     tokenizers = train_tokenizers(config, lines, lines, ["<bt>", "<ft>"])
     tokenizer = type(tokenizers.source).from_bytes(tokenizers.source.to_bytes())

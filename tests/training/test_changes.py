@@ -10,14 +10,14 @@ MINIMAL = {"name": "m", "languages": {"source": "de", "target": "en"}, "data": {
 
 
 def test_differences_name_each_changed_key():
-    old = Recipe.model_validate(MINIMAL)
+    old = Recipe.read(MINIMAL)
     changes = {
         "training": {"learning_rate": 3e-4},
         "data": MINIMAL["data"] | {"test": [{"tsv": "t", "name": "no"}]},
         "validation": {"every": None},
     }
     assert recipe_differences(old, old) == []
-    told = recipe_differences(old, Recipe.model_validate(MINIMAL | changes))
+    told = recipe_differences(old, Recipe.read(MINIMAL | changes))
     assert "training.learning_rate: 0.001 -> 0.0003" in told
     assert "validation.every: 500 -> null" in told
     assert "data.test.0.name: (absent) -> no" in told

@@ -41,7 +41,7 @@ OLD = TokenizerPair(SOURCE, TARGET)
 
 def _model(pair: TokenizerPair, seed: int, **changes: Any) -> Seq2Seq:
     torch.manual_seed(seed)
-    return build_model(schema.Model.model_validate(SHAPE | changes), pair.source.size, pair.target.size)
+    return build_model(schema.Model.read(SHAPE | changes), pair.source.size, pair.target.size)
 
 
 def _export(directory: Path, pair: TokenizerPair = OLD, **changes: Any) -> Seq2Seq:
@@ -50,10 +50,10 @@ def _export(directory: Path, pair: TokenizerPair = OLD, **changes: Any) -> Seq2S
         "s2s_version": "0.1.0",
         "name": "general",
         "languages": {"source": "ja", "target": "en"},
-        "model": schema.Model.model_validate(SHAPE | changes).model_dump(),
+        "model": schema.Model.read(SHAPE | changes).values(),
         "source_vocabulary": pair.source.size,
         "target_vocabulary": pair.target.size,
-        "decoding": schema.Decoding().model_dump(),
+        "decoding": schema.Decoding().values(),
         "max_pieces": 10,
     }
     save_model(directory, model.state_dict(), config, pair, "")
@@ -62,7 +62,7 @@ def _export(directory: Path, pair: TokenizerPair = OLD, **changes: Any) -> Seq2S
 
 def _recipe(given: str | Path, *, extend: bool = False, **sections: Any) -> Recipe:
     corpus = {"tsv": "t.tsv"}
-    return Recipe.model_validate(
+    return Recipe.read(
         {
             "name": "adapted",
             "languages": {"source": "zh", "target": "en"},
@@ -90,7 +90,7 @@ def test_a_word_that_reads_like_a_special_symbol_is_not_that_symbol():
 def test_names_and_texts_of_every_tokenizer(kind: str):
     """A piece of both maps to itself, and a new one to parts that together read as it does."""
     keys = {"model": kind} if kind in ("unigram", "bpe") else {"kind": kind}
-    config = schema.Tokenizer.model_validate({"vocabulary": 60, **keys})
+    config = schema.Tokenizer.read({"vocabulary": 60, **keys})
     old, new = (train_tokenizers(config, lines, []).source for lines in (LINES[:2], LINES[1:]))
     origins, before = row_origins(old, new), old.pieces(range(old.size))
     assert row_origins(old, old) == [[index] for index in range(old.size)]
@@ -303,5 +303,5 @@ def test_a_tokenizer_section_without_effect_is_refused(tmp_path: Path):
 
 
 def test_without_init_a_recipe_is_settled(run: RunDirectory):
-    recipe = _recipe("general").model_copy(update={"init": None})
+    recipe = _recipe("general").replaced(init=None)
     assert settle(recipe, Path(), run) == (recipe, None)

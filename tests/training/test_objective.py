@@ -11,6 +11,7 @@ from tiny import SYMBOLS, batch_of, random_batches, random_pairs, tiny_model, ti
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2s_cli.forms import fields
 from s2s_cli.model import output as outputs
 from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -59,9 +60,9 @@ def by_the_paper(model: Seq2Seq, batch: Batch, smoothing: float, alpha: float) -
 
 def test_the_recipe_knows_every_objective() -> None:
     sections = (CrossEntropyKeys, RDropKeys, MinimumRiskKeys)
-    kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in sections]
+    kinds = [get_args(fields(section)["kind"])[0] for section in sections]
     assert kinds == list(OBJECTIVES)
-    assert set(get_args(MinimumRiskKeys.model_fields["metric"].annotation)) == set(UTILITIES)
+    assert set(get_args(fields(MinimumRiskKeys)["metric"])) == set(UTILITIES)
 
 
 @each_output

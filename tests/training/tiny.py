@@ -31,7 +31,7 @@ def tiny_section(dropout: float = 0.0, **changes: object) -> schema.Model:
         attention=schema.Attention(size=5),
         dropout=schema.Dropout(embedding=dropout, state=dropout, readout=dropout),
     )
-    return config.model_copy(update=changes)
+    return config.replaced(**changes)
 
 
 def tiny_model(dropout: float = 0.0, **changes: object) -> Seq2Seq:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-
+from s2s_cli.forms import characters, matching
 from s2s_cli.recipe.schema.data import (
     Cleaning,
     Corpus,
@@ -23,7 +22,7 @@ from s2s_cli.recipe.schema.data import (
     TrainCorpus,
 )
 from s2s_cli.recipe.schema.model import Attention, Decoder, Dropout, Model, RecurrentEncoder, TransformerEncoder
-from s2s_cli.recipe.schema.section import Section
+from s2s_cli.recipe.schema.section import Section, Seed
 from s2s_cli.recipe.schema.training import Averaging, Decoding, Init, SubwordSampling, Training, Validation
 
 __all__ = [
@@ -56,9 +55,13 @@ __all__ = [
 
 
 class Recipe(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+    name: Annotated[
+        str,
+        characters(200),
+        matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "takes letters, digits, `.`, `_` and `-` only"),
+    ]
     """Name of the run; its directory is `runs/<name>`."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    seed: Seed = 1
     languages: Languages
     data: Data
     init: Init | None = None
@@ -76,11 +79,10 @@ class Recipe(Section):
 
     def with_folders(self, folders: list[str]) -> Recipe:
         """The same recipe with other `data.folders`."""
-        return self.model_copy(update={"data": self.data.model_copy(update={"folders": folders})})
+        return self.replaced(data=self.data.replaced(folders=folders))
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
-        dropout = self.model.dropout.model_dump(exclude={"variational"})
+    def check(self) -> None:
+        dropout = self.model.dropout.values(without=["variational"])
         if self.training.objective.kind == "r_drop" and not any(dropout.values()):
             raise ValueError("training.objective `r_drop` needs dropout: all values of model.dropout are 0")
         if getattr(self.training.objective, "mix", None) == 0:
@@ -91,9 +93,9 @@ class Recipe(Section):
             for key in (key for key, weight in weighed.items() if weight):
                 raise ValueError(f"{key} has no effect: training.objective.mix is 0 (give {key.split('.')[-1]}: 0)")
         if self.keeps_tokenizers:
-            if "tokenizer" in self.model_fields_set:
+            if "tokenizer" in vars(self):
                 raise ValueError("`tokenizer` has no effect: init takes that of its model (or give init.extend: true)")
-            return self
+            return
         for key, value in (("tied", "all"), ("output", "copy")):
             if getattr(self.model, key) == value and not self.tokenizer.is_joint:
                 raise ValueError(f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)")
@@ -103,4 +105,3 @@ class Recipe(Section):
             if kind != "sentencepiece" and getattr(self.training.subword_sampling, side) is not None:
                 needs = f"needs a tokenizer of kind `sentencepiece`: that of this side is `{kind}`"
                 raise ValueError(f"training.subword_sampling.{side} {needs}")
-        return self

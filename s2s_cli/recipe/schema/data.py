@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
-
-from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
+from s2s_cli.forms import above, at_least, at_most, one_or_more
+from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section, Seed
 
 
 class Languages(Section):
@@ -47,12 +46,7 @@ class Corpus(Section):
         given: dict[Role, str | None] = {"source": self.source, "target": self.target, "tsv": self.tsv}
         return {role: path for role, path in given.items() if path is not None}
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        self._check_kind()
-        return self
-
-    def _check_kind(self) -> None:
+    def check(self) -> None:
         if (self.tsv is None) == (self.source is None and self.target is None):
             raise ValueError("give either `tsv`, or `source` and `target`")
         if self.tsv is None and (self.source is None or self.target is None):
@@ -66,10 +60,18 @@ class Sample(Section):
     """Log-probabilities are divided by it: below 1 sharper, above 1 flatter."""
     top_k: Positive | None = None
     """Draw among the k most probable symbols only. `null`: among all."""
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    top_p: Annotated[float, above(0.0), at_most(1.0)] = 1.0
     """Draw among the fewest most probable symbols that have this share of the probability."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    seed: Seed = 1
     """Another one draws another corpus."""
+
+
+def _tag(text: str) -> str:
+    if not re.fullmatch(r"<[\w.:-]{1,60}>", text):
+        return "a tag looks like `<bt>`: letters, digits, `.`, `_`, `:` and `-` between `<` and `>`"
+    if text in ("<pad>", "<unk>", "<s>"):
+        return f"`{text}` has a meaning of its own in every vocabulary; take another name"
+    return ""
 
 
 class TrainCorpus(Corpus):
@@ -82,17 +84,17 @@ class TrainCorpus(Corpus):
     side: Side | None = None
     """Which side that is: `target` for back-translation (Sennrich et al. 2016), `source` for distillation (Kim and Rush
     2016) and data diversification (Nguyen et al. 2020)."""
-    by: str | Annotated[list[str], Field(min_length=1)] | None = None
+    by: str | Annotated[list[str], one_or_more] | None = None
     """Run or model directory of the model that writes the other side; several make an ensemble. Looked for in the
     working directory, then where corpora are."""
-    beam: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    beam: Annotated[int, at_least(1), at_most(1_000)] | None = None
     """Beam of the writing model. `null`: its own."""
     sample: Sample | None = None
     """Draw at random instead (Edunov et al. 2018). `null`: search."""
 
     weight: PositiveFloat = 1.0
     """How often an epoch takes the corpus: 0.5 takes each pair in every other epoch, 3.0 three times in each."""
-    tag: str | None = None
+    tag: Annotated[str, _tag] | None = None
     """A symbol such as `<bt>`, put before each source as one piece: it tells the model where the pair is from (Caswell
     et al. 2019). No text contains it, not even one that reads the same, and no translation."""
 
@@ -105,28 +107,19 @@ class TrainCorpus(Corpus):
     def paths(self) -> dict[Role, str]:
         return super().paths | ({"mono": self.mono} if self.mono is not None else {})
 
-    def _check_kind(self) -> None:
+    def check(self) -> None:
         files = (self.tsv, self.source, self.target)
         if self.mono is None:
             for key in ("column", "side", "by", "beam", "sample"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"`{key}` has no effect without `mono`")
-            super()._check_kind()
+            super().check()
         elif any(files) or self.columns != (1, 2):
             raise ValueError("`mono` goes with neither `source`, `target` and `tsv` nor `columns` (it has `column`)")
         elif self.side is None or self.by is None:
             raise ValueError("`mono` needs `side`, which side its text is, and `by`, the model that writes the other")
         elif self.beam is not None and self.sample is not None:
             raise ValueError("`beam` has no effect with `sample`")
-
-    @field_validator("tag")
-    @classmethod
-    def _is_symbol(cls, tag: str | None) -> str | None:
-        if tag is not None and not re.fullmatch(r"<[\w.:-]{1,60}>", tag):
-            raise ValueError("a tag looks like `<bt>`: letters, digits, `.`, `_`, `:` and `-` between `<` and `>`")
-        if tag in ("<pad>", "<unk>", "<s>"):
-            raise ValueError(f"`{tag}` has a meaning of its own in every vocabulary; take another name")
-        return tag
 
 
 class Lines(Section):
@@ -142,7 +135,7 @@ class Lines(Section):
 class Cleaning(Section):
     """Filters of the training pairs. A pair is dropped whole; each rule is counted in the report."""
 
-    max_pieces: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    max_pieces: Annotated[int, at_least(1), at_most(1_000_000)] = 100
     """Longest side, in pieces of its tokenizer."""
     max_length_ratio: PositiveFloat | None = 4.0
     """Longest side over shortest side, in pieces; short pairs (under 10 pieces) are exempt. `null`: no such rule."""
@@ -154,19 +147,19 @@ class Cleaning(Section):
     """Drop pairs one side of which occurs in dev or test (same side, ignoring case and punctuation)."""
     min_script_share: Probability | None = 0.5
     """Least share of letters in the script of the language (Latin, Han, ...). `null`: no such rule."""
-    exclude: list[Lines] = Field(default=[])
+    exclude: list[Lines] = []
     """Lines that must not be learnt: pairs one side of which equals one of them are dropped, whatever the case, the
     punctuation and the spaces."""
 
 
 class Data(Section):
-    train: list[TrainCorpus] = Field(min_length=1)
+    train: Annotated[list[TrainCorpus], one_or_more]
     """Corpora to learn from."""
-    dev: list[Corpus] = Field(min_length=1)
+    dev: Annotated[list[Corpus], one_or_more]
     """Corpora to validate on."""
-    test: list[Corpus] = Field(default=[])
+    test: list[Corpus] = []
     """Corpora that `s2s evaluate` scores; never seen in training."""
-    folders: list[str] = Field(default=[])
+    folders: list[str] = []
     """Folders in which relative paths of corpora are looked for; relative to the recipe's folder, which is the default.
     The recipe in a run directory has the folders where its corpora were found, so that it can be run from there."""
     cleaning: Cleaning = Cleaning()
@@ -200,8 +193,8 @@ class Data(Section):
 
 Kind = Literal["sentencepiece", "character", "word"]
 Algorithm = Literal["unigram", "bpe"]
-Vocabulary = Annotated[int, Field(ge=8, le=4_000_000)]
-Coverage = Annotated[float, Field(ge=0.98, le=1.0)]
+Vocabulary = Annotated[int, at_least(8), at_most(4_000_000)]
+Coverage = Annotated[float, at_least(0.98), at_most(1.0)]
 
 
 class SideTokenizer(Section):
@@ -239,5 +232,5 @@ class Tokenizer(Section):
     def of_side(self, side: Literal["source", "target"]) -> Tokenizer:
         """The settings of one side, its own values merged into the common ones, and validated together."""
         own: SideTokenizer | None = getattr(self, side)
-        common = self.model_dump(exclude={"source", "target"})
-        return Tokenizer.model_validate(common | (own.model_dump(exclude_none=True) if own else {}))
+        common, other = self.values(without=["source", "target"]), own.values() if own else {}
+        return Tokenizer.read(common | {key: value for key, value in other.items() if value is not None})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
-
+from s2s_cli.forms import at_least, at_most
 from s2s_cli.recipe.schema.section import Layers, Probability, Section, Width
 
 Cell = Literal["gru", "lstm", "rnn", "ssru", "sru", "mingru"]
@@ -51,24 +50,13 @@ class TransformerEncoder(EveryEncoder):
     feed_forward: Width = 1024
     """Inner width of a layer's second part."""
 
-    @model_validator(mode="after")
-    def _shares(self) -> TransformerEncoder:
+    def check(self) -> None:
         if self.hidden % (2 * self.heads):
             raise ValueError(f"heads = {self.heads} must divide hidden = {self.hidden} into even shares")
-        return self
 
 
-def _kind(encoder: Any) -> str:
-    """The tag of the class of `Encoder` that reads a value."""
-    values = encoder if isinstance(encoder, dict) else getattr(encoder, "__dict__", {})
-    return str(values.get("kind", "recurrent"))
-
-
-Encoder = Annotated[
-    Annotated[RecurrentEncoder, Tag("recurrent")]  # one line a kind
-    | Annotated[TransformerEncoder, Tag("transformer")],
-    Discriminator(_kind),
-]
+Encoder = RecurrentEncoder | TransformerEncoder
+"""By its `kind`, the first by default."""
 
 
 class Decoder(Section):
@@ -99,7 +87,7 @@ class Attention(Section):
     """Independent attentions, each over its share of the width."""
     coverage: bool = False
     """The score also depends on the attention that each position has had so far (Tu et al. 2016)."""
-    coverage_loss: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
+    coverage_loss: Annotated[float, at_least(0.0), at_most(1_000.0)] = 0.0
     """With `coverage`: weight of repeated attention to the same positions in the loss (See et al. 2017)."""
 
 
@@ -135,11 +123,9 @@ class Model(Section):
     """How a symbol is predicted: among the whole vocabulary, or also by copying one of the source (See et al. 2017),
     which needs attention and a joint vocabulary."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Model:
+    def check(self) -> None:
         if faults := [*self._bridge_faults(), *self._attention_faults(), *self._dropout_faults()]:
             raise ValueError("; ".join(faults))
-        return self
 
     def _bridge_faults(self) -> Iterator[str]:
         width, hidden = self.encoder.width, self.decoder.hidden

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from s2s_cli.forms import Form, above, at_least, at_most, below
 
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
+Probability = Annotated[float, at_least(0.0), below(1.0)]
+Positive = Annotated[int, at_least(1)]
+PositiveFloat = Annotated[float, above(0.0)]
+Seed = Annotated[int, at_least(0), below(2**32)]
+Width = Annotated[int, at_least(1), at_most(65_536)]
 """The sizes of a model are bounded, so that a hostile `config.json` or recipe cannot request all memory."""
-Layers = Annotated[int, Field(ge=1, le=100)]
+Layers = Annotated[int, at_least(1), at_most(100)]
 
 
-class Section(BaseModel):
+class Section(Form):
     """A part of the recipe: unknown keys are faults, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
-
+from s2s_cli.forms import above, at_least, at_most
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
 
 
@@ -14,7 +13,7 @@ class Init(Section):
     schedule, optimiser, averaging and position begin anew. The keys of `model` must be those of the model, except for
     `dropout` and `attention.coverage_loss`; those left out are taken from it."""
 
-    from_: str = Field(alias="from")
+    from_: str
     """Directory of the model, or of its run. A relative path is looked for in the working directory, then where the
     corpora are looked for."""
     extend: bool = False
@@ -56,9 +55,9 @@ class MinimumRisk(Section):
     cross-entropy. Memory grows with their number too, so `batch_tokens` should be lower."""
 
     kind: Literal["minimum_risk"]
-    candidates: Annotated[int, Field(ge=2, le=1_000)] = 10
+    candidates: Annotated[int, at_least(2), at_most(1_000)] = 10
     """Candidates for each source; equal ones count once."""
-    from_: Literal["sample", "beam"] = Field(default="sample", alias="from")
+    from_: Literal["sample", "beam"] = "sample"
     """Independent draws from the model, or the best that a beam of `candidates` finds."""
     reference: bool = False
     """Whether the reference is a further candidate (as with Shen et al.), which may pull the model towards what it
@@ -72,20 +71,10 @@ class MinimumRisk(Section):
     """Share of the cross-entropy in the objective; the rest is that of the risk."""
 
 
-def _kind(objective: Any) -> str:
-    """The tag of the class of `Objective` that reads a value."""
-    values = objective if isinstance(objective, dict) else getattr(objective, "__dict__", {})
-    return str(values.get("kind", "cross_entropy"))
+Objective = CrossEntropy | RDrop | MinimumRisk
+"""By its `kind`, the first by default."""
 
-
-Objective = Annotated[
-    Annotated[CrossEntropy, Tag("cross_entropy")]
-    | Annotated[RDrop, Tag("r_drop")]
-    | Annotated[MinimumRisk, Tag("minimum_risk")],
-    Discriminator(_kind),
-]
-
-Alpha = Annotated[float, Field(gt=0.0, le=1.0)]
+Alpha = Annotated[float, above(0.0), at_most(1.0)]
 
 
 class SubwordSampling(Section):
@@ -116,7 +105,7 @@ class Training(Section):
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "inverse_sqrt", "linear", "plateau"] = "inverse_sqrt"
     """After the warm-up: constant, falling with the square root of the update, or reduced when dev stops improving."""
-    warmup: Annotated[int, Field(ge=0)] = 500
+    warmup: Annotated[int, at_least(0)] = 500
     """Updates over which the learning rate rises from zero."""
     decay_factor: Probability = 0.7
     """`plateau`: factor of each reduction."""
@@ -124,7 +113,7 @@ class Training(Section):
     """`plateau`: validations without progress before a reduction."""
     betas: tuple[Probability, Probability] = (0.9, 0.98)
     """Adam's decay rates."""
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    weight_decay: Annotated[float, at_least(0.0)] = 0.0
     """Decoupled weight decay (AdamW), of matrices only: biases and norms do not decay."""
     subword_sampling: SubwordSampling = SubwordSampling()
     objective: Objective = CrossEntropy()
@@ -136,7 +125,7 @@ class Training(Section):
     kernel: Literal["auto", "reference", "fused"] = "auto"
     """The recurrence: a plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    threads: Annotated[int, at_least(1), at_most(1_024)] | None = None
     """Processor threads. `null`: one per core, shared by the processes of a machine."""
     averaging: Averaging = Averaging()
     keep_checkpoints: Positive = 3
@@ -159,18 +148,18 @@ class Validation(Section):
 
 
 class Decoding(Section):
-    beam: Annotated[int, Field(ge=1, le=1_000)] = 5
+    beam: Annotated[int, at_least(1), at_most(1_000)] = 5
     normalization: Literal["wu", "average", "none"] = "wu"
     """How hypotheses of different lengths are compared: the penalty of Wu et al. 2016, mean per token, or sum."""
-    length_penalty: Annotated[float, Field(ge=0.0, le=1_000.0)] = 1.0
+    length_penalty: Annotated[float, at_least(0.0), at_most(1_000.0)] = 1.0
     """Exponent α of the penalty; 0 switches it off, a larger one favours longer translations."""
-    min_length: Annotated[int, Field(ge=0, le=10_000)] = 0
+    min_length: Annotated[int, at_least(0), at_most(10_000)] = 0
     """Least number of target pieces."""
-    max_length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    max_length_ratio: Annotated[float, above(0.0), at_most(100.0)] = 2.0
     """Most target pieces for each source piece ..."""
-    max_length_offset: Annotated[int, Field(ge=0, le=10_000)] = 10
+    max_length_offset: Annotated[int, at_least(0), at_most(10_000)] = 10
     """... plus this number."""
-    batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4000
+    batch_tokens: Annotated[int, at_least(1), at_most(10_000_000)] = 4000
     """Most source tokens of a decoding batch, padding included."""
     split: Literal["always", "long", "never"] = "always"
     """Translate every line sentence by sentence; or only lines of more than `max_pieces` (for a model trained on lines
