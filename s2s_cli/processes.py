@@ -11,7 +11,6 @@ done by `apart` with `fresh`.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -20,12 +19,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from s2s_cli.errors import MachineError
+
+# `multiprocessing` is imported by the functions that need it: a short translation needs no process.
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -214,6 +216,8 @@ def _ready(workers: Iterable[Worker]) -> list[Worker]:
     The end of a pipe reports a death at once. The exit code is checked too, since a child of the worker may keep the
     pipe open.
     """
+    from multiprocessing.connection import wait
+
     owners = {worker.connection: worker for worker in workers}
     while True:
         answered = wait(list(owners), POLL_INTERVAL)
@@ -280,6 +284,8 @@ def _start(
     outcome: list[Worker | BaseException],
 ) -> None:
     """Put the new worker, or the error that prevented it, into `outcome`."""
+    import multiprocessing
+
     context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
     try:
         with _both_ends:
@@ -315,7 +321,9 @@ def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, i
 
 
 def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
+    from multiprocessing import parent_process
+
+    if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)
 

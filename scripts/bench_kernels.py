@@ -24,7 +24,7 @@ from s2s_cli.model.building import build_model
 from s2s_cli.model.kernels import FusedKernel, ReferenceKernel
 from s2s_cli.model.kernels.cross_entropy import fused_cross_entropy
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.recipe import load_recipe
+from s2s_cli.recipe.loading import load_recipe
 
 RECIPE = Path(__file__).parent.parent / "recipes/multi30k-de-en.yaml"
 REFERENCE = "attention.query=previous"  # that of the reference workload

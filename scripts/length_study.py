@@ -31,7 +31,9 @@ from typing import Any
 
 from s2s_cli.evaluation.breakdown import Bucket, score_by_length
 from s2s_cli.model.building import build_model
-from s2s_cli.recipe import Recipe, dump_recipe, schema
+from s2s_cli.recipe import schema
+from s2s_cli.recipe.loading import dump_recipe
+from s2s_cli.recipe.schema import Recipe
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "recipes" / "data"
 EDGES = (10, 20, 30, 40, 50)  # source words

@@ -16,7 +16,7 @@ from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
-    from s2s_cli.recipe import Recipe
+    from s2s_cli.recipe.schema import Recipe
     from s2s_cli.search.options import SamplingOptions, SearchOptions
 
 RUNS = Path("runs")
@@ -327,7 +327,7 @@ def warn_of_segmenter(options: SearchOptions, language: str) -> None:
 
 def load(recipe: Path, overrides: list[str] | None) -> Recipe:
     """The recipe with its overrides."""
-    from s2s_cli.recipe import load_recipe
+    from s2s_cli.recipe.loading import load_recipe
 
     return load_recipe(recipe, overrides or ())
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
-import regex
+if TYPE_CHECKING:
+    import regex
 
 # ISO 15924 codes that stand for several of Unicode's scripts.
 _MIXED = {
@@ -77,6 +79,8 @@ def _others(script: str) -> regex.Pattern[str] | None:
 
     By Unicode's script extensions (https://www.unicode.org/reports/tr24/): the long vowel mark is of both kanas.
     """
+    import regex  # late: only cleaning looks at letters, and tags of languages that name a script
+
     try:
         return regex.compile("[^" + "".join(rf"\p{{scx={part}}}" for part in _MIXED.get(script, (script,))) + "]+")
     except regex.error:

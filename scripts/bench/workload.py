@@ -15,7 +15,8 @@ from pathlib import Path
 from s2s_cli import atomic
 from s2s_cli.data.preparation import PreparedData, prepare
 from s2s_cli.data.shards import ParallelData, Shards
-from s2s_cli.recipe import Recipe, load_recipe
+from s2s_cli.recipe.loading import load_recipe
+from s2s_cli.recipe.schema import Recipe
 from s2s_cli.text.tokenizer import SYMBOLS, Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from s2s_cli.cli.options import SearchArguments, run_of
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.reading import Division
 from s2s_cli.processes import usable_cores
-from s2s_cli.recipe import load_recipe
+from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions
 
 EMBEDDED = Path(__file__).parents[2] / "recipes" / "data" / "tatoeba-fr-en" / "train.tsv.xz"

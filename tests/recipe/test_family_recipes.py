@@ -10,7 +10,7 @@ import pytest
 
 from s2s_cli.data.corpora import locate
 from s2s_cli.model.building import build_model
-from s2s_cli.recipe import load_recipe
+from s2s_cli.recipe.loading import load_recipe
 
 FAMILY = Path(__file__).parents[2] / "recipes" / "family"
 RECIPES = {path.stem: path for path in sorted(FAMILY.glob("*.yaml"))}

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.errors import ExitCode, RecipeError
-from s2s_cli.recipe import Recipe, dump_recipe, load_recipe
+from s2s_cli.recipe.loading import dump_recipe, load_recipe
+from s2s_cli.recipe.schema import Recipe
 
 MINIMAL = """\
 name: test

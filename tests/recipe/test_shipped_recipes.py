@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.recipe import dump_recipe, load_recipe
+from s2s_cli.recipe.loading import dump_recipe, load_recipe
 from s2s_cli.recipe.yaml_text import YamlReader
 
 RECIPES = Path(__file__).parents[2] / "recipes"

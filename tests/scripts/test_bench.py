@@ -106,7 +106,7 @@ def test_run_measures_and_keeps_what_was_written(tmp_path):
 
 
 def test_run_tells_of_a_failure(tmp_path):
-    program = "import os; print('BENCH' in os.environ); raise SystemExit('it broke')"
+    program = "import os; print('BENCH' in os.environ, flush=True); raise SystemExit('it broke')"
     with pytest.raises(MachineError, match="it broke") as caught:
         run(Command([sys.executable, "-c", program], {"BENCH": None}), tmp_path / "log")
     assert caught.value.where == str(tmp_path / "log")

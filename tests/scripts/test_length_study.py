@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pytest
 
 from s2s_cli.evaluation.breakdown import Bucket
-from s2s_cli.recipe import load_recipe
+from s2s_cli.recipe.loading import load_recipe
 from scripts import length_study
 from scripts.length_study import CORPORA, FULL, MEMBERS, QUICK, Result
 
