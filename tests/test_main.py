@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +60,46 @@ def test_a_later_refusal_is_told(monkeypatch: pytest.MonkeyPatch):
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch):
     assert not asked(object(), monkeypatch)
+
+
+LEAVING = """
+import atexit, os, sys, threading, time
+import s2s_cli.__main__ as door
+
+class Traced:
+    def __del__(self, write=os.write):
+        write(1, b"tidied\\n")
+
+kept = Traced()
+atexit.register(print, "at exit")
+
+def work():
+    time.sleep(0.2)
+    print("worked", flush=True)
+
+def main():
+    print("answered")
+    {what}
+
+door.main = main
+door.main_and_leave()
+"""
+
+
+def ended(what: str) -> tuple[int, list[str]]:
+    """The exit code of a process whose command does that, and what it wrote."""
+    process = subprocess.run([sys.executable, "-c", LEAVING.format(what=what)], capture_output=True, timeout=120)
+    return process.returncode, process.stdout.decode().split("\n")[:-1]
+
+
+@pytest.mark.parametrize(("what", "code"), [("pass", 0), ("sys.exit(3)", 3), ("sys.exit()", 0), ("sys.exit('x')", 1)])
+def test_a_process_ends_with_its_code_without_tidying(what: str, code: int):
+    assert ended(what) == (code, ["answered", "at exit"])
+
+
+def test_a_process_waits_for_what_still_works():
+    assert ended("threading.Thread(target=work).start()") == (0, ["answered", "worked", "at exit", "tidied"])
+
+
+def test_a_process_that_is_watched_ends_as_usual():
+    assert ended("sys.setprofile(lambda *_: None)") == (0, ["answered", "at exit", "tidied"])

@@ -26,6 +26,7 @@ _VERBATIM = b"\x1a\x04\x18\x00\x20\x00"
 
 
 _CONTROL = b"\x18\x03"  # `type: CONTROL` of a piece
+_CONTROLS = 3  # padding, begin and end: the special symbols but the unknown one
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -45,7 +46,8 @@ class SentencePieceTokenizer(Tokenizer):
         if found != (PAD, UNK, BOS, EOS):
             symbols = ", ".join(SYMBOLS)
             raise DataError(f"a foreign SentencePiece model: {symbols} have the ids {found}, not 0, 1, 2, 3")
-        tags = filter(self._processor.is_control, range(len(SYMBOLS), self.size))
+        has_tags = model.count(_CONTROL) > _CONTROLS  # else there is no need to ask for each piece
+        tags = filter(self._processor.is_control, range(len(SYMBOLS), self.size) if has_tags else ())
         self.tags = {self._processor.id_to_piece(index): index for index in tags}
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
