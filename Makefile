@@ -6,7 +6,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format clean
+.PHONY: help install demo wheel test test-all lint format clean
 
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
@@ -43,6 +43,10 @@ demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score 
 	s2s evaluate --model runs/quickstart --bleu --chrf
 	echo
 	echo "demo finished in $$((SECONDS - begin)) s"
+
+wheel: $(STAMP) ## a wheel for this platform in dist/, with the C library in it
+	@$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	ls dist/*.whl
 
 test: $(STAMP) ## all tests but the slow ones
 	@$(PYTEST)

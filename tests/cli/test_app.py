@@ -74,6 +74,11 @@ def test_options_stand_in_groups():
         (MachineError("bad"), "error: bad", 1),
         (Stopped("stopped", exit_code=ExitCode.TERMINATED, hint="go on"), "stopped (go on)", 143),
         (KeyboardInterrupt(), "interrupted", 130),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            "error: this needs PyTorch, which is not installed (pip install torch)",
+            1,
+        ),
         (BrokenPipeError(), "", 1),
         (FileNotFoundError(2, "No such file", "x"), "error: x: No such file", 1),
         (MemoryError(), "error: not enough memory (a smaller batch needs less: batch_tokens)", 1),
