@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import get_annotations
 from itertools import islice
 from types import NoneType, UnionType
 from typing import (
@@ -87,11 +88,17 @@ class Form:
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of older versions, and what they are called now."""
     _fields: ClassVar[dict[str, Any]]
+    _requires_any: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        cls._requires_any = cls._requires_any or not all(hasattr(cls, name) for name in get_annotations(cls))
 
     def __init__(self, **values: Any) -> None:
         """Raises FormError."""
         faults: list[Fault] = []
-        self.__dict__.update(_values(type(self), {_key(name): value for name, value in values.items()}, (), faults))
+        if values or type(self)._requires_any:  # types are looked up when a value is checked: it takes long
+            given = {_key(name): value for name, value in values.items()}
+            self.__dict__.update(_values(type(self), given, (), faults))
         if not faults:
             _check(self, (), faults)
         if faults:
