@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from s2s_cli.errors import UsageError
@@ -40,10 +43,19 @@ def model_directory(path: Path, *, asked_by: str = "--model") -> Path:
 
 
 def _newest(runs: Path) -> Path:
-    """The most recently exported model of all runs below `runs`."""
-    configs = [config for config in runs.glob(f"*/model/{CONFIG_FILE}") if config.is_file()]
-    if not configs:
+    """The most recently exported model of all runs below `runs`. Of each run one file is looked at, and no more."""
+    newest = max(_exported(runs), default=None)
+    if newest is None:
         raise UsageError(
             f"there is no model below {runs}", hint=f"name one with --model or {VARIABLE}, or make one with `s2s train`"
         )
-    return max(configs, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent
+    return runs / newest[1] / "model"
+
+
+def _exported(runs: Path) -> Iterator[tuple[int, str]]:
+    """When the model of a run was exported, and the name of the run."""
+    for name in os.listdir(runs) if runs.is_dir() else ():
+        with suppress(OSError):  # a run without a model
+            status = os.stat(f"{runs}/{name}/model/{CONFIG_FILE}")
+            if stat.S_ISREG(status.st_mode):
+                yield status.st_mtime_ns, name
