@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,22 +14,21 @@ from s2s_cli import console
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
-from s2s_cli.inference.minimum_risk import least_risk
 from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
 from s2s_cli.processes import JobLost, WorkerPool
 from s2s_cli.search.beam import beam_search
-from s2s_cli.search.diverse import diverse_beam_search
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.search.sampling import Place, sample
-from s2s_cli.search.scoring import forced_log_probs
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.hygiene import one_line
-from s2s_cli.text.similarity import build_utility
 from s2s_cli.text.tokenizer import TokenizerPair
+
+# What few translations need is imported where it is needed.
+if TYPE_CHECKING:
+    from s2s_cli.search.sampling import Place
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
 STEP_SCORES = 1 << 24  # most log-probabilities of one step (sentences × beam × vocabulary): 64 MiB
@@ -228,6 +227,9 @@ class Translator:
         found = self._candidates(padded(job.sources), options.of_candidates(), job.places)
         if options.risk is None:
             return found
+        from s2s_cli.inference.minimum_risk import least_risk
+        from s2s_cli.text.similarity import build_utility
+
         decode, utility = self.tokenizers.target.decode, build_utility(options.risk.utility, self.division.target)
         texts = [[one_line(decode(each.ids)) for each in candidates] for candidates in found]
         is_drawn = options.sampling is not None
@@ -237,9 +239,14 @@ class Translator:
         self, batch: tuple[np.ndarray, np.ndarray], options: SearchOptions, places: Sequence[Place] | None
     ) -> list[list[Hypothesis]]:
         if options.sampling:
+            from s2s_cli.search.sampling import sample
+
             return sample(self.model, *batch, options, places)
-        search = greedy_search if options.beam == 1 else beam_search if options.groups == 1 else diverse_beam_search
-        return search(self.model, *batch, options)
+        if options.groups > 1:
+            from s2s_cli.search.diverse import diverse_beam_search
+
+            return diverse_beam_search(self.model, *batch, options)
+        return (greedy_search if options.beam == 1 else beam_search)(self.model, *batch, options)
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
@@ -248,6 +255,8 @@ class Translator:
 
     def _force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
         """log p(target | source) of each pair."""
+        from s2s_cli.search.scoring import forced_log_probs
+
         source = padded([source for source, _ in pairs])
         target_BT, _ = padded([target for _, target in pairs])
         with self._turn:
