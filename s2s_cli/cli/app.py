@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from s2s_cli import __version__, console
-from s2s_cli.cli.command import Command
-from s2s_cli.cli.evaluate import evaluate
-from s2s_cli.cli.prep import prep
-from s2s_cli.cli.train import train
-from s2s_cli.cli.translate import translate
 from s2s_cli.errors import ExitCode, Stopped, UserError, is_lack_of_memory
+
+COMMANDS = ("prep", "train", "translate", "evaluate")
+"""Each is the function of its name in the module of its name, which is imported when it is asked for."""
 
 
 def main() -> None:
@@ -32,6 +30,8 @@ def main() -> None:
         raise
     except BaseException as error:
         if "--debug" in sys.argv:
+            import traceback
+
             traceback.print_exc()
         message, code = message_and_code(error)
         if message:
@@ -41,7 +41,18 @@ def main() -> None:
 
 
 class _Commands(TyperGroup):
-    """Keeps Ctrl-C from Typer, whose exit code for it depends on its version."""
+    """Imports a command when it is asked for, so that one does not wait for the others; and keeps Ctrl-C from Typer,
+    whose exit code for it depends on its version."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, if there is one."""
+        if cmd_name in self.commands and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = command(cmd_name)
+        return self.commands.get(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
@@ -49,6 +60,15 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Stopped("interrupted", exit_code=ExitCode.INTERRUPTED) from None
+
+
+def command(name: str) -> Any:
+    """One of `COMMANDS`, as Typer makes it."""
+    from s2s_cli.cli.command import Command
+
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(cls=Command)(getattr(import_module(f"s2s_cli.cli.{name}"), name))
+    return typer.main.get_command(alone)
 
 
 class _Terminated(BaseException):
@@ -106,8 +126,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _command in (prep, train, translate, evaluate):
-    app.command(cls=Command)(_command)
 
 
 @app.callback()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -186,6 +185,8 @@ class SearchArguments:
 
         given = self._given(SamplingOptions)
         if self.seed is None:
+            import secrets
+
             given["seed"] = secrets.randbits(32)
             console.say(f"--seed {given['seed']} draws the same again")
         return SamplingOptions(**given)

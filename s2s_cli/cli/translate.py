@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -15,6 +15,9 @@ from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
 from s2s_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.attention_view.view import AttentionView
 
 _OUTPUT = "Output"
 
@@ -116,14 +119,13 @@ def translate(
     form, target = files.document_format(context.params), files.target_of(context.params)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
-    from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.output import OutputOptions
     from s2s_cli.inference.stream import translate_stream, translate_windows
 
     is_typed = not inputs and target is None and prompt.is_wanted()
     if form and is_typed:
         raise UsageError("a document is not typed at a prompt", where="--format", hint="name a file")
-    view = AttentionView(attention) if attention else None
+    view = _view(attention)
     translator = machine.load_translator(models)
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device, **vars(options))
@@ -147,3 +149,11 @@ def translate(
         else:
             for source in sources:
                 translate_stream(translator, source, sink, options, written, view)
+
+
+def _view(path: Path | None) -> AttentionView | None:
+    if path is None:
+        return None
+    from s2s_cli.inference.attention_view.view import AttentionView
+
+    return AttentionView(path)

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.cli.app import message_and_code
+from s2s_cli.cli.app import COMMANDS, message_and_code
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, MachineError, RecipeError, Stopped, UsageError
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-COMMANDS = ("prep", "train", "translate", "evaluate")
 
 
 def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -119,6 +118,16 @@ def test_wrong_options_are_exit_2():
         result = s2s(*arguments)
         assert (result.returncode, result.stdout) == (ExitCode.USAGE, "")
         assert "Traceback" not in result.stderr
+
+
+def test_a_command_that_is_nearly_right_is_suggested():
+    assert "Did you mean 'translate'" in s2s("tranlate").stderr
+
+
+def test_without_a_command_there_is_the_page_of_all():
+    result = s2s()
+    assert result.returncode == ExitCode.USAGE
+    assert all(f"\n  {command} " in result.stdout + result.stderr for command in COMMANDS)
 
 
 def test_a_traceback_only_with_debug(tmp_path: Path):

@@ -6,16 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from s2s_cli.cli.app import app
+from s2s_cli.cli.app import COMMANDS, app, command
 from s2s_cli.cli.effects import IDLE
 from s2s_cli.errors import ExitCode, UsageError
 from s2s_cli.inference.reading import Division
 from s2s_cli.search.options import SearchOptions
-
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 # Command line, and which of its options has no effect.
 REFUSED = [
@@ -211,7 +208,7 @@ def test_worker_processes_are_refused_where_a_gpu_was_chosen(reached: list[str],
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_option_has_a_rule_or_always_an_effect(name: str):
-    options = {parameter.name: parameter.opts[0] for parameter in COMMANDS[name].params}
+    options = {parameter.name: parameter.opts[0] for parameter in command(name).params}
     ruled = {option for idle in IDLE.get(name, ()) for option in idle.options if option in options}
     assert ruled | ALWAYS_EFFECTIVE[name] == set(options)
     assert not ruled & ALWAYS_EFFECTIVE[name]
