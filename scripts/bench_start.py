@@ -133,7 +133,10 @@ def _failure(command: Sequence[str], messages: bytes) -> MachineError:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    """With Python's usual buffers and compiled modules, as users have them."""
+    unusual = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    usual = {name: value for name, value in os.environ.items() if name not in unusual}
+    return {**usual, "PYTHONPATH": str(ROOT)}
 
 
 def empty_cache(cold: bool) -> None:

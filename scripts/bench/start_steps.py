@@ -28,7 +28,7 @@ MODULES = ["s2s_cli.cli.app", "s2s_cli.inference.translator", "s2s_cli.inference
 STEPS = {
     "reading the model": ["s2s_cli.inference.loading:load_model_files"],
     "reading the tokenizers": ["s2s_cli.checkpoint.model_directory:load_tokenizers"],
-    "building the engine": ["s2s_cli.inference.loading:build_engine"],
+    "building the engine": ["s2s_cli.inference.loading:_engine"],
     "translating": ["s2s_cli.inference.translator:Translator.translate"],
 }
 """Functions that are timed, in the modules whose name for them is called."""

@@ -27,12 +27,6 @@ def s2s(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return python("-m", "s2s_cli", *arguments, **options)
 
 
-def test_help_needs_no_heavy_import():
-    heavy = ["torch", "numpy", "sacrebleu", "sentencepiece", "pydantic", "yaml", "tqdm", "rich"]
-    code = f"import sys, s2s_cli, s2s_cli.cli.app; print([name for name in {heavy} if name in sys.modules])"
-    assert python("-c", code).stdout == "[]\n"
-
-
 def test_the_translator_is_there_for_python():
     import s2s_cli
     from s2s_cli.inference.translator import Translator

@@ -1,0 +1,62 @@
+"""What a start does not wait for: modules that a command does without are not imported."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from starts import ENVIRONMENT
+
+from s2s_cli.native import library
+from s2s_cli.text.symbols import WordTokenizer
+from s2s_cli.text.tokenizer import TokenizerPair
+
+ALWAYS = "torch matplotlib pydantic click rich yaml tqdm safetensors asyncio".split()
+PROCESSES_AND_NETWORKS = "multiprocessing concurrent socket ssl http".split()
+WHERE_NOTHING_IS_SCORED = [*ALWAYS, *PROCESSES_AND_NETWORKS, "sacrebleu", "regex", "secrets"]
+FOR_HELP = [*WHERE_NOTHING_IS_SCORED, *"numpy sentencepiece hashlib json".split()]
+OTHER_COMMANDS = ["s2s_cli.cli.prep", "s2s_cli.cli.train", "s2s_cli.cli.evaluate"]
+WITHOUT = {
+    "--version": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.options"],
+    "--help": FOR_HELP,
+    "translate --help": [*FOR_HELP, *OTHER_COMMANDS],
+    "train --help": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.evaluate"],
+    "translate --model model": [*WHERE_NOTHING_IS_SCORED, *OTHER_COMMANDS, "s2s_cli.training", "s2s_cli.model"],
+    "translate --model model --json --n-best 2": WHERE_NOTHING_IS_SCORED,
+    "evaluate --hypothesis text --reference text": [*ALWAYS, "sentencepiece", "s2s_cli.inference"],
+}
+"""By command line, the modules that it does without."""
+
+
+@pytest.fixture(scope="module")
+def folder(tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a model and a text."""
+    library.load()  # compiled, if need be, before anybody counts
+    folder = tmp_path_factory.mktemp("imports")
+    tokenizer = WordTokenizer(["some", "words"])
+    tools.export(folder / "model", ("fr", "en"), TokenizerPair(tokenizer, tokenizer), packed=True)
+    (folder / "text").write_text("some words\n")
+    return folder
+
+
+def imported(words: str, folder: Path) -> set[str]:
+    """All modules that `s2s WORDS` imports, and the packages in which they are."""
+    process = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "s2s_cli", *words.split()],
+        input=b"some words\n",
+        capture_output=True,
+        cwd=folder,
+        env=os.environ | ENVIRONMENT,
+        timeout=300,
+    )
+    assert process.returncode == 0 and process.stdout, process.stderr
+    return set(re.findall(r"^import time: .* \| *(\S+)$", process.stderr.decode(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("words", WITHOUT)
+def test_a_command_imports_only_what_it_needs(words: str, folder: Path):
+    assert imported(words, folder) & set(WITHOUT[words]) == set()
