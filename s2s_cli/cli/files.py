@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from s2s_cli import atomic
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.errors import UsageError
 
@@ -65,5 +64,7 @@ def sink_of(target: Path | None) -> Iterator[IO[bytes]]:
     if target is None:
         yield sys.stdout.buffer
     else:
+        from s2s_cli import atomic
+
         with atomic.new_file(target) as file:
             yield file

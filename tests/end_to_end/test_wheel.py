@@ -20,7 +20,7 @@ from s2s_cli.text.tokenizer import EOS, TokenizerPair
 from scripts.tortures.task import ROOT
 
 pytestmark = pytest.mark.slow
-SOURCES = ("s2s_cli", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("s2s_cli", "scripts/wheel_hook.py", "pyproject.toml", "README.md", "LICENSE")
 LINES = ["some words", "words words some", ""]
 PYTORCH_IS_MISSING = "error: this needs PyTorch, which is not installed (pip install torch)\n"
 
@@ -29,6 +29,7 @@ PYTORCH_IS_MISSING = "error: this needs PyTorch, which is not installed (pip ins
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("build")
+    (folder / "scripts").mkdir()
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
