@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_arrays import EXACT, RandomArrays
 
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.native import compiling, library, products, variants
-from s2s_cli.native.calls import ArrayError
+from s2s_cli.native.calls import ArrayError, Function
 from s2s_cli.native.variants import VARIANTS, Variant
 
 AVX2 = "avx2 fma bmi1 bmi2"
@@ -91,47 +92,68 @@ def test_what_a_wheel_has_is_loaded_without_a_compiler(monkeypatch, tmp_path: Pa
     assert loaded is not None and loaded.answer() == 42
 
 
+@pytest.mark.slow
+def test_a_wheel_gets_all_variants_of_its_platform_which_need_no_openmp(tmp_path: Path) -> None:
+    made = compiling.compile_variants(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{variant.name}.so" for variant in made}
+    for variant in made:
+        needed = subprocess.run(["ldd", str(tmp_path / f"{variant.name}.so")], capture_output=True, text=True).stdout
+        assert "omp" not in needed
+        if can_run(variant):
+            assert ctypes.CDLL(str(tmp_path / f"{variant.name}.so")).multiply_int8
+
+
 def can_run(variant: Variant) -> bool:
     return variant in variants.of_this_machine() and variant.needs <= variants.features()
 
 
-def is_slow_to_compile(variant: Variant) -> bool:
-    return variant.name == "avx512"
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
+def here(fast: str) -> list:
+    """The variants as parameters of a fixture. All but those named are slow to compile."""
+    return [
         pytest.param(
             variant,
             id=variant.name,
             marks=[
                 *([] if can_run(variant) else [pytest.mark.skip(reason="this processor cannot run it")]),
-                *([pytest.mark.slow] if is_slow_to_compile(variant) else []),
+                *([] if variant.name in fast.split() else [pytest.mark.slow]),
             ],
         )
         for variant in VARIANTS
-    ],
-)
-def multiply(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    """The products of one variant, compiled with its flags: rows × packed weights, into so many outputs."""
-    folder: Path = tmp_path_factory.mktemp("variant")
-    for name in ("products.c", "numbers.h", "vectors.h", "threads.c"):
+    ]
+
+
+def compiled(variant: Variant, folder: Path, sources: str, flags: list[str]) -> ctypes.CDLL:
+    """A library of these files only."""
+    for name in (*sources.split(), "threads.c", "numbers.h", "vectors.h"):
         (folder / name).symlink_to(compiling.SOURCES / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "SOURCES", folder)
-        flags = [*compiling.FLAGS, *request.param.flags, *compiling.OF_GCC]
-        compiling.compile_library(compiling.compiler(), flags, folder / "made.so")
-        made = ctypes.CDLL(str(folder / "made.so"))
+        compiling.compile_library(compiling.compiler(), [*flags, *variant.flags, *compiling.OF_GCC], folder / "made.so")
+    return ctypes.CDLL(str(folder / "made.so"))
+
+
+def call_in(made: ctypes.CDLL, function: Function, kind: str, arrays: list, *scalars: int, threads: int = 1) -> None:
+    """Call the function of this library."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "load", lambda: made)
-        patch.setattr(products.FUNCTIONS["multiply"], "_symbols", {})
+        patch.setattr(function, "_symbols", {})
+        function(kind, arrays, *scalars, threads=threads)
 
-        def multiply(rows_RK: np.ndarray, packed_PQ: np.ndarray, outputs: int) -> np.ndarray:
-            products_RN = np.full((len(rows_RK), outputs), 77, np.int32 if rows_RK.dtype == np.int8 else np.float32)
-            products.multiply(rows_RK, packed_PQ, products_RN, threads=2)
-            return products_RN
 
-        yield multiply
+@pytest.fixture(scope="module", params=here("avx512vnni avxvnni avx2 sse2 dotprod neon plain"))
+def multiply(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """The products of one variant: rows × packed weights, into so many outputs or into an array for them."""
+    made = compiled(request.param, tmp_path_factory.mktemp("variant"), "products.c", compiling.FLAGS)
+
+    def multiply(rows_RK: np.ndarray, packed_PQ: np.ndarray, outputs: int | np.ndarray) -> np.ndarray:
+        is_bytes = rows_RK.dtype == np.int8
+        if isinstance(outputs, int):
+            outputs = np.full((len(rows_RK), outputs), 77, np.int32 if is_bytes else np.float32)
+        kind, arrays = "int8" if is_bytes else "float32", [rows_RK, packed_PQ, outputs]
+        call_in(made, products.FUNCTIONS["multiply"], kind, arrays, threads=2)
+        return outputs
+
+    return multiply
 
 
 SIZES = [(1, 1), (3, 31), (4, 33), (30, 65), (67, 160), (256, 300)]  # inputs and outputs
@@ -175,9 +197,28 @@ def test_rows_may_lie_apart_and_weights_in_a_file(multiply, kind: type, tmp_path
     (tmp_path / "packed").write_bytes(bytes(64) + packed_PQ.tobytes())
     mapped_PQ = np.memmap(tmp_path / "packed", packed_PQ.dtype, "r", offset=64, shape=packed_PQ.shape)
     room_RN = np.full((9, 80), 77, np.int32 if kind is np.int8 else np.float32)
-    products.multiply(wide_RK[:, 3:53], mapped_PQ, room_RN[:, 5:75], threads=1)
+    multiply(wide_RK[:, 3:53], mapped_PQ, room_RN[:, 5:75])
     assert np.array_equal(room_RN[:, 5:75], multiply(wide_RK[:, 3:53].copy(), packed_PQ, 70))
     assert (room_RN[:, :5] == 77).all() and (room_RN[:, 75:] == 77).all()
+
+
+@pytest.fixture(scope="module", params=here("sse2 neon"))
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The engine of one variant. What it computes does not depend on how much it is optimised, which takes time."""
+    flags = [flag.replace("-O3", "-O1") for flag in compiling.FLAGS]
+    return compiled(request.param, tmp_path_factory.mktemp("variant"), "engine.c products.c", flags)
+
+
+@pytest.mark.parametrize(("function", "kind"), EXACT, ids=[f"{function.name} {kind}" for function, kind in EXACT])
+def test_in_8_bits_all_compute_the_same_to_the_last_bit(other, function, kind) -> None:
+    for seed in range(50):
+        results = []
+        for chosen in (library.loaded(), other):
+            found = RandomArrays(function, kind, np.random.default_rng(seed))
+            call_in(chosen, function, kind, found.arrays, *found.scalars())
+            pairs = zip(function.parameters, found.arrays, strict=True)
+            results.append([array.tobytes() for parameter, array in pairs if parameter.role == "written"])
+        assert results[0] == results[1], seed
 
 
 WITHOUT_TORCH = """
