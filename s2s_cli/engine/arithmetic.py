@@ -14,14 +14,12 @@ import numpy as np
 class Arithmetic(NamedTuple):
     """A number type of matrix products.
 
-    name: the variant of the functions in `native/c/decoding.c`. operands: type of what products read. products: of
-    what they give. tables: of keys, encoder states and what a symbol adds to a sum, which no product reads; uint16
-    stands for bfloat16.
+    name: the variant of the functions in `native/c/engine.c`. operands: type of what products read, and of values.
+    tables: of keys, embeddings and what a symbol adds to a sum; uint16 stands for bfloat16.
     """
 
     name: str
     operands: type
-    products: type
     tables: type
 
     @property
@@ -30,8 +28,8 @@ class Arithmetic(NamedTuple):
 
 
 ARITHMETICS = {
-    "fp32": Arithmetic("float32", np.float32, np.float32, np.float32),
-    "int8": Arithmetic("int8", np.int8, np.int32, np.uint16),
+    "fp32": Arithmetic("float32", np.float32, np.float32),
+    "int8": Arithmetic("int8", np.int8, np.uint16),
 }
 
 
@@ -47,29 +45,6 @@ class Operand(NamedTuple):
 
     def rows(self, index: slice | np.ndarray) -> Operand:
         return Operand(self.values_RN[index], None if self.scales_R is None else self.scales_R[index])
-
-    def copy(self) -> Operand:
-        return Operand(self.values_RN.copy(), None if self.scales_R is None else self.scales_R.copy())
-
-
-class Product(NamedTuple):
-    """Rows times weights, [R, N]. In int8 it stands for values[r, n] × row_scales[r] × column_scales[n]."""
-
-    values_RN: np.ndarray
-    row_scales_R: np.ndarray | None = None
-    column_scales_N: np.ndarray | None = None
-
-    def columns(self, start: int, stop: int) -> Product:
-        scales = self.column_scales_N
-        return self._replace(
-            values_RN=self.values_RN[:, start:stop], column_scales_N=None if scales is None else scales[start:stop]
-        )
-
-    def numbers(self) -> np.ndarray:
-        """float32 [R, N]."""
-        if self.row_scales_R is None or self.column_scales_N is None:
-            return self.values_RN
-        return self.values_RN * (self.row_scales_R[:, None] * self.column_scales_N)
 
 
 def quantised(numbers_RN: np.ndarray, has_scales: bool) -> Operand:

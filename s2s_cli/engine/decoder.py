@@ -63,12 +63,14 @@ class Engine:
 
     def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> EngineState:
         """Encode; one hypothesis a sentence."""
-        *encoded, state_BH = self.encode(source_BS, source_lengths_B)
+        encoded = self.encode(source_BS, source_lengths_B)
         output = self._output
         if self.shortlist is not None:
             output = Listed(self.machine, self.form, self.shortlist.lists(source_BS, source_lengths_B))
         rows_B, length = np.arange(len(source_BS)), source_BS.shape[1]
-        return EngineState(Batch(self._step.hold(encoded), length, output), rows_B, state_BH, rows_B[:, None])
+        return EngineState(
+            Batch(self._step.hold(encoded[:3]), length, output), rows_B, encoded.state_BH, rows_B[:, None]
+        )
 
     def step(self, previous_BK: np.ndarray, state: EngineState) -> tuple[Step, EngineState]:
         """Append one symbol to each hypothesis."""

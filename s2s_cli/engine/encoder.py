@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2s_cli.engine.arithmetic import Operand, Product
+from s2s_cli.engine.arithmetic import Operand, from_table
 from s2s_cli.engine.form import Form
-from s2s_cli.engine.machine import Machine
+from s2s_cli.engine.machine import Call, Machine
 
 
 class Encoded(NamedTuple):
     """The encoded sentences of a batch, as a step of decoding reads them (see `hold` of `passes`). state_BH: s_0."""
 
     keys_BSA: np.ndarray
-    values_BSW: np.ndarray
+    values_BSW: Operand
     lengths_B: np.ndarray
     state_BH: np.ndarray
 
@@ -31,61 +31,50 @@ class Encoder:
 
     def __init__(self, form: Form, machine: Machine) -> None:
         self.form, self.machine = form, machine
-        self.embedding = Operand(machine.arrays["embedding.values"], machine.arrays.get("embedding.scales"))
-        self.inputs = [machine.matrix(f"encoder.{layer}") for layer in range(form.layers)]
-        self.memory = machine.matrix("memory")
-        self.bridge = machine.matrix("bridge") if form.bridge == "dense" else None
+        sides = [[f"encoder.{layer}.{side}" for side in range(form.directions)] for layer in range(form.layers)]
+        self._read = [[self._direction(name) for name in names] for names in sides]
+        self._hold = machine.call("hold", (machine.matrix("memory"), machine.arrays["keys.bias"]))
+        bridge = (machine.matrix("bridge"), machine.arrays["bridge.bias"]) if form.bridge == "dense" else None
+        self._begin = None if bridge is None else machine.call("begin", bridge)
+
+    def _direction(self, name: str) -> Call:
+        machine, biases = self.machine, (self.machine.arrays[f"{name}.{part}"] for part in ("input_bias", "bias"))
+        matrices = (machine.matrix(part) for part in (f"{name}.inputs", name))
+        return machine.call("read", [part for pair in zip(matrices, biases, strict=True) for part in pair])
 
     def __call__(self, source_BS: np.ndarray, lengths_B: np.ndarray) -> Encoded:
         """source_BS: symbols, padded at the end. lengths_B: how many of them are valid, at least one."""
         states_BSM = self.read(source_BS, lengths_B)
-        summary_BM = SUMMARIES[self.form.summary](states_BSM, lengths_B, self.form.directions)
-        keys_BSA, values_BSW = self.remember(states_BSM)
-        return Encoded(keys_BSA, values_BSW, lengths_B, self.begin(summary_BM))
-
-    def remember(self, states_BSM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The keys of the attention, and what each position adds to the sums that the context is part of."""
-        (B, S, M), A, W = states_BSM.shape, self.form.attention, 3 * self.form.hidden + self.form.readout
-        machine = self.machine
-        products = machine.product(machine.prepared(states_BSM.reshape(B * S, M)), self.memory, A + W)
-        keys_RA: np.ndarray = np.empty((B * S, A), machine.arithmetic.tables)
-        values_RW: np.ndarray = np.empty((B * S, W), machine.arithmetic.tables)
-        machine.call("hold")((products, machine.arrays["keys.bias"], keys_RA, values_RW))
-        return keys_RA.reshape(B, S, A), values_RW.reshape(B, S, W)
+        (B, S), form, arithmetic = source_BS.shape, self.form, self.machine.arithmetic
+        keys_BSA: np.ndarray = np.empty((B, S, form.attention), arithmetic.tables)
+        values = Operand(
+            np.empty((B, S, 3 * form.hidden + form.readout), arithmetic.operands),
+            np.empty((B, S), np.float32) if arithmetic.has_scales else None,
+        )
+        self._hold((states_BSM, lengths_B, keys_BSA, values))
+        summaries_BM = SUMMARIES[form.summary](states_BSM, lengths_B, form.directions)
+        return Encoded(keys_BSA, values, lengths_B, self.begin(summaries_BM))
 
     def read(self, source_BS: np.ndarray, lengths_B: np.ndarray) -> np.ndarray:
         """h_1..h_N of the top layer, zero at padding [B, S, M]."""
-        form, machine = self.form, self.machine
-        operand, states_BSM = self.embedding.rows(source_BS.ravel()), np.empty(0, np.float32)
-        for layer in range(form.layers):
-            below_BSM, states_BSM = states_BSM, np.empty((*source_BS.shape, form.memory), np.float32)
-            products = machine.product(operand, self.inputs[layer], 3 * form.memory)
-            for side in range(form.directions):
-                self._run(layer, side, products, lengths_B, states_BSM)
-            if form.residual and layer > 0:
-                states_BSM += below_BSM
-            if layer + 1 < form.layers:
-                operand = machine.prepared(states_BSM.reshape(-1, form.memory))
-        return states_BSM
+        below_BSI = from_table(self.machine.arrays["embedding.table"][source_BS])
+        for depth, directions in enumerate(self._read):
+            states_BSM = np.empty((*source_BS.shape, self.form.memory), np.float32)
+            for side, run in enumerate(directions):
+                columns = slice(side * self.form.encoder_hidden, (side + 1) * self.form.encoder_hidden)
+                run((below_BSI, lengths_B, states_BSM[:, :, columns]), side)
+            if self.form.residual and depth > 0:
+                states_BSM += below_BSI
+            below_BSI = states_BSM
+        return below_BSI
 
-    def _run(self, layer: int, side: int, products: Product, lengths_B: np.ndarray, states_BSM: np.ndarray) -> None:
-        """One direction of a layer, into its share of the states."""
-        (B, S, _), H, arrays = states_BSM.shape, self.form.encoder_hidden, self.machine.arrays
-        values_RG, scales_R, scales_G = products.columns(3 * H * side, 3 * H * (side + 1))
-        scales_BS = None if scales_R is None else scales_R.reshape(B, S)
-        inputs, name = Product(values_RG.reshape(B, S, 3 * H), scales_BS, scales_G), f"encoder.{layer}.{side}"
-        weights = (arrays[f"{name}.input_bias"], self.machine.matrix(name), arrays[f"{name}.bias"])
-        states_BSH = states_BSM[:, :, H * side : H * (side + 1)]
-        self.machine.call("read")((inputs, *weights, lengths_B, states_BSH), side)
-
-    def begin(self, summary_BM: np.ndarray) -> np.ndarray:
+    def begin(self, summaries_BM: np.ndarray) -> np.ndarray:
         """s_0 = q(C), float32 [B, H]."""
-        if self.bridge is None:
-            return summary_BM
-        products = self.machine.product(self.machine.prepared(summary_BM), self.bridge, self.form.hidden)
-        state_BH = np.empty(products.values_RN.shape, np.float32)
-        self.machine.call("begin")((products, self.machine.arrays["bridge.bias"], state_BH))
-        return state_BH
+        if self._begin is None:
+            return summaries_BM
+        states_BH = np.empty((len(summaries_BM), self.form.hidden), np.float32)
+        self._begin((summaries_BM, states_BH))
+        return states_BH
 
 
 def last_state(states_BSM: np.ndarray, lengths_B: np.ndarray, directions: int) -> np.ndarray:

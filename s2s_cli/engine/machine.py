@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2s_cli.engine.arithmetic import Arithmetic, Operand, Product
-from s2s_cli.engine.passes import REFERENCES, Matrix, product_of
-from s2s_cli.native import library, products
+from s2s_cli.engine.arithmetic import Arithmetic, Operand
+from s2s_cli.engine.passes import REFERENCES, Matrix
+from s2s_cli.native import library
 from s2s_cli.native.calls import Held
 from s2s_cli.native.engine import FUNCTIONS
 
-Argument = np.ndarray | Product | Operand | Matrix | tuple[None, None] | list[np.ndarray] | None
+Argument = np.ndarray | Operand | Matrix | tuple[None, None] | list[np.ndarray] | None
 
 
 class Call(NamedTuple):
@@ -51,20 +51,6 @@ class Machine:
         """For rows that are still to be written."""
         scales_R = np.empty(rows, np.float32) if self.arithmetic.has_scales else None
         return Operand(np.empty((rows, width), self.arithmetic.operands), scales_R)
-
-    def prepared(self, numbers_RN: np.ndarray) -> Operand:
-        """Rows as products read them."""
-        operand = self.room(*numbers_RN.shape)
-        self.call("prepare")((numbers_RN, operand))
-        return operand
-
-    def product(self, rows: Operand, weights: Matrix, outputs: int) -> Product:
-        """Rows times weights, which have so many outputs."""
-        if library.load() is None:
-            return product_of(rows, weights, outputs)
-        values_RN: np.ndarray = np.empty((len(rows.values_RN), outputs), self.arithmetic.products)
-        products.multiply(rows.values_RN, weights.packed_PQ, values_RN, threads=self.threads)
-        return Product(values_RN, rows.scales_R, weights.scales_N)
 
     def call(self, name: str, arguments: Sequence[Argument] = (), variant: str | None = None) -> Call:
         """A function of `s2s_cli.native.engine` with its first arguments. variant: of the arithmetic by default."""

@@ -31,10 +31,6 @@ def pack(weights: Arrays, form: Form, name: str) -> dict[str, np.ndarray]:
         packed[f"{part}.weights"] = products.pack(values_NK)
         if scales_N is not None:
             packed[f"{part}.scales"] = np.maximum(scales_N, np.finfo(np.float32).tiny)
-    values_VE, scales_V = quantised(weights["encoder.embedding.weight"], arithmetic.has_scales)
-    packed["embedding.values"] = values_VE
-    if scales_V is not None:
-        packed["embedding.scales"] = scales_V
     packed |= {name: weights[own] for name, own in vectors(form).items()}
     return packed | {name: to_table(table, arithmetic) for name, table in _tables(weights, form, arithmetic).items()}
 
@@ -75,8 +71,9 @@ def matrices(form: Form) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for layer in range(form.layers):
         sides = _sides(form, layer)
-        found[f"encoder.{layer}"] = [f"{side}.inputs.weight" for side in sides]
-        found |= {f"encoder.{layer}.{i}": [f"{side}.cell.recurrent.weight"] for i, side in enumerate(sides)}
+        for i, side in enumerate(sides):
+            found[f"encoder.{layer}.{i}.inputs"] = [f"{side}.inputs.weight"]
+            found[f"encoder.{layer}.{i}"] = [f"{side}.cell.recurrent.weight"]
     if form.bridge == "dense":
         found["bridge"] = ["decoder.bridges.0.dense.weight"]
     found["memory"] = [f"{HEAD}.key.weight", "decoder.context.weight", "readout.context.weight"]
@@ -105,12 +102,14 @@ def vectors(form: Form) -> dict[str, str]:
 
 
 def _tables(weights: Arrays, form: Form, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
-    """What each symbol adds to the gates and to the readout, if it is the previous one, and the bias of the former."""
+    """The embedding of each source symbol; what each target symbol adds to the gates and to the readout, if it is the
+    previous one, and the bias of the former."""
     kind = np.float64 if arithmetic.has_scales else np.float32
     embedded_VE = weights["embedding.weight"].astype(kind)
     gates_VG = embedded_VE @ weights[f"{PREVIOUS}.weight"].T.astype(kind)
     readouts_VD = embedded_VE @ weights["readout.embedding.weight"].T.astype(kind)
-    return {"gates.table": gates_VG + weights[f"{PREVIOUS}.bias"], "readout.table": readouts_VD}
+    tables = {"gates.table": gates_VG + weights[f"{PREVIOUS}.bias"], "readout.table": readouts_VD}
+    return {"embedding.table": weights["encoder.embedding.weight"]} | tables
 
 
 def fault_of(arrays: Arrays, form: Form, name: str) -> str | None:
@@ -130,7 +129,7 @@ def fault_of(arrays: Arrays, form: Form, name: str) -> str | None:
 def _shapes(form: Form, arithmetic: Arithmetic) -> Iterator[tuple[str, tuple[np.dtype, tuple[int, ...]]]]:
     """The names, number types and shapes of what `pack` makes."""
     shapes = state_shapes(form)
-    number, table, operand = (np.dtype(kind) for kind in (np.float32, arithmetic.tables, arithmetic.operands))
+    number, table = np.dtype(np.float32), np.dtype(arithmetic.tables)
     packed = np.dtype(np.uint8) if arithmetic.has_scales else number
     for part, names in matrices(form).items():
         owned = [shapes[form.owners().get(name, name)] for name in names]
@@ -138,9 +137,7 @@ def _shapes(form: Form, arithmetic: Arithmetic) -> Iterator[tuple[str, tuple[np.
         yield f"{part}.weights", (packed, products.packed_shape(outputs, owned[0][1]))
         if arithmetic.has_scales:
             yield f"{part}.scales", (number, (outputs,))
-    yield "embedding.values", (operand, (form.source, form.embedding))
-    if arithmetic.has_scales:
-        yield "embedding.scales", (number, (form.source,))
+    yield "embedding.table", (table, (form.source, form.embedding))
     yield from ((name, (number, shapes[own])) for name, own in vectors(form).items())
     yield "gates.table", (table, (form.target, 3 * form.hidden))
     yield "readout.table", (table, (form.target, form.readout))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2s_cli.engine.arithmetic import Operand, Product, from_table, quantised, to_bfloat16
+from s2s_cli.engine.arithmetic import Operand, from_table, quantised, to_bfloat16
 from s2s_cli.native.products import multiply_reference, unpack
 from s2s_cli.search.step_model import greatest, mean_probability
 
@@ -39,20 +39,18 @@ def log_softmax(logits_RN: np.ndarray) -> np.ndarray:
     return shifted_RN - np.log(np.exp(shifted_RN).sum(axis=1, keepdims=True))
 
 
-def product_of(rows: Operand, weights: Matrix, outputs: int) -> Product:
-    """Rows times weights, which have so many outputs."""
+def product_of(rows: Operand, weights: Matrix, outputs: int) -> np.ndarray:
+    """Rows times weights, which have so many outputs: float32."""
     weights_NK = unpack(weights.packed_PQ, outputs, rows.values_RN.shape[1])
-    return Product(multiply_reference(rows.values_RN, weights_NK), rows.scales_R, weights.scales_N)
+    products_RN = multiply_reference(rows.values_RN, weights_NK)
+    if rows.scales_R is None or weights.scales_N is None:
+        return products_RN
+    return products_RN * (rows.scales_R[:, None] * weights.scales_N)
 
 
 def numbers_of(rows_RN: np.ndarray, weights: Matrix, outputs: int) -> np.ndarray:
-    """The same of float32 rows, as float32."""
-    return product_of(quantised(rows_RN, weights.scales_N is not None), weights, outputs).numbers()
-
-
-def write(numbers: np.ndarray, table: np.ndarray) -> None:
-    """Numbers as tables hold them."""
-    table[...] = to_bfloat16(numbers) if table.dtype == np.uint16 else numbers
+    """The same of float32 rows."""
+    return product_of(quantised(rows_RN, weights.scales_N is not None), weights, outputs)
 
 
 def prepare(numbers_RN: np.ndarray, operands: Operand) -> None:
@@ -74,36 +72,50 @@ def transition(inputs_RG: np.ndarray, products_RG: np.ndarray, before_RH: np.nda
 
 
 def read(
-    inputs: Product,
+    inputs: Matrix,
     input_bias_G: np.ndarray,
     weights: Matrix,
     bias_G: np.ndarray,
+    inputs_BSI: np.ndarray,
     lengths_B: np.ndarray,
     states_BSH: np.ndarray,
     is_backwards: int,
 ) -> None:
-    """h_j of one direction of the encoder, from zero on, and zero at padding. inputs: [B, S, G], scales [B, S]."""
+    """h_j of one direction of the encoder, from zero on, and zero at padding. inputs: the weights of what it reads."""
     B, S, H = states_BSH.shape
-    scales_BS1 = 1 if inputs.row_scales_R is None else inputs.row_scales_R[:, :, None]
-    scales_G = 1 if inputs.column_scales_N is None else inputs.column_scales_N
-    inputs_BSG = inputs.values_RN * (scales_BS1 * scales_G) + input_bias_G
-    state_BH = np.zeros((B, H), np.float32)
+    inputs_RG = numbers_of(inputs_BSI.reshape(B * S, inputs_BSI.shape[2]), inputs, 3 * H) + input_bias_G
+    inputs_BSG, state_BH = inputs_RG.reshape(B, S, 3 * H), np.zeros((B, H), np.float32)
     for s in reversed(range(S)) if is_backwards else range(S):
         following_BH = transition(inputs_BSG[:, s], numbers_of(state_BH, weights, 3 * H) + bias_G, state_BH)
         state_BH = np.where((s < lengths_B)[:, None], following_BH, np.float32(0))
         states_BSH[:, s] = state_BH
 
 
-def hold(products: Product, bias_A: np.ndarray, keys_RA: np.ndarray, values_RW: np.ndarray) -> None:
-    """Of each position the key as e^2k, which makes a product of e^2(q + k); and its value."""
-    numbers_RU, A = products.numbers(), len(bias_A)
-    write(np.exp(2 * np.clip(numbers_RU[:, :A] + bias_A, -BOUND, BOUND)), keys_RA)
-    write(numbers_RU[:, A:], values_RW)
+def hold(
+    memory: Matrix,
+    bias_A: np.ndarray,
+    states_BSM: np.ndarray,
+    lengths_B: np.ndarray,
+    keys_BSA: np.ndarray,
+    values: Operand,
+) -> None:
+    """Of each position that is no padding the key as e^2k, which makes a product of e^2(q + k); and its value.
+
+    memory: the weights of keys and of values, one below the other.
+    """
+    is_valid_BS, A, W = np.arange(states_BSM.shape[1]) < lengths_B[:, None], len(bias_A), values.values_RN.shape[2]
+    numbers_RU = numbers_of(states_BSM[is_valid_BS], memory, A + W)
+    keys_RA = np.exp(2 * np.clip(numbers_RU[:, :A] + bias_A, -BOUND, BOUND))
+    keys_BSA[is_valid_BS] = to_bfloat16(keys_RA) if keys_BSA.dtype == np.uint16 else keys_RA
+    values_RW, scales_R = quantised(numbers_RU[:, A:], values.scales_R is not None)
+    values.values_RN[is_valid_BS] = values_RW
+    if values.scales_R is not None:
+        values.scales_R[is_valid_BS] = scales_R
 
 
-def begin(products: Product, bias_H: np.ndarray, states_RH: np.ndarray) -> None:
+def begin(bridge: Matrix, bias_H: np.ndarray, summaries_BM: np.ndarray, states_BH: np.ndarray) -> None:
     """s_0 = tanh(W C + b)."""
-    states_RH[...] = np.tanh(products.numbers() + bias_H)
+    states_BH[...] = np.tanh(numbers_of(summaries_BM, bridge, len(bias_H)) + bias_H)
 
 
 def step(
@@ -118,7 +130,7 @@ def step(
     readouts_VD: np.ndarray,
     readout_bias_D: np.ndarray,
     keys_BSA: np.ndarray,
-    values_BSW: np.ndarray,
+    values: Operand,
     lengths_B: np.ndarray,
     before_NH: np.ndarray,
     sentences_b: np.ndarray,
@@ -139,7 +151,7 @@ def step(
         before_RH = transition(inputs_RG, numbers_of(before_RH, first, G) + first_bias_G, before_RH)
         inputs_RG = input_bias_G[None]
     states_RU = numbers_of(before_RH, state, A + G)
-    encoded = (keys_BSA, values_BSW, lengths_B, np.repeat(sentences_b, len(symbols_R) // max(1, len(sentences_b))))
+    encoded = (keys_BSA, values, lengths_B, np.repeat(sentences_b, len(symbols_R) // max(1, len(sentences_b))))
     attention_RS[...], contexts_RW = attend(states_RU[:, :A], energy_A, *encoded)
     after_RH[...] = transition(inputs_RG + contexts_RW[:, :G], states_RU[:, A:] + state_bias_G, before_RH)
     sums_RD = numbers_of(after_RH, readout, D) + contexts_RW[:, G:] + from_table(readouts_VD[symbols_R])
@@ -150,18 +162,23 @@ def attend(
     queries_RA: np.ndarray,
     energy_A: np.ndarray,
     keys_BSA: np.ndarray,
-    values_BSW: np.ndarray,
+    values: Operand,
     lengths_B: np.ndarray,
     sentences_R: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """α_t = softmax_j(v · tanh(q_t + k_j)) and Σ_j α_{t,j} v_j, where tanh(x) = 1 − 2 / (1 + e^2x)."""
-    asked_RA = np.exp(2 * np.clip(queries_RA, -BOUND, BOUND))
-    with np.errstate(over="ignore"):
-        parts_RSA = 2 / (1 + asked_RA[:, None] * from_table(keys_BSA)[sentences_R])
     is_padding_RS = np.arange(keys_BSA.shape[1]) >= lengths_B[sentences_R][:, None]
+    asked_RA, keys_RSA = np.exp(2 * np.clip(queries_RA, -BOUND, BOUND)), from_table(keys_BSA)[sentences_R]
+    keys_RSA[is_padding_RS] = 1  # where there is none
+    with np.errstate(over="ignore"):
+        parts_RSA = 2 / (1 + asked_RA[:, None] * keys_RSA)
     energies_RS = np.where(is_padding_RS, np.float32(-np.inf), -(parts_RSA @ energy_A))
     attention_RS = np.exp(log_softmax(energies_RS))
-    return attention_RS, (attention_RS[:, None] @ from_table(values_BSW)[sentences_R])[:, 0]
+    values_RSW = values.values_RN[sentences_R].astype(np.float32)
+    if values.scales_R is not None:
+        values_RSW *= values.scales_R[sentences_R][:, :, None]
+    values_RSW[is_padding_RS] = 0
+    return attention_RS, (attention_RS[:, None] @ values_RSW)[:, 0]
 
 
 def project(
@@ -177,7 +194,7 @@ def project(
     for place, b in enumerate(sets_b):
         rows = slice(place * beam, (place + 1) * beam)
         weights = Matrix(packed_BPQ[b], None if scales_BV is None else scales_BV[b])
-        logits_RV[rows] = product_of(readouts.rows(rows), weights, logits_RV.shape[1]).numbers() + bias_BV[b]
+        logits_RV[rows] = product_of(readouts.rows(rows), weights, logits_RV.shape[1]) + bias_BV[b]
 
 
 def rank(
@@ -227,5 +244,5 @@ def _rank(
 
 
 REFERENCES: dict[str, Callable[..., None]] = {
-    function.__name__: function for function in (prepare, read, hold, begin, step, project, rank, rank_mean)
+    function.__name__: function for function in (read, hold, begin, step, project, rank, rank_mean)
 }

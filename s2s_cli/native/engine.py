@@ -1,9 +1,9 @@
 """The functions of `c/engine.c`: the encoder, a step of decoding, and the best symbols.
 
-Their reference is `s2s_cli.engine.passes`. A product consists of three arrays and an operand of two; the scales exist
-in 8 bits only. What belongs to a model comes first in a step, then what belongs to a batch of sentences, and last what
-belongs to the step: the first two are held (`Function.hold`). E: members of an ensemble; P, X and T: blocks of packed
-weights, Q: the numbers in one, see `products`.
+Their reference is `s2s_cli.engine.passes`. The scales of an operand and of packed weights exist in 8 bits only. What
+belongs to a model comes first, then what belongs to a batch of sentences, and last what belongs to a step: the first
+two are held (`Function.hold`). E: members of an ensemble; P, X and T: blocks of packed
+weights, Q and Y: the numbers in one, see `products`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ctypes import c_int64
 from s2s_cli.native.calls import ABSENT, Function, Parameter, Scalar
 from s2s_cli.native.products import COLUMNS, GROUP
 
-_FLOAT32 = {kind: "float32" for kind in ("product", "operand", "table", "packed")} | {"scale": ABSENT}
-_INT8 = {"product": "int32", "operand": "int8", "table": "bfloat16", "packed": "uint8", "scale": "float32"}
+_FLOAT32 = {kind: "float32" for kind in ("operand", "table", "packed")} | {"scale": ABSENT}
+_INT8 = {"operand": "int8", "table": "bfloat16", "packed": "uint8", "scale": "float32"}
 ARITHMETICS = {"float32": _FLOAT32, "int8": _INT8}
 
 _ONE_TRANSITION = {"first packed": ABSENT, "first scale": ABSENT, "first bias": ABSENT}
@@ -22,14 +22,6 @@ _STEPS = {name: kinds | _ONE_TRANSITION for name, kinds in ARITHMETICS.items()}
 for _name, _kinds in ARITHMETICS.items():
     _first = {"first packed": _kinds["packed"], "first scale": _kinds["scale"], "first bias": "float32"}
     _STEPS[f"conditional_{_name}"] = _kinds | _first
-
-
-def _product(name: str, rows: str, columns: str) -> tuple[Parameter, ...]:
-    return (
-        Parameter(f"{name}_{rows}{columns}", "product"),
-        Parameter(f"{name}_row_scales_{rows}", "scale"),
-        Parameter(f"{name}_column_scales_{columns}", "scale"),
-    )
 
 
 def _operand(name: str, columns: str, role: str = "written") -> tuple[Parameter, ...]:
@@ -51,22 +43,31 @@ def _inputs(inputs: str, numbers: str) -> tuple[str, str, int, int]:
     return (numbers, inputs, GROUP, COLUMNS * GROUP)
 
 
-_PREPARE = (Parameter("numbers_RN", "float32"), *_operand("operands", "N"))
+_LENGTHS = Parameter("lengths_B", "int64", limits=(1, "S"))
 _READ = (
-    *_product("inputs", "BS", "G"),
+    *_matrix("inputs", "PY", "G"),
     Parameter("input_bias_G", "float32"),
     *_matrix("weights", "PQ", "G"),
     Parameter("bias_G", "float32"),
-    Parameter("lengths_B", "int64", limits=(1, "S")),
+    Parameter("inputs_BSI", "float32"),
+    _LENGTHS,
     Parameter("states_BSH", "float32", "written"),
 )
 _HOLD = (
-    *_product("products", "R", "U"),
+    *_matrix("memory", "PQ", "U"),
     Parameter("bias_A", "float32"),
-    Parameter("keys_RA", "table", "written"),
-    Parameter("values_RW", "table", "written"),
+    Parameter("states_BSM", "float32"),
+    _LENGTHS,
+    Parameter("keys_BSA", "table", "written"),
+    Parameter("values_BSW", "operand", "written"),
+    Parameter("values_scales_BS", "scale", "written"),
 )
-_BEGIN = (*_product("products", "R", "H"), Parameter("bias_H", "float32"), Parameter("states_RH", "float32", "written"))
+_BEGIN = (
+    *_matrix("bridge", "PQ", "H"),
+    Parameter("bias_H", "float32"),
+    Parameter("summaries_BM", "float32"),
+    Parameter("states_BH", "float32", "written"),
+)
 _STEP = (
     *_matrix("first", "PQ", "G", "first "),
     Parameter("first_bias_G", "first bias"),
@@ -80,8 +81,9 @@ _STEP = (
     Parameter("readout_bias_D", "float32"),
     # of the batch
     Parameter("keys_BSA", "table"),
-    Parameter("values_BSW", "table"),
-    Parameter("lengths_B", "int64", limits=(1, "S")),
+    Parameter("values_BSW", "operand"),
+    Parameter("values_scales_BS", "scale"),
+    _LENGTHS,
     # of the step
     Parameter("before_NH", "float32"),
     Parameter("sentences_b", "int64", limits=(0, "B")),
@@ -109,18 +111,24 @@ _OUTPUT = [_packed("V", "P"), _inputs("D", "Q")]
 FUNCTIONS = {
     function.name: function
     for function in (
-        Function("prepare", "RN", _PREPARE, ARITHMETICS),
         Function(
             "read",
-            "BSH",
+            "BSIH",
             _READ,
             ARITHMETICS,
             multiples=_GATES,
-            blocks=[_packed("G", "P"), _inputs("H", "Q")],
+            blocks=[_packed("G", "P"), _inputs("I", "Y"), _inputs("H", "Q")],
             scalars=[Scalar(c_int64)],
         ),
-        Function("hold", "RAW", _HOLD, ARITHMETICS, sums=[("U", "A", "W")]),
-        Function("begin", "RH", _BEGIN, ARITHMETICS),
+        Function(
+            "hold",
+            "BSMAW",
+            _HOLD,
+            ARITHMETICS,
+            sums=[("U", "A", "W")],
+            blocks=[_packed("U", "P"), _inputs("M", "Q")],
+        ),
+        Function("begin", "BMH", _BEGIN, ARITHMETICS, blocks=[_packed("H", "P"), _inputs("M", "Q")]),
         Function(
             "step",
             "RbSAHD",

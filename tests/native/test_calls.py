@@ -107,15 +107,15 @@ def test_positions_and_symbols_too(position: int) -> None:
 
 def test_a_column_that_is_read_is_copied_and_tensors_are_as_good_as_arrays() -> None:
     """The fault that there was: a column of a matrix, read as if its numbers lay side by side."""
-    begin, products_RH, bias_H2 = engine.FUNCTIONS["begin"], torch.randn(3, 50), torch.randn(50, 2)
-
-    def begun(bias_H: object) -> torch.Tensor:
-        states_RH = torch.empty(3, 50)
-        begin("float32", [products_RH, None, None, bias_H, states_RH], threads=1)
-        return states_RH
-
-    for bias_H in (bias_H2[:, 1], bias_H2[:, 1].clone(), bias_H2.numpy()[:, 1]):
-        torch.testing.assert_close(begun(bias_H), torch.tanh(products_RH + bias_H2[:, 1]))
+    begin = engine.FUNCTIONS["begin"]
+    found = arguments(begin)
+    begin("float32", found.arrays, threads=1)
+    place, expected = [parameter.name for parameter in begin.parameters].index("bias_H"), found.arrays[-1].copy()
+    bias_H2 = np.stack([np.zeros_like(found.arrays[place]), found.arrays[place]], axis=1)
+    for bias_H in (bias_H2[:, 1], bias_H2[:, 1].copy(), torch.from_numpy(bias_H2)[:, 1]):
+        found.arrays[place], found.arrays[-1][...] = bias_H, 0
+        begin("float32", found.arrays, threads=1)
+        assert np.array_equal(found.arrays[-1], expected)
 
 
 def test_a_bound_call_goes_on_with_the_arrays_that_it_was_bound_to() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_arrays import RandomArrays
 
-from s2s_cli.engine.arithmetic import Operand, Product, from_table
+from s2s_cli.engine.arithmetic import Operand, from_table
 from s2s_cli.engine.passes import REFERENCES, Matrix, log_softmax
 from s2s_cli.native import engine
 from s2s_cli.native.calls import Function
@@ -28,10 +28,10 @@ def each(cases: list[tuple[Function, str]]):
 
 
 def grouped(function: Function, arrays: list) -> Iterator[object]:
-    """As references take them: the three arrays of a product as one, and the two of an operand and of a matrix."""
+    """As references take them: the two arrays of an operand and of a matrix as one."""
     waiting = list(zip(function.parameters, arrays, strict=True))
-    groups: dict[str, tuple[type, int]] = {"product": (Product, 3), "operand": (Operand, 2)}
-    if function.name in ("step", "read"):
+    groups: dict[str, tuple[type, int]] = {"operand": (Operand, 2)}
+    if function.name not in ("project", "rank"):
         groups |= {"packed": (Matrix, 2), "first packed": (Matrix, 2)}
     while waiting:
         kind, size = groups.get(waiting[0][0].kind, (None, 1))
@@ -42,7 +42,8 @@ def grouped(function: Function, arrays: list) -> Iterator[object]:
 def as_numbers(argument: object) -> np.ndarray | None:
     """What a function wrote, as float32."""
     if isinstance(argument, Operand):
-        return argument.numbers()
+        scales = argument.scales_R
+        return argument.values_RN if scales is None else argument.values_RN * scales[..., None]
     return from_table(argument) if isinstance(argument, np.ndarray) else None
 
 

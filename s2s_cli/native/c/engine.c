@@ -40,28 +40,23 @@ typedef struct {
 } matrix;
 
 typedef struct {
-    int64_t R, N;
-    view numbers_RN;
-    operand operands_RN;
-} operand_run;
-
-typedef struct {
-    int64_t B, S, H;
-    view inputs_BSG, inputs_row_scales_BS, inputs_column_scales_G, input_bias_G;
+    int64_t B, S, I, H;
+    matrix inputs_PY;
+    view input_bias_G;
     matrix weights_PQ;
-    view bias_G, lengths_B, states_BSH;
-} encoder_run;
+    view bias_G, inputs_BSI, lengths_B, states_BSH;
+} reading_run;
 
 typedef struct {
-    int64_t R, A, W;
-    product products_RU;
-    view bias_A, keys_RA, values_RW;
-} source_run;
+    int64_t B, S, M, A, W;
+    matrix memory_PQ;
+    view bias_A, states_BSM, lengths_B, keys_BSA, values_BSW, values_scales_BS;
+} holding_run;
 
 typedef struct {
-    int64_t R, H;
-    product products_RH;
-    view bias_H, states_RH;
+    int64_t B, M, H;
+    matrix bridge_PQ;
+    view bias_H, summaries_BM, states_BH;
 } beginning_run;
 
 typedef struct {
@@ -71,7 +66,7 @@ typedef struct {
     matrix state_XQ;
     view input_bias_G, state_bias_G, energy_A;
     matrix readout_TQ;
-    view readouts_VD, readout_bias_D, keys_BSA, values_BSW, lengths_B;
+    view readouts_VD, readout_bias_D, keys_BSA, values_BSW, values_scales_BS, lengths_B;
     view before_NH, sentences_b, symbols_R, origins_R, after_RH, attention_RS;
     operand readouts_RD;
 } step_run;
@@ -127,6 +122,13 @@ INLINE int64_t integer(view numbers, int64_t i) { return ((const int64_t *)numbe
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* For so many numbers of four bytes, in some pieces. */
+INLINE room room_of(int64_t numbers) {
+    room result = {malloc(numbers * 4 + 16 * LINE), 0};
+    result.next = result.start + (-(uintptr_t)result.start & (LINE - 1));
+    return result;
+}
+
 /* ---- sums in the same order on every processor ---- */
 
 enum { LANES = 16 };
@@ -139,6 +141,10 @@ INLINE lanes lanes_at(const void *numbers, int64_t i, storage kind) {
     if (kind == FLOAT32) return *(const lanes_in_memory *)((const float *)numbers + i);
     return (lanes)(__builtin_convertvector(*(const halves *)((const uint16_t *)numbers + i), lane_bits) << 16);
 }
+
+typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+
+INLINE lanes lanes_of_bytes(const int8_t *numbers) { return __builtin_convertvector(*(const bytes *)numbers, lanes); }
 
 /* a * b + c of each lane. */
 INLINE lanes fused_lanes(lanes a, lanes b, lanes c) {
@@ -217,6 +223,12 @@ INLINE void put_operand(operand to, int64_t r, const float *numbers, int64_t siz
     ((float *)to.scales.data)[r] = greatest / 127.0f;
 }
 
+/* The value of a position, as an operand of one row. */
+INLINE operand values_at(view values, view scales, int64_t b, int64_t s, arithmetic kind) {
+    char *value = (char *)values.data + (b * values.outer + s * values.inner) * (kind == IN_INT8 ? 1 : 4);
+    return (operand){{value, 0, 0}, {(float *)scales.data + b * scales.outer + s, 0, 0}};
+}
+
 INLINE operand take_operand(room *from, int64_t rows, int64_t width, arithmetic kind) {
     return (operand){{take(from, rows * width, kind == IN_INT8 ? 1 : 4), width}, {take(from, rows, 4)}};
 }
@@ -269,30 +281,40 @@ INLINE void transit(const gates *from, const float *before, float *after, int64_
 
 /* ---- the encoder ---- */
 
-enum { SENTENCES = 32 };
+/* Sentences that are read at once, and positions that are held at once: enough for products to be fast. */
+enum { SENTENCES = 20, POSITIONS = 40 };
+
+/* Where the positions of each sentence of a block begin, if those of all lie one after the other; how many they are. */
+INLINE int64_t places_of(view lengths, int64_t first, int64_t count, int64_t *places) {
+    int64_t positions = 0;
+    for (int64_t i = 0; i < count; positions += integer(lengths, first + i++)) places[i] = positions;
+    return positions;
+}
 
 /* One direction over a block of sentences. Of each step, only those sentences take part that are long enough. */
-INLINE void read_block(const encoder_run *run, int64_t first, int64_t count, int64_t is_backwards, arithmetic kind) {
-    int64_t S = run->S, H = run->H, G = 3 * H;
-    room memory = {malloc(count * (5 * H * sizeof(float) + G * sizeof(float)) + 16 * LINE)};
-    memory.next = memory.start + (-(uintptr_t)memory.start & (LINE - 1));
+INLINE void read_block(const reading_run *run, int64_t first, int64_t count, int64_t is_backwards, arithmetic kind) {
+    int64_t S = run->S, H = run->H, G = 3 * H, I = run->I, places[SENTENCES];
+    int64_t positions = places_of(run->lengths_B, first, count, places);
+    room memory = room_of(positions * (I + 1 + G) + count * (H + 1 + G + H));
+    operand inputs = take_operand(&memory, positions, I, kind), operands = take_operand(&memory, count, H, kind);
+    product given = take_product(&memory, positions, G), products = take_product(&memory, count, G);
     float *states = take(&memory, count * H, sizeof *states);
-    operand inputs = take_operand(&memory, count, H, kind);
-    product products = take_product(&memory, count, G);
-    product given = {{run->inputs_BSG.data}, run->inputs_row_scales_BS, run->inputs_column_scales_G};
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t s = 0; s < integer(run->lengths_B, first + i); s++)
+            put_operand(inputs, places[i] + s, row(run->inputs_BSI, first + i, s, FLOAT32), I, kind);
+    multiply(inputs, positions, I, run->inputs_PY, &given, kind);
     memset(states, 0, count * H * sizeof *states);
     for (int64_t step = 0; step < S; step++) {
         int64_t s = is_backwards ? S - 1 - step : step, open[SENTENCES], opened = 0;
         for (int64_t i = 0; i < count; i++)
             if (s < integer(run->lengths_B, first + i)) open[opened++] = i;
             else memset(row(run->states_BSH, first + i, s, FLOAT32), 0, H * sizeof *states);
-        for (int64_t j = 0; j < opened; j++) put_operand(inputs, j, states + open[j] * H, H, kind);
-        multiply(inputs, opened, H, run->weights_PQ, &products, kind);
+        for (int64_t j = 0; j < opened; j++) put_operand(operands, j, states + open[j] * H, H, kind);
+        multiply(operands, opened, H, run->weights_PQ, &products, kind);
         for (int64_t j = 0; j < opened; j++) {
             float *state = states + open[j] * H;
-            given.values.data = row(run->inputs_BSG, first + open[j], s, FLOAT32);
-            gates from = {0, run->input_bias_G.data, 0, row_of(given, 0, 0, kind), row_of(products, j, 0, kind), run->bias_G.data};
-            if (kind == IN_INT8) from.input.row_scale = *(const float *)row(run->inputs_row_scales_BS, first + open[j], s, FLOAT32);
+            gates from = {0, run->input_bias_G.data, 0, row_of(given, places[open[j]] + s, 0, kind),
+                          row_of(products, j, 0, kind), run->bias_G.data};
             transit(&from, state, state, H, INPUT | INPUT_BIAS, kind);
             memcpy(row(run->states_BSH, first + open[j], s, FLOAT32), state, H * sizeof *state);
         }
@@ -309,25 +331,55 @@ INLINE float squared_exponential(float x) {
     return power(x, 2.0f * LOG2_E);
 }
 
-/* The key and the value of a position, as the attention reads them. */
-INLINE void hold(const source_run *run, int64_t r, arithmetic kind) {
-    product_row asked = row_of(run->products_RU, r, 0, kind), given = row_of(run->products_RU, r, run->A, kind);
+/* The key and the value of a position, of the products of its state. */
+INLINE void hold_position(const holding_run *run, int64_t b, int64_t s, product products, int64_t r, float *value,
+                          arithmetic kind) {
+    product_row asked = row_of(products, r, 0, kind), given = row_of(products, r, run->A, kind);
     const float *bias = run->bias_A.data;
-    void *key = row(run->keys_RA, r, 0, stored(kind)), *value = row(run->values_RW, r, 0, stored(kind));
+    void *key = row(run->keys_BSA, b, s, stored(kind));
 #pragma omp simd
     for (int64_t i = 0; i < run->A; i++)
         put(key, i, squared_exponential(dense(asked, i, kind) + bias[i]), stored(kind));
 #pragma omp simd
-    for (int64_t i = 0; i < run->W; i++) put(value, i, dense(given, i, kind), stored(kind));
+    for (int64_t i = 0; i < run->W; i++) value[i] = dense(given, i, kind);
+    put_operand(values_at(run->values_BSW, run->values_scales_BS, b, s, kind), 0, value, run->W, kind);
 }
 
-/* The first state of the decoder. */
-INLINE void begin(const beginning_run *run, int64_t r, arithmetic kind) {
-    product_row products = row_of(run->products_RH, r, 0, kind);
+INLINE void hold_block(const holding_run *run, int64_t first, int64_t count, arithmetic kind) {
+    int64_t M = run->M, N = run->A + run->W, sentences[POSITIONS], places[POSITIONS], waiting = 0;
+    room memory = room_of(POSITIONS * (M + 1 + N) + run->W);
+    operand states = take_operand(&memory, POSITIONS, M, kind);
+    product products = take_product(&memory, POSITIONS, N);
+    float *value = take(&memory, run->W, sizeof *value);
+    for (int64_t b = first; b < first + count; b++)
+        for (int64_t s = 0; s < integer(run->lengths_B, b); s++) {
+            put_operand(states, waiting, row(run->states_BSM, b, s, FLOAT32), M, kind);
+            sentences[waiting] = b, places[waiting++] = s;
+            int is_last = b == first + count - 1 && s == integer(run->lengths_B, b) - 1;
+            if (waiting < POSITIONS && !is_last) continue;
+            multiply(states, waiting, M, run->memory_PQ, &products, kind);
+            for (int64_t i = 0; i < waiting; i++) hold_position(run, sentences[i], places[i], products, i, value, kind);
+            waiting = 0;
+        }
+    free(memory.start);
+}
+
+/* The first states of the decoder, tanh(W C + b). */
+INLINE void begin_block(const beginning_run *run, int64_t first, int64_t count, arithmetic kind) {
+    int64_t M = run->M, H = run->H;
+    room memory = room_of(count * (M + 1 + H));
+    operand summaries = take_operand(&memory, count, M, kind);
+    product products = take_product(&memory, count, H);
     const float *bias = run->bias_H.data;
-    float *state = row(run->states_RH, r, 0, FLOAT32);
+    for (int64_t i = 0; i < count; i++) put_operand(summaries, i, row(run->summaries_BM, first + i, 0, FLOAT32), M, kind);
+    multiply(summaries, count, M, run->bridge_PQ, &products, kind);
+    for (int64_t i = 0; i < count; i++) {
+        product_row from = row_of(products, i, 0, kind);
+        float *state = row(run->states_BH, first + i, 0, FLOAT32);
 #pragma omp simd
-    for (int64_t i = 0; i < run->H; i++) state[i] = hyperbolic_tangent(dense(products, i, kind) + bias[i]);
+        for (int64_t h = 0; h < H; h++) state[h] = hyperbolic_tangent(dense(from, h, kind) + bias[h]);
+    }
+    free(memory.start);
 }
 
 /* ---- a step of decoding ---- */
@@ -371,18 +423,24 @@ enum { AT_ONCE = 4 }; /* vectors of sums of each row */
 /* Σ_j α_j v_j of some rows. */
 INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *contexts, int64_t W, arithmetic kind) {
     int64_t length = integer(run->lengths_B, b), w = 0;
-    const float *attention = row(run->attention_RS, r, 0, FLOAT32);
-    int64_t stride = run->attention_RS.outer;
+    float weights[rows * length];
+    for (int64_t s = 0; s < length; s++) {
+        operand value = values_at(run->values_BSW, run->values_scales_BS, b, s, kind);
+        float scale = kind == IN_INT8 ? *(const float *)value.scales.data : 1.0f;
+        for (int i = 0; i < rows; i++)
+            weights[s * rows + i] = ((const float *)row(run->attention_RS, r + i, 0, FLOAT32))[s] * scale;
+    }
     for (; w + AT_ONCE * LANES <= W; w += AT_ONCE * LANES) {
         lanes sums[TOGETHER][AT_ONCE] = {};
         for (int64_t s = 0; s < length; s++) {
-            const void *value = row(run->values_BSW, b, s, stored(kind));
+            const void *value = values_at(run->values_BSW, run->values_scales_BS, b, s, kind).values.data;
 #pragma GCC unroll 4
             for (int j = 0; j < AT_ONCE; j++) {
-                lanes values = lanes_at(value, w + j * LANES, stored(kind));
+                lanes values = kind == IN_INT8 ? lanes_of_bytes((const int8_t *)value + w + j * LANES)
+                                               : lanes_at(value, w + j * LANES, FLOAT32);
 #pragma GCC unroll 8
                 for (int i = 0; i < rows; i++)
-                    sums[i][j] = fused_lanes(in_all(attention[i * stride + s]), values, sums[i][j]);
+                    sums[i][j] = fused_lanes(in_all(weights[s * rows + i]), values, sums[i][j]);
             }
         }
         for (int i = 0; i < rows; i++) memcpy(contexts + i * W + w, sums[i], sizeof sums[i]);
@@ -390,8 +448,11 @@ INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *
     for (; w < W; w++)
         for (int i = 0; i < rows; i++) {
             float sum = 0.0f;
-            for (int64_t s = 0; s < length; s++)
-                sum = fused(attention[i * stride + s], get(row(run->values_BSW, b, s, stored(kind)), w, stored(kind)), sum);
+            for (int64_t s = 0; s < length; s++) {
+                const void *value = values_at(run->values_BSW, run->values_scales_BS, b, s, kind).values.data;
+                float number = kind == IN_INT8 ? ((const int8_t *)value)[w] : ((const float *)value)[w];
+                sum = fused(weights[s * rows + i], number, sum);
+            }
             contexts[i * W + w] = sum;
         }
 }
@@ -439,8 +500,7 @@ enum { HYPOTHESES = 64 };
 
 INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is_conditional, arithmetic kind) {
     int64_t H = run->H, G = 3 * H, A = run->A, D = run->D, W = G + D, origins[HYPOTHESES], place[HYPOTHESES];
-    room memory = {malloc(count * (H + 1 + G + A + G + D + W + H) * 4 + ((TOGETHER + 1) * A + D) * 4 + 32 * LINE)};
-    memory.next = memory.start + (-(uintptr_t)memory.start & (LINE - 1));
+    room memory = room_of(count * (H + 1 + G + A + G + D + W + H) + (TOGETHER + 1) * A + D);
     operand states = take_operand(&memory, count, H, kind);
     product firsts = take_product(&memory, count, G), asked = take_product(&memory, count, A + G);
     product shown = take_product(&memory, count, D);
@@ -704,15 +764,18 @@ INLINE void rank_mean(const mean_ranking_run *run, int64_t first, int64_t end, i
 #define SHARED(i, count) _Pragma("omp parallel for num_threads(threads) schedule(static)") for (int64_t i = 0; i < count; i++)
 
 #define IN_EACH(suffix, kind)                                                                                         \
-    void prepare_##suffix(const operand_run *run, int threads) {                                                      \
-        SHARED(r, run->R) put_operand(run->operands_RN, r, row(run->numbers_RN, r, 0, FLOAT32), run->N, kind);         \
-    }                                                                                                                 \
-    void read_##suffix(const encoder_run *run, int64_t is_backwards, int threads) {                                   \
+    void read_##suffix(const reading_run *run, int64_t is_backwards, int threads) {                                   \
         SHARED(i, (run->B + SENTENCES - 1) / SENTENCES)                                                               \
         read_block(run, i * SENTENCES, least(SENTENCES, run->B - i * SENTENCES), is_backwards, kind);                 \
     }                                                                                                                 \
-    void hold_##suffix(const source_run *run, int threads) { SHARED(r, run->R) hold(run, r, kind); }                  \
-    void begin_##suffix(const beginning_run *run, int threads) { SHARED(r, run->R) begin(run, r, kind); }             \
+    void hold_##suffix(const holding_run *run, int threads) {                                                         \
+        SHARED(i, (run->B + SENTENCES - 1) / SENTENCES)                                                               \
+        hold_block(run, i * SENTENCES, least(SENTENCES, run->B - i * SENTENCES), kind);                               \
+    }                                                                                                                 \
+    void begin_##suffix(const beginning_run *run, int threads) {                                                      \
+        SHARED(i, (run->B + SENTENCES - 1) / SENTENCES)                                                               \
+        begin_block(run, i * SENTENCES, least(SENTENCES, run->B - i * SENTENCES), kind);                              \
+    }                                                                                                                 \
     void step_##suffix(const step_run *run, int threads) {                                                            \
         SHARED(i, (run->R + HYPOTHESES - 1) / HYPOTHESES)                                                             \
         step_block(run, i * HYPOTHESES, least(HYPOTHESES, run->R - i * HYPOTHESES), 0, kind);                         \
