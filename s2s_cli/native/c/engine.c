@@ -144,7 +144,13 @@ INLINE lanes lanes_at(const void *numbers, int64_t i, storage kind) {
 
 typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
-INLINE lanes lanes_of_bytes(const int8_t *numbers) { return __builtin_convertvector(*(const bytes *)numbers, lanes); }
+INLINE lanes lanes_of_bytes(const int8_t *numbers) {
+#if defined(__AVX512F__) /* the compiler widens in two steps */
+    return (lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)numbers)));
+#else
+    return __builtin_convertvector(*(const bytes *)numbers, lanes);
+#endif
+}
 
 /* a * b + c of each lane. */
 INLINE lanes fused_lanes(lanes a, lanes b, lanes c) {
