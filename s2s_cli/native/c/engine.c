@@ -178,12 +178,32 @@ INLINE float sum_of(lanes sums) {
     return sums[0];
 }
 
-INLINE float total_of(const float *numbers, int64_t size) {
-    lanes sums = {}, rest = {};
-    int64_t i = 0;
-    for (; i + LANES <= size; i += LANES) sums += lanes_at(numbers, i, FLOAT32);
-    memcpy(&rest, numbers + i, (size - i) * sizeof *numbers);
-    return sum_of(sums + rest);
+INLINE lanes larger(lanes a, lanes b) {
+#if defined(__AVX512F__)
+    return (lanes)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
+#endif
+}
+
+INLINE float largest_of(lanes numbers) {
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) numbers[i] = numbers[i] > numbers[i + half] ? numbers[i] : numbers[i + half];
+    return numbers[0];
+}
+
+/* As `decay`. */
+INLINE lanes decay_lanes(lanes x) {
+    const lanes scale = in_all(LOG2_E), whole = in_all(12582912.0f);
+    x = larger(x, in_all(-126.0f / LOG2_E));
+    lanes shifted = fused_lanes(x, scale, whole), rest = fused_lanes(x, scale, whole - shifted);
+    lanes sum = fused_lanes(in_all(1.3276470741e-3f), rest, in_all(9.6755419067e-3f));
+    sum = fused_lanes(sum, rest, in_all(5.5507132824e-2f));
+    sum = fused_lanes(sum, rest, in_all(2.4022119713e-1f));
+    sum = fused_lanes(sum, rest, in_all(6.9314696706e-1f));
+    sum = fused_lanes(sum, rest, in_all(1.0000000717f));
+    return (lanes)((lane_bits)sum + ((lane_bits)shifted << 23));
 }
 
 /* ---- products and their operands ---- */
@@ -595,25 +615,30 @@ INLINE float greatest_of(const float *numbers, int64_t size) {
     return greatest;
 }
 
-/* The logits of `size` symbols more, from `start` on; they are used up. */
-INLINE void rank_chunk(ranking *of, float *logits, int64_t start, int64_t size) {
-    float greatest = of->greatest;
+/* Put those of some more logits in their places that are among the best. */
+INLINE void insert_chunk(ranking *of, const float *logits, int64_t start, int64_t size) {
     for (int64_t begin = 0; begin < size; begin += GROUP) {
-        int64_t length = least(GROUP, size - begin);
-        float most = greatest_of(logits + begin, length);
-        greatest = most > greatest ? most : greatest;
-        if (of->count == 0 || !(most > of->best[of->count - 1])) continue;
-        for (int64_t i = begin + start < of->first ? of->first - start : begin; i < begin + length; i++)
+        int64_t end = least(begin + GROUP, size);
+        if (!(greatest_of(logits + begin, end - begin) > of->best[of->count - 1])) continue;
+        for (int64_t i = begin + start < of->first ? of->first - start : begin; i < end; i++)
             if (logits[i] > of->best[of->count - 1]) insert(of->best, of->symbols, of->count, logits[i], start + i);
     }
-    if (greatest == -__builtin_inff()) return; /* all are impossible as yet */
+}
+
+/* The logits of `size` symbols more, from `start` on. There is room for a whole number of vectors. */
+INLINE void rank_chunk(ranking *of, float *logits, int64_t start, int64_t size) {
+    lanes most = in_all(-__builtin_inff()), sums = {};
+    for (int64_t i = size; i % LANES; i++) logits[i] = -__builtin_inff();
+    for (int64_t i = 0; i < size; i += LANES) most = larger(most, lanes_at(logits, i, FLOAT32));
+    float greatest = largest_of(most);
+    if (of->count > 0 && greatest > of->best[of->count - 1]) insert_chunk(of, logits, start, size);
     if (greatest > of->greatest) {
         of->total *= decay(of->greatest - greatest);
         of->greatest = greatest;
     }
-#pragma omp simd
-    for (int64_t i = 0; i < size; i++) logits[i] = decay(logits[i] - greatest);
-    of->total += total_of(logits, size);
+    if (of->greatest == -__builtin_inff()) return; /* all are impossible as yet */
+    for (int64_t i = 0; i < size; i += LANES) sums += decay_lanes(lanes_at(logits, i, FLOAT32) - in_all(of->greatest));
+    of->total += sum_of(sums);
 }
 
 /* What makes log-probabilities of logits. */
