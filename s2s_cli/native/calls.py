@@ -9,6 +9,7 @@ a list, the record has the address of the list of their views.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import addressof, c_int, c_int64, c_void_p
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from s2s_cli.native import library
 
 _KIND_OF = {np.dtype(kind): kind for kind in ("bool", "int8", "uint8", "int32", "int64", "float32")}
 _KIND_OF[np.dtype(np.uint16)] = "bfloat16"  # NumPy has no such type: bfloat16 is stored in arrays of uint16
+_DTYPE_OF = {kind: dtype for dtype, kind in _KIND_OF.items()}
 _NAMES = {f"torch.{kind}": kind for kind in _KIND_OF.values()}
 
 ABSENT = "absent"
@@ -67,8 +69,6 @@ class Layout(NamedTuple):
     strides: tuple[int, ...]
     kind: str | None
     writable: bool
-    is_plain: bool = False
-    """Whether it has no gaps, and may be used in its role: the common case, which is told apart at once."""
 
 
 def layout(array: Any) -> Layout:
@@ -82,17 +82,14 @@ def layout(array: Any) -> Layout:
     return Layout(array.data_ptr(), tuple(array.shape), array.stride(), kind, True)
 
 
-def _plain_layout(array: Any, kind: str, role: str) -> Layout | None:
-    """Of a NumPy array without gaps that has this type and may be used in this role; None for any other."""
-    if type(array) is not np.ndarray or _KIND_OF.get(array.dtype) != kind:
-        return None
-    flags = array.flags
-    if not flags.c_contiguous or not (role == "read" or flags.writeable):
-        return None
-    shape = array.shape
-    inner = math.prod(shape[2:])
-    strides = (shape[1] * inner, inner) if len(shape) > 1 else (1,)
-    return Layout(array.ctypes.data, shape, strides, kind, True, True)
+class _Expected(NamedTuple):
+    """A parameter as a variant has it. dtype: that of NumPy, None for an array that the variant does not have."""
+
+    parameter: Parameter
+    kind: str
+    dtype: np.dtype | None
+    letters: str
+    is_read: bool
 
 
 class Function:
@@ -119,6 +116,7 @@ class Function:
     ) -> None:
         self.name, self.sizes, self.parameters, self.kinds = name, sizes, parameters, kinds
         self.multiples, self.blocks, self.sums, self.scalars = multiples, blocks, sums, scalars
+        self._expected = {variant: [_expected(each, of) for each in parameters] for variant, of in kinds.items()}
         self._symbols: dict[str, Any] = {}
 
     def __call__(self, variant: str, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
@@ -157,32 +155,29 @@ class Function:
     def _record(self, variant: str, arrays: Sequence[Any]) -> tuple[Any, list[Any], dict[str, int]]:
         """The record for C, the arrays that it points to (some may be copies), and the sizes of all dimensions."""
         dimensions, kept = dict[str, int](), list[Any]()
-        views = self.views(variant, self.parameters, arrays, dimensions, kept)
+        views = self.views(variant, 0, arrays, dimensions, kept)
         self.check_sizes(dimensions)
-        return self.record(dimensions, views), kept, dimensions
+        return self.packed_sizes(dimensions) + packed(views), kept, dimensions
 
     def views(
-        self,
-        variant: str,
-        parameters: Sequence[Parameter],
-        arrays: Sequence[Any],
-        dimensions: dict[str, int],
-        kept: list[Any],
+        self, variant: str, first: int, arrays: Sequence[Any], dimensions: dict[str, int], kept: list[Any]
     ) -> list[int]:
-        """The share of the record of some arrays; their sizes are entered into `dimensions`, they or copies of them
-        into `kept`."""
-        kinds, views = self.kinds[variant], list[int]()
-        for parameter, array in zip(parameters, arrays, strict=True):
-            kind = kinds.get(parameter.kind, parameter.kind)
-            if array is None and (parameter.optional or kind == ABSENT):
+        """The share of the record of some arrays, from the parameter `first` on; their sizes are entered into
+        `dimensions`, they or copies of them into `kept`."""
+        all_expected, views = self._expected[variant][first : first + len(arrays)], list[int]()
+        for expected, array in zip(all_expected, arrays, strict=True):
+            if (view := _plain_view(expected, array, dimensions)) is not None:
+                kept.append(array)
+                views += view
+            elif array is None and (expected.parameter.optional or expected.kind == ABSENT):
                 views += (0, 0, 0)
-            elif parameter.each:
-                views += (self._list(parameter, array, kind, dimensions, kept), 0, 0)
+            elif expected.parameter.each:
+                views += (self._list(expected.parameter, array, expected.kind, dimensions, kept), 0, 0)
             else:
-                views += self._view(parameter, array, kind, dimensions, kept)
-        for parameter, array in zip(parameters, arrays, strict=True):
-            if parameter.limits is not None:
-                self._check_limits(parameter, array, dimensions)
+                views += self._view(expected.parameter, array, expected.kind, dimensions, kept)
+        for expected, array in zip(all_expected, arrays, strict=True):
+            if expected.parameter.limits is not None:
+                self._check_limits(expected.parameter, array, dimensions)
         return views
 
     def check_sizes(self, dimensions: dict[str, int]) -> None:
@@ -200,10 +195,9 @@ class Function:
             if many in dimensions and dimensions[many] != -(-dimensions[small] // size) * each:
                 raise ArrayError(f"{self.name}: {many} is {dimensions[many]} where {small} is {dimensions[small]}")
 
-    def record(self, dimensions: Mapping[str, int], views: Sequence[int]) -> Any:
-        """What C is handed."""
-        numbers = [dimensions[letter] for letter in self.sizes]
-        return (c_int64 * (len(numbers) + len(views)))(*numbers, *views)
+    def packed_sizes(self, dimensions: Mapping[str, int]) -> bytes:
+        """The beginning of what C is handed."""
+        return packed([dimensions[letter] for letter in self.sizes])
 
     def _list(
         self, parameter: Parameter, arrays: Sequence[Any], kind: str, dimensions: dict[str, int], kept: list[Any]
@@ -228,7 +222,7 @@ class Function:
 
     def _checked(self, parameter: Parameter, array: Any, kind: str, dimensions: dict[str, int]) -> tuple[Layout, Any]:
         """The array or a copy as C may read or write it, with its layout; its sizes are entered into `dimensions`."""
-        found = _plain_layout(array, kind, parameter.role) or layout(array)
+        found = layout(array)
         if found.kind != kind:
             raise self._fault(parameter, f"numbers are {found.kind or getattr(array, 'dtype', None)}, not {kind}")
         letters = parameter.dimensions
@@ -237,8 +231,6 @@ class Function:
         for letter, size in zip(letters, found.shape, strict=True):
             if dimensions.setdefault(letter, size) != size:
                 raise self._fault(parameter, f"shape is {found.shape} where {letter} is {dimensions[letter]}")
-        if found.is_plain:
-            return found, array
         if _lies_in_rows(found):
             if parameter.role != "written" or (found.writable and _is_free_of_overlap(found)):
                 return found, array
@@ -253,11 +245,8 @@ class Function:
         greatest = dimensions[letter] - (least == 0)
         if 0 in array.shape:
             return
-        if least == 0 and isinstance(array, np.ndarray):  # below it they are the greatest numbers without a sign
-            is_right = array.view(np.uint64).max() <= greatest
-        else:
-            is_right = least <= int(array.min()) <= int(array.max()) <= greatest
-        if not is_right:
+        numbers = array.tolist() if array.ndim == 1 and len(array) < FEW else [int(array.min()), int(array.max())]
+        if not least <= min(numbers) <= max(numbers) <= greatest:
             raise self._fault(parameter, f"numbers must lie between {least} and {greatest}")
 
     def _fault(self, parameter: Parameter, what: str) -> ArrayError:
@@ -269,27 +258,53 @@ class Held:
 
     def __init__(self, function: Function, variant: str) -> None:
         self.function, self.variant = function, variant
-        self._dimensions, self._views, self._kept = dict[str, int](), list[int](), list[Any]()
+        self._dimensions, self._count, self._views, self._kept = dict[str, int](), 0, b"", list[Any]()
 
     def hold(self, arrays: Sequence[Any]) -> Held:
         """The call with the next arrays as well."""
         longer = Held(self.function, self.variant)
         longer._dimensions, longer._kept = dict(self._dimensions), list(self._kept)
-        longer._views = self._views + self._next(arrays, longer._dimensions, longer._kept)
+        views = self.function.views(self.variant, self._count, arrays, longer._dimensions, longer._kept)
+        longer._count, longer._views = self._count + len(arrays), self._views + packed(views)
         return longer
 
     def __call__(self, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
         """Call it with the last arrays. Raises `ArrayError` as `Function` does."""
         function, dimensions, kept = self.function, dict(self._dimensions), list[Any]()
-        views = self._next(arrays, dimensions, kept)
+        views = function.views(self.variant, self._count, arrays, dimensions, kept)
         function.check_sizes(dimensions)
         function.check_scalars(scalars, dimensions)
-        function.symbol(self.variant)(function.record(dimensions, self._views + views), *scalars, threads)
+        record = function.packed_sizes(dimensions) + self._views + packed(views)
+        function.symbol(self.variant)(record, *scalars, threads)
 
-    def _next(self, arrays: Sequence[Any], dimensions: dict[str, int], kept: list[Any]) -> list[int]:
-        place = len(self._views) // 3
-        parameters = self.function.parameters[place : place + len(arrays)]
-        return self.function.views(self.variant, parameters, arrays, dimensions, kept)
+
+FEW = 100
+"""Numbers that Python compares faster than NumPy."""
+
+
+def packed(numbers: Sequence[int]) -> bytes:
+    """Whole numbers of 64 bits, as C has them."""
+    return struct.pack(f"{len(numbers)}q", *numbers)
+
+
+def _expected(parameter: Parameter, kinds: Mapping[str, str]) -> _Expected:
+    kind = kinds.get(parameter.kind, parameter.kind)
+    return _Expected(parameter, kind, _DTYPE_OF.get(kind), parameter.dimensions, parameter.role == "read")
+
+
+def _plain_view(expected: _Expected, array: Any, dimensions: dict[str, int]) -> tuple[int, int, int] | None:
+    """The view of a NumPy array that is as expected and has no gaps, the most common case; None for any other, or for
+    one of another shape. The sizes that are not known yet are entered into `dimensions`."""
+    if type(array) is not np.ndarray or array.dtype != expected.dtype:
+        return None
+    flags, shape, letters = array.flags, array.shape, expected.letters
+    if not (flags.c_contiguous and (expected.is_read or flags.writeable)) or len(shape) != len(letters):
+        return None
+    for letter, size in zip(letters, shape, strict=True):
+        if dimensions.setdefault(letter, size) != size:
+            return None
+    inner = math.prod(shape[2:])
+    return (array.ctypes.data, shape[1] * inner, inner) if len(shape) > 1 else (array.ctypes.data, 1, 0)
 
 
 def _lies_in_rows(found: Layout) -> bool:

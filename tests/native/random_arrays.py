@@ -119,7 +119,7 @@ class RandomArrays:
         numbers = self.random.standard_normal(shape).astype(np.float32)
         if parameter.kind == "scale":
             numbers = np.abs(numbers) / 100 + 1e-4
-        if parameter.name == "weights_PQ":
+        if parameter.name in ("weights_PQ", "weights_scales_G"):
             numbers /= 8  # of a recurrence: it would amplify any difference
         if parameter.name.startswith("keys") and self.function.name == "step":
             numbers = np.exp(numbers)  # as the attention reads them
