@@ -8,14 +8,9 @@
 
 #include <stdlib.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 #define ALIKE
 #include "numbers.h"
+#include "vectors.h"
 
 /* How matrix products are computed, which determines their inputs and outputs: a constant after inlining. */
 typedef enum { IN_FLOAT32, IN_INT8 } arithmetic;
@@ -131,79 +126,27 @@ INLINE room room_of(int64_t numbers) {
 
 /* ---- sums in the same order on every processor ---- */
 
-enum { LANES = 16 };
-typedef float lanes __attribute__((vector_size(LANES * 4)));
-typedef lanes lanes_in_memory __attribute__((aligned(4), may_alias));
-typedef uint32_t lane_bits __attribute__((vector_size(LANES * 4)));
-typedef uint16_t halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+/* Sixteen sums side by side, in as many vectors as the processor needs for them. */
+enum { SUMS = 16, VECTORS = SUMS / LANES };
 
-INLINE lanes lanes_at(const void *numbers, int64_t i, storage kind) {
-    if (kind == FLOAT32) return *(const lanes_in_memory *)((const float *)numbers + i);
-    return (lanes)(__builtin_convertvector(*(const halves *)((const uint16_t *)numbers + i), lane_bits) << 16);
-}
-
-typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-
-INLINE lanes lanes_of_bytes(const int8_t *numbers) {
-#if defined(__AVX512F__) /* the compiler widens in two steps */
-    return (lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)numbers)));
-#else
-    return __builtin_convertvector(*(const bytes *)numbers, lanes);
-#endif
-}
-
-/* a * b + c of each lane. */
-INLINE lanes fused_lanes(lanes a, lanes b, lanes c) {
-#if defined(__AVX512F__)
-    return (lanes)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-    union { lanes all; __m256 parts[2]; } x = {a}, y = {b}, z = {c};
-    for (int i = 0; i < 2; i++) z.parts[i] = _mm256_fmadd_ps(x.parts[i], y.parts[i], z.parts[i]);
-    return z.all;
-#elif defined(__aarch64__)
-    union { lanes all; float32x4_t parts[4]; } x = {a}, y = {b}, z = {c};
-    for (int i = 0; i < 4; i++) z.parts[i] = vfmaq_f32(z.parts[i], x.parts[i], y.parts[i]);
-    return z.all;
-#else
-    for (int i = 0; i < LANES; i++) c[i] = fused(a[i], b[i], c[i]);
-    return c;
-#endif
-}
-
-INLINE lanes in_all(float number) { return (lanes){} + number; }
-
-INLINE float sum_of(lanes sums) {
-    for (int half = LANES / 2; half > 0; half /= 2)
+INLINE float sum_of(float *sums) {
+    for (int half = SUMS / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) sums[i] += sums[i + half];
     return sums[0];
 }
 
-INLINE lanes larger(lanes a, lanes b) {
-#if defined(__AVX512F__)
-    return (lanes)_mm512_max_ps((__m512)a, (__m512)b);
-#else
-    for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
-    return a;
-#endif
+/* The sums of vectors, and the largest of their numbers. */
+INLINE float sum_of_vectors(const floats *vectors) {
+    float sums[SUMS];
+    memcpy(sums, vectors, sizeof sums);
+    return sum_of(sums);
 }
 
-INLINE float largest_of(lanes numbers) {
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) numbers[i] = numbers[i] > numbers[i + half] ? numbers[i] : numbers[i + half];
-    return numbers[0];
-}
-
-/* As `decay`. */
-INLINE lanes decay_lanes(lanes x) {
-    const lanes scale = in_all(LOG2_E), whole = in_all(12582912.0f);
-    x = larger(x, in_all(-126.0f / LOG2_E));
-    lanes shifted = fused_lanes(x, scale, whole), rest = fused_lanes(x, scale, whole - shifted);
-    lanes sum = fused_lanes(in_all(1.3276470741e-3f), rest, in_all(9.6755419067e-3f));
-    sum = fused_lanes(sum, rest, in_all(5.5507132824e-2f));
-    sum = fused_lanes(sum, rest, in_all(2.4022119713e-1f));
-    sum = fused_lanes(sum, rest, in_all(6.9314696706e-1f));
-    sum = fused_lanes(sum, rest, in_all(1.0000000717f));
-    return (lanes)((lane_bits)sum + ((lane_bits)shifted << 23));
+INLINE float largest_of(const float *numbers, int64_t size) {
+    float largest = -__builtin_inff();
+#pragma omp simd reduction(max : largest)
+    for (int64_t i = 0; i < size; i++) largest = numbers[i] > largest ? numbers[i] : largest;
+    return largest;
 }
 
 /* ---- products and their operands ---- */
@@ -417,19 +360,23 @@ enum { TOGETHER = 6 };
  * row. weighted: -2 v. */
 INLINE void score(const step_run *run, int64_t r, int64_t b, int rows, const float *asked, const float *weighted,
                   arithmetic kind) {
-    int64_t length = integer(run->lengths_B, b), A = run->A, whole = A / LANES * LANES;
+    int64_t length = integer(run->lengths_B, b), A = run->A, whole = A / SUMS * SUMS;
     for (int64_t s = 0; s < length; s++) {
         const void *key = row(run->keys_BSA, b, s, stored(kind));
-        lanes sums[TOGETHER] = {};
-        for (int64_t a = 0; a < whole; a += LANES) {
-            lanes keys = lanes_at(key, a, stored(kind)), weights = lanes_at(weighted, a, FLOAT32);
-#pragma GCC unroll 8
-            for (int i = 0; i < rows; i++) sums[i] += weights / fused_lanes(lanes_at(asked, i * A + a, FLOAT32), keys, in_all(1.0f));
-        }
-        for (int i = 0; i < rows; i++) {
+        floats vectors[TOGETHER][VECTORS] = {};
+        for (int64_t a = 0; a < whole; a += SUMS)
+            UNROLLED for (int v = 0; v < VECTORS; v++) {
+                int64_t at = a + v * LANES;
+                floats keys = floats_at(key, at, stored(kind)), weights = floats_at(weighted, at, FLOAT32);
+                UNROLLED for (int i = 0; i < rows; i++)
+                    vectors[i][v] += weights / fused_floats(floats_at(asked, i * A + at, FLOAT32), keys, in_all(1.0f));
+            }
+        UNROLLED for (int i = 0; i < rows; i++) {
+            float sums[SUMS];
+            memcpy(sums, vectors[i], sizeof sums);
             for (int64_t a = whole; a < A; a++)
-                sums[i][a - whole] += weighted[a] / fused(asked[i * A + a], get(key, a, stored(kind)), 1.0f);
-            ((float *)row(run->attention_RS, r + i, 0, FLOAT32))[s] = sum_of(sums[i]);
+                sums[a - whole] += weighted[a] / fused(asked[i * A + a], get(key, a, stored(kind)), 1.0f);
+            ((float *)row(run->attention_RS, r + i, 0, FLOAT32))[s] = sum_of(sums);
         }
     }
 }
@@ -444,7 +391,7 @@ INLINE void normalise(float *attention, int64_t length, int64_t S) {
     for (int64_t s = length; s < S; s++) attention[s] = 0.0f;
 }
 
-enum { AT_ONCE = 4 }; /* vectors of sums of each row */
+enum { AT_ONCE = LANES == 8 ? 2 : 4 }; /* vectors of sums of each row: as many as there are registers for */
 
 /* Σ_j α_j v_j of some rows. */
 INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *contexts, int64_t W, arithmetic kind) {
@@ -457,19 +404,17 @@ INLINE void average(const step_run *run, int64_t r, int64_t b, int rows, float *
             weights[s * rows + i] = ((const float *)row(run->attention_RS, r + i, 0, FLOAT32))[s] * scale;
     }
     for (; w + AT_ONCE * LANES <= W; w += AT_ONCE * LANES) {
-        lanes sums[TOGETHER][AT_ONCE] = {};
+        floats sums[TOGETHER][AT_ONCE] = {};
         for (int64_t s = 0; s < length; s++) {
             const void *value = values_at(run->values_BSW, run->values_scales_BS, b, s, kind).values.data;
-#pragma GCC unroll 4
-            for (int j = 0; j < AT_ONCE; j++) {
-                lanes values = kind == IN_INT8 ? lanes_of_bytes((const int8_t *)value + w + j * LANES)
-                                               : lanes_at(value, w + j * LANES, FLOAT32);
-#pragma GCC unroll 8
-                for (int i = 0; i < rows; i++)
-                    sums[i][j] = fused_lanes(in_all(weights[s * rows + i]), values, sums[i][j]);
+            UNROLLED for (int j = 0; j < AT_ONCE; j++) {
+                int64_t at = w + j * LANES;
+                floats values = kind == IN_INT8 ? floats_of_bytes((const int8_t *)value + at) : floats_at(value, at, FLOAT32);
+                UNROLLED for (int i = 0; i < rows; i++)
+                    sums[i][j] = fused_floats(in_all(weights[s * rows + i]), values, sums[i][j]);
             }
         }
-        for (int i = 0; i < rows; i++) memcpy(contexts + i * W + w, sums[i], sizeof sums[i]);
+        UNROLLED for (int i = 0; i < rows; i++) memcpy(contexts + i * W + w, sums[i], sizeof sums[i]);
     }
     for (; w < W; w++)
         for (int i = 0; i < rows; i++) {
@@ -608,37 +553,31 @@ INLINE ranking start_ranking(float *best, int64_t *symbols, int64_t count, int64
     return (ranking){best, symbols, count, first, -__builtin_inff(), 0.0f};
 }
 
-INLINE float greatest_of(const float *numbers, int64_t size) {
-    float greatest = -__builtin_inff();
-#pragma omp simd reduction(max : greatest)
-    for (int64_t i = 0; i < size; i++) greatest = numbers[i] > greatest ? numbers[i] : greatest;
-    return greatest;
-}
-
 /* Put those of some more logits in their places that are among the best. */
 INLINE void insert_chunk(ranking *of, const float *logits, int64_t start, int64_t size) {
     for (int64_t begin = 0; begin < size; begin += GROUP) {
         int64_t end = least(begin + GROUP, size);
-        if (!(greatest_of(logits + begin, end - begin) > of->best[of->count - 1])) continue;
+        if (!(largest_of(logits + begin, end - begin) > of->best[of->count - 1])) continue;
         for (int64_t i = begin + start < of->first ? of->first - start : begin; i < end; i++)
             if (logits[i] > of->best[of->count - 1]) insert(of->best, of->symbols, of->count, logits[i], start + i);
     }
 }
 
-/* The logits of `size` symbols more, from `start` on. There is room for a whole number of vectors. */
+/* The logits of `size` symbols more, from `start` on. There is room for a whole number of sums. */
 INLINE void rank_chunk(ranking *of, float *logits, int64_t start, int64_t size) {
-    lanes most = in_all(-__builtin_inff()), sums = {};
-    for (int64_t i = size; i % LANES; i++) logits[i] = -__builtin_inff();
-    for (int64_t i = 0; i < size; i += LANES) most = larger(most, lanes_at(logits, i, FLOAT32));
-    float greatest = largest_of(most);
+    float greatest = largest_of(logits, size);
+    floats sums[VECTORS] = {};
+    for (int64_t i = size; i % SUMS; i++) logits[i] = -__builtin_inff();
     if (of->count > 0 && greatest > of->best[of->count - 1]) insert_chunk(of, logits, start, size);
     if (greatest > of->greatest) {
         of->total *= decay(of->greatest - greatest);
         of->greatest = greatest;
     }
     if (of->greatest == -__builtin_inff()) return; /* all are impossible as yet */
-    for (int64_t i = 0; i < size; i += LANES) sums += decay_lanes(lanes_at(logits, i, FLOAT32) - in_all(of->greatest));
-    of->total += sum_of(sums);
+    for (int64_t i = 0; i < size; i += SUMS)
+        UNROLLED for (int v = 0; v < VECTORS; v++)
+            sums[v] += decay_of(floats_at(logits, i + v * LANES, FLOAT32) - in_all(of->greatest));
+    of->total += sum_of_vectors(sums);
 }
 
 /* What makes log-probabilities of logits. */
@@ -733,7 +672,7 @@ INLINE member_row member_of(const mean_ranking_run *run, int64_t member, int64_t
     member_row result = {row(((const view *)run->logits_RV.data)[member], r, 0, FLOAT32), 0.0f, groups};
     ranking of = start_ranking(0, 0, 0, 0);
     for (int64_t start = 0; start < run->V; start += GROUP)
-        groups[start / GROUP] = greatest_of(result.logits + start, least(GROUP, run->V - start));
+        groups[start / GROUP] = largest_of(result.logits + start, least(GROUP, run->V - start));
     for (int64_t start = 0; start < run->V; start += CHUNK) {
         float spare[CHUNK];
         int64_t size = least(CHUNK, run->V - start);
@@ -792,7 +731,12 @@ INLINE void rank_mean(const mean_ranking_run *run, int64_t first, int64_t end, i
 
 /* ---- each function for each arithmetic, its blocks of rows shared among the threads ---- */
 
-#define SHARED(i, count) _Pragma("omp parallel for num_threads(threads) schedule(static)") for (int64_t i = 0; i < count; i++)
+INLINE int workers(int64_t blocks, int threads) { return blocks < threads ? (blocks > 1 ? (int)blocks : 1) : threads; }
+
+#define PRAGMA(text) _Pragma(#text)
+#define SHARED(i, count)                                                              \
+    PRAGMA(omp parallel for num_threads(workers(count, threads)) schedule(static))    \
+    for (int64_t i = 0; i < count; i++)
 
 #define IN_EACH(suffix, kind)                                                                                         \
     void read_##suffix(const reading_run *run, int64_t is_backwards, int threads) {                                   \

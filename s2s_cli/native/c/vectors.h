@@ -24,6 +24,9 @@ typedef int16_t halves __attribute__((vector_size(4 * LANES)));
 typedef uint16_t unsigned_halves __attribute__((vector_size(4 * LANES)));
 
 /* In memory they may start anywhere. */
+typedef floats floats_in_memory __attribute__((aligned(1), may_alias));
+typedef uint16_t short_lanes __attribute__((vector_size(2 * LANES), aligned(1), may_alias));
+typedef uint32_t unsigned_words __attribute__((vector_size(4 * LANES)));
 typedef int32_t word_in_memory __attribute__((aligned(1), may_alias));
 typedef words words_in_memory __attribute__((aligned(1), may_alias));
 
@@ -33,3 +36,61 @@ typedef words words_in_memory __attribute__((aligned(1), may_alias));
 #else
 #define UNROLLED _Pragma("GCC unroll 64")
 #endif
+
+/* Numbers i to i + LANES. */
+INLINE floats floats_at(const void *numbers, int64_t i, storage kind) {
+    if (kind == FLOAT32) return *(const floats_in_memory *)((const float *)numbers + i);
+    return (floats)(__builtin_convertvector(*(const short_lanes *)((const uint16_t *)numbers + i), unsigned_words) << 16);
+}
+
+INLINE floats in_all(float number) { return (floats){} + number; }
+
+/* a * b + c of each lane, rounded once. */
+INLINE floats fused_floats(floats a, floats b, floats c) {
+#if LANES == 16
+    return (floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES == 8
+    return (floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    for (int i = 0; i < LANES; i++) c[i] = fused(a[i], b[i], c[i]);
+    return c;
+#endif
+}
+
+/* LANES numbers of 8 bits. */
+INLINE floats floats_of_bytes(const int8_t *numbers) {
+#if LANES == 16 /* compilers widen in two steps */
+    return (floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)numbers)));
+#elif LANES == 8
+    return (floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)numbers)));
+#else
+    floats result;
+    for (int i = 0; i < LANES; i++) result[i] = numbers[i];
+    return result;
+#endif
+}
+
+/* The larger one in each lane; b if either is not a number. */
+INLINE floats larger(floats a, floats b) {
+#if LANES == 16
+    return (floats)_mm512_max_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (floats)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
+#endif
+}
+
+/* As `decay` of numbers.h. */
+INLINE floats decay_of(floats x) {
+    const floats scale = in_all(LOG2_E), whole = in_all(12582912.0f);
+    x = larger(x, in_all(-126.0f / LOG2_E));
+    floats shifted = fused_floats(x, scale, whole), rest = fused_floats(x, scale, whole - shifted);
+    floats sum = fused_floats(in_all(1.3276470741e-3f), rest, in_all(9.6755419067e-3f));
+    sum = fused_floats(sum, rest, in_all(5.5507132824e-2f));
+    sum = fused_floats(sum, rest, in_all(2.4022119713e-1f));
+    sum = fused_floats(sum, rest, in_all(6.9314696706e-1f));
+    sum = fused_floats(sum, rest, in_all(1.0000000717f));
+    return (floats)((unsigned_words)sum + ((unsigned_words)shifted << 23));
+}
