@@ -436,14 +436,20 @@ INLINE void attend_rows(const step_run *run, int64_t r, int64_t b, int rows, con
     average(run, r, b, rows, contexts, W, kind);
 }
 
-/* The attention of some rows, which is a constant once all is inlined, and the sums that the context is part of. */
-INLINE void attend(const step_run *run, int64_t r, int64_t b, int rows, const float *asked, const float *weighted,
-                   float *contexts, int64_t W, arithmetic kind) {
+/* The attention of some rows, of which there are few kinds, and the sums that the context is part of. To inline it where
+ * it is called would take the compiler as long as all the rest. */
 #define ROWS_TOGETHER(n) case n: attend_rows(run, r, b, n, asked, weighted, contexts, W, kind); break;
-    switch (rows) {
-        ROWS_TOGETHER(1) ROWS_TOGETHER(2) ROWS_TOGETHER(3) ROWS_TOGETHER(4) ROWS_TOGETHER(5) ROWS_TOGETHER(6)
+#define ATTEND(suffix, number)                                                                                       \
+    static __attribute__((noinline)) void attend_##suffix(const step_run *run, int64_t r, int64_t b, int rows,        \
+                                                          const float *asked, const float *weighted, float *contexts, \
+                                                          int64_t W) {                                               \
+        const arithmetic kind = number;                                                                              \
+        switch (rows) {                                                                                              \
+            ROWS_TOGETHER(1) ROWS_TOGETHER(2) ROWS_TOGETHER(3) ROWS_TOGETHER(4) ROWS_TOGETHER(5) ROWS_TOGETHER(6)     \
+        }                                                                                                            \
     }
-}
+ATTEND(float32, IN_FLOAT32)
+ATTEND(int8, IN_INT8)
 
 /* tanh(W_s s_t + W_c c_t + W_y y_{t-1} + b), where the context is that share of the sum. */
 INLINE void read_out(const step_run *run, int64_t r, product_row state, const float *context, float *readout,
@@ -500,8 +506,9 @@ INLINE void step_block(const step_run *run, int64_t first, int64_t count, int is
 #pragma omp simd
             for (int64_t a = 0; a < A; a++) queries[j * A + a] = squared_exponential(dense(query, a, kind));
         }
-        attend(run, first + i, integer(run->sentences_b, (first + i) / beam), rows, queries, weighted, contexts + i * W, W,
-               kind);
+        int64_t b = integer(run->sentences_b, (first + i) / beam);
+        if (kind == IN_INT8) attend_int8(run, first + i, b, rows, queries, weighted, contexts + i * W, W);
+        else attend_float32(run, first + i, b, rows, queries, weighted, contexts + i * W, W);
     }
     for (int64_t i = 0; i < count; i++) {
         int64_t r = first + i;
