@@ -46,8 +46,7 @@ ALL_VARIANTS = "--beam 5 --batch-tokens 1000 --threads {threads}"
 # name -> the number type to show, further arguments of `s2s translate`
 VARIANTS = {
     "s2s-reference": ("fp32, plain PyTorch", "--engine reference --precision fp32 --workers 1"),
-    "s2s-fp32": ("fp32", "--engine fast --precision fp32 --workers {threads}"),
-    "s2s-bf16": ("bf16", "--engine fast --precision bf16 --workers {threads}"),
+    "s2s-fp32": ("fp32", "--engine fast --workers {threads}"),
     "s2s-int8": ("int8", "--engine int8 --workers {threads}"),
     "s2s-shortlist": ("int8, shortlist", "--engine int8 --shortlist --workers {threads}"),
 }
