@@ -27,6 +27,7 @@ WITHOUT = {
     "train --help": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.evaluate"],
     "translate --model model": [*WHERE_NOTHING_IS_SCORED, *OTHER_COMMANDS, "s2s_cli.training", "s2s_cli.model"],
     "translate --model model --json --n-best 2": WHERE_NOTHING_IS_SCORED,
+    "translate --model model text": WHERE_NOTHING_IS_SCORED,  # which shows a bar, if anybody watches
     "evaluate --hypothesis text --reference text": [*ALWAYS, "sentencepiece", "s2s_cli.inference"],
 }
 """By command line, the modules that it does without."""
