@@ -14,7 +14,7 @@ import numpy as np
 class Arithmetic(NamedTuple):
     """A number type of matrix products.
 
-    name: the variant of the functions in `native/c/engine.c`. operands: type of what products read, and of values.
+    name: the variant of the functions in `native/c/*.c`. operands: type of what products read, and of values.
     tables: of keys, embeddings and what a symbol adds to a sum; uint16 stands for bfloat16.
     """
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s2s_cli.engine.arithmetic import Operand, from_table, quantised, to_bfloat16
-from s2s_cli.native.products import multiply_reference, unpack
+from s2s_cli.native.products import COLUMNS, multiply_reference, pack, unpack
 from s2s_cli.search.step_model import greatest, mean_probability
 
 
@@ -181,6 +181,13 @@ def attend(
     return attention_RS, (attention_RS[:, None] @ values_RSW)[:, 0]
 
 
+def gather(weights_VD: np.ndarray, symbols_BN: np.ndarray, packed_BPQ: np.ndarray) -> None:
+    """The weights of the symbols of each list, packed; the last one as often as it takes to fill a block."""
+    filled_BN = np.pad(symbols_BN, ((0, 0), (0, -symbols_BN.shape[1] % COLUMNS)), mode="edge")
+    for b, symbols_N in enumerate(filled_BN):
+        packed_BPQ[b] = pack(weights_VD[symbols_N])
+
+
 def project(
     packed_BPQ: np.ndarray,
     scales_BV: np.ndarray | None,
@@ -244,5 +251,5 @@ def _rank(
 
 
 REFERENCES: dict[str, Callable[..., None]] = {
-    function.__name__: function for function in (read, hold, begin, step, project, rank, rank_mean)
+    function.__name__: function for function in (read, hold, begin, step, gather, project, rank, rank_mean)
 }

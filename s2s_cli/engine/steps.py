@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2s_cli.engine.arithmetic import Operand
-from s2s_cli.engine.form import Form
 from s2s_cli.engine.machine import Machine
 from s2s_cli.engine.passes import log_softmax
 from s2s_cli.engine.shortlist import Lists
-from s2s_cli.native.products import pack, unpack
+from s2s_cli.native.products import packed_shape, unpack
 from s2s_cli.search.step_model import Best, Step, at, best_of_mean
 from s2s_cli.text.tokenizer import EOS
 
@@ -107,15 +106,15 @@ class Output:
 class Listed(Output):
     """The symbols in the sentences' own lists, whose weights are gathered; all others are impossible."""
 
-    def __init__(self, machine: Machine, form: Form, lists: Lists) -> None:
-        symbols_BN, counts_B = lists
-        packed_PQ, scales_V = machine.matrix("output")
-        weights_VD = unpack(packed_PQ, form.target, form.readout)
-        packed_BPQ = np.stack([pack(weights_VD[symbols_N]) for symbols_N in symbols_BN])
-        is_filling_BN = np.arange(symbols_BN.shape[1]) >= counts_B[:, None]
+    def __init__(self, machine: Machine, weights: Vocabulary, lists: Lists) -> None:
+        (symbols_BN, counts_B), (B, N) = lists, lists.symbols_BN.shape
+        scales_V, (V, D) = weights.scales_V, weights.weights_VD.shape
+        packed_BPQ: np.ndarray = np.empty((B, *packed_shape(N, D)), machine.matrix("output").packed_PQ.dtype)
+        weights.gather((symbols_BN, packed_BPQ))
+        is_filling_BN = np.arange(N) >= counts_B[:, None]
         bias_BN = np.where(is_filling_BN, np.float32(-np.inf), machine.arrays["output.bias"][symbols_BN])
         super().__init__(machine, packed_BPQ, None if scales_V is None else scales_V[symbols_BN], bias_BN)
-        self.lists, self.vocabulary = lists, form.target
+        self.lists, self.vocabulary = lists, V
 
     def sets(self, sentences_b: np.ndarray) -> np.ndarray:
         return sentences_b
@@ -138,6 +137,15 @@ class Listed(Output):
         told_BKV = np.where(symbols_B1N == EOS, values_BKV[:, :, :1], values_BKV)
         np.put_along_axis(spread_BKV, np.broadcast_to(symbols_B1N, told_BKV.shape), told_BKV, axis=2)
         return spread_BKV
+
+
+class Vocabulary:
+    """The output weights as rows, for lists to gather them from."""
+
+    def __init__(self, machine: Machine, symbols: int, readout: int) -> None:
+        packed_PQ, self.scales_V = machine.matrix("output")
+        self.weights_VD = unpack(packed_PQ, symbols, readout)
+        self.gather = machine.call("gather", (self.weights_VD,))
 
 
 def room(rows: int, places: int, count: int) -> Best:

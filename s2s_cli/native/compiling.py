@@ -21,7 +21,7 @@ OF_GCC = ["-fno-thread-jumps", "-fopenmp"]
 """What Clang does not know, or would need a runtime of its own for. Jump threading would compile the two ends of a
 clamp to masked paths, which are a sixth slower."""
 
-OF_SOURCE = {"engine.c": ["-ffp-contract=off"]}
+OF_SOURCE = {name: ["-ffp-contract=off"] for name in ("encoder.c", "step.c", "ranking.c")}
 """Further flags of one file. In decoding a product and a sum are rounded one after the other, since not all processors
 have an instruction that rounds once: translations are to be the same on all of them."""
 

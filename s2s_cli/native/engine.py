@@ -1,4 +1,4 @@
-"""The functions of `c/engine.c`: the encoder, a step of decoding, and the best symbols.
+"""The functions of `c/encoder.c`, `c/step.c` and `c/ranking.c`: the engine.
 
 Their reference is `s2s_cli.engine.passes`. The scales of an operand and of packed weights exist in 8 bits only. What
 belongs to a model comes first, then what belongs to a batch of sentences, and last what belongs to a step: the first
@@ -93,6 +93,11 @@ _STEP = (
     Parameter("attention_RS", "float32", "written"),
     *_operand("readouts", "D"),
 )
+_GATHER = (
+    Parameter("weights_VD", "operand"),
+    Parameter("symbols_BN", "int64", limits=(0, "V")),
+    Parameter("packed_BPQ", "packed", "written"),
+)
 _PROJECTION = (
     *_matrix("output", "BPQ", "BV"),
     Parameter("bias_BV", "float32"),
@@ -141,6 +146,7 @@ FUNCTIONS = {
                 _inputs("H", "Q"),
             ],
         ),
+        Function("gather", "BNDP", _GATHER, ARITHMETICS, blocks=[_packed("N", "P"), _inputs("D", "Q")]),
         Function(
             "project",
             "RbDV",

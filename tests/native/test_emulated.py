@@ -115,7 +115,7 @@ def test_arm_computes_the_same(program: list[str], function: Function, kind: str
             for argument in found.arrays
         ]
         record, kept, _ = function._record(kind, arrays)
-        words = memory.moved(memory.place_lists(np.array(record, np.int64), kept))
+        words = memory.moved(memory.place_lists(np.frombuffer(record, np.int64), kept))
         head = np.array([EXACT.index((function, kind)), len(words), len(scalars), memory.size], np.int64)
         calls += head.tobytes() + words.tobytes() + np.array(scalars, np.int64).tobytes()
         calls += memory.content[: memory.size].tobytes()

@@ -30,8 +30,8 @@ def each(cases: list[tuple[Function, str]]):
 def grouped(function: Function, arrays: list) -> Iterator[object]:
     """As references take them: the two arrays of an operand and of a matrix as one."""
     waiting = list(zip(function.parameters, arrays, strict=True))
-    groups: dict[str, tuple[type, int]] = {"operand": (Operand, 2)}
-    if function.name not in ("project", "rank"):
+    groups: dict[str, tuple[type, int]] = {} if function.name == "gather" else {"operand": (Operand, 2)}
+    if function.name in ("read", "hold", "begin", "step"):
         groups |= {"packed": (Matrix, 2), "first packed": (Matrix, 2)}
     while waiting:
         kind, size = groups.get(waiting[0][0].kind, (None, 1))

@@ -124,7 +124,7 @@ def here(fast: str) -> list:
 
 def compiled(variant: Variant, folder: Path, sources: str, flags: list[str]) -> ctypes.CDLL:
     """A library of these files only."""
-    for name in (*sources.split(), "threads.c", "numbers.h", "vectors.h"):
+    for name in (*sources.split(), "threads.c", "numbers.h", "vectors.h", "passes.h"):
         (folder / name).symlink_to(compiling.SOURCES / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "SOURCES", folder)
@@ -206,7 +206,7 @@ def test_rows_may_lie_apart_and_weights_in_a_file(multiply, kind: type, tmp_path
 def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The engine of one variant. What it computes does not depend on how much it is optimised, which takes time."""
     flags = [flag.replace("-O3", "-O1") for flag in compiling.FLAGS]
-    return compiled(request.param, tmp_path_factory.mktemp("variant"), "engine.c products.c", flags)
+    return compiled(request.param, tmp_path_factory.mktemp("variant"), "encoder.c step.c ranking.c products.c", flags)
 
 
 @pytest.mark.parametrize(("function", "kind"), EXACT, ids=[f"{function.name} {kind}" for function, kind in EXACT])
