@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 @pytest.mark.parametrize("cases", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_no_access_beyond_the_arrays(cases: int, tmp_path: Path) -> None:
     checks = "-fsanitize=address,undefined"
-    # To compile engine.c with -O1 takes four times as long.
+    # To compile the engine with -O1 takes four times as long.
     flags = ["-std=gnu11", "-O0", "-fPIC", "-fopenmp-simd", checks, "-fno-sanitize-recover"]
     made = tmp_path / "watched.so"
     compiling.compile_library(["cc", checks], flags, made)
