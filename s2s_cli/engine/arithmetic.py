@@ -39,10 +39,6 @@ class Operand(NamedTuple):
     values_RN: np.ndarray
     scales_R: np.ndarray | None
 
-    def numbers(self) -> np.ndarray:
-        """float32 [R, N]."""
-        return self.values_RN if self.scales_R is None else self.values_RN * self.scales_R[:, None]
-
     def rows(self, index: slice | np.ndarray) -> Operand:
         return Operand(self.values_RN[index], None if self.scales_R is None else self.scales_R[index])
 
