@@ -26,24 +26,35 @@ OF_SOURCE = {name: ["-ffp-contract=off"] for name in ("encoder.c", "step.c", "ra
 have an instruction that rounds once: translations are to be the same on all of them."""
 
 
+def cached(flags: list[str]) -> Path | None:
+    """The path of the library in the cache, if it was compiled with these flags. Errors: as of `compiled`."""
+    for path in cache_folder().glob(f"kernels-{_key(flags)}-*.so"):
+        if path.stem.endswith(digest(path.read_bytes())):
+            return path
+    return None
+
+
+def _key(flags: list[str]) -> str:
+    """A short hash of all that a library is made of."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]"))]
+    return digest("\0".join([*sources, *compiler(), *flags, repr(OF_SOURCE), os.uname().machine]).encode())
+
+
 def compiled(flags: list[str]) -> Path:
     """The path of the library in the cache, which is compiled if it does not exist.
 
     Errors: OSError; ValueError if `CC` is not well quoted.
     """
-    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]"))]
-    made_of = "\0".join([*sources, *compiler(), *flags, repr(OF_SOURCE), os.uname().machine])
-    cache, key = cache_folder(), digest(made_of.encode())
-    for path in cache.glob(f"kernels-{key}-*.so"):
-        if path.stem.endswith(digest(path.read_bytes())):
-            return path
+    if path := cached(flags):
+        return path
     import tempfile  # which takes as long to import as the rest of this takes
 
+    cache = cache_folder()
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         made = Path(folder, "kernels.so")
         compile_library(compiler(), flags, made)
-        return made.replace(cache / f"kernels-{key}-{digest(made.read_bytes())}.so")
+        return made.replace(cache / f"kernels-{_key(flags)}-{digest(made.read_bytes())}.so")
 
 
 def compiler() -> list[str]:

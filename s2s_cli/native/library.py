@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from s2s_cli.errors import MachineError
-from s2s_cli.native.compiling import FLAGS, OF_GCC, compiled
+from s2s_cli.native.compiling import FLAGS, OF_GCC, cached, compiled
 from s2s_cli.native.variants import CHOICE, Variant, usable
 
 PREBUILT = Path(__file__).with_name("built")
@@ -51,8 +51,17 @@ def _files(variants: list[Variant]) -> Iterator[Path]:
     """What may be loaded, the best first. A file is compiled when it is asked for."""
     yield from (path for variant in variants if (path := PREBUILT / f"{variant.name}.so").exists())
     for variant in variants:
-        for further in (OF_GCC, []):
-            try:
-                yield compiled([*FLAGS, *variant.flags, *further])
-            except (OSError, ValueError):
-                continue
+        choices = [[*FLAGS, *variant.flags, *further] for further in (OF_GCC, [])]
+        yield from _found(cached, choices)  # first: flags that the compiler does not know are not tried at each start
+        yield from _found(compiled, choices)
+
+
+def _found(find: Callable[[list[str]], Path | None], choices: list[list[str]]) -> Iterator[Path]:
+    """The libraries with these flags that can be had."""
+    for flags in choices:
+        try:
+            path = find(flags)
+        except (OSError, ValueError):
+            continue
+        if path is not None:
+            yield path
