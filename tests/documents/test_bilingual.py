@@ -132,7 +132,8 @@ def test_xliff_2_gets_states_and_its_language():
 def test_pairs_of_other_elements_stay_sound_in_any_order():
     for data in (XLIFF1, XLIFF2, TMX):
         form = "tmx" if data is TMX else "xliff"
-        ET.fromstring(translated(form, data, backwards))
+        before, after = ET.fromstring(data), ET.fromstring(translated(form, data, backwards))
+        assert after.tag == before.tag and len(after) == len(before)
 
 
 def test_tmx_gets_a_variant_in_the_language_of_the_model():

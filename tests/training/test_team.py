@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,12 +15,10 @@ from s2s_cli.training.team import MOST_THREADS, Team, shares
 
 
 @pytest.fixture(params=[2, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+def threads(request: pytest.FixtureRequest) -> int:
     """So many threads for torch."""
-    before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    return request.param
 
 
 def trained(batches: list[Batch], dropout: float, stop: int = 0, double: bool = False) -> dict[str, Tensor]:
@@ -104,10 +101,6 @@ def test_where_a_part_lacks_memory_the_batch_is_halved(threads: int, monkeypatch
 
 
 def test_many_threads_are_left_to_openmp():
-    before = torch.get_num_threads()
-    try:
-        for threads, expected in ((1, 1), (MOST_THREADS, MOST_THREADS), (MOST_THREADS + 1, 1)):
-            torch.set_num_threads(threads)
-            assert shares(100) == expected
-    finally:
-        torch.set_num_threads(before)
+    for threads, expected in ((1, 1), (MOST_THREADS, MOST_THREADS), (MOST_THREADS + 1, 1)):
+        torch.set_num_threads(threads)
+        assert shares(100) == expected
