@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from mmap import mmap
 from typing import Any
 
@@ -83,6 +83,19 @@ def floats(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint16:
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(np.float32, copy=False)
+
+
+def own_weights(
+    arrays: Mapping[str, np.ndarray], shared: Collection[str], shapes: Mapping[str, Sequence[int]], where: object
+) -> dict[str, np.ndarray]:
+    """The weights that a model is made of, in float32.
+
+    shared: other names of tables; older models hold them under each name. shapes: of what it needs, by name. Raises
+    `CheckpointError` naming the first difference.
+    """
+    own = {name: array for name, array in arrays.items() if name not in shared}
+    check_shapes(own, shapes, where)
+    return {name: floats(array) for name, array in own.items()}
 
 
 def check_shapes(found: Mapping[str, Any], expected: Mapping[str, Sequence[int]], where: object) -> None:

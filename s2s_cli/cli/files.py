@@ -33,9 +33,9 @@ def document_format(values: Mapping[str, Any]) -> str | None:
     return next(iter(sorted(found - {"text"})), None)  # type: ignore[type-var]
 
 
-def target_of(values: Mapping[str, Any]) -> Path | None:
+def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
     """The file that is to be written, None for stdout. Raises UsageError for what cannot be meant."""
-    inputs, output, form = values["inputs"] or [], values["output"], document_format(values)
+    inputs, output = values["inputs"] or [], values["output"]
     if form and form not in FORMATS:
         raise UsageError(f"unknown format `{form}`", where="--format", hint=f"one of {', '.join(FORMATS)}")
     if form and len(inputs) > 1:

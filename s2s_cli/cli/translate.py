@@ -116,7 +116,8 @@ def translate(
     s2s translate manual.po -o manual.de.po
     s2s translate --attention heat-maps.html < input.txt
     """
-    form, target = files.document_format(context.params), files.target_of(context.params)
+    form = files.document_format(context.params)
+    target = files.target_of(context.params, form)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
     from s2s_cli.inference.output import OutputOptions

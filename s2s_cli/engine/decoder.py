@@ -20,7 +20,7 @@ from s2s_cli.engine.encoder import Encoder
 from s2s_cli.engine.form import Form
 from s2s_cli.engine.machine import Argument, Call, Machine
 from s2s_cli.engine.shortlist import Shortlist
-from s2s_cli.engine.steps import EngineStep, Listed, Output, Vocabulary
+from s2s_cli.engine.steps import EngineStep, ListedOutputs, Output
 from s2s_cli.search.step_model import Step
 
 
@@ -56,18 +56,16 @@ class Engine:
 
     def __init__(self, form: Form, machine: Machine, shortlist: Shortlist | None = None) -> None:
         self.form, self.machine, self.vocabulary = form, machine, form.target
-        self.encode, self.shortlist = Encoder(form, machine), shortlist
+        self.encode = Encoder(form, machine)
         prefix = "conditional_" if form.is_conditional else ""
         self._step = machine.call("step", self._weights(), prefix + machine.arithmetic.name)
         self._output = Output.of_all(machine)
-        self._vocabulary = None if shortlist is None else Vocabulary(machine, form.target, form.readout)
+        self._listed = None if shortlist is None else ListedOutputs(machine, form.target, form.readout, shortlist)
 
     def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> EngineState:
         """Encode; one hypothesis a sentence."""
         encoded = self.encode(source_BS, source_lengths_B)
-        output = self._output
-        if self.shortlist is not None and self._vocabulary is not None:
-            output = Listed(self.machine, self._vocabulary, self.shortlist.lists(source_BS, source_lengths_B))
+        output = self._output if self._listed is None else self._listed(source_BS, source_lengths_B)
         rows_B, length = np.arange(len(source_BS)), source_BS.shape[1]
         return EngineState(
             Batch(self._step.hold(encoded[:3]), length, output), rows_B, encoded.state_BH, rows_B[:, None]

@@ -14,7 +14,7 @@ import numpy as np
 from s2s_cli.engine.arithmetic import Operand
 from s2s_cli.engine.machine import Machine
 from s2s_cli.engine.passes import log_softmax
-from s2s_cli.engine.shortlist import Lists
+from s2s_cli.engine.shortlist import Lists, Shortlist
 from s2s_cli.native.products import packed_shape, unpack
 from s2s_cli.search.step_model import Best, Step, at, best_of_mean
 from s2s_cli.text.tokenizer import EOS
@@ -106,7 +106,7 @@ class Output:
 class Listed(Output):
     """The symbols in the sentences' own lists, whose weights are gathered; all others are impossible."""
 
-    def __init__(self, machine: Machine, weights: Vocabulary, lists: Lists) -> None:
+    def __init__(self, machine: Machine, weights: ListedOutputs, lists: Lists) -> None:
         (symbols_BN, counts_B), (B, N) = lists, lists.symbols_BN.shape
         scales_V, (V, D) = weights.scales_V, weights.weights_VD.shape
         packed_BPQ: np.ndarray = np.empty((B, *packed_shape(N, D)), machine.matrix("output").packed_PQ.dtype)
@@ -139,13 +139,17 @@ class Listed(Output):
         return spread_BKV
 
 
-class Vocabulary:
-    """The output weights as rows, for lists to gather them from."""
+class ListedOutputs:
+    """Makes the output of a batch, by the lists of its sentences, of the output weights as rows."""
 
-    def __init__(self, machine: Machine, symbols: int, readout: int) -> None:
+    def __init__(self, machine: Machine, symbols: int, readout: int, shortlist: Shortlist) -> None:
         packed_PQ, self.scales_V = machine.matrix("output")
+        self.machine, self.shortlist = machine, shortlist
         self.weights_VD = unpack(packed_PQ, symbols, readout)
         self.gather = machine.call("gather", (self.weights_VD,))
+
+    def __call__(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> Listed:
+        return Listed(self.machine, self, self.shortlist.lists(source_BS, source_lengths_B))
 
 
 def room(rows: int, places: int, count: int) -> Best:

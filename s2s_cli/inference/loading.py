@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2s_cli.checkpoint.arrays import check_shapes, floats
+from s2s_cli.checkpoint.arrays import own_weights
 from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS, ModelConfig, ModelFiles, load_model_files
 from s2s_cli.engine import Engine, Form, Shortlist, build, fault_of, pack, state_shapes
 from s2s_cli.errors import CheckpointError, UsageError
@@ -106,10 +106,9 @@ def _engine(
     config, packed = files.config, files.packed
     form = Form.of(config.model.values(), config.source_vocabulary, config.target_vocabulary)
     if packed is None:
-        shared = form.owners()  # older models hold a shared table under each of its names
-        weights = {name: floats(array) for name, array in files.weights.items() if name not in shared}
-        check_shapes(weights, state_shapes(form), directory / WEIGHTS)
-        packed = pack(weights, form, arithmetic)
+        packed = pack(
+            own_weights(files.weights, form.owners(), state_shapes(form), directory / WEIGHTS), form, arithmetic
+        )
     elif fault := fault_of(packed, form, arithmetic):
         raise CheckpointError(fault, where=directory / PACKED)
     tags = files.tokenizers.target.tags.values()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from s2s_cli.checkpoint.arrays import check_shapes, floats
+from s2s_cli.checkpoint.arrays import own_weights
 from s2s_cli.checkpoint.model_directory import WEIGHTS, ModelFiles
 from s2s_cli.model.building import build_without_weights
 from s2s_cli.model.decoding import Decoding
@@ -30,9 +30,7 @@ def restore(directory: Path, files: ModelFiles) -> Seq2Seq:
     """
     config = files.config
     model = build_without_weights(config.model, config.source_vocabulary, config.target_vocabulary)
-    tied = model.tied_names()  # older models hold a shared table under each of its names
-    weights = {name: array for name, array in files.weights.items() if name not in tied}
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    check_shapes(weights, expected, directory / WEIGHTS)
-    model.assign({name: torch.from_numpy(floats(array).copy()) for name, array in weights.items()})
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    weights = own_weights(files.weights, model.tied_names(), shapes, directory / WEIGHTS)
+    model.assign({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     return model
