@@ -60,7 +60,8 @@ def _model_fault(path: Path) -> str:
     from s2s_cli.errors import UserError
 
     try:
-        load_model_files(path.parent)
+        for packed in (False, True):  # weights, and packed ones in their place
+            load_model_files(path.parent, lambda config, packed=packed: packed)
     except UserError as error:
         # A manifest with a wrong size is at odds with a file, and nobody can tell which of the two is at fault.
         named = path.name in str(error) or (path.name == "manifest.json" and str(path.parent) in str(error))
