@@ -20,12 +20,12 @@ LAYERS = (
     {"model", "engine", "checkpoint"},
     {"inference"},
     {"evaluation"},
-    {"synthesis", "training", "documents"},
+    {"synthesis", "training", "documents", "serving"},
     {"cli"},
     {"__init__", "__main__"},  # the doors: the command, and the lazy `Translator`
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = set[str]().union(*LAYERS[:5], {"documents", "cli"})
+TORCH_FREE = set[str]().union(*LAYERS[:5], {"documents", "serving", "cli"})
 PUBLIC = {"__version__", "errors"}  # what every other part may use, whatever its layer
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

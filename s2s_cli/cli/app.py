@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from s2s_cli import __version__, console
 from s2s_cli.errors import ExitCode, Stopped, UserError, is_lack_of_memory
 
-COMMANDS = ("prep", "train", "translate", "evaluate")
+COMMANDS = ("prep", "train", "translate", "evaluate", "serve")
 """Each is the function of its name in the module of its name, which is imported when it is asked for."""
 
 
@@ -135,12 +135,13 @@ def _global_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Machine translation: prepare parallel text, train a model, translate, evaluate.
+    """Machine translation: prepare parallel text, train a model, translate, evaluate, serve.
 
     \b
     s2s train recipes/quickstart.yaml      train a model in five minutes
     echo "Bonjour !" | s2s translate       use it
     s2s evaluate --bleu --chrf             score it on its test set
+    s2s serve                              translate over HTTP
 
     Results go to stdout, messages and progress to stderr. Exit codes: 0 done, 1 a fault of the machine,
     2 wrong options or recipe, 3 bad data, 130 and 143 interrupted or terminated.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -22,7 +22,7 @@ WINDOW = 4096  # texts that are translated at once
 
 
 @dataclass
-class _Left:
+class Left:
     """Units that were left as they were, by the reason."""
 
     units: dict[str, list[Unit]] = field(default_factory=dict)
@@ -64,31 +64,50 @@ def translate_document(
     Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning.
     Raises LinesLost, with the place of the first text, if worker processes died twice.
     """
-    segments = [[flatten(parts) for parts in _between_breaks(unit.parts)] for unit in document.units]
-    places: dict[str, Unit] = {}  # where each text stands first
-    for unit, flats in zip(document.units, segments, strict=True):
-        for flat in flats:
-            if flat.is_translatable:
-                places.setdefault(flat.text, unit)
+    segments = Segments(document)
     try:
-        found = _translated(translator, list(places), search, batch_tokens)
+        found = _translated(translator, segments.texts, search, batch_tokens)
     except LinesLost as lost:
-        first = list(places.values())[lost.numbers[0] - 1]
-        raise LinesLost(lost.numbers, document.place(first)) from None
-    left = _Left()
-    translated: list[Parts | None] = []
-    for unit, flats in zip(document.units, segments, strict=True):
-        try:
-            translated.append(_joined(unit, [_restored(flat, found) for flat in flats]))
-        except _Untranslatable as reason:
-            left.add(str(reason), unit)
-            translated.append(None)
-    written = _written(document, translated, left)
+        raise LinesLost(lost.numbers, segments.place(lost.numbers[0])) from None
+    written, left = segments.written(found)
     left.warn(document)
     return written
 
 
-def _written(document: Document, translated: Translated, left: _Left) -> bytes:
+class Segments:
+    """The texts of a document that are to be translated, each different one once, and how their translations go back.
+
+    What translates them is another's matter: a translator, or a queue that others use too.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._flats = [[flatten(parts) for parts in _between_breaks(unit.parts)] for unit in document.units]
+        self._places: dict[str, Unit] = {}  # where each text stands first
+        for unit, flats in zip(document.units, self._flats, strict=True):
+            for flat in flats:
+                if flat.is_translatable:
+                    self._places.setdefault(flat.text, unit)
+        self.texts = list(self._places)
+
+    def place(self, number: int) -> str:
+        """Where a text stands first, by its number, from 1."""
+        return self._document.place(self._places[self.texts[number - 1]])
+
+    def written(self, found: Mapping[str, Translation]) -> tuple[bytes, Left]:
+        """The document with the translation of each text, and what is left as it was."""
+        left = Left()
+        translated: list[Parts | None] = []
+        for unit, flats in zip(self._document.units, self._flats, strict=True):
+            try:
+                translated.append(_joined(unit, [_restored(flat, found) for flat in flats]))
+            except _Untranslatable as reason:
+                left.add(str(reason), unit)
+                translated.append(None)
+        return _written(self._document, translated, left), left
+
+
+def _written(document: Document, translated: Translated, left: Left) -> bytes:
     data = document.write(translated)
     for unit in document.unencodable:
         left.add("its translation has a character that the file's encoding lacks (convert the file to UTF-8)", unit)
@@ -124,7 +143,7 @@ def _between_breaks(parts: Parts) -> Iterator[list[Part]]:
     yield segment
 
 
-def _restored(flat: Flat, found: dict[str, Translation]) -> Parts:
+def _restored(flat: Flat, found: Mapping[str, Translation]) -> Parts:
     """The translation of a segment, with its codes. Raises _Untranslatable."""
     if not flat.is_translatable:
         return flat.parts

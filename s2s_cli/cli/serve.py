@@ -1,0 +1,102 @@
+"""`s2s serve`: translation over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2s_cli import console
+from s2s_cli.cli import options as shared
+from s2s_cli.cli.command import takes_groups
+from s2s_cli.cli.options import LimitArguments
+from s2s_cli.errors import MachineError
+
+NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
+
+
+@takes_groups
+def serve(
+    context: typer.Context,
+    *,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            metavar="DIR",
+            show_default=False,
+            help="A model, or the run that made it; repeated, one for each pair of languages. By default $S2S_MODEL,"
+            " else the newest model below ./runs.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen at; 0.0.0.0 is all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 takes a free one.")] = 5000,
+    api_keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Answer only who has a key of this file: KEY [REQUESTS-PER-MINUTE [CHARACTERS]], one on a line.",
+        ),
+    ] = None,
+    log: Annotated[
+        str, typer.Option(metavar="text|json|none", help="One line on stderr for each request; texts are never in it.")
+    ] = "text",
+    beam: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", show_default=False, help="Hypotheses kept, by default as the recipes say."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", show_default=False, help="Processes that translate, by default one for each core."
+        ),
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Largest number of source pieces in a batch.")
+    ] = 1500,
+    engine: Annotated[
+        str, typer.Option(metavar="auto|reference|fast|int8", help="What decodes, as of `s2s translate`.")
+    ] = "auto",
+    limits: LimitArguments,
+) -> None:
+    """Serve models over HTTP: the APIs of LibreTranslate and of DeepL, and a page to translate with.
+
+    \b
+    s2s serve --model runs/de-en --model runs/en-de
+    curl -d q='Guten Tag!' -d source=de -d target=en http://127.0.0.1:5000/translate
+    DEEPL_SERVER_URL=http://127.0.0.1:5000 DEEPL_AUTH_KEY=any python3 -m deepl text --to EN-US 'Guten Tag!'
+    """
+    from s2s_cli.errors import UsageError
+
+    if log not in ("text", "json", "none"):
+        raise UsageError(f"unknown form `{log}`", where="--log", hint="text, json or none")
+    models = shared.chosen_models(model) if model is None else model
+    try:
+        from s2s_cli.documents.snippets import snippet
+        from s2s_cli.serving.limits import Limits
+        from s2s_cli.serving.server import Settings
+        from s2s_cli.serving.server import serve as run
+
+        if api_keys is None and not _is_loopback(host):
+            console.warn(
+                f"--host {host}: whoever reaches this address can use the server; --api-keys FILE asks for keys"
+            )
+        settings = Settings(host, port, workers, batch_tokens, log, api_keys, beam, engine)
+        run(models, settings, Limits(**vars(limits)), snippet)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        hint = "pip install 's2s-cli[serve]'"
+        raise MachineError(f"`s2s serve` needs {error.name}, which is not installed", hint=hint) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,131 @@
+"""The models that are served, by the pair of their languages, and what a worker process does with them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from s2s_cli.errors import UsageError
+from s2s_cli.inference.loading import use_threads
+from s2s_cli.inference.reading import Part
+from s2s_cli.inference.translator import STEP_SCORES, Translator
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.serving.batching import Job
+from s2s_cli.serving.languages import base_of
+
+Pair = tuple[str, str]
+"""The codes of the source and the target language."""
+
+
+class Kind(NamedTuple):
+    """What the parts of a batch have in common."""
+
+    model: int
+    options: SearchOptions
+    explains: bool = False
+    """Whether the search is to be told too, step by step."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """Translators by number, and their numbers by pair of languages."""
+
+    translators: list[Translator]
+    numbers: dict[Pair, int]
+
+    @staticmethod
+    def load(paths: Sequence[Path], *, beam: int | None = None, engine: str = "auto") -> Models:
+        """Raises UsageError for models whose languages are unknown or the same, and what `Translator.load` raises."""
+        translators: list[Translator] = []
+        numbers: dict[Pair, int] = {}
+        for path in paths:
+            translator = Translator.load(path, device="cpu", threads=1, engine=engine)
+            pair = (translator.division.source, translator.division.target)
+            if not all(pair):
+                hint = "name both in the recipe's `languages` and export the model again"
+                raise UsageError("the languages of this model are unknown", where=f"--model {path}", hint=hint)
+            if pair in numbers:
+                hint = "serve one of them, or start another server for the other"
+                raise UsageError(f"a second model from {pair[0]} to {pair[1]}", where=f"--model {path}", hint=hint)
+            if beam is not None:
+                translator.options = replace(translator.options, beam=beam)
+            numbers[pair] = len(translators)
+            translators.append(translator)
+        return Models(translators, numbers)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """All pairs that are served."""
+        return list(self.numbers)
+
+    @property
+    def sources(self) -> list[str]:
+        """The languages that are translated from."""
+        return list(dict.fromkeys(source for source, _ in self.numbers))
+
+    @property
+    def languages(self) -> list[str]:
+        """All languages."""
+        return sorted({code for pair in self.numbers for code in pair})
+
+    def targets_of(self, source: str) -> list[str]:
+        """The languages that a language is translated into."""
+        return [target for each, target in self.numbers if each == source]
+
+    def spelled(self, code: str, among: Sequence[str]) -> str | None:
+        """The language that a code means, which may be written otherwise: `EN-US`, `zh-Hans`, `De`."""
+        exact = {each.lower(): each for each in among}
+        wanted = code.lower().replace("_", "-")
+        return exact.get(wanted) or {base_of(each): each for each in among}.get(base_of(wanted))
+
+    def most_parts(self, kind: Kind) -> int:
+        """Parts of a batch, by the memory of a step."""
+        if kind.explains:
+            return 1
+        return max(1, STEP_SCORES // (kind.options.width * self.translators[kind.model].model.vocabulary))
+
+    def make_work(self) -> Callable[[Job[Kind]], list[Any]]:
+        """What a worker does: called in the forked process."""
+        close_inherited_sockets()
+        for translator in self.translators:
+            use_threads(translator.model, 1)
+        return self._work
+
+    def _work(self, job: Job[Kind]) -> list[Any]:
+        if job is None:
+            self._warm_up()
+            return []
+        kind, contents = job
+        translator, parts = self.translators[kind.model], [Part(*content) for content in contents]
+        if kind.explains:
+            from s2s_cli.serving.explaining import explained
+
+            return [explained(translator, part, kind.options) for part in parts]
+        hypotheses = translator.search([part.ids for part in parts], kind.options)
+        return [translator.writer.candidates(part, found) for part, found in zip(parts, hypotheses, strict=True)]
+
+    def _warm_up(self) -> None:
+        """Touch the weights, so that the first request does not wait for the disk."""
+        for translator in self.translators:
+            if ids := translator.tokenizers.source.encode(["a"])[0]:
+                translator.search([ids], translator.options)
+
+
+def close_inherited_sockets(folder: Path = Path("/proc/self/fd")) -> None:
+    """Close the copies of network sockets that this forked process has: a connection ends only when all are closed.
+
+    folder: names the open descriptors; on a system without it nothing is closed.
+    """
+    for name in os.listdir(folder) if folder.is_dir() else ():
+        with suppress(OSError, ValueError):
+            descriptor = int(name)
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                family = socket.socket(fileno=os.dup(descriptor)).family
+                if family in (socket.AF_INET, socket.AF_INET6):
+                    os.close(descriptor)

@@ -1,0 +1,136 @@
+"""The server as a process: models, workers, the loop, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2s_cli import console
+from s2s_cli.errors import MachineError
+from s2s_cli.processes import usable_cores
+from s2s_cli.serving.batching import Batcher
+from s2s_cli.serving.limits import Keys, Limits
+from s2s_cli.serving.models import Models
+from s2s_cli.serving.texts import Prepare
+
+BATCH_TOKENS = 1500
+KEPT_ALIVE = 30  # seconds that a connection may be idle between two requests
+BACKLOG = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    """0: any free one."""
+    workers: int | None = None
+    """Processes that translate; None: one for each core."""
+    batch_tokens: int = BATCH_TOKENS
+    log: str = "text"
+    keys: Path | None = None
+    beam: int | None = None
+    engine: str = "auto"
+
+
+def serve(paths: Sequence[Path], settings: Settings, limits: Limits, prepare: Prepare) -> None:
+    """Serve models until a signal comes; then take nothing new, answer what was taken, and let the signal have its way.
+
+    prepare: finds the text in markup. Raises MachineError if the address cannot be had, and what `Models.load` raises.
+    """
+    from s2s_cli.serving.looking import Metrics  # with what follows, it takes a tenth of a second
+
+    keys = Keys.read(settings.keys) if settings.keys else Keys()
+    models = Models.load(paths, beam=settings.beam, engine=settings.engine)
+    metrics = Metrics()
+    batcher: Batcher[Any, Any] = Batcher(
+        models.make_work,
+        workers=settings.workers or usable_cores(),
+        budget=settings.batch_tokens,
+        most_parts=models.most_parts,
+        most_waiting=limits.waiting,
+        watcher=metrics,
+    )
+    metrics.watch_queue(lambda: batcher.queue.parts, lambda: batcher.queue.tokens, lambda: batcher.alive)
+    batcher.start()  # before there are sockets and a loop, of which the workers then have no copies
+    try:
+        from s2s_cli.serving.app import build_app
+        from s2s_cli.serving.service import Service
+        from s2s_cli.serving.texts import Texts
+
+        @asynccontextmanager
+        async def lifespan(app: Any) -> AsyncIterator[None]:
+            batcher.attach()
+            yield
+
+        service = Service(models, Texts(models, batcher, prepare), limits, keys)
+        app = build_app(service, metrics, settings.log, lifespan)
+        with _listening(settings.host, settings.port) as listener:
+            _run(app, listener, limits)
+    finally:
+        batcher.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections; where, is told on stderr."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        hint = "choose another one by --host and --port"
+        raise MachineError(
+            f"cannot listen there: {error.strerror or error}", where=f"{host}:{port}", hint=hint
+        ) from error
+    shown = f"[{host}]" if ":" in host else host
+    console.say(f"serving on http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
+    return listener
+
+
+def _run(app: Any, listener: socket.socket, limits: Limits) -> None:
+    import uvicorn
+
+    from s2s_cli.serving.connections import timed
+
+    config = uvicorn.Config(
+        app,
+        http=timed(_protocol(), limits.read_seconds, limits.answer_seconds + limits.read_seconds),
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        backlog=BACKLOG,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEPT_ALIVE,
+        timeout_graceful_shutdown=round(limits.stop_seconds),
+    )
+    server = uvicorn.Server(config)
+    asyncio.run(_served(server, listener))
+
+
+async def _served(server: Any, listener: socket.socket) -> None:
+    await server.serve(sockets=[listener])
+
+
+def _protocol() -> type[Any]:
+    """httptools parses in C; h11, which uvicorn brings along, in Python."""
+    if importlib.util.find_spec("httptools"):
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+        return HttpToolsProtocol
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    return H11Protocol

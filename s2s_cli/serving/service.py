@@ -1,0 +1,88 @@
+"""What the interfaces have in common: who asks, for how much, and the translation within a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from s2s_cli.serving.batching import Full
+from s2s_cli.serving.languages import Detector, Guess
+from s2s_cli.serving.limits import Account, Keys, Limits, Refused
+from s2s_cli.serving.models import Models, Pair
+from s2s_cli.serving.texts import Texts, Wish
+
+Result = TypeVar("Result")
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Service:
+    """Translation for requests."""
+
+    def __init__(self, models: Models, texts: Texts, limits: Limits, keys: Keys) -> None:
+        self.models, self.limits, self.keys = models, limits, keys
+        self.detector = Detector(models.sources)
+        self._texts = texts
+
+    def account(self, request: Request, key: str | None) -> Account:
+        """Whose request it is. Raises Refused."""
+        return self.keys.account(key)
+
+    def charge(self, request: Request, account: Account, texts: Sequence[str]) -> None:
+        """Count the characters of the request. Raises Refused if they are too many."""
+        characters = self.limits.check_texts(texts)
+        if account.characters + characters > account.most_characters:
+            raise Refused(429, "Slowdown: the characters of this API key are used up")
+        account.characters += characters
+        request.state.characters = characters
+
+    async def guesses(self, texts: Sequence[str], source: str, target: str) -> list[Guess]:
+        """The language of each text, if `source` is `auto`: the most probable one that is translated into `target`."""
+        if source.lower() != "auto":
+            return []
+        wanted = self.models.spelled(target, self.models.languages)
+        found = []
+        for text in texts:
+            ranked = await self.detector.guesses(text)
+            possible = [guess for guess in ranked if wanted in self.models.targets_of(guess.language)]
+            found.append((possible or ranked)[0])
+        return found
+
+    async def translate(self, request: Request, texts: Sequence[str], wish: Wish) -> list[list[str]]:
+        """As `Texts.translate`, within the time that there is. Raises Refused and ClientGone."""
+        request.state.pair = "-".join(wish.pair)
+        return await self._within(request, self._texts.translate(texts, wish))
+
+    async def explain(self, request: Request, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
+        """As `Texts.explain`, in the same way."""
+        request.state.pair = "-".join(pair)
+        return await self._within(request, self._texts.explain(text, pair, most_parts))
+
+    async def _within(self, request: Request, work: Awaitable[Result]) -> Result:
+        """The result, unless the time is over or the client goes: what waits is then forgotten."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait(
+                {working, leaving}, timeout=self.limits.answer_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if working.done():
+                return working.result()
+            if leaving.done():
+                raise ClientGone
+            raise Refused(503, "This takes too long at present", retry_after=5)
+        except Full as full:
+            raise Refused(503, "Too many requests are waiting", retry_after=full.seconds) from None
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

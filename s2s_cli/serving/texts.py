@@ -1,0 +1,144 @@
+"""Texts of requests: divided into lines and parts, translated with all others that wait, and joined again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+from s2s_cli.inference.reading import Source, read
+from s2s_cli.inference.translation import Candidate, Translation
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.serving.batching import Batcher
+from s2s_cli.serving.models import Kind, Models, Pair
+from s2s_cli.serving.queue import Sized
+
+_LINE_ENDS = re.compile(r"(\r\n|\n|\r)")
+READ_AT_ONCE = 16  # lines between two looks at what else there is to do
+
+
+class Prepared(Protocol):
+    """A text with markup: what there is to translate in it, and how its translations go back."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+
+    def written(self, found: Mapping[str, Translation]) -> str:
+        """The text with the translation of each of `texts` in its place."""
+        ...
+
+
+class Prepare(Protocol):
+    """Finds what there is to translate in a text with markup. Raises DataError if the markup is not sound."""
+
+    def __call__(
+        self, text: str, form: str, languages: Pair, *, ignored: frozenset[str], splitting: frozenset[str]
+    ) -> Prepared:
+        """form: `html` or `xml`. ignored, splitting: names of elements of XML, those whose content is not translated,
+        and those that divide a text."""
+        ...
+
+
+class Wish(NamedTuple):
+    """How texts are to be translated."""
+
+    pair: Pair
+    n_best: int = 1
+    split: str = ""
+    """As `Division.split`; "" as the model's recipe says."""
+    keeps_lines: bool = True
+    """Whether the end of a line ends a sentence, and stays where it is."""
+    form: str = "text"
+    """`text`, `html` or `xml`."""
+    ignored: frozenset[str] = frozenset()
+    splitting: frozenset[str] = frozenset()
+
+
+class Texts:
+    """Translates the texts of requests."""
+
+    def __init__(self, models: Models, batcher: Batcher[Kind, Any], prepare: Prepare) -> None:
+        self.models, self._batcher, self._prepare = models, batcher, prepare
+
+    async def translate(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
+        """For each text its `n_best` translations, best first, or as many different ones as there are.
+
+        Raises DataError for a text that is none, and what `Batcher.answers` raises.
+        """
+        if wish.form == "text":
+            return await self._plain(texts, wish)
+        prepared = [
+            self._prepare(text, wish.form, wish.pair, ignored=wish.ignored, splitting=wish.splitting) for text in texts
+        ]
+        lines = list(dict.fromkeys(line for each in prepared for line in each.texts))
+        found = dict(zip(lines, await self._lines(lines, wish), strict=True))
+        ranks = [
+            {line: _ranked(translation, rank) for line, translation in found.items()} for rank in range(wish.n_best)
+        ]
+        return [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
+
+    async def explain(self, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
+        """How the first parts of a text are translated."""
+        number = self.models.numbers[pair]
+        translator = self.models.translators[number]
+        lines = [line for line in _LINE_ENDS.split(text) if line.strip()]
+        parts = [part for source in translator.read(lines) for part in source.parts if part.ids][:most_parts]
+        kind = Kind(number, replace(translator.options, n_best=1), explains=True)
+        return await self._batcher.answers(kind, [Sized(tuple(part), len(part.ids) + 1) for part in parts])
+
+    async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
+        """Texts line by line; white space around a line and the ends of lines stay as they are."""
+        pieces = [_LINE_ENDS.split(text) if wish.keeps_lines else [text] for text in texts]
+        lines = [piece for text in pieces for piece in text[::2]]
+        found = iter(await self._lines(lines, wish))
+        results = []
+        for text in pieces:
+            translations = [next(found) for _ in text[::2]]
+            ranked = []
+            for rank in range(wish.n_best):
+                chosen = [
+                    _framed(line, _ranked(each, rank).text) for line, each in zip(text[::2], translations, strict=True)
+                ]
+                ranked.append("".join(piece for pair in zip(chosen, [*text[1::2], ""], strict=True) for piece in pair))
+            results.append(list(dict.fromkeys(ranked)))
+        return results
+
+    async def _lines(self, lines: Sequence[str], wish: Wish) -> list[Translation]:
+        number = self.models.numbers[wish.pair]
+        translator = self.models.translators[number]
+        division = replace(translator.division, split=wish.split) if wish.split else translator.division
+        options = _options(translator.options, wish.n_best)
+        sources: list[Source] = []
+        for begin in range(0, len(lines), READ_AT_ONCE):
+            sources += read(lines[begin : begin + READ_AT_ONCE], translator.tokenizers.source, division)
+            await asyncio.sleep(0)
+        parts = [part for source in sources for part in source.parts if part.ids]
+        sized = [Sized(tuple(part), len(part.ids) + 1) for part in parts]
+        answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
+        found = iter(answers)
+        return [
+            translator.writer.line(source, [next(found) if part.ids else [] for part in source.parts], options)
+            for source in sources
+        ]
+
+
+def _options(options: SearchOptions, n_best: int) -> SearchOptions:
+    """A wider beam than the model's own where more translations are asked for."""
+    return replace(options, n_best=n_best, beam=max(options.beam, n_best))
+
+
+def _ranked(translation: Translation, rank: int) -> Translation:
+    """The translation of this rank in the place of the best one, if there is one."""
+    if rank == 0 or rank >= len(translation.n_best):
+        return translation
+    candidate = translation.n_best[rank]
+    return replace(translation, text=candidate.text, alignment=candidate.alignment)
+
+
+def _framed(line: str, text: str) -> str:
+    """The translation of a line with the white space around the line."""
+    if not line.strip():
+        return line
+    return line[: len(line) - len(line.lstrip())] + text + line[len(line.rstrip()) :]
