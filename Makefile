@@ -6,7 +6,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo wheel test test-all lint format clean
+.PHONY: help install demo wheel test test-all test-browser lint format clean
 
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
@@ -53,6 +53,10 @@ test: $(STAMP) ## all tests but the slow ones
 
 test-all: $(STAMP) ## the slow ones too, and each process of `s2s` in a new Python
 	@S2S_FRESH=1 $(PYTEST) -m ''
+
+test-browser: $(STAMP) ## the page of `s2s serve` in headless Chromium (Debian's chromium and chromium-driver)
+	@command -v chromium chromedriver > /dev/null || { echo "this needs chromium and chromium-driver (apt-get install chromium chromium-driver)"; exit 1; }
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 0 -m '' tests/serving/test_page.py
 
 lint: $(STAMP) ## style and types
 	@$(VENV)/bin/ruff check .

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from s2s_cli import console
 from s2s_cli.errors import MachineError
@@ -25,7 +25,7 @@ MOST_DEATHS = 3
 RESTART_DELAY = 1.0
 """Seconds until the next try after a worker could not be started."""
 
-Job = tuple[Kind, list[object]] | None
+Job = tuple[Kind, list[Any]] | None
 """A kind and the contents of the parts of a batch; None: be ready."""
 
 

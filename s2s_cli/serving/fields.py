@@ -107,15 +107,14 @@ async def read_fields(request: Request, limits: Limits) -> Fields:
     """The fields of a request. Raises Refused: 400, 408, 413, 415."""
     try:
         values: dict[str, Any] = _parsed(request.url.query)
-        if request.method == "POST":
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            body = await _body(request, limits)
-            if kind == "multipart/form-data":
-                values |= await _multipart(request, body)
-            elif kind == "application/json" or kind.endswith("+json"):
-                values |= _json(body)
-            else:
-                values |= _parsed(body.decode("utf-8", errors="replace"))
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await _body(request, limits)  # of GET too: DeepL's client sends one
+        if kind == "multipart/form-data":
+            values |= await _multipart(request, body)
+        elif kind == "application/json" or kind.endswith("+json"):
+            values |= _json(body)
+        else:
+            values |= _parsed(body.decode("utf-8", errors="replace"))
         return Fields(values)
     except ClientDisconnect:
         raise Refused(400, "Invalid request: the client has gone") from None

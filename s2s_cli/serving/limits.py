@@ -76,7 +76,7 @@ class Account:
             self.tokens = min(self.per_minute, self.tokens + (now - self.filled) * self.per_minute / 60)
         self.filled = now
         if self.tokens < 1:
-            return math.ceil((1 - self.tokens) * 60 / self.per_minute)
+            return max(1, math.ceil(round((1 - self.tokens) * 60 / self.per_minute, 6)))
         self.tokens -= 1
         return 0
 

@@ -101,8 +101,8 @@ class Models:
         if job is None:
             self._warm_up()
             return []
-        kind, contents = job
-        translator, parts = self.translators[kind.model], [Part(*content) for content in contents]
+        kind, parts = job[0], [Part(text, ids) for text, ids in job[1]]
+        translator = self.translators[kind.model]
         if kind.explains:
             from s2s_cli.serving.explaining import explained
 

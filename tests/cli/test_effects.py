@@ -103,6 +103,8 @@ ALWAYS_EFFECTIVE = {
     | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references"},
+    "serve": {"model", "host", "port", "api_keys", "log", "beam", "workers", "batch_tokens", "engine", "body_bytes"}
+    | {"texts", "characters", "alternatives", "waiting", "read_seconds", "answer_seconds", "stop_seconds"},
 }
 
 # With a model whose recipe searches greedily without a normalization.

@@ -116,6 +116,10 @@ class Started:
         with self._messages:
             return Ended(code, output, os.pread(self._messages.fileno(), 1 << 24, 0))
 
+    def said(self) -> str:
+        """What it has written on stderr until now."""
+        return os.pread(self._messages.fileno(), 1 << 24, 0).decode()
+
     def __enter__(self) -> Started:
         return self
 

@@ -1,0 +1,239 @@
+"""The interfaces of LibreTranslate and DeepL, by the server as a process: the answers are what the translator gives."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+from serving_process import Server
+
+from s2s_cli import Translator
+
+TEXT = "guten Tag! wie geht es?\n\n  alles gut  \r\nja"
+FORM = {"content_type": "application/x-www-form-urlencoded"}
+
+
+def lines_by(translator: Translator, text: str) -> str:
+    """The translation of a text line by line, with the white space around lines and their ends as they were."""
+    shown = text.replace("\r\n", "\r\n\x00").replace("\n", "\n\x00").replace("\r\n\x00\x00", "\r\n\x00").split("\x00")
+    whole = []
+    for line in shown:
+        core = line.strip()
+        whole.append(line.replace(core, translator.translate([core])[0].text) if core else line)
+    return "".join(whole)
+
+
+def libre(server: Server, **fields: object):
+    return server.ask("/translate", {"source": "de", "target": "en"} | fields)
+
+
+def test_a_text_and_a_list_by_json_and_by_forms(server: Server, german: Translator):
+    expected = lines_by(german, TEXT)
+    assert libre(server, q=TEXT).body == {"translatedText": expected}
+    assert libre(server, q=[TEXT, "", "ja"]).body == {
+        "translatedText": [expected, "", german.translate(["ja"])[0].text]
+    }
+    fields = [("q", TEXT), ("source", "de"), ("target", "en"), ("format", "text")]
+    form = server.ask("/translate", urlencode(fields).encode(), **FORM)
+    assert form.body == {"translatedText": expected}
+    multipart = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
+    )
+    answer = server.ask("/translate", f"{multipart}--x--\r\n".encode(), content_type="multipart/form-data; boundary=x")
+    assert answer.body == {"translatedText": expected}
+
+
+def test_alternatives(server: Server, german: Translator):
+    from dataclasses import replace
+
+    options = replace(german.options, beam=4, n_best=4)
+    texts = [each.text for each in german.translate(["guten Tag"], options)[0].n_best]
+    body = libre(server, q="guten Tag", alternatives=3).body
+    assert [body["translatedText"], *body["alternatives"]] == list(dict.fromkeys(texts))
+    body = libre(server, q=["guten Tag", "ja"], alternatives=1).body
+    assert len(body["translatedText"]) == len(body["alternatives"]) == 2
+    assert all(isinstance(each, list) for each in body["alternatives"])
+
+
+def test_html_keeps_its_tags(server: Server, german: Translator):
+    body = libre(server, q="<p>guten Tag</p><p>a&amp;b</p>", format="html").body
+    expected = german.translate(["guten Tag"])[0].text
+    assert body["translatedText"].startswith("<p>") and expected in body["translatedText"].replace("&lt;", "<")
+    assert body["translatedText"].count("</p>") == 2
+
+
+def test_the_language_is_detected_among_those_that_are_served(server: Server):
+    body = server.ask(
+        "/translate", {"q": "Das ist ein schöner Tag für uns alle", "source": "auto", "target": "en"}
+    ).body
+    assert body["detectedLanguage"]["language"] == "de" and 0 < body["detectedLanguage"]["confidence"] <= 100
+    body = server.ask("/translate", {"q": ["the weather is fine"], "source": "auto", "target": "de"}).body
+    assert [each["language"] for each in body["detectedLanguage"]] == ["en"]
+    found = server.ask("/detect", {"q": "what a beautiful day this is"}).body
+    assert found[0]["language"] == "en" and {each["language"] for each in found} == {"de", "en"}
+
+
+def test_what_there_is(server: Server):
+    assert server.ask("/languages").body == [
+        {"code": "de", "name": "German", "targets": ["en"]},
+        {"code": "en", "name": "English", "targets": ["de"]},
+    ]
+    assert server.ask("/health").body == {"status": "ok"}
+    settings = server.ask("/frontend/settings").body
+    assert settings["charLimit"] == 50_000 and settings["language"]["source"]["code"] == "de"
+    assert settings["keyRequired"] is False
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"source": "de", "target": "en"}, "missing q"),
+        ({"q": "a", "target": "en"}, "missing source"),
+        ({"q": "a", "source": "de"}, "missing target"),
+        ({"q": 7, "source": "de", "target": "en"}, "q must be"),
+        ({"q": ["a", 7], "source": "de", "target": "en"}, "q must be"),
+        ({"q": "a", "source": "xx", "target": "en"}, "xx is not supported"),
+        ({"q": "a", "source": "de", "target": "de"}, "not available as a target"),
+        ({"q": "a", "source": "de", "target": "en", "format": "pdf"}, "format"),
+        ({"q": "a", "source": "de", "target": "en", "alternatives": -1}, "alternatives"),
+        ({"q": "a", "source": "de", "target": "en", "alternatives": 99}, "alternatives"),
+        ({"q": "a \ud800", "source": "de", "target": "en"}, "surrogate"),
+        ({"q": ["a"] * 501, "source": "de", "target": "en"}, "texts"),
+        ([], "not a JSON object"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(server: Server, fields: object, part: str):
+    answer = server.ask("/translate", fields)
+    assert answer.status == 400 and list(answer.body) == ["error"] and part in answer.body["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {"content_type": "application/json"}, 400),
+        (b"[" * 100_000, {"content_type": "application/json"}, 400),
+        (b"\xff\xfe", {"content_type": "application/json"}, 400),
+        (b"q=%ff%00&source=de&target=en", FORM, 200),
+        (b"&".join([b"a=1"] * 2000), FORM, 400),
+        (b"x", {"content_type": "multipart/form-data"}, 400),
+        (b"x", {"content_encoding": "gzip"}, 415),
+        (b"q=" + b"a" * 60_000 + b"&source=de&target=en", FORM, 413),
+        (b"a" * (1 << 20) + b"a", {}, 413),
+    ],
+)
+def test_bodies_that_are_none(server: Server, body: bytes, headers: dict[str, str], status: int):
+    answer = server.ask("/translate", body, **headers)
+    assert answer.status == status and isinstance(answer.body, dict)
+
+
+def test_paths_and_methods(server: Server):
+    assert server.ask("/nothing").body == {"error": "Not Found"}
+    assert server.ask("/v2/nothing").body == {"message": "Not Found"}
+    assert server.ask("/page/../../secret").status == 404
+    assert server.ask("/translate").status == 405
+    preflight = server.ask("/translate", method="OPTIONS")
+    assert preflight.status == 204 and preflight.headers["access-control-allow-origin"] == "*"
+
+
+def deepl(server: Server, **fields: object):
+    return server.ask("/v2/translate", {"source_lang": "DE", "target_lang": "EN-US"} | fields)
+
+
+def test_deepl(server: Server, german: Translator):
+    ja = german.translate(["ja"])[0].text
+    assert deepl(server, text=["ja", TEXT]).body == {
+        "translations": [
+            {"detected_source_language": "DE", "text": ja},
+            {"detected_source_language": "DE", "text": lines_by(german, TEXT)},
+        ]
+    }
+    form = server.ask("/v2/translate", b"text=ja&text=nein&target_lang=en&source_lang=de", **FORM)
+    assert [each["text"] for each in form.body["translations"]] == [ja, german.translate(["nein"])[0].text]
+    billed = deepl(server, text=["ja"], show_billed_characters=True).body["translations"]
+    assert billed[0]["billed_characters"] == 2
+    xml = deepl(server, text=["ja <x>nein</x>"], tag_handling="xml", ignore_tags=["x"]).body["translations"][0]["text"]
+    assert "<x>nein</x>" in xml
+
+
+def test_sentences_are_split_as_asked(server: Server, german: Translator):
+    text = "ja. nein.\nja"
+    whole = [each["text"] for each in deepl(server, text=[text], split_sentences="0").body["translations"]]
+    from dataclasses import replace
+
+    german_whole = Translator(
+        german.model, german.tokenizers, options=german.options, division=replace(german.division, split="long")
+    )
+    assert whole == [german_whole.translate([text])[0].text]
+    joined = deepl(server, text=[text], split_sentences="nonewlines").body["translations"][0]["text"]
+    assert joined == german.translate([text])[0].text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": ["a"], "target_lang": "FR"},
+        {"text": [], "target_lang": "EN-US"},
+        {"text": ["a"] * 51},
+        {"text": ["a"], "formality": "more"},
+        {"text": ["a"], "glossary_id": "x"},
+        {"text": ["<a>"], "tag_handling": "xml"},
+        {"text": ["a"], "ignore_tags": ["x"]},
+        {"text": ["a"], "split_sentences": "2"},
+        {"text": "a", "target_lang": None},
+    ],
+)
+def test_deepl_refuses(server: Server, fields: dict[str, object]):
+    answer = deepl(server, **fields)
+    assert answer.status == 400 and list(answer.body) == ["message"]
+
+
+def test_explaining_tells_what_is_translated(server: Server, german: Translator):
+    [part] = server.ask("/api/explain", {"q": "guten Tag", "source": "de", "target": "en"}).body["parts"]
+    found = german.translate(["guten Tag"], keep_attention=True)[0]
+    assert part["text"] == found.text and part["tokens"] == found.tokens
+    assert [tuple(pair) for pair in part["alignment"]] == found.alignment
+    assert len(part["attention"]) == len(part["tokens"])
+    assert all(sum(row) == pytest.approx(1, abs=0.01) for row in part["attention"])
+    assert len(part["steps"]) >= len(part["tokens"])
+
+
+def test_the_description_names_what_there_is(server: Server):
+    described = server.ask("/openapi.json").body
+    for path, methods in described["paths"].items():
+        for method in methods:
+            answer = server.ask(path, {} if method == "post" else None, method=method.upper())
+            assert answer.status in (200, 400), (path, answer)
+    for path in ("/", "/docs", "/page/page.js", "/page/page.css"):
+        answer = server.ask(path)
+        assert answer.status == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
+        assert b"http://" not in answer.body.replace(b"http://www.w3.org/", b"") and b"https://" not in answer.body
+
+
+def test_metrics_and_the_log_tell_of_requests_but_not_of_texts(server: Server):
+    libre(server, q="geheimes")
+    metrics = server.ask("/metrics").body.decode()
+    assert 's2s_requests_total{route="/translate",status="200"}' in metrics
+    assert "s2s_batch_parts_count" in metrics and "s2s_queue_parts 0.0" in metrics
+    log = server.process.said()
+    assert "POST /translate 200" in log and "pair=de-en" in log and "geheimes" not in log
+
+
+def test_the_log_as_json_and_keys(models, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("free\nslow 2 20\n")
+    with Server("--log", "json", "--api-keys", keys, models=models) as server:
+        assert libre(server, q="a").status == 403
+        assert libre(server, q="a", api_key="wrong").status == 403
+        assert libre(server, q="a", api_key="free").status == 200
+        header = {"authorization": "DeepL-Auth-Key slow"}
+        fields = {"text": ["abcd"], "source_lang": "DE", "target_lang": "EN-US"}
+        assert server.ask("/v2/translate", fields, **header).status == 200
+        assert server.ask("/v2/usage", **header).body == {"character_count": 4, "character_limit": 20}
+        slow = server.ask("/v2/translate", fields, **header)
+        assert slow.status == 429 and int(slow.headers["retry-after"]) > 0
+        big = {"text": ["a" * 21], "source_lang": "DE", "target_lang": "EN-US"}
+        assert server.ask("/v2/translate", big, authorization="DeepL-Auth-Key free").status == 200
+        lines = [json.loads(line) for line in server.process.said().splitlines() if line.startswith("{")]
+        assert [line["status"] for line in lines if line["path"] == "/translate"] == [403, 403, 200]
+        assert "slow" not in server.process.said()

@@ -1,0 +1,154 @@
+"""The server as a process: signals, workers that die, clients that are slow, and what the command refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from serving_process import Answer, Server, answer_of
+from starts import PATIENCE, Started
+
+from s2s_cli import Translator
+
+TEXTS = [f"guten Tag {chr(97 + number % 26)}. ja {chr(97 + number % 7)}" for number in range(60)]
+
+
+class Load:
+    """Clients that ask for one text after the other, each on a connection of its own, until all were answered."""
+
+    def __init__(self, server: Server, clients: int = 6) -> None:
+        self.answers: dict[int, Answer] = {}
+        self.refused = 0
+        self._server, self._numbers = server, iter(range(len(TEXTS)))
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                number = next(self._numbers, None)
+            if number is None:
+                return
+            try:
+                connection = self._server.connect()
+                connection.connect()
+                fields = f"q={TEXTS[number]}&source=de&target=en".encode()
+                connection.request("POST", "/translate", fields, {"Content-Type": "application/x-www-form-urlencoded"})
+            except ConnectionError:
+                self.refused += 1
+                continue
+            try:
+                self.answers[number] = answer_of(connection)
+            except ConnectionResetError:  # it had not been accepted
+                self.refused += 1
+            finally:
+                connection.close()
+
+    def wait_for(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while len(self.answers) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def end(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+def workers_of(process: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+
+
+def assert_right(load: Load, german: Translator) -> None:
+    expected = german.translate(TEXTS)
+    for number, answer in load.answers.items():
+        assert answer.status == 200, answer
+        assert answer.body["translatedText"] == expected[number].text
+
+
+def test_no_request_is_lost_when_workers_are_killed(models: list[Path], german: Translator):
+    with Server(models=models) as server:
+        load = Load(server)
+        for count in (5, 25):
+            load.wait_for(count)
+            [worker] = workers_of(server.process.pid)
+            os.kill(worker, signal.SIGKILL)
+        load.end()
+        assert len(load.answers) == len(TEXTS) and not load.refused
+        assert_right(load, german)
+        assert "s2s_workers_lost_total 2.0" in server.ask("/metrics").body.decode()
+
+
+def test_what_was_accepted_before_sigterm_is_answered(models: list[Path], german: Translator):
+    with Server(models=models) as server:
+        load = Load(server)
+        load.wait_for(5)
+        server.process.send_signal(signal.SIGTERM)
+        load.end()
+        ended = server.process.finish()
+        assert ended.code == 143 and b"Traceback" not in ended.messages
+        assert len(load.answers) >= 5 and len(load.answers) + load.refused == len(TEXTS)
+        assert_right(load, german)
+        assert workers_gone(server.process.pid)
+
+
+def workers_gone(process: int) -> bool:
+    return not os.path.exists(f"/proc/{process}") or not workers_of(process)
+
+
+def test_slow_clients_are_let_go_and_others_served(models: list[Path]):
+    with Server("--read-seconds", "0.5", models=models) as server:
+        half_open = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(30)]
+        for connection in half_open[::3]:
+            connection.sendall(b"POST /translate HTTP/1.1\r\nHost: x\r\n")
+        for connection in half_open[1::3]:
+            connection.sendall(b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nq=")
+        assert server.ask("/translate", {"q": "ja", "source": "de", "target": "en"}).status == 200
+        for number, connection in enumerate(half_open):
+            connection.settimeout(PATIENCE)
+            received = connection.makefile("rb").read()  # until the server ends it
+            assert received.startswith(b"HTTP/1.1 408") if number % 3 == 1 else received == b""
+            connection.close()
+
+
+def test_who_takes_too_long_is_told_so(models: list[Path]):
+    with Server("--answer-seconds", "0.001", models=models) as server:
+        answer = server.ask("/translate", {"q": "guten Tag. " * 200, "source": "de", "target": "en"})
+        assert answer.status == 503 and int(answer.headers["retry-after"]) > 0
+        assert "s2s_queue_parts 0.0" in server.ask("/metrics").body.decode()
+
+
+def failed(*arguments: object, **settings) -> str:
+    ended = Started("serve", *arguments, **settings).finish()
+    assert ended.code != 0 and ended.messages.count(b"\n") == 1, ended.messages
+    return ended.messages.decode()
+
+
+def test_what_the_command_refuses(models: list[Path], server: Server, tmp_path: Path):
+    assert "second model from de to en" in failed("--model", models[0], "--model", models[0])
+    assert "--log" in failed("--model", models[0], "--log", "xml")
+    assert "cannot be read" in failed("--model", models[0], "--api-keys", tmp_path / "none")
+    assert "--read-seconds" in failed("--model", models[0], "--read-seconds", "0")
+    assert "cannot listen" in failed("--model", models[0], "--workers", "1", "--port", server.port).splitlines()[-1]
+
+
+def without_the_extra() -> None:
+    sys.modules["uvicorn"] = sys.modules["starlette"] = None  # type: ignore[assignment]
+
+
+def test_without_the_extra_one_sentence_says_how_to_install_it(models: list[Path]):
+    message = failed("--model", models[0], "--workers", "1", before=without_the_extra, forked=True)
+    assert "s2s-cli[serve]" in message
+
+
+def test_an_address_of_the_network_without_keys_is_warned_of(models: list[Path], server: Server):
+    options = ("--host", "0.0.0.0", "--workers", "1", "--port", server.port)
+    ended = Started("serve", "--model", models[0], *options).finish()
+    assert b"warning: --host 0.0.0.0" in ended.messages and b"--api-keys" in ended.messages
