@@ -26,6 +26,7 @@ from s2s_cli.serving.openapi import document
 from s2s_cli.serving.service import ClientGone, Service
 
 MOST_EXPLAINED = 4  # sentences
+GONE = 499  # the status of a request whose client has gone, as nginx logs it
 
 SECURITY = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -56,7 +57,7 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 499  # as nginx logs a client that has gone
+        begun, status = time.perf_counter(), GONE
         state = scope.setdefault("state", {})
         self._metrics.begun()
 
@@ -69,8 +70,6 @@ class Door:
 
         try:
             await self._app(scope, receive, sending)
-        except ClientGone:
-            pass
         finally:
             seconds = time.perf_counter() - begun
             path = scope["path"]
@@ -199,7 +198,14 @@ def _fault(request: Request, error: Exception) -> Response:
     return _error(request, "The server failed at this request", 500, {})
 
 
+def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this, but the log and the metrics have its status."""
+    return Response(status_code=GONE)
+
+
 _HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
     Refused: _refusal,
     HTTPException: _http_error,
+    ClientGone: _gone,
+    Exception: _fault,
 }

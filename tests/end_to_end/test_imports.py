@@ -25,6 +25,7 @@ WITHOUT = {
     "--help": FOR_HELP,
     "translate --help": [*FOR_HELP, *OTHER_COMMANDS],
     "train --help": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.evaluate"],
+    "serve --help": [*FOR_HELP, *OTHER_COMMANDS, "starlette", "uvicorn"],
     "translate --model model": [*WHERE_NOTHING_IS_SCORED, *OTHER_COMMANDS, "s2s_cli.training", "s2s_cli.model"],
     "translate --model model --json --n-best 2": WHERE_NOTHING_IS_SCORED,
     "translate --model model text": WHERE_NOTHING_IS_SCORED,  # which shows a bar, if anybody watches
@@ -44,8 +45,8 @@ def folder(tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def imported(words: str, folder: Path) -> set[str]:
-    """All modules that `s2s WORDS` imports, and the packages in which they are."""
+def imported(words: str, folder: Path, code: int = 0) -> set[str]:
+    """All modules that `s2s WORDS` imports, and the packages in which they are. code: with which it ends."""
     process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "s2s_cli", *words.split()],
         input=b"some words\n",
@@ -54,8 +55,15 @@ def imported(words: str, folder: Path) -> set[str]:
         env=os.environ | ENVIRONMENT,
         timeout=300,
     )
-    assert process.returncode == 0 and process.stdout, process.stderr
+    assert process.returncode == code and (process.stdout or code), process.stderr
     return set(re.findall(r"^import time: .* \| *(\S+)$", process.stderr.decode(), re.MULTILINE))
+
+
+def test_serving_imports_no_torch(folder: Path):
+    taken = "serve --model model --workers 1 --host 192.0.2.1"  # an address of nobody (RFC 5737): all else is loaded
+    modules = imported(taken, folder, code=1)
+    assert "s2s_cli.serving.app" in modules
+    assert modules & {"torch", "matplotlib", "pydantic", "yaml", "sacrebleu", "py3langid"} == set()
 
 
 @pytest.mark.parametrize("words", WITHOUT)

@@ -125,6 +125,20 @@ def test_who_takes_too_long_is_told_so(models: list[Path]):
         assert "s2s_queue_parts 0.0" in server.ask("/metrics").body.decode()
 
 
+def test_what_nobody_waits_for_is_forgotten(models: list[Path]):
+    with Server(models=models) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            body = b"source=de&target=en&q=" + b"guten+Tag.+" * 2000
+            connection.sendall(b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            while "s2s_batch_parts_count 0.0" in (metrics := server.ask("/metrics").body.decode()):
+                assert "s2s_requests_open" in metrics
+        deadline = time.monotonic() + PATIENCE
+        while "POST /translate 499" not in server.process.said():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        assert "s2s_queue_parts 0.0" in server.ask("/metrics").body.decode()
+
+
 def failed(*arguments: object, **settings) -> str:
     ended = Started("serve", *arguments, **settings).finish()
     assert ended.code != 0 and ended.messages.count(b"\n") == 1, ended.messages

@@ -1,0 +1,60 @@
+"""Whatever happens inside, a client gets an answer, and learns nothing of the inside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from s2s_cli.serving.app import build_app, json_response
+from s2s_cli.serving.limits import Keys, Limits
+from s2s_cli.serving.looking import Metrics
+
+
+def asked(app: Any, path: str) -> tuple[int, dict[str, str], bytes]:
+    """The answer of an application to GET."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
+    with suppress(RuntimeError):  # handed on to uvicorn after the answer
+        asyncio.run(app(scope, receive, send))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, sent[1]["body"]
+
+
+class Broken:
+    @property
+    def sources(self) -> list[str]:
+        raise RuntimeError("the secret of the house")
+
+
+def test_a_fault_is_told_without_its_inside(capfd: pytest.CaptureFixture[str]):
+    metrics = Metrics()
+    service: Any = SimpleNamespace(models=Broken(), limits=Limits(), keys=Keys(), detector=None)
+    status, headers, body = asked(build_app(service, metrics, "text"), "/languages")
+    assert status == 500 and list(json.loads(body)) == ["error"] and b"secret" not in body
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    told = capfd.readouterr().err
+    assert "warning: /languages: RuntimeError: the secret of the house" in told and "GET /languages 500" in told
+    assert b'route="/languages",status="500"' in metrics.text() and b"s2s_requests_open 0.0" in metrics.text()
+
+
+def test_text_that_no_encoding_has_can_be_answered():
+    assert json.loads(json_response({"a": "\ud800 ü"}).body.decode()) == {"a": "\ud800 ü"}
