@@ -3,7 +3,7 @@
     python -m scripts.bench.load PORT TEXTS SOURCE TARGET CLIENTS REQUESTS
 
 Writes one JSON object: seconds in all, the milliseconds of each request, what was answered for each text, and what
-failed. A client whose connection ends asks the same again on a new one, and counts that.
+failed. A client whose connection ends counts that and goes on with a new one; if there is none to be had, it ends.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Load:
             try:
                 streams = streams or await asyncio.open_connection(HOST, self._port)
                 status, body = await self._ask(streams, text)
+            except ConnectionRefusedError:  # the server has ended
+                return
             except (OSError, EOFError):
                 self.refused += 1
                 streams = None
