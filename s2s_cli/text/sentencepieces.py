@@ -52,8 +52,10 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         try:
+            if len(lines) == 1:  # for a list the library starts a thread, which takes longer than a line
+                return [self._processor.encode(lines[0])]
             return self._processor.encode(list(lines), num_threads=1)
-        except (TypeError, UnicodeError) as error:
+        except (TypeError, UnicodeError, RuntimeError) as error:
             raise not_text(lines) from error
 
     def pieces(self, ids: Sequence[int]) -> list[str]:

@@ -141,6 +141,14 @@ def test_a_vocabulary_with_line_ends_still_decodes_to_one_line() -> None:
 def test_a_lone_surrogate_is_an_error_with_its_line(tokenizer: Tokenizer) -> None:
     with pytest.raises(DataError, match="line 2 .* lone surrogate"):
         tokenizer.encode(["fine", "not \ud800 fine"])
+    with pytest.raises(DataError, match="line 1 .* lone surrogate"):
+        tokenizer.encode(["not \ud800 fine"])
+
+
+@every_tokenizer
+def test_a_line_alone_is_encoded_as_among_others(tokenizer: Tokenizer) -> None:
+    lines = [*LINES[:5], "", " ", "x" * 100, "\ufffd ▁ é"]
+    assert [tokenizer.encode([line])[0] for line in lines] == tokenizer.encode(lines)
 
 
 @every_tokenizer
