@@ -119,7 +119,7 @@ def _of_programs(service: Service, metrics: Metrics) -> list[Entry]:
 
     async def explain(request: Request) -> Any:
         fields = await read_fields(request, service.limits)
-        account = service.account(request, fields.word("api_key", "") or None)
+        account = service.keys.account(fields.word("api_key", "") or None)
         texts, _ = fields.texts("q")
         service.charge(request, account, texts)
         pair = (fields.word("source"), fields.word("target"))

@@ -194,6 +194,7 @@ class Batcher(Generic[Kind, Answer]):
         self._loop.remove_reader(worker.connection.fileno())
         self._workers.remove(worker)
         self._busy.pop(worker, None)
+        self._begun.pop(worker, None)
         if worker in self._idle:
             self._idle.remove(worker)
         stop([worker])

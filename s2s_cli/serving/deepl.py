@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from s2s_cli.errors import printable
 from s2s_cli.serving.fields import Fields, read_fields
-from s2s_cli.serving.languages import base_of, name_of
+from s2s_cli.serving.languages import name_of
 from s2s_cli.serving.limits import Refused
 from s2s_cli.serving.service import Service
 from s2s_cli.serving.texts import Wish
@@ -33,7 +33,7 @@ class DeepL:
         """`POST /v2/translate`."""
         service = self._service
         fields = await read_fields(request, service.limits)
-        account = service.account(request, _key(request, fields))
+        account = service.keys.account(_key(request, fields))
         texts, _ = fields.texts("text")
         if not texts or len(texts) > MOST_TEXTS:
             raise Refused(400, f"Parameter 'text' must have from 1 to {MOST_TEXTS} texts")
@@ -63,7 +63,7 @@ class DeepL:
     async def languages(self, request: Request) -> Any:
         """`GET /v2/languages`."""
         fields = await read_fields(request, self._service.limits)
-        self._service.account(request, _key(request, fields))
+        self._service.keys.account(_key(request, fields))
         models = self._service.models
         if fields.choice("type", "source", ("source", "target")) == "source":
             return [{"language": code.upper(), "name": name_of(code)} for code in models.sources]
@@ -77,7 +77,7 @@ class DeepL:
     async def usage(self, request: Request) -> Any:
         """`GET /v2/usage`."""
         fields = await read_fields(request, self._service.limits)
-        account = self._service.account(request, _key(request, fields))
+        account = self._service.keys.account(_key(request, fields))
         most = account.most_characters
         return {
             "character_count": account.characters,
@@ -113,8 +113,6 @@ class DeepL:
         wanted = models.spelled(target, models.targets_of(known))
         if wanted is None:
             raise Refused(400, f"Value for 'target_lang' not supported: {printable(target, 20)}")
-        if base_of(known) == base_of(wanted) and known != wanted:
-            raise Refused(400, "The languages are the same")
         return known, wanted
 
 

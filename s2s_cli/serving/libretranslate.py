@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from s2s_cli.errors import printable
 from s2s_cli.serving.fields import Fields, read_fields
 from s2s_cli.serving.languages import Guess, name_of
 from s2s_cli.serving.limits import Refused
@@ -23,7 +24,7 @@ class LibreTranslate:
         """`POST /translate`."""
         service = self._service
         fields = await read_fields(request, service.limits)
-        account = service.account(request, _key(fields))
+        account = service.keys.account(_key(fields))
         texts, is_list = fields.texts("q")
         source, target = fields.word("source"), fields.word("target")
         form = fields.choice("format", "text", ("text", "html"))
@@ -48,7 +49,7 @@ class LibreTranslate:
     async def detect(self, request: Request) -> Any:
         """`POST /detect`."""
         fields = await read_fields(request, self._service.limits)
-        account = self._service.account(request, _key(fields))
+        account = self._service.keys.account(_key(fields))
         texts, _ = fields.texts("q")
         self._service.charge(request, account, texts)
         return [_guess(guess) for guess in await self._service.detector.guesses("\n".join(texts))]
@@ -81,10 +82,10 @@ class LibreTranslate:
         models = self._service.models
         known = models.spelled(source, models.languages)
         if known is None:
-            raise Refused(400, f"{_shown(source)} is not supported")
+            raise Refused(400, f"{printable(source, 20)} is not supported")
         wanted = models.spelled(target, models.languages)
         if wanted is None:
-            raise Refused(400, f"{_shown(target)} is not supported")
+            raise Refused(400, f"{printable(target, 20)} is not supported")
         if (known, wanted) not in models.numbers:
             names = [f"{name_of(code)} ({code})" for code in (wanted, known)]
             raise Refused(400, f"{names[0]} is not available as a target language from {names[1]}")
@@ -93,12 +94,6 @@ class LibreTranslate:
 
 def _key(fields: Fields) -> str | None:
     return fields.word("api_key", "") or None
-
-
-def _shown(code: str) -> str:
-    from s2s_cli.errors import printable
-
-    return printable(code, 20)
 
 
 def _guess(guess: Guess) -> dict[str, Any]:

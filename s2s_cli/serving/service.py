@@ -29,10 +29,6 @@ class Service:
         self.detector = Detector(models.sources)
         self._texts = texts
 
-    def account(self, request: Request, key: str | None) -> Account:
-        """Whose request it is. Raises Refused."""
-        return self.keys.account(key)
-
     def charge(self, request: Request, account: Account, texts: Sequence[str]) -> None:
         """Count the characters of the request. Raises Refused if they are too many."""
         characters = self.limits.check_texts(texts)

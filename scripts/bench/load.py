@@ -36,13 +36,14 @@ class Load:
             begun = time.perf_counter()
             try:
                 streams = streams or await asyncio.open_connection(HOST, self._port)
-                status, body = await self._ask(streams, text)
+                status, body, stays = await self._ask(streams, text)
             except ConnectionRefusedError:  # the server has ended
                 return
             except (OSError, EOFError):
                 self.refused += 1
                 streams = None
                 continue
+            streams = streams if stays else None
             self.milliseconds.append(1000 * (time.perf_counter() - begun))
             if status != 200:
                 self.failed += 1
@@ -50,14 +51,15 @@ class Load:
                 translation = json.loads(body)["translatedText"]
                 self.differing += self.answers.setdefault(text, translation) != translation
 
-    async def _ask(self, streams: Any, text: str) -> tuple[int, bytes]:
+    async def _ask(self, streams: Any, text: str) -> tuple[int, bytes, bool]:
         reader, writer = streams
         body = json.dumps({"q": text, "source": self._pair[0], "target": self._pair[1]}).encode()
         head = "POST /translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         answered = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(answered.partition("content-length: ")[2].partition("\r\n")[0])
-        return int(answered.split(" ", 2)[1]), await reader.readexactly(length)
+        stays = "connection: close" not in answered
+        return int(answered.split(" ", 2)[1]), await reader.readexactly(length), stays
 
 
 async def run(load: Load, clients: int) -> float:
