@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ class Translation:
     n_best: list[Candidate] = field(default_factory=list)
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)
     parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
+    others: Mapping[str, Any] = field(default_factory=dict)  # of the request, passed through
 
     @classmethod
     def from_candidates(
@@ -93,7 +94,8 @@ class Translation:
         )
 
     def to_json(self, line: int) -> str:
-        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate."""
+        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate; and `others`,
+        except those that are called as what stands here anyway."""
         record: dict[str, Any] = {
             "line": line,
             "source": self.source,
@@ -107,6 +109,7 @@ class Translation:
         }
         if len(self.n_best) > 1:
             record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
+        record |= {name: value for name, value in self.others.items() if name not in record}
         return json.dumps(record, ensure_ascii=False, allow_nan=False).translate(_JSON_LINE_BREAKS)
 
 

@@ -1,0 +1,71 @@
+"""A request: a line to translate, what its translation must and must not contain, and how it begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from s2s_cli.errors import DataError, printable
+from s2s_cli.forms import Form, FormError
+
+
+@dataclass(frozen=True)
+class Request:
+    """A line with demands on its translation. A line without any is the same as its text."""
+
+    text: str
+    """The source."""
+    constraints: Sequence[str] = ()
+    """Phrases that the translation contains, as whole words; one that stands here twice, at least twice."""
+    avoid: Sequence[str] = ()
+    """Words and phrases that it does not contain as whole words. One in lower case is avoided in any case."""
+    prefix: str = ""
+    """What the translation begins with. Unless it ends with a space, its last word may go on."""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else belongs to the line, which `Translation.others` hands back."""
+
+    @property
+    def makes_demands(self) -> bool:
+        return bool(self.constraints or self.avoid or self.prefix)
+
+    @classmethod
+    def from_json(cls, line: str) -> Request:
+        """Of one line of JSON. All fields but those of this class are `others`.
+
+        Raises DataError, which says what is wrong with it.
+        """
+        try:
+            values = json.loads(line, parse_constant=_refuse)
+        except RecursionError:
+            raise DataError("not JSON that can be read: it is nested too deeply", hint=_HINT) from None
+        except ValueError as error:
+            place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise DataError(f"not JSON{place}: {printable(reason)}", hint=_HINT) from None
+        if not isinstance(values, dict):
+            raise DataError(f"not a JSON object: {printable(line, 60)}", hint=_HINT)
+        own = {key: value for key, value in values.items() if key in _FIELDS}
+        try:
+            record = _Record.read(own)
+        except FormError as error:
+            raise DataError(str(error), hint=_HINT) from None
+        others = {key: value for key, value in values.items() if key not in _FIELDS}
+        return cls(record.text, tuple(record.constraints), tuple(record.avoid), record.prefix, others)
+
+
+class _Record(Form):
+    text: str
+    constraints: list[str] = []  # noqa: RUF012  # never changed
+    avoid: list[str] = []  # noqa: RUF012
+    prefix: str = ""
+
+
+
+_FIELDS = ("text", "constraints", "avoid", "prefix")
+_HINT = 'give an object a line, such as {"text": "...", "constraints": ["..."], "avoid": ["..."], "prefix": "..."}'
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
