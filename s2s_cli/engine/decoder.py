@@ -12,6 +12,7 @@ G = 3 H gates, A attention, M memory, D readout, W = G + D values, V symbols, C 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from s2s_cli.engine.encoder import Encoder
 from s2s_cli.engine.form import Form
 from s2s_cli.engine.machine import Argument, Call, Machine
 from s2s_cli.engine.shortlist import Shortlist
-from s2s_cli.engine.steps import EngineStep, ListedOutputs, Output
+from s2s_cli.engine.steps import EngineStep, ListedOutputs, Output, WeightRows
 from s2s_cli.search.step_model import Step
 
 
@@ -59,13 +60,16 @@ class Engine:
         self.encode = Encoder(form, machine)
         prefix = "conditional_" if form.is_conditional else ""
         self._step = machine.call("step", self._weights(), prefix + machine.arithmetic.name)
-        self._output = Output.of_all(machine)
-        self._listed = None if shortlist is None else ListedOutputs(machine, form.target, form.readout, shortlist)
+        rows = WeightRows(machine, form.target, form.readout)
+        self._output = Output.of_all(machine, rows)
+        self._listed = None if shortlist is None else ListedOutputs(machine, rows, shortlist)
 
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> EngineState:
-        """Encode; one hypothesis a sentence."""
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> EngineState:
+        """Encode; one hypothesis a sentence. admitted: what their lists have besides, if there is a shortlist."""
         encoded = self.encode(source_BS, source_lengths_B)
-        output = self._output if self._listed is None else self._listed(source_BS, source_lengths_B)
+        output = self._output if self._listed is None else self._listed(source_BS, source_lengths_B, admitted)
         rows_B, length = np.arange(len(source_BS)), source_BS.shape[1]
         return EngineState(
             Batch(self._step.hold(encoded[:3]), length, output), rows_B, encoded.state_BH, rows_B[:, None]

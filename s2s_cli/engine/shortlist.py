@@ -7,6 +7,7 @@ list of its own, so that its translation does not depend on those that it is tra
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,12 +31,17 @@ class Shortlist(NamedTuple):
     candidates_VC: np.ndarray
     frequent_N: np.ndarray
 
-    def lists(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> Lists:
-        """What each of these sentences may use: no special symbol but EOS."""
-        is_listed_BV = np.zeros((len(source_BS), self._greatest + 1), bool)
+    def lists(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> Lists:
+        """What each of these sentences may use, what is admitted besides included: no special symbol but EOS."""
+        greatest = max([self._greatest, *(max(symbols) for symbols in admitted if symbols)])
+        is_listed_BV = np.zeros((len(source_BS), greatest + 1), bool)
         is_listed_BV[:, self.frequent_N] = True
         sentences, positions = np.nonzero(np.arange(source_BS.shape[1]) < source_lengths_B[:, None])
         is_listed_BV[sentences[:, None], self.candidates_VC[source_BS[sentences, positions]]] = True
+        for sentence, also in enumerate(admitted):
+            is_listed_BV[sentence, list(also)] = True
         is_listed_BV[:, :EOS], is_listed_BV[:, EOS] = False, True
         counts_B = is_listed_BV.sum(axis=1)
         symbols_BN = np.full((len(source_BS), counts_B.max(initial=1)), EOS, np.int64)

@@ -6,8 +6,9 @@ Shapes: as of `s2s_cli.engine.decoder`; N places in the list of symbols that a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from s2s_cli.engine.machine import Machine
 from s2s_cli.engine.passes import log_softmax
 from s2s_cli.engine.shortlist import Lists, Shortlist
 from s2s_cli.native.products import packed_shape, unpack
-from s2s_cli.search.step_model import Best, Step, at, best_of_mean
+from s2s_cli.search.step_model import Best, Step, best_of_mean
 from s2s_cli.text.tokenizer import EOS
 
 
@@ -37,14 +38,29 @@ class EngineStep:
         log_probs_RV = log_softmax(self.logits())
         return self.output.spread(log_probs_RV.reshape(*self.attention_BKS.shape[:2], -1), self.sentences_b)
 
-    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
-        return at(self.log_probs(), symbols_BK)
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        """Of few symbols, only these are multiplied; the sum of all is known from log p of the end."""
+        output, beam = self.output, self.attention_BKS.shape[1]
+        logits_P = output.logits_of(self.readouts.rows(rows_P), symbols_P)
+        logits_R = output.logits_of(self.readouts, np.full(len(self.readouts.values_RN), EOS))
+        log_probs_P = logits_P - logits_R[rows_P] + self._end_R[rows_P]
+        return np.where(output.holds(self.sentences_b[rows_P // beam], symbols_P), log_probs_P, np.float32(-np.inf))
+
+    @cached_property
+    def _end_R(self) -> np.ndarray:
+        """log p of EOS, which `best` notes too."""
+        return self._ranked(EOS, 1, EOS)[2]
 
     def best(self, first: int, count: int, end: int) -> Best:
+        found = self._ranked(first, count, end)
+        vars(self)["_end_R"] = found[2]
+        return self._shaped(found)
+
+    def _ranked(self, first: int, count: int, end: int) -> Best:
         output, (first, end) = self.output, self.output.places(first, end)
         found = room(len(self.readouts.values_RN), output.size - first, count)
         output.rank((self.readouts, output.sets(self.sentences_b), *found), first, end)
-        return self._shaped(found)
+        return found
 
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         """In one pass if all are of this kind and have the same lists."""
@@ -65,17 +81,24 @@ class EngineStep:
 class Output:
     """The output weights: of sentences without lists, one set of them for all rows. size: V."""
 
-    def __init__(self, machine: Machine, packed_BPQ: np.ndarray, scales_BV: np.ndarray | None, bias_BV: np.ndarray):
-        self.machine, self.size = machine, bias_BV.shape[1]
+    def __init__(
+        self,
+        machine: Machine,
+        rows: WeightRows,
+        packed_BPQ: np.ndarray,
+        scales_BV: np.ndarray | None,
+        bias_BV: np.ndarray,
+    ) -> None:
+        self.machine, self.size, self.logits_of = machine, bias_BV.shape[1], rows
         weights = (packed_BPQ, scales_BV, bias_BV)
         self.rank, self._project = machine.call("rank", weights), machine.call("project", weights)
 
     @classmethod
-    def of_all(cls, machine: Machine) -> Output:
+    def of_all(cls, machine: Machine, rows: WeightRows) -> Output:
         """The whole vocabulary."""
         packed_PQ, scales_V = machine.matrix("output")
         scales_BV = None if scales_V is None else scales_V[None]
-        return cls(machine, packed_PQ[None], scales_BV, machine.arrays["output.bias"][None])
+        return cls(machine, rows, packed_PQ[None], scales_BV, machine.arrays["output.bias"][None])
 
     def sets(self, sentences_b: np.ndarray) -> np.ndarray:
         """Which weights belong to the rows, of which each set has as many as the others."""
@@ -89,6 +112,10 @@ class Output:
     def is_like(self, other: Output) -> bool:
         """Whether the same symbols stand at the same places."""
         return type(other) is type(self) and other.size == self.size
+
+    def holds(self, sentences_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        """Whether a sentence may use a symbol: bool [P]."""
+        return np.ones(len(symbols_P), bool)
 
     def places(self, first: int, end: int) -> tuple[int, int]:
         """Of symbols."""
@@ -108,16 +135,25 @@ class Listed(Output):
 
     def __init__(self, machine: Machine, weights: ListedOutputs, lists: Lists) -> None:
         (symbols_BN, counts_B), (B, N) = lists, lists.symbols_BN.shape
-        scales_V, (V, D) = weights.scales_V, weights.weights_VD.shape
+        scales_V, (V, D) = weights.rows.scales_V, weights.rows.weights_VD.shape
         packed_BPQ: np.ndarray = np.empty((B, *packed_shape(N, D)), machine.matrix("output").packed_PQ.dtype)
         weights.gather((symbols_BN, packed_BPQ))
         is_filling_BN = np.arange(N) >= counts_B[:, None]
         bias_BN = np.where(is_filling_BN, np.float32(-np.inf), machine.arrays["output.bias"][symbols_BN])
-        super().__init__(machine, packed_BPQ, None if scales_V is None else scales_V[symbols_BN], bias_BN)
+        super().__init__(machine, weights.rows, packed_BPQ, None if scales_V is None else scales_V[symbols_BN], bias_BN)
         self.lists, self.vocabulary = lists, V
 
     def sets(self, sentences_b: np.ndarray) -> np.ndarray:
         return sentences_b
+
+    def holds(self, sentences_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        return self._is_listed_BV[sentences_P, symbols_P]
+
+    @cached_property
+    def _is_listed_BV(self) -> np.ndarray:
+        is_listed_BV = np.zeros((len(self.lists.symbols_BN), self.vocabulary), bool)
+        np.put_along_axis(is_listed_BV, self.lists.symbols_BN, values=True, axis=1)
+        return is_listed_BV
 
     def is_like(self, other: Output) -> bool:
         return isinstance(other, Listed) and np.array_equal(other.lists.symbols_BN, self.lists.symbols_BN)
@@ -142,14 +178,35 @@ class Listed(Output):
 class ListedOutputs:
     """Makes the output of a batch, by the lists of its sentences, of the output weights as rows."""
 
-    def __init__(self, machine: Machine, symbols: int, readout: int, shortlist: Shortlist) -> None:
-        packed_PQ, self.scales_V = machine.matrix("output")
-        self.machine, self.shortlist = machine, shortlist
-        self.weights_VD = unpack(packed_PQ, symbols, readout)
-        self.gather = machine.call("gather", (self.weights_VD,))
+    def __init__(self, machine: Machine, rows: WeightRows, shortlist: Shortlist) -> None:
+        self.machine, self.rows, self.shortlist = machine, rows, shortlist
+        self.gather = machine.call("gather", (rows.weights_VD,))
 
-    def __call__(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> Listed:
-        return Listed(self.machine, self, self.shortlist.lists(source_BS, source_lengths_B))
+    def __call__(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]]
+    ) -> Listed:
+        return Listed(self.machine, self, self.shortlist.lists(source_BS, source_lengths_B, admitted))
+
+
+class WeightRows:
+    """The output weights of one symbol after the other, unpacked when they are first needed."""
+
+    def __init__(self, machine: Machine, symbols: int, readout: int) -> None:
+        (self._packed_PQ, self.scales_V), self._shape = machine.matrix("output"), (symbols, readout)
+        self._bias_V = machine.arrays["output.bias"]
+
+    @cached_property
+    def weights_VD(self) -> np.ndarray:
+        return np.ascontiguousarray(unpack(self._packed_PQ, *self._shape))
+
+    def __call__(self, readouts: Operand, symbols_P: np.ndarray) -> np.ndarray:
+        """The logit of a symbol for each row: float32 [P]. None of them depends on another."""
+        kind = np.float32 if self.scales_V is None else np.int32
+        products_PD = readouts.values_RN.astype(kind) * self.weights_VD[symbols_P]
+        logits_P = products_PD.sum(axis=1, dtype=kind)
+        if self.scales_V is not None and readouts.scales_R is not None:
+            logits_P = logits_P * (readouts.scales_R * self.scales_V[symbols_P])
+        return logits_P + self._bias_V[symbols_P]
 
 
 def room(rows: int, places: int, count: int) -> Best:

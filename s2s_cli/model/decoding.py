@@ -8,7 +8,7 @@ Shapes: as of `s2s_cli.search.step_model`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +61,9 @@ class DecodingStep:
         return _best(mean_probability(members), first, count, end)
 
     @torch.inference_mode()
-    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
-        log_probs_BKV = self.prediction.log_probs_BKV
-        return _array(log_probs_BKV.gather(2, _tensor(symbols_BK, log_probs_BKV.device)[:, :, None])[:, :, 0])
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        log_probs_RV = self.prediction.log_probs_BKV.flatten(0, 1)
+        return _array(log_probs_RV[_tensor(rows_P, log_probs_RV.device), _tensor(symbols_P, log_probs_RV.device)])
 
     def log_probs(self) -> np.ndarray:
         return _array(self.prediction.log_probs_BKV)
@@ -77,8 +77,10 @@ class Decoding:
         self.device = next(model.parameters()).device
 
     @torch.inference_mode()
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> DecodingState:
-        """Encode; one hypothesis a sentence."""
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> DecodingState:
+        """Encode; one hypothesis a sentence. All symbols are admitted."""
         source = (_tensor(source_BS, self.device), _tensor(source_lengths_B, self.device))
         return DecodingState(self.model.start(*source), self.device)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,8 @@ class EnsembleStep:
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return best_of_mean(steps, first, count, end)
 
-    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
-        return mean_probability([step.log_probs_of(symbols_BK) for step in self.members])
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        return mean_probability([step.log_probs_of(rows_P, symbols_P) for step in self.members])
 
     def log_probs(self) -> np.ndarray:
         return mean_probability([step.log_probs() for step in self.members])
@@ -59,8 +59,10 @@ class Ensemble:
         self.models = tuple(models)
         self.vocabulary = sizes[0]
 
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> EnsembleState:
-        return EnsembleState(tuple(model.start(source_BS, source_lengths_B) for model in self.models))
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> EnsembleState:
+        return EnsembleState(tuple(model.start(source_BS, source_lengths_B, admitted) for model in self.models))
 
     def step(self, previous_BK: np.ndarray, state: EnsembleState) -> tuple[EnsembleStep, EnsembleState]:
         pairs = zip(self.models, state.members, strict=True)

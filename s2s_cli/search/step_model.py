@@ -7,7 +7,7 @@ Shapes: B sentences, S source positions, K open hypotheses of each sentence, V t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -47,8 +47,8 @@ class Step(Protocol):
         """
         ...
 
-    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
-        """log p of a symbol given for each hypothesis, [B, K]."""
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        """log p of symbols that are given, [P]: each after hypothesis k of sentence b, where the row is b · K + k."""
         ...
 
     def log_probs(self) -> np.ndarray:
@@ -73,8 +73,8 @@ class Prediction:
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return best_of_mean(steps, first, count, end)
 
-    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
-        return at(self.log_probs_BKV, symbols_BK)
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        return self.log_probs_BKV.reshape(-1, self.log_probs_BKV.shape[2])[rows_P, symbols_P]
 
     def log_probs(self) -> np.ndarray:
         return self.log_probs_BKV
@@ -151,8 +151,13 @@ class StepModel(Protocol[AnyState]):
         """Number V of target symbols, the four special ones (`s2s_cli.text.tokenizer`) included."""
         ...
 
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> AnyState:
-        """Encode a batch: int64 sources that end with EOS, padded; lengths count EOS. The state has K = 1."""
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> AnyState:
+        """Encode a batch: int64 sources that end with EOS, padded; lengths count EOS. The state has K = 1.
+
+        admitted: for each sentence the symbols that are to be possible, even if the model chooses among few; or none.
+        """
         ...
 
     def step(self, previous_BK: np.ndarray, state: AnyState) -> tuple[Step, AnyState]:

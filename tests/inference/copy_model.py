@@ -43,7 +43,7 @@ class CopyModel:
     delay: float = 0.0
     batches: list[np.ndarray] = field(default_factory=list)  # all that it was given
 
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> CopyState:
+    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: object = ()) -> CopyState:
         time.sleep(self.delay)
         self.batches.append(source_BS)
         return CopyState(np.where(source_BS == UNK, QUESTION_MARK, source_BS))

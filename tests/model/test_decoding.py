@@ -34,7 +34,7 @@ def test_log_probabilities_are_at_least_float32(dtype: torch.dtype, expected: ty
     step = first_step(dtype)
     log_probs_BKC, symbols_BKC, ends_BK = step.best(EOS + 1, 3, EOS)
     assert log_probs_BKC.dtype == ends_BK.dtype == step.log_probs().dtype == expected
-    assert step.log_probs_of(np.full((2, 1), EOS)).dtype == expected
+    assert step.log_probs_of(np.arange(2), np.full(2, EOS)).dtype == expected
     assert symbols_BKC.dtype == np.int64
 
 
@@ -57,8 +57,8 @@ def test_the_greatest_are_those_of_a_sort(size: int, count: int) -> None:
 def test_it_answers_as_the_plain_step_does() -> None:
     steps = [random_step(seed, vocabulary=700) for seed in range(3)]
     plain = [step_model.Prediction(step.log_probs(), None) for step in steps]
-    symbols_BK = np.random.default_rng(1).integers(0, 700, (3, 4))
-    np.testing.assert_array_equal(steps[0].log_probs_of(symbols_BK), plain[0].log_probs_of(symbols_BK))
+    rows_P, symbols_P = np.random.default_rng(1).integers(0, [[6], [700]], (2, 20))
+    np.testing.assert_array_equal(steps[0].log_probs_of(rows_P, symbols_P), plain[0].log_probs_of(rows_P, symbols_P))
     for found, expected in zip(steps[0].best(EOS, 5, EOS), plain[0].best(EOS, 5, EOS), strict=True):
         np.testing.assert_array_equal(found, expected)
     for others in (steps, [steps[0], *plain[1:]]):

@@ -46,7 +46,7 @@ class TableModel:
         self.vocabulary = vocabulary
         self.rows_computed = 0
 
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> TableState:
+    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: object = ()) -> TableState:
         positions_S = np.arange(source_BS.shape[1])
         valid_BS = positions_S < source_lengths_B[:, None]
         source_B = (source_BS * (positions_S + 3) ** 2 * valid_BS).sum(1) * 7919
