@@ -64,6 +64,14 @@ def translate(
             help="Format of the document, by default that of its suffix. Only its text is translated.",
         ),
     ] = None,
+    json_input: Annotated[
+        bool,
+        typer.Option(
+            "--json-input",
+            help='Read one JSON object per line: {"text": ..., "constraints": [...], "avoid": [...], "prefix": ...}.'
+            " Phrases that a translation must contain, must not contain, and its beginning.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -113,6 +121,7 @@ def translate(
     s2s translate --sample --top-p 0.9 --n-best 5 < input.txt
     s2s translate --sample --mbr chrf < input.txt
     s2s translate --json input.txt | jq -r .score
+    echo '{"text": "Bonjour !", "constraints": ["good day"]}' | s2s translate --json-input
     s2s translate manual.po -o manual.de.po
     s2s translate --attention heat-maps.html < input.txt
     """
@@ -136,6 +145,7 @@ def translate(
         n_best=n_best,
         alignments=alignments,
         strict=strict,
+        requests=json_input,
         batch_tokens=batch_tokens,
     )
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]

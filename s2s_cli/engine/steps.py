@@ -20,6 +20,8 @@ from s2s_cli.native.products import packed_shape, unpack
 from s2s_cli.search.step_model import Best, Step, best_of_mean
 from s2s_cli.text.tokenizer import EOS
 
+MANY = 64  # symbols of a row of which all products are made at once
+
 
 @dataclass(frozen=True)
 class EngineStep:
@@ -41,7 +43,13 @@ class EngineStep:
     def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         """Of few symbols, only these are multiplied; the sum of all is known from log p of the end."""
         output, beam = self.output, self.attention_BKS.shape[1]
-        logits_P = output.logits_of(self.readouts.rows(rows_P), symbols_P)
+        is_many_P = np.bincount(rows_P, minlength=1)[rows_P] > MANY
+        logits_P = np.empty(len(rows_P), np.float32)
+        logits_P[~is_many_P] = output.logits_of(self.readouts.rows(rows_P[~is_many_P]), symbols_P[~is_many_P])
+        if is_many_P.any():
+            rows_M, places_P = np.unique(rows_P[is_many_P], return_inverse=True)
+            logits_MV = output.all_logits(self.readouts.rows(rows_M), self.sentences_b[rows_M // beam])
+            logits_P[is_many_P] = logits_MV[places_P, symbols_P[is_many_P]]
         logits_R = output.logits_of(self.readouts, np.full(len(self.readouts.values_RN), EOS))
         log_probs_P = logits_P - logits_R[rows_P] + self._end_R[rows_P]
         return np.where(output.holds(self.sentences_b[rows_P // beam], symbols_P), log_probs_P, np.float32(-np.inf))
@@ -108,6 +116,13 @@ class Output:
         logits_RV = np.empty((len(readouts.values_RN), self.size), np.float32)
         self._project((readouts, self.sets(sentences_b), logits_RV))
         return logits_RV
+
+    def all_logits(self, readouts: Operand, sentences_R: np.ndarray) -> np.ndarray:
+        """Of rows of these sentences, however many each has: by symbol, -inf where there is none, [R, V]."""
+        sets = self.sets(sentences_R)
+        logits_RV = np.empty((len(readouts.values_RN), self.size), np.float32)
+        self._project((readouts, sets, logits_RV))
+        return self.spread(logits_RV[:, None], sentences_R)[:, 0]
 
     def is_like(self, other: Output) -> bool:
         """Whether the same symbols stand at the same places."""

@@ -32,6 +32,8 @@ class OutputOptions:
     """Write word alignments in text output; JSON always has them."""
     strict: bool = False
     """Stop at invalid UTF-8 instead of replacing it by U+FFFD."""
+    requests: bool = False
+    """Lines are requests in JSON, see `s2s_cli.inference.request`."""
     batch_tokens: int | None = None
     """Most source tokens of a batch, padding included. None: the value of the model's recipe."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from s2s_cli.errors import DataError
@@ -64,6 +64,18 @@ def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list
         Source(line, [part for _ in parts for part in next(fitting)], cut)
         for line, parts, (_, cut) in zip(lines, divided, texts, strict=True)
     ]
+
+
+def read_whole(lines: Sequence[str], whole: Collection[int], tokenizer: Tokenizer, division: Division) -> list[Source]:
+    """The same, but some lines, by their places, are divided only if they are too long."""
+    if not whole or division.split != "always":
+        return read(lines, tokenizer, division)
+    sources = read(["" if place in whole else line for place, line in enumerate(lines)], tokenizer, division)
+    places = sorted(whole)
+    found = read([lines[place] for place in places], tokenizer, replace(division, split="long"))
+    for place, source in zip(places, found, strict=True):
+        sources[place] = source
+    return sources
 
 
 def _fitting(

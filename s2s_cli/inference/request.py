@@ -30,6 +30,11 @@ class Request:
     def makes_demands(self) -> bool:
         return bool(self.constraints or self.avoid or self.prefix)
 
+    @property
+    def concerns_whole(self) -> bool:
+        """Whether the translation must be made as a whole, for it to be known where something is said."""
+        return bool(self.constraints or self.prefix or any(len(phrase.split()) > 1 for phrase in self.avoid))
+
     @classmethod
     def from_json(cls, line: str) -> Request:
         """Of one line of JSON. All fields but those of this class are `others`.
@@ -60,7 +65,6 @@ class _Record(Form):
     constraints: list[str] = []  # noqa: RUF012  # never changed
     avoid: list[str] = []  # noqa: RUF012
     prefix: str = ""
-
 
 
 _FIELDS = ("text", "constraints", "avoid", "prefix")

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from s2s_cli import console
-from s2s_cli.errors import DataError
+from s2s_cli.errors import DataError, UsageError, UserError
 from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
+from s2s_cli.inference.request import Request
 from s2s_cli.inference.translation import LinesLost, Translation
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def translate_stream(
     `output.n_best` replaces `search.n_best`. `view` draws each window after it was written.
 
     Raises
-        DataError: invalid UTF-8, where `output.strict` asks for it; the lines before it have been written.
+        DataError: invalid UTF-8, where `output.strict` asks for it, or a line that is no request, where
+            `output.requests` does; the lines before it have been written.
+        UsageError: a request that this search cannot honour; the same.
         BrokenPipeError: the reader of `sink` has closed it.
         MachineError: `source` cannot be read, or `sink` cannot be written.
     """
@@ -95,9 +98,10 @@ class _Stream:
     def translate(self, window: list[bytes], writer: LineWriter) -> None:
         """Translate and write one window; with `strict`, up to its first line of invalid UTF-8."""
         texts, fault = self._decode(window)
+        lines, fault = self._requests(texts, fault) if self._output.requests else (texts, fault)
         try:
             translations = self._translator.translate(
-                texts,
+                lines,
                 self._search,
                 batch_tokens=self._output.batch_tokens,
                 keep_attention=self._view is not None,
@@ -121,7 +125,7 @@ class _Stream:
         self._invalid.warn(self._name, "invalid UTF-8, replaced by U+FFFD")
         self._truncated.warn(self._name, "a line that is too long, of which only the beginning was translated")
 
-    def _decode(self, window: list[bytes]) -> tuple[list[str], DataError | None]:
+    def _decode(self, window: list[bytes]) -> tuple[list[str], UserError | None]:
         texts: list[str] = []
         for number, line in enumerate(window, start=self.lines + 1):
             try:
@@ -132,6 +136,19 @@ class _Stream:
                 self._invalid.add(number)
                 texts.append(line.decode("utf-8", errors="replace"))
         return texts, None
+
+    def _requests(self, texts: list[str], fault: UserError | None) -> tuple[list[Request], UserError | None]:
+        """The requests of the lines up to the first one that is none, or that cannot be met, and what is wrong."""
+        requests: list[Request] = []
+        for number, text in enumerate(texts, start=self.lines + 1):
+            try:
+                requests.append(Request.from_json(text))
+                self._translator.check(requests[-1], self._search)
+            except (DataError, UsageError) as error:
+                return requests[: number - self.lines - 1], type(error)(
+                    error.what, where=f"{self._name}:{number}", hint=error.hint
+                )
+        return requests, fault
 
     def _note_truncated(self, translations: list[Translation]) -> None:
         for number, translation in enumerate(translations, start=self.lines + 1):

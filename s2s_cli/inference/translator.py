@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,8 @@ from s2s_cli import console
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
-from s2s_cli.inference.reading import Division, Source, read
+from s2s_cli.inference.reading import Division, Source, read, read_whole
+from s2s_cli.inference.request import Request
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
 from s2s_cli.processes import JobLost, WorkerPool
@@ -28,6 +30,7 @@ from s2s_cli.text.tokenizer import TokenizerPair
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
+    from s2s_cli.inference.demands import Demand, Vocabulary
     from s2s_cli.search.sampling import Place
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
@@ -126,32 +129,36 @@ class Translator:
 
     def translate(
         self,
-        lines: Sequence[str],
+        lines: Sequence[str | Request],
         options: SearchOptions | None = None,
         *,
         batch_tokens: int | None = None,
         keep_attention: bool = False,
         first: int = 0,
     ) -> list[Translation]:
-        """One translation for each line, in the same order.
+        """One translation for each line, in the same order. A line may be a `Request`, which demands more of it.
 
         A line of several sentences is translated sentence by sentence, and one that is too long in parts, as `division`
         says; only what exceeds 1 MiB is left out (`truncated`). A blank line never reaches the model.
         keep_attention: return the attention of each candidate, which takes memory. first: number of the first line,
         where these are a window of more lines; what is drawn for a line depends on its number. Raises DataError for a
-        line with a lone surrogate, which is not text.
+        line with a lone surrogate, which is not text, and for demands that cannot be met (see `check`).
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
         options = options or self.options
         sources = self.read(lines)
+        demands = self._demands(lines, sources, options)
         parts = [part for source in sources for part in source.parts]
         line_of = [number for number, source in enumerate(sources, start=1) for _ in source.parts]
         found: list[list[Candidate]] = [[] for _ in parts]
         lengths = [len(part.ids) + 1 if part.ids else 0 for part in parts]  # EOS counted
         batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
         places = [(first + number, part) for number, source in enumerate(sources) for part in range(len(source.parts))]
-        jobs = [_Job([parts[i].ids for i in batch], options, [places[i] for i in batch]) for batch in batches]
+        jobs = [
+            _Job([parts[i].ids for i in batch], options, [places[i] for i in batch], [demands[i] for i in batch])
+            for batch in batches
+        ]
         try:
             for batch, hypotheses in self._search_all(batches, jobs):
                 for index, each in zip(batch, hypotheses, strict=True):
@@ -159,21 +166,72 @@ class Translator:
         except JobLost as lost:
             raise LinesLost(sorted({line_of[index] for index in batches[lost.index]})) from None
         rest = iter(found)
-        return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
+        translations = [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
+        return [
+            replace(translation, others=line.others) if isinstance(line, Request) else translation
+            for line, translation in zip(lines, translations, strict=True)
+        ]
 
-    def read(self, lines: Sequence[str]) -> list[Source]:
-        """The first stage: each line in parts, tokenised. Raises DataError for a line with a lone surrogate."""
-        return read(lines, self.tokenizers.source, self.division)
+    def read(self, lines: Sequence[str | Request]) -> list[Source]:
+        """The first stage: each line in parts, tokenised. Raises DataError for a line with a lone surrogate.
+
+        The line of a request that the whole translation must heed is only divided if it is too long.
+        """
+        texts = [line.text if isinstance(line, Request) else line for line in lines]
+        whole = {number for number, line in enumerate(lines) if isinstance(line, Request) and line.concerns_whole}
+        return read_whole(texts, whole, self.tokenizers.source, self.division)
 
     def search(
-        self, sources: Sequence[list[int]], options: SearchOptions, places: Sequence[Place] | None = None
+        self,
+        sources: Sequence[list[int]],
+        options: SearchOptions,
+        places: Sequence[Place] | None = None,
+        demands: Sequence[Demand | None] = (),
     ) -> list[list[Hypothesis]]:
         """The second stage: the hypotheses for each part of one batch, given by its ids, best first.
 
         places: for sampling, the number of each part's line, and its number in the line; by default that in the batch.
+        demands: on each part, see `s2s_cli.inference.demands`.
         """
         with self._turn:
-            return self._search(_Job(sources, options, places))
+            return self._search(_Job(sources, options, places, demands))
+
+    def check(self, request: Request, options: SearchOptions | None = None) -> None:
+        """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
+        another, and UsageError for constraints in a search that cannot honour them."""
+        from s2s_cli.inference.demands import demand_of, refuse_constraints
+
+        if (demand := demand_of(request)) is not None:
+            if demand.constraints:
+                refuse_constraints(options or self.options)
+            self._vocabulary.wanted(demand)
+
+    def _demands(
+        self, lines: Sequence[str | Request], sources: Sequence[Source], options: SearchOptions
+    ) -> list[Demand | None]:
+        """Of each part of all lines."""
+        if not any(isinstance(line, Request) and line.makes_demands for line in lines):
+            return [None for source in sources for _ in source.parts]
+        from s2s_cli.inference.demands import demand_of, shared_out
+
+        found: list[Demand | None] = []
+        for number, (line, source) in enumerate(zip(lines, sources, strict=True), start=1):
+            demand = None
+            if isinstance(line, Request):
+                try:
+                    self.check(line, options)
+                    demand = demand_of(line)
+                except DataError as error:
+                    raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
+            found += shared_out(demand, [bool(part.ids) for part in source.parts])
+        return found
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        """The target symbols, as demands need them."""
+        from s2s_cli.inference.demands import Vocabulary
+
+        return Vocabulary(self.tokenizers.target, self.division.target)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
         """The log-probability of each target as the translation of the source at the same index.
@@ -224,7 +282,7 @@ class Translator:
 
     def _search(self, job: _Job) -> list[list[Hypothesis]]:
         options = job.options
-        found = self._candidates(padded(job.sources), options.of_candidates(), job.places)
+        found = self._candidates(padded(job.sources), options.of_candidates(), job.places, job.demands)
         if options.risk is None:
             return found
         from s2s_cli.inference.minimum_risk import least_risk
@@ -236,17 +294,34 @@ class Translator:
         return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
 
     def _candidates(
-        self, batch: tuple[np.ndarray, np.ndarray], options: SearchOptions, places: Sequence[Place] | None
+        self,
+        batch: tuple[np.ndarray, np.ndarray],
+        options: SearchOptions,
+        places: Sequence[Place] | None,
+        demands: Sequence[Demand | None],
     ) -> list[list[Hypothesis]]:
+        model, room_B, wanted = self.model, np.zeros(len(batch[0]), np.int64), []
+        if any(demand is not None for demand in demands):
+            from s2s_cli.search.guidance import Guided
+
+            wanted = [self._vocabulary.wanted(demand) for demand in demands]
+            admitted = [[index for phrase in each.phrases for index in phrase.ids] for each in wanted]
+            model = Guided(model, [each.guide for each in wanted], admitted)
+            room_B = np.array([each.room for each in wanted])
+        if any(each.phrases for each in wanted):
+            from s2s_cli.search.constrained import constrained_beam_search
+
+            phrases = [each.phrases for each in wanted]
+            return constrained_beam_search(model, *batch, options, phrases, self._vocabulary.goes_on_V, room_B)
         if options.sampling:
             from s2s_cli.search.sampling import sample
 
-            return sample(self.model, *batch, options, places)
+            return sample(model, *batch, options, places, room_B)
         if options.groups > 1:
             from s2s_cli.search.diverse import diverse_beam_search
 
-            return diverse_beam_search(self.model, *batch, options)
-        return (greedy_search if options.beam == 1 else beam_search)(self.model, *batch, options)
+            return diverse_beam_search(model, *batch, options, room_B)
+        return (greedy_search if options.beam == 1 else beam_search)(model, *batch, options, room_B)
 
     def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
@@ -268,11 +343,12 @@ def _tell_loss() -> None:
 
 
 class _Job(NamedTuple):
-    """Source sentences, the options of their search, and their places in the input."""
+    """Source sentences, the options of their search, their places in the input, and what is demanded of each."""
 
     sources: Sequence[list[int]]
     options: SearchOptions
     places: Sequence[Place] | None
+    demands: Sequence[Demand | None]
 
 
 def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:

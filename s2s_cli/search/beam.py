@@ -52,17 +52,22 @@ class _Beam(NamedTuple):
 
 
 def beam_search(
-    model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray, options: SearchOptions
+    model: StepModel,
+    source_BS: np.ndarray,
+    source_lengths_B: np.ndarray,
+    options: SearchOptions,
+    room_B: np.ndarray | int = 0,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses of each sentence, best first; those that the length limit cut come last.
 
     source_BS: int64 pieces that end with EOS, padded; source_lengths_B counts EOS. PAD, BOS and UNK are never
-    generated: an unknown symbol tells a reader nothing, so the next best piece is taken.
+    generated: an unknown symbol tells a reader nothing, so the next best piece is taken. room_B: symbols by which the
+    length limit of a sentence is raised.
     """
     if len(source_BS) == 0:
         return []
-    limits_B = options.length_limits(source_lengths_B)
-    beam = _first_beam(limits_B, options.penalty(limits_B.astype(np.float32)), options.n_best)
+    limits_B = options.length_limits(source_lengths_B, room_B)
+    beam = first_beam(limits_B, options.penalty(limits_B.astype(np.float32)), options.n_best)
     state = model.start(source_BS, source_lengths_B)
     turns: list[Turn] = []
 
@@ -79,10 +84,10 @@ def beam_search(
 
         # 4. Remember.
         turns.append(Turn(beam.sentences_B, ended_BJ, *pieces, step.attention_BKS))
-        beam = _advance(beam, pieces, ended_BJ, ended_BJ / options.penalty(length))
+        beam = advance(beam, pieces, ended_BJ, ended_BJ / options.penalty(length))
 
         # 5. Let the sentences leave that are done.
-        open_b = np.flatnonzero(~_done(beam, length, options.beam))
+        open_b = np.flatnonzero(~done(beam, length, options.beam))
         if len(open_b) == 0:
             break
         origins_BK = pieces.origins_BC
@@ -95,7 +100,7 @@ def beam_search(
     return hypotheses(turns, source_lengths_B, options.penalty, options.n_best)
 
 
-def _first_beam(limits_B: np.ndarray, last_penalty_B: np.ndarray, n_best: int) -> _Beam:
+def first_beam(limits_B: np.ndarray, last_penalty_B: np.ndarray, n_best: int) -> _Beam:
     """One empty hypothesis for each sentence."""
     B = len(limits_B)
     return _Beam(
@@ -137,7 +142,7 @@ def within_beam(ended: np.ndarray, pieces: np.ndarray, width: int) -> np.ndarray
     return np.where(ended < least, -np.inf, ended)
 
 
-def _advance(beam: _Beam, pieces: Candidates, ended_BJ: np.ndarray, scores_BJ: np.ndarray) -> _Beam:
+def advance(beam: _Beam, pieces: Candidates, ended_BJ: np.ndarray, scores_BJ: np.ndarray) -> _Beam:
     """The beam after a step: the extended hypotheses are open, the ended ones are counted and ranked."""
     rising_BX = np.concatenate([beam.best_BN, scores_BJ], axis=1)
     rising_BX.sort(axis=1)
@@ -149,7 +154,7 @@ def _advance(beam: _Beam, pieces: Candidates, ended_BJ: np.ndarray, scores_BJ: n
     )
 
 
-def _done(beam: _Beam, length: int, width: int) -> np.ndarray:
+def done(beam: _Beam, length: int, width: int) -> np.ndarray:
     """Which sentences need no further step (see the top of this file): bool [B]."""
     bound_B = beam.log_probs_BK[:, 0] / beam.last_penalty_B
     return (beam.finished_B >= width) | (bound_B <= beam.best_BN[:, 0]) | (length >= beam.limits_B)

@@ -40,7 +40,11 @@ class _Groups(NamedTuple):
 
 
 def diverse_beam_search(
-    model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray, options: SearchOptions
+    model: StepModel,
+    source_BS: np.ndarray,
+    source_lengths_B: np.ndarray,
+    options: SearchOptions,
+    room_B: np.ndarray | int = 0,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses of each sentence, of whatever groups, best first; fewer if there are not so many.
 
@@ -49,7 +53,7 @@ def diverse_beam_search(
     if len(source_BS) == 0:
         return []
     G, width = options.groups, options.beam // options.groups
-    groups = _first_groups(options.length_limits(source_lengths_B), G)
+    groups = _first_groups(options.length_limits(source_lengths_B, room_B), G)
     state = model.start(source_BS, source_lengths_B).reorder(np.zeros_like(groups.rows_BG))
     turns: list[Turn] = []
 

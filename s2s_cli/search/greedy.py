@@ -12,10 +12,14 @@ from s2s_cli.text.tokenizer import EOS
 
 
 def greedy_search(
-    model: StepModel, source_BS: np.ndarray, source_lengths_B: np.ndarray, options: SearchOptions
+    model: StepModel,
+    source_BS: np.ndarray,
+    source_lengths_B: np.ndarray,
+    options: SearchOptions,
+    room_B: np.ndarray | int = 0,
 ) -> list[list[Hypothesis]]:
     """One hypothesis for each sentence, whatever `beam` and `n_best` say. Arguments as of `beam_search`."""
-    return follow_paths(model, source_BS, source_lengths_B, options, _most_probable)
+    return follow_paths(model, source_BS, source_lengths_B, options, _most_probable, room_B=room_B)
 
 
 def _most_probable(step: Step, first: int, sentences_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

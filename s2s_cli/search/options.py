@@ -140,15 +140,15 @@ class SearchOptions:
         """By what log p of a hypothesis with so many symbols (EOS counted) is divided."""
         return PENALTIES[self.normalization](length, self.length_penalty)
 
-    def length_limits(self, source_lengths_B: np.ndarray) -> np.ndarray:
+    def length_limits(self, source_lengths_B: np.ndarray, room_B: np.ndarray | int = 0) -> np.ndarray:
         """Most target symbols of each sentence, from its source length (which counts EOS): int64 [B].
 
-        ratio × source pieces + offset, but always enough for the least length and the EOS after it. A hypothesis that
-        has so many pieces and no EOS is cut there.
+        ratio × source pieces + offset, but always enough for the least length and the EOS after it, and `room_B` more,
+        for what is forced. A hypothesis that has so many pieces and no EOS is cut there.
         """
         ratio = min(self.max_length_ratio, 1e9)  # beyond any use, below overflow
         limits_B = ((source_lengths_B - 1) * ratio).astype(np.int64) + self.max_length_offset
-        return np.maximum(limits_B, self.min_length + 1)
+        return np.maximum(limits_B, self.min_length + 1) + room_B
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -37,6 +37,7 @@ def follow_paths(
     options: SearchOptions,
     choose: Choose,
     count: int = 1,
+    room_B: np.ndarray | int = 0,
 ) -> list[list[Hypothesis]]:
     """`count` hypotheses for each sentence, made of the symbols that `choose` picks, path by path.
 
@@ -44,7 +45,7 @@ def follow_paths(
     """
     if len(source_BS) == 0:
         return []
-    limits_B = options.length_limits(source_lengths_B)
+    limits_B = options.length_limits(source_lengths_B, room_B)
     state = _split(model.start(source_BS, source_lengths_B), limits_B, count)
     paths = _first_paths(limits_B, count)
     origins_BK = np.broadcast_to(np.arange(count), (len(limits_B), count))

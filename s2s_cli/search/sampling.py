@@ -28,6 +28,7 @@ def sample(
     source_lengths_B: np.ndarray,
     options: SearchOptions,
     places: Sequence[Place] | None = None,
+    room_B: np.ndarray | int = 0,
 ) -> list[list[Hypothesis]]:
     """`options.n_best` independent draws for each sentence, in the order drawn; a translation may come twice.
 
@@ -38,7 +39,7 @@ def sample(
     sampling, count = options.sampling or SamplingOptions(), options.n_best
     places = [(number,) for number in range(len(source_BS))] if places is None else places
     streams = [[np.random.default_rng([sampling.seed, *place, draw]) for draw in range(count)] for place in places]
-    return follow_paths(model, source_BS, source_lengths_B, options, _Draw(sampling, streams), count)
+    return follow_paths(model, source_BS, source_lengths_B, options, _Draw(sampling, streams), count, room_B)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ REFUSED = [
     ("translate page.html --alignments", "--alignments"),
     ("translate page.html --attention a.html", "--attention"),
     ("translate -o page.html --strict", "--strict"),
+    ("translate -o page.html --json-input", "--json-input"),
     ("evaluate --greedy --beam 5", "--beam"),
     ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
     ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),

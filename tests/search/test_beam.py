@@ -127,12 +127,12 @@ def test_the_stop_by_bound_changes_no_result(normalization, monkeypatch):
     sentences = [[4 + i, 9, 5] for i in range(40)]
     eager, patient = (TableModel(vocabulary=40, seed=3, spread=4.0) for _ in range(2))
     quick = search(eager, sentences, options)
-    done = beam._done
+    done = beam.done
 
     def never_by_bound(state, length, width):
         return done(state._replace(last_penalty_B=np.full_like(state.last_penalty_B, np.inf)), length, width)
 
-    monkeypatch.setattr(beam, "_done", never_by_bound)
+    monkeypatch.setattr(beam, "done", never_by_bound)
     for one, other in zip(quick, search(patient, sentences, options), strict=True):
         assert_same(one, other)
     assert eager.rows_computed < patient.rows_computed

@@ -1,0 +1,284 @@
+"""A model that is led: its translations begin as they are told to, and avoid what they are told to.
+
+Both are told as states of each hypothesis, which its symbols move: a model wrapped in `Guided` is one more `StepModel`,
+and every search can be led. Probabilities stay those of the model, they are only not offered: the score of a forced
+beginning is what the model thinks of it.
+
+Shapes: as of `s2s_cli.search.step_model`; Q states, X pairs of a state and one of its symbols, P pairs of a row of
+hypotheses and a symbol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from s2s_cli.search import step_model
+from s2s_cli.search.step_model import Best, State, Step, StepModel
+from s2s_cli.text.tokenizer import BOS, EOS, PAD
+
+FREE = 0
+"""The state of a hypothesis that nothing leads."""
+
+
+class Opening(NamedTuple):
+    """A forced beginning: in each of its states only some symbols may follow. After the last state all may.
+
+    choices: for each state the symbols, and the state that each leads to, always a later one. admitted: symbols by one
+    way through. longest: most symbols of a way through.
+    """
+
+    choices: tuple[tuple[np.ndarray, np.ndarray], ...]
+    admitted: tuple[int, ...]
+    longest: int
+
+
+class Guide(NamedTuple):
+    """What leads the translations of one sentence. avoided_QV: the state q after a symbol in a state, from state 0
+    on; or ~q, which is negative, where the symbol completes something that is to be avoided."""
+
+    opening: Opening | None = None
+    avoided_QV: np.ndarray | None = None
+
+
+class _Openings:
+    """Those of a batch. States are counted over all of them, after FREE."""
+
+    def __init__(self, openings: Sequence[Opening | None], vocabulary: int) -> None:
+        symbols, following, counts, firsts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [0], []
+        for opening in openings:
+            choices, offset = (opening.choices, len(counts)) if opening else ((), 0)
+            firsts.append(offset if choices else FREE)
+            for symbols_N, following_N in choices:
+                symbols.append(symbols_N)
+                following.append(np.where(following_N < len(choices), following_N + offset, FREE))
+                counts.append(len(symbols_N))
+        self.first_B, self.counts_Q, self.vocabulary = np.array(firsts, np.int64), np.array(counts), vocabulary
+        self.starts_Q = self.counts_Q.cumsum() - self.counts_Q
+        self.symbols_X, self.following_X = np.concatenate(symbols), np.concatenate(following)
+        keys_X = np.arange(len(counts)).repeat(self.counts_Q) * vocabulary + self.symbols_X
+        self._order_X = keys_X.argsort()
+        self._keys_X = keys_X[self._order_X]
+
+    def after(self, states_BK: np.ndarray, symbols_BK: np.ndarray) -> np.ndarray:
+        """FREE too for a hypothesis that there is not, after PAD."""
+        if not states_BK.any():
+            return states_BK
+        keys_BK = states_BK * self.vocabulary + symbols_BK
+        places_BK = self._keys_X.searchsorted(keys_BK).clip(0, len(self._keys_X) - 1)
+        is_told_BK = (states_BK != FREE) & (self._keys_X[places_BK] == keys_BK)
+        return np.where(is_told_BK, self.following_X[self._order_X[places_BK]], FREE)
+
+    def pairs(self, states_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and symbols that they may be followed by, of those that are not free."""
+        rows_R = np.flatnonzero(states_R)
+        counts_R = self.counts_Q[states_R[rows_R]]
+        within_P = np.arange(counts_R.sum()) - (counts_R.cumsum() - counts_R).repeat(counts_R)
+        return rows_R.repeat(counts_R), self.symbols_X[self.starts_Q[states_R[rows_R]].repeat(counts_R) + within_P]
+
+
+class _Avoided:
+    """What a batch avoids: equal tables once, one below the other, after a state in which nothing is avoided."""
+
+    def __init__(self, tables: Sequence[np.ndarray | None], vocabulary: int) -> None:
+        distinct = {id(table_QV): table_QV for table_QV in tables if table_QV is not None}
+        offsets, offset = {id(None): FREE}, 1
+        for name, table_QV in distinct.items():
+            offsets[name], offset = offset, offset + len(table_QV)
+        moved = [
+            table_QV + np.where(table_QV < 0, -offsets[name], offsets[name]) for name, table_QV in distinct.items()
+        ]
+        self.table_QV = np.concatenate([np.zeros((1, vocabulary), np.int64), *moved])
+        self.first_B = np.array([offsets[id(table_QV)] for table_QV in tables])
+        self.banned_Q = (self.table_QV < 0).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class _Leads:
+    """Of a batch of sentences. avoided: None if there is nothing to avoid."""
+
+    openings: _Openings
+    avoided: _Avoided | None
+
+
+@dataclass(frozen=True)
+class GuidedState:
+    """The model's state, and those of each hypothesis."""
+
+    model: State
+    leads: _Leads
+    opening_BK: np.ndarray
+    avoided_BK: np.ndarray
+
+    def reorder(self, origin_BK: np.ndarray) -> GuidedState:
+        rows_B1 = np.arange(len(origin_BK))[:, None]
+        return replace(
+            self,
+            model=self.model.reorder(origin_BK),
+            opening_BK=self.opening_BK[rows_B1, origin_BK],
+            avoided_BK=self.avoided_BK[rows_B1, origin_BK],
+        )
+
+    def select(self, sentences_b: np.ndarray) -> GuidedState:
+        return replace(
+            self,
+            model=self.model.select(sentences_b),
+            opening_BK=self.opening_BK[sentences_b],
+            avoided_BK=self.avoided_BK[sentences_b],
+        )
+
+
+class Guided:
+    """A model that is led through one batch. guides: for each of its sentences. admitted: symbols that it may need."""
+
+    def __init__(self, model: StepModel, guides: Sequence[Guide], admitted: Sequence[Collection[int]] = ()) -> None:
+        self.model, self.vocabulary = model, model.vocabulary
+        openings = [guide.opening for guide in guides]
+        tables = [guide.avoided_QV for guide in guides]
+        self._leads = _Leads(
+            _Openings(openings, model.vocabulary),
+            _Avoided(tables, model.vocabulary) if any(table_QV is not None for table_QV in tables) else None,
+        )
+        extra = admitted or [()] * len(guides)
+        self._admitted = [
+            {*others, *(opening.admitted if opening else ())} for opening, others in zip(openings, extra, strict=True)
+        ]
+
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> GuidedState:
+        """Encode; one hypothesis a sentence."""
+        several = [{*own, *others} for own, others in zip(self._admitted, admitted, strict=True)] if admitted else None
+        state = self.model.start(source_BS, source_lengths_B, several or self._admitted)
+        avoided, opening_B1 = self._leads.avoided, self._leads.openings.first_B[:, None]
+        return GuidedState(
+            state, self._leads, opening_B1, np.zeros_like(opening_B1) if avoided is None else avoided.first_B[:, None]
+        )
+
+    def step(self, previous_BK: np.ndarray, state: GuidedState) -> tuple[GuidedStep, GuidedState]:
+        """Append one symbol to each hypothesis."""
+        step, following = self.model.step(previous_BK, state.model)
+        opening_BK, avoided_BK = state.opening_BK, state.avoided_BK
+        if not (previous_BK == BOS).all():
+            opening_BK = state.leads.openings.after(opening_BK, previous_BK)
+            if state.leads.avoided is not None:
+                avoided_BK = state.leads.avoided.table_QV[avoided_BK, previous_BK]
+                avoided_BK = np.where(avoided_BK < 0, ~avoided_BK, avoided_BK)  # of what was forced all the same
+        leads = state.leads
+        return GuidedStep(step, leads, opening_BK, avoided_BK), GuidedState(following, leads, opening_BK, avoided_BK)
+
+
+@dataclass(frozen=True)
+class GuidedStep:
+    """A prediction of which only what is allowed is offered."""
+
+    step: Step
+    leads: _Leads
+    opening_BK: np.ndarray
+    avoided_BK: np.ndarray
+
+    @property
+    def attention_BKS(self) -> np.ndarray | None:
+        return self.step.attention_BKS
+
+    def best(self, first: int, count: int, end: int) -> Best:
+        """Where all hypotheses have one symbol only, nothing is ranked."""
+        rows_P, symbols_P, log_probs_P = self._told()
+        (B, K), rows_R = self.opening_BK.shape, np.arange(self.opening_BK.size)
+        if np.array_equal(rows_P, rows_R):
+            shape = B, K, 1
+            return log_probs_P.reshape(shape), symbols_P.reshape(shape), np.full((B, K), -np.inf, log_probs_P.dtype)
+        more = 0 if self.leads.avoided is None else int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
+        log_probs_BKC, symbols_BKC, ends_BK = self.step.best(first, count + more, end)
+        if more:
+            log_probs_BKC, symbols_BKC = self._without_banned(log_probs_BKC, symbols_BKC, count)
+        if len(rows_P):
+            log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, rows_P, symbols_P, log_probs_P)
+            ends_BK = np.where(self.opening_BK == FREE, ends_BK, -np.inf)
+        if self.leads.avoided is not None:
+            ends_BK = np.where(self.leads.avoided.table_QV[self.avoided_BK, EOS] < 0, -np.inf, ends_BK)
+        return log_probs_BKC, symbols_BKC, ends_BK
+
+    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
+        return step_model.best_of_mean(steps, first, count, end)
+
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        """-inf where a symbol is not allowed."""
+        log_probs_P = self.step.log_probs_of(rows_P, symbols_P)
+        is_led_P = self.opening_BK.ravel()[rows_P] != FREE
+        return np.where(self._is_banned(rows_P, symbols_P) | is_led_P, -np.inf, log_probs_P)
+
+    def log_probs(self) -> np.ndarray:
+        """-inf where a symbol is not allowed."""
+        log_probs_BKV = self.step.log_probs()
+        if self.leads.avoided is not None:
+            log_probs_BKV = np.where(self.leads.avoided.table_QV[self.avoided_BK] < 0, -np.inf, log_probs_BKV)
+        rows_P, symbols_P, log_probs_P = self._told()
+        if len(rows_P):
+            log_probs_RV = np.where(self.opening_BK[:, :, None] == FREE, log_probs_BKV, -np.inf).reshape(
+                -1, log_probs_BKV.shape[2]
+            )
+            log_probs_RV[rows_P, symbols_P] = log_probs_P
+            log_probs_BKV = log_probs_RV.reshape(log_probs_BKV.shape)
+        return log_probs_BKV
+
+    def _told(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What may follow where a beginning is forced: rows, symbols, log p. A symbol that is to be avoided is left out
+        if there are others."""
+        rows_P, symbols_P = self.leads.openings.pairs(self.opening_BK.ravel())
+        if len(rows_P) == 0:
+            return rows_P, symbols_P, np.zeros(0, np.float32)
+        is_kept_P = ~self._is_banned(rows_P, symbols_P)
+        if not is_kept_P.all():
+            is_kept_P |= ~np.isin(rows_P, rows_P[is_kept_P])
+            rows_P, symbols_P = rows_P[is_kept_P], symbols_P[is_kept_P]
+        log_probs_P = self.step.log_probs_of(rows_P, symbols_P)
+        return rows_P, symbols_P, np.maximum(log_probs_P, LEAST)
+
+    def _is_banned(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        if self.leads.avoided is None:
+            return np.zeros(len(rows_P), bool)
+        return self.leads.avoided.table_QV[self.avoided_BK.ravel()[rows_P], symbols_P] < 0
+
+    def _without_banned(
+        self, log_probs_BKC: np.ndarray, symbols_BKC: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        avoided = self.leads.avoided
+        assert avoided is not None
+        is_banned_BKC = avoided.table_QV[self.avoided_BK[:, :, None], symbols_BKC] < 0
+        order_BKC = is_banned_BKC.argsort(axis=2, kind="stable")[:, :, :count]
+        found_BKC = np.take_along_axis(np.where(is_banned_BKC, -np.inf, log_probs_BKC), order_BKC, axis=2)
+        return found_BKC.astype(log_probs_BKC.dtype), np.take_along_axis(symbols_BKC, order_BKC, axis=2)
+
+
+LEAST = np.float32(-1e4)
+"""log p of a symbol that is forced, at least: a forced sentence has a probability, however strange it is."""
+
+
+def _put(
+    log_probs_BKC: np.ndarray,
+    symbols_BKC: np.ndarray,
+    rows_P: np.ndarray,
+    symbols_P: np.ndarray,
+    log_probs_P: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """In place of the best symbols of some rows, those that are told, best first, then PAD. Rows rise."""
+    shape, C = log_probs_BKC.shape, log_probs_BKC.shape[2]
+    log_probs_RC, symbols_RC = log_probs_BKC.reshape(-1, C).copy(), symbols_BKC.reshape(-1, C).copy()
+    order_P = np.lexsort((-log_probs_P, rows_P))
+    firsts_P = np.searchsorted(rows_P, rows_P)
+    places_P = np.arange(len(rows_P)) - firsts_P
+    kept_P = places_P < C
+    log_probs_RC[rows_P], symbols_RC[rows_P] = -np.inf, PAD
+    log_probs_RC[rows_P[kept_P], places_P[kept_P]] = log_probs_P[order_P][kept_P]
+    symbols_RC[rows_P[kept_P], places_P[kept_P]] = symbols_P[order_P][kept_P]
+    return log_probs_RC.reshape(shape), symbols_RC.reshape(shape)
+
+
+def forced(ids: Sequence[int]) -> Opening:
+    """The opening that consists of these symbols."""
+    choices = tuple((np.array([symbol]), np.array([place])) for place, symbol in enumerate(ids, start=1))
+    return Opening(choices, tuple(ids), len(ids))
