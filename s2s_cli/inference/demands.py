@@ -6,10 +6,11 @@ good as another.
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 
 from s2s_cli.errors import DataError, UsageError, printable
 from s2s_cli.inference.request import Request
-from s2s_cli.search.guidance import Guide, Opening
+from s2s_cli.search.guidance import Avoided, Guide, Opening
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.phrases import Phrase
 from s2s_cli.text.hygiene import clean_line
@@ -111,18 +112,23 @@ class Vocabulary:
     language: str
 
     def wanted(self, demand: Demand | None) -> Wanted:
-        """Raises DataError for symbols that the model does not know, and for demands that contradict one another."""
+        """Of a demand that was checked."""
         if demand is None:
             return Wanted(Guide(), [], 0)
+        opening = self._opening(demand.prefix) if demand.prefix else None
+        avoided = self._avoided(tuple(dict.fromkeys(demand.avoid))) if demand.avoid else None
+        phrases = self._phrases(demand.constraints)
+        return Wanted(Guide(opening, avoided), phrases, 0 if opening is None else opening.longest)
+
+    def check(self, demand: Demand) -> None:
+        """Raises DataError for symbols that the model does not know, and for demands that contradict one another."""
+        self._phrases(demand.constraints)
+        self._ids(demand.prefix.rstrip(), "prefix", inside=False)
         for avoided in demand.avoid:
             for kind, text in (*(("constraint", text) for text in demand.constraints), ("prefix", demand.prefix)):
                 if self.contains(text, avoided):
                     told = f"{printable(repr(text), 60)} has what is to be avoided, {printable(repr(avoided), 60)}"
                     raise DataError(f"the {kind} {told}", hint="leave out one of them")
-        opening = self._opening(demand.prefix) if demand.prefix else None
-        avoided_QV = self._avoided(tuple(dict.fromkeys(demand.avoid))) if demand.avoid else None
-        phrases = self._phrases(demand.constraints)
-        return Wanted(Guide(opening, avoided_QV), phrases, 0 if opening is None else opening.longest)
 
     def contains(self, text: str, phrase: str) -> bool:
         """Whether a phrase that is to be avoided stands in a text, as whole words."""
@@ -143,6 +149,11 @@ class Vocabulary:
         """Whether a symbol goes on with a word that has begun."""
         return np.array([bool(text) and self._is_word(text[0]) for text in self._texts])
 
+    @cached_property
+    def ends_word_V(self) -> np.ndarray:
+        """Whether a word could go on after a symbol."""
+        return np.array([bool(text) and self._is_word(text[-1]) for text in self._texts])
+
     # ------------------------------------------------------------------------------------------------- text of symbols
 
     @cached_property
@@ -152,6 +163,10 @@ class Vocabulary:
         start = WORD_START if self.tokenizer.kind == "word" else ""
         pieces = enumerate(self.tokenizer.pieces(range(self.tokenizer.size)))
         return ["" if index in silent else start + piece for index, piece in pieces]
+
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        return dict(self._sorted)
 
     @cached_property
     def _sorted(self) -> list[tuple[str, int]]:
@@ -209,8 +224,7 @@ class Vocabulary:
     def _rests(self, rest: str, is_space: bool) -> list[tuple[np.ndarray, np.ndarray]]:
         """States in which less and less of a text is left: any symbols that begin with it, or that it begins with."""
         choices: dict[int, list[tuple[int, int]]] = {}  # place in the rest -> symbols, and the place after them
-        index_of = {text: index for text, index in self._sorted}
-        end = len(rest)
+        index_of, end = self._index_of, len(rest)
         for place in range(end - 1, -1, -1):
             left = rest[place:]
             whole = [(index, end) for index in self._beginning(left) if not (is_space and self._texts[index] == left)]
@@ -229,65 +243,101 @@ class Vocabulary:
 
     def _beginning(self, text: str) -> list[int]:
         """The symbols whose text begins so."""
-        found, place = [], bisect_left(self._sorted, (text, -1))
-        while place < len(self._sorted) and self._sorted[place][0].startswith(text):
-            found.append(self._sorted[place][1])
-            place += 1
-        return found
+        begin, end = (bisect_left(self._sorted, (bound, -1)) for bound in (text, text + chr(sys.maxunicode)))
+        return [index for _, index in self._sorted[begin:end]]
 
     # ---------------------------------------------------------------------------------------------------------- avoid
 
     @cached_property
-    def _characters(self) -> tuple[list[str], np.ndarray]:
-        """All characters, and those of each symbol by their places among them, filled up with -1: [V, N]. The end of a
-        sentence is one like a space."""
-        texts = [WORD_START if index == EOS else text for index, text in enumerate(self._texts)]
-        alphabet = sorted(set("".join(texts)))
-        place = {character: index for index, character in enumerate(alphabet)}
-        codes_VN = np.full((len(texts), max(map(len, texts))), -1, np.int32)
-        for row, text in enumerate(texts):
-            codes_VN[row, : len(text)] = [place[character] for character in text]
-        return alphabet, codes_VN
+    def _characters(self) -> _Characters:
+        return _Characters([WORD_START if index == EOS else text for index, text in enumerate(self._texts)])
 
     @cached_property
-    def _avoided(self) -> _Tables:
-        return _Tables(self)
+    def _avoided(self) -> Callable[[tuple[str, ...]], Avoided]:
+        return lru_cache(CACHED)(lambda phrases: _Table(phrases, self).avoided())
 
 
-class _Tables:
-    """Makes tables of what is to be avoided, and keeps the latest."""
+class _Characters:
+    """Of what characters symbols consist. At the end of a sentence there is one like a space."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self._cached = lru_cache(CACHED)(self._table)
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.alphabet = sorted(set("".join(texts)))
+        place = {character: index for index, character in enumerate(self.alphabet)}
+        self.codes_VN = np.full((len(texts), max(map(len, texts))), -1, np.int32)  # filled up with -1
+        for row, text in enumerate(texts):
+            self.codes_VN[row, : len(text)] = [place[character] for character in text]
+        self.lower = [_lower(character) for character in self.alphabet]
+        self._holding: dict[int, np.ndarray] = {}
 
-    def __call__(self, phrases: tuple[str, ...]) -> np.ndarray:
-        return self._cached(phrases)
+    def like(self, character: str) -> set[int]:
+        """The places of a character, in either case."""
+        return {place for place, own in enumerate(self.alphabet) if character in (own, self.lower[place])}
 
-    def _table(self, phrases: tuple[str, ...]) -> np.ndarray:
-        """As `Guide.avoided_QV`: the text of each symbol, character by character, from each state.
+    def holding(self, places: set[int]) -> np.ndarray:
+        """The symbols that have one of these characters."""
+        for place in places - self._holding.keys():
+            self._holding[place] = (self.codes_VN == place).any(axis=1)
+        return np.flatnonzero(np.any([self._holding[place] for place in places], axis=0)) if places else _NOTHING
 
-        A symbol is to be avoided if a phrase is complete in it, or at its end; where each symbol is a character, the
-        next one decides whether it was a whole word.
-        """
-        vocabulary = self._vocabulary
-        alphabet, codes_VN = vocabulary._characters
-        automaton = _Automaton(phrases, vocabulary)
-        moves_QA = automaton.moves(alphabet)
-        Q, hit = len(moves_QA), len(moves_QA)
-        moves_QA = np.concatenate([moves_QA, np.full((1, len(alphabet)), hit)])
-        states_QV = np.arange(Q)[:, None].repeat(len(codes_VN), axis=1)
-        for codes_V in codes_VN.T:
-            has_one_V = np.flatnonzero(codes_V >= 0)
-            states_QV[:, has_one_V] = moves_QA[states_QV[:, has_one_V], codes_V[has_one_V]]
-        waits = vocabulary.tokenizer.kind == "character"
-        is_complete_Q = np.array([not waits and automaton.is_complete(state) for state in range(Q)] + [True])
-        after_Q = np.array([*automaton.without_complete(), 0])
-        is_hit_QV = is_complete_Q[states_QV]
-        is_hit_QV[:, :EOS] = False
-        if not waits:
-            is_hit_QV[:, EOS] = False
-        return np.where(is_hit_QV, ~after_Q[states_QV], np.minimum(states_QV, Q - 1))
+    def beginning(self, places: set[int]) -> np.ndarray:
+        """The symbols that begin with one of them."""
+        return np.flatnonzero(np.isin(self.codes_VN[:, 0], list(places)))
+
+
+_NOTHING = np.zeros(0, np.int64)
+
+
+class _Table:
+    """Makes the states of what is to be avoided: the text of each symbol, character by character, from each state.
+
+    A symbol is to be avoided if a phrase is complete in it, or at its end; where each symbol is a character, the next
+    one decides whether it was a whole word.
+    """
+
+    def __init__(self, phrases: tuple[str, ...], vocabulary: Vocabulary) -> None:
+        self._characters, self._waits = vocabulary._characters, vocabulary.tokenizer.kind == "character"
+        self._automaton = _Automaton(phrases, vocabulary)
+        moves_QA = self._automaton.moves(self._characters.alphabet)
+        self._moves_QA = np.concatenate([moves_QA, np.full((1, moves_QA.shape[1]), len(moves_QA))])
+        is_complete = [not self._waits and self._automaton.is_complete(state) for state in range(len(moves_QA))]
+        self._is_hit_Q = np.array([*is_complete, True])
+        self._after_Q = np.array([*self._automaton.without_complete(), 0])
+        self._others_V = vocabulary.ends_word_V.astype(np.int64)
+
+    def avoided(self) -> Avoided:
+        """Only what differs from what any text leads to is noted: few symbols have to do with the phrases."""
+        V, lists = len(self._others_V), []
+        begun = [self._exceptions(state, self._characters.holding(self._automaton.firsts)) for state in (0, 1)]
+        for state in range(len(self._moves_QA) - 1):
+            places, was_word = self._automaton.states[state]
+            symbols_N, following_N = begun[was_word]
+            if places and not (self._is_hit_Q[state]):
+                is_waiting = self._waits and self._automaton.is_complete(state)
+                concerned_N = (
+                    np.arange(V)
+                    if is_waiting
+                    else self._characters.beginning(self._automaton.nexts(state, self._characters))
+                )
+                own_N, reached_N = self._exceptions(state, concerned_N)
+                rest_N = ~np.isin(symbols_N, concerned_N)
+                symbols_N = np.concatenate([symbols_N[rest_N], own_N])
+                following_N = np.concatenate([following_N[rest_N], reached_N])
+            order_N = symbols_N.argsort()
+            lists.append((state * V + symbols_N[order_N], following_N[order_N]))
+        keys, following = zip(*lists, strict=True)
+        return Avoided(len(lists), np.concatenate(keys), np.concatenate(following), self._others_V)
+
+    def _exceptions(self, state: int, symbols_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of some symbols those that do not lead where others lead, and where they lead."""
+        states_N = np.full(len(symbols_N), state)
+        for codes_N in self._characters.codes_VN[symbols_N].T:
+            states_N = np.where(codes_N < 0, states_N, self._moves_QA[states_N, codes_N])
+        is_text_N = (symbols_N > EOS) | ((symbols_N == EOS) & self._waits)
+        is_hit_N = self._is_hit_Q[states_N] & is_text_N
+        following_N = np.where(is_hit_N, ~self._after_Q[states_N], self._after_Q[states_N])
+        following_N = np.where(is_hit_N | self._is_hit_Q[states_N], following_N, states_N)
+        is_other_N = (following_N != self._others_V[symbols_N]) & is_text_N
+        return symbols_N[is_other_N], following_N[is_other_N]
 
 
 _Place = tuple[int, int]  # a phrase, and how many of its characters there are
@@ -302,18 +352,21 @@ class _Automaton:
         self._phrases = [phrase.replace(" ", WORD_START) for phrase in phrases]
         self._ignores_case = [phrase == phrase.lower() for phrase in phrases]
         self._is_word = vocabulary._is_word
-        self._states: list[_State] = [(frozenset(), False)]
+        self.states: list[_State] = [(frozenset(), False), (frozenset(), True)]
+        characters = vocabulary._characters
+        self.firsts = set[int]().union(*(characters.like(phrase[0]) for phrase in self._phrases))
 
     def moves(self, alphabet: Sequence[str]) -> np.ndarray:
         """The state after each character in each state, found one after the other: [Q, A]; Q where a phrase stands."""
         used = {character for phrase in self._phrases for character in phrase}
         rows: list[list[int]] = []
-        known = {self._states[0]: 0}
-        while len(rows) < len(self._states):
-            places, was_word = self._states[len(rows)]
+        known = {state: place for place, state in enumerate(self.states)}
+        is_word_A = [self._is_word(character) for character in alphabet]
+        is_used_A = [character in used or _lower(character) in used for character in alphabet]
+        while len(rows) < len(self.states):
+            places, was_word = self.states[len(rows)]
             row, of_others = [], dict[bool, int]()
-            for character in alphabet:
-                is_used, is_word = character in used or _lower(character) in used, self._is_word(character)
+            for character, is_used, is_word in zip(alphabet, is_used_A, is_word_A, strict=True):
                 if not is_used and is_word in of_others:
                     row.append(of_others[is_word])
                     continue
@@ -322,8 +375,8 @@ class _Automaton:
                     reached = -1
                 else:
                     for each in (state, self._stripped(state)):
-                        if known.setdefault(each, len(self._states)) == len(self._states):
-                            self._states.append(each)
+                        if known.setdefault(each, len(self.states)) == len(self.states):
+                            self.states.append(each)
                     reached = known[state]
                 row.append(reached)
                 if not is_used:
@@ -334,11 +387,17 @@ class _Automaton:
         return np.where(moves_QA < 0, len(moves_QA), moves_QA)
 
     def is_complete(self, state: int) -> bool:
-        return self._stripped(self._states[state]) != self._states[state]
+        return self._stripped(self.states[state]) != self.states[state]
 
     def without_complete(self) -> list[int]:
         """For each state the one in which what is complete is forgotten."""
-        return [self._known[self._stripped(state)] for state in self._states]
+        return [self._known[self._stripped(state)] for state in self.states]
+
+    def nexts(self, state: int, characters: _Characters) -> set[int]:
+        """The characters that go on with a phrase."""
+        places, _ = self.states[state]
+        following = {self._phrases[phrase][place:][:1] for phrase, place in places}
+        return set[int]().union(*(characters.like(character) for character in following if character))
 
     def _stripped(self, state: _State) -> _State:
         places, was_word = state

@@ -204,7 +204,7 @@ class Translator:
         if (demand := demand_of(request)) is not None:
             if demand.constraints:
                 refuse_constraints(options or self.options)
-            self._vocabulary.wanted(demand)
+            self._vocabulary.check(demand)
 
     def _demands(
         self, lines: Sequence[str | Request], sources: Sequence[Source], options: SearchOptions

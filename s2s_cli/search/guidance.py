@@ -36,12 +36,24 @@ class Opening(NamedTuple):
     longest: int
 
 
+class Avoided(NamedTuple):
+    """What is to be avoided, as states that symbols move, from state 0 on. There are `states` of them.
+
+    keys_X: state · V + symbol, rising, where a symbol leads to following_X; or to ~following_X, which is negative,
+    where it completes something that is to be avoided. others_V: the state, 0 or 1, after all other symbols.
+    """
+
+    states: int
+    keys_X: np.ndarray
+    following_X: np.ndarray
+    others_V: np.ndarray
+
+
 class Guide(NamedTuple):
-    """What leads the translations of one sentence. avoided_QV: the state q after a symbol in a state, from state 0
-    on; or ~q, which is negative, where the symbol completes something that is to be avoided."""
+    """What leads the translations of one sentence."""
 
     opening: Opening | None = None
-    avoided_QV: np.ndarray | None = None
+    avoided: Avoided | None = None
 
 
 class _Openings:
@@ -74,26 +86,49 @@ class _Openings:
 
     def pairs(self, states_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and symbols that they may be followed by, of those that are not free."""
-        rows_R = np.flatnonzero(states_R)
-        counts_R = self.counts_Q[states_R[rows_R]]
-        within_P = np.arange(counts_R.sum()) - (counts_R.cumsum() - counts_R).repeat(counts_R)
-        return rows_R.repeat(counts_R), self.symbols_X[self.starts_Q[states_R[rows_R]].repeat(counts_R) + within_P]
+        rows_P, places_P = _ragged(self.starts_Q[states_R], self.counts_Q[states_R])
+        return rows_P, self.symbols_X[places_P]
 
 
 class _Avoided:
-    """What a batch avoids: equal tables once, one below the other, after a state in which nothing is avoided."""
+    """What the sentences of a batch avoid. States are counted over all of them, after two in which nothing is."""
 
-    def __init__(self, tables: Sequence[np.ndarray | None], vocabulary: int) -> None:
-        distinct = {id(table_QV): table_QV for table_QV in tables if table_QV is not None}
-        offsets, offset = {id(None): FREE}, 1
-        for name, table_QV in distinct.items():
-            offsets[name], offset = offset, offset + len(table_QV)
-        moved = [
-            table_QV + np.where(table_QV < 0, -offsets[name], offsets[name]) for name, table_QV in distinct.items()
-        ]
-        self.table_QV = np.concatenate([np.zeros((1, vocabulary), np.int64), *moved])
-        self.first_B = np.array([offsets[id(table_QV)] for table_QV in tables])
-        self.banned_Q = (self.table_QV < 0).sum(axis=1)
+    def __init__(self, avoided: Sequence[Avoided | None], vocabulary: int) -> None:
+        distinct = {id(each): each for each in avoided if each is not None}
+        offsets, offset, bases = {id(None): FREE}, 2, [np.zeros(2, np.int64)]
+        keys, following = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for name, each in distinct.items():
+            offsets[name] = offset
+            keys.append(each.keys_X + offset * vocabulary)
+            following.append(each.following_X + np.where(each.following_X < 0, -offset, offset))
+            bases.append(np.full(each.states, offset))
+            offset += each.states
+        self.vocabulary, self.first_B = vocabulary, np.array([offsets[id(each)] for each in avoided])
+        self._keys_X, self._following_X = np.concatenate(keys), np.concatenate(following)
+        self._bases_Q, self._others_V = np.concatenate(bases), next(iter(distinct.values())).others_V
+        self._banned_X = self._keys_X[self._following_X < 0]
+        states_X = self._banned_X // vocabulary
+        self._starts_Q = states_X.searchsorted(np.arange(offset))
+        self.banned_Q = states_X.searchsorted(np.arange(offset), side="right") - self._starts_Q
+
+    def after(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        """The states after symbols, or ~states after those that are banned."""
+        keys = states * self.vocabulary + symbols
+        places = self._keys_X.searchsorted(keys).clip(0, max(0, len(self._keys_X) - 1))
+        return np.where(
+            self._keys_X[places] == keys, self._following_X[places], self._bases_Q[states] + self._others_V[symbols]
+        )
+
+    def banned(self, states_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and symbols that must not follow them."""
+        rows_P, places_P = _ragged(self._starts_Q[states_R], self.banned_Q[states_R])
+        return rows_P, self._banned_X[places_P] % self.vocabulary
+
+
+def _ragged(starts_R: np.ndarray, counts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row so many places from its start on: the rows, rising, and the places."""
+    within_P = np.arange(counts_R.sum()) - (counts_R.cumsum() - counts_R).repeat(counts_R)
+    return np.arange(len(counts_R)).repeat(counts_R), starts_R.repeat(counts_R) + within_P
 
 
 @dataclass(frozen=True)
@@ -137,10 +172,10 @@ class Guided:
     def __init__(self, model: StepModel, guides: Sequence[Guide], admitted: Sequence[Collection[int]] = ()) -> None:
         self.model, self.vocabulary = model, model.vocabulary
         openings = [guide.opening for guide in guides]
-        tables = [guide.avoided_QV for guide in guides]
+        avoided = [guide.avoided for guide in guides]
         self._leads = _Leads(
             _Openings(openings, model.vocabulary),
-            _Avoided(tables, model.vocabulary) if any(table_QV is not None for table_QV in tables) else None,
+            _Avoided(avoided, model.vocabulary) if any(each is not None for each in avoided) else None,
         )
         extra = admitted or [()] * len(guides)
         self._admitted = [
@@ -165,7 +200,7 @@ class Guided:
         if not (previous_BK == BOS).all():
             opening_BK = state.leads.openings.after(opening_BK, previous_BK)
             if state.leads.avoided is not None:
-                avoided_BK = state.leads.avoided.table_QV[avoided_BK, previous_BK]
+                avoided_BK = state.leads.avoided.after(avoided_BK, previous_BK)
                 avoided_BK = np.where(avoided_BK < 0, ~avoided_BK, avoided_BK)  # of what was forced all the same
         leads = state.leads
         return GuidedStep(step, leads, opening_BK, avoided_BK), GuidedState(following, leads, opening_BK, avoided_BK)
@@ -199,7 +234,7 @@ class GuidedStep:
             log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, rows_P, symbols_P, log_probs_P)
             ends_BK = np.where(self.opening_BK == FREE, ends_BK, -np.inf)
         if self.leads.avoided is not None:
-            ends_BK = np.where(self.leads.avoided.table_QV[self.avoided_BK, EOS] < 0, -np.inf, ends_BK)
+            ends_BK = np.where(self.leads.avoided.after(self.avoided_BK, np.array(EOS)) < 0, -np.inf, ends_BK)
         return log_probs_BKC, symbols_BKC, ends_BK
 
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
@@ -215,7 +250,9 @@ class GuidedStep:
         """-inf where a symbol is not allowed."""
         log_probs_BKV = self.step.log_probs()
         if self.leads.avoided is not None:
-            log_probs_BKV = np.where(self.leads.avoided.table_QV[self.avoided_BK] < 0, -np.inf, log_probs_BKV)
+            banned_P = self.leads.avoided.banned(self.avoided_BK.ravel())
+            log_probs_BKV = log_probs_BKV.copy()
+            log_probs_BKV.reshape(-1, log_probs_BKV.shape[2])[banned_P] = -np.inf
         rows_P, symbols_P, log_probs_P = self._told()
         if len(rows_P):
             log_probs_RV = np.where(self.opening_BK[:, :, None] == FREE, log_probs_BKV, -np.inf).reshape(
@@ -241,14 +278,14 @@ class GuidedStep:
     def _is_banned(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         if self.leads.avoided is None:
             return np.zeros(len(rows_P), bool)
-        return self.leads.avoided.table_QV[self.avoided_BK.ravel()[rows_P], symbols_P] < 0
+        return self.leads.avoided.after(self.avoided_BK.ravel()[rows_P], symbols_P) < 0
 
     def _without_banned(
         self, log_probs_BKC: np.ndarray, symbols_BKC: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
         avoided = self.leads.avoided
         assert avoided is not None
-        is_banned_BKC = avoided.table_QV[self.avoided_BK[:, :, None], symbols_BKC] < 0
+        is_banned_BKC = avoided.after(self.avoided_BK[:, :, None], symbols_BKC) < 0
         order_BKC = is_banned_BKC.argsort(axis=2, kind="stable")[:, :, :count]
         found_BKC = np.take_along_axis(np.where(is_banned_BKC, -np.inf, log_probs_BKC), order_BKC, axis=2)
         return found_BKC.astype(log_probs_BKC.dtype), np.take_along_axis(symbols_BKC, order_BKC, axis=2)

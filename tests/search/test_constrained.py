@@ -15,7 +15,7 @@ from s2s_cli.search.beam import beam_search
 from s2s_cli.search.constrained import allocated, constrained_beam_search
 from s2s_cli.search.diverse import diverse_beam_search
 from s2s_cli.search.greedy import greedy_search
-from s2s_cli.search.guidance import Guide, Guided, Opening, forced
+from s2s_cli.search.guidance import Avoided, Guide, Guided, Opening, forced
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.phrases import Phrase, Phrases
@@ -164,8 +164,8 @@ def test_phrases_that_the_best_translation_has_cost_nothing():
 # ----------------------------------------------------------------------------------------------- beginnings and bans
 
 
-def table_of(avoided: list[tuple[int, ...]]) -> np.ndarray:
-    """The plain table of symbols to avoid: states are all beginnings, found by trying."""
+def avoid(avoided: list[tuple[int, ...]]) -> Avoided:
+    """States are all beginnings of what is to be avoided; where symbols lead is found by trying."""
     beginnings = sorted({ids[:place] for ids in avoided for place in range(len(ids))} | {()}, key=len)
     table = np.zeros((len(beginnings), VOCABULARY), np.int64)
     for state, written in enumerate(beginnings):
@@ -174,7 +174,8 @@ def table_of(avoided: list[tuple[int, ...]]) -> np.ndarray:
             ends = [ids[place:] for place in range(len(ids) + 1)]
             reached = next(beginnings.index(end) for end in ends if end in beginnings)
             table[state, symbol] = ~reached if any(ids[-len(each) :] == each for each in avoided) else reached
-    return table
+    states, symbols = table.nonzero()
+    return Avoided(len(table), states * VOCABULARY + symbols, table[states, symbols], np.zeros(VOCABULARY, np.int64))
 
 
 AVOIDED = st.lists(IDS, min_size=1, max_size=3)
@@ -195,7 +196,7 @@ SEARCHES = {
 
 
 def guide_of(prefix: list[int], avoided: list[tuple[int, ...]]) -> Guide:
-    return Guide(forced(prefix) if prefix else None, table_of(avoided) if avoided else None)
+    return Guide(forced(prefix) if prefix else None, avoid(avoided) if avoided else None)
 
 
 def has(ids: list[int], phrase: tuple[int, ...]) -> bool:
