@@ -173,6 +173,10 @@ class Vocabulary:
         return sorted((text, index) for index, text in enumerate(self._texts) if text)
 
     @cached_property
+    def _sorted_ids(self) -> np.ndarray:
+        return np.array([index for _, index in self._sorted])
+
+    @cached_property
     def _has_spaces(self) -> bool:
         return not joins_without_space(self.language)
 
@@ -223,28 +227,32 @@ class Vocabulary:
 
     def _rests(self, rest: str, is_space: bool) -> list[tuple[np.ndarray, np.ndarray]]:
         """States in which less and less of a text is left: any symbols that begin with it, or that it begins with."""
-        choices: dict[int, list[tuple[int, int]]] = {}  # place in the rest -> symbols, and the place after them
+        choices: dict[int, tuple[np.ndarray, list[int], list[int]]] = {}  # of places in the rest
         index_of, end = self._index_of, len(rest)
         for place in range(end - 1, -1, -1):
             left = rest[place:]
-            whole = [(index, end) for index in self._beginning(left) if not (is_space and self._texts[index] == left)]
-            cuts = range(place + 1, end)
-            parts = [(index_of[rest[place:cut]], cut) for cut in cuts if cut in choices and rest[place:cut] in index_of]
-            if whole or parts:
-                choices[place] = whole + parts
+            whole_N = self._beginning(left)
+            if is_space:
+                whole_N = whole_N[whole_N != index_of.get(left, -1)]
+            cuts = [cut for cut in range(place + 1, end) if cut in choices and rest[place:cut] in index_of]
+            if len(whole_N) or cuts:
+                choices[place] = whole_N, [index_of[rest[place:cut]] for cut in cuts], cuts
         if is_space and 0 not in choices:  # only characters: a space, then any other
-            others = [(index, 2) for text, index in self._sorted if not text.startswith(WORD_START)]
-            choices, end = {0: [(index, 1) for index in self._beginning(rest)], 1: others}, 2
-        number = {place: state for state, place in enumerate(sorted(choices))} | {end: len(choices)}
-        return [
-            (np.array([index for index, _ in pairs]), np.array([number[after] for _, after in pairs]))
-            for _, pairs in sorted(choices.items())
-        ]
+            others_N = np.array([index for text, index in self._sorted if not text.startswith(WORD_START)])
+            choices, end = {0: (_NOTHING, [index_of[WORD_START]], [1]), 1: (others_N, [], [])}, 2
+        number = {place: state for state, place in enumerate(sorted(choices))}
+        states = []
+        for _, (whole_N, parts, cuts) in sorted(choices.items()):
+            symbols_N = np.concatenate([whole_N, np.array(parts, np.int64)])
+            following_N = np.array([len(choices)] * len(whole_N) + [number[cut] for cut in cuts])
+            order_N = symbols_N.argsort()
+            states.append((symbols_N[order_N], following_N[order_N]))
+        return states
 
-    def _beginning(self, text: str) -> list[int]:
+    def _beginning(self, text: str) -> np.ndarray:
         """The symbols whose text begins so."""
         begin, end = (bisect_left(self._sorted, (bound, -1)) for bound in (text, text + chr(sys.maxunicode)))
-        return [index for _, index in self._sorted[begin:end]]
+        return self._sorted_ids[begin:end]
 
     # ---------------------------------------------------------------------------------------------------------- avoid
 

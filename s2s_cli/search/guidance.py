@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s2s_cli.search import step_model
-from s2s_cli.search.step_model import Best, State, Step, StepModel
+from s2s_cli.search.step_model import Best, State, Step, StepModel, descending
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
 FREE = 0
@@ -27,8 +27,8 @@ FREE = 0
 class Opening(NamedTuple):
     """A forced beginning: in each of its states only some symbols may follow. After the last state all may.
 
-    choices: for each state the symbols, and the state that each leads to, always a later one. admitted: symbols by one
-    way through. longest: most symbols of a way through.
+    choices: for each state the symbols, rising, and the state that each leads to, always a later one. admitted: symbols
+    by one way through. longest: most symbols of a way through.
     """
 
     choices: tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -71,9 +71,7 @@ class _Openings:
         self.first_B, self.counts_Q, self.vocabulary = np.array(firsts, np.int64), np.array(counts), vocabulary
         self.starts_Q = self.counts_Q.cumsum() - self.counts_Q
         self.symbols_X, self.following_X = np.concatenate(symbols), np.concatenate(following)
-        keys_X = np.arange(len(counts)).repeat(self.counts_Q) * vocabulary + self.symbols_X
-        self._order_X = keys_X.argsort()
-        self._keys_X = keys_X[self._order_X]
+        self._keys_X = np.arange(len(counts)).repeat(self.counts_Q) * vocabulary + self.symbols_X
 
     def after(self, states_BK: np.ndarray, symbols_BK: np.ndarray) -> np.ndarray:
         """FREE too for a hypothesis that there is not, after PAD."""
@@ -82,7 +80,7 @@ class _Openings:
         keys_BK = states_BK * self.vocabulary + symbols_BK
         places_BK = self._keys_X.searchsorted(keys_BK).clip(0, len(self._keys_X) - 1)
         is_told_BK = (states_BK != FREE) & (self._keys_X[places_BK] == keys_BK)
-        return np.where(is_told_BK, self.following_X[self._order_X[places_BK]], FREE)
+        return np.where(is_told_BK, self.following_X[places_BK], FREE)
 
     def pairs(self, states_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and symbols that they may be followed by, of those that are not free."""
@@ -221,17 +219,18 @@ class GuidedStep:
 
     def best(self, first: int, count: int, end: int) -> Best:
         """Where all hypotheses have one symbol only, nothing is ranked."""
-        rows_P, symbols_P, log_probs_P = self._told()
+        rows_P, symbols_P = self._told()
         (B, K), rows_R = self.opening_BK.shape, np.arange(self.opening_BK.size)
         if np.array_equal(rows_P, rows_R):
-            shape = B, K, 1
+            log_probs_P, shape = self._forced(rows_P, symbols_P), (B, K, 1)
             return log_probs_P.reshape(shape), symbols_P.reshape(shape), np.full((B, K), -np.inf, log_probs_P.dtype)
         more = 0 if self.leads.avoided is None else int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
         log_probs_BKC, symbols_BKC, ends_BK = self.step.best(first, count + more, end)
         if more:
             log_probs_BKC, symbols_BKC = self._without_banned(log_probs_BKC, symbols_BKC, count)
         if len(rows_P):
-            log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, rows_P, symbols_P, log_probs_P)
+            told = rows_P, symbols_P, self._forced(rows_P, symbols_P)
+            log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, *told)
             ends_BK = np.where(self.opening_BK == FREE, ends_BK, -np.inf)
         if self.leads.avoided is not None:
             ends_BK = np.where(self.leads.avoided.after(self.avoided_BK, np.array(EOS)) < 0, -np.inf, ends_BK)
@@ -253,8 +252,9 @@ class GuidedStep:
             banned_P = self.leads.avoided.banned(self.avoided_BK.ravel())
             log_probs_BKV = log_probs_BKV.copy()
             log_probs_BKV.reshape(-1, log_probs_BKV.shape[2])[banned_P] = -np.inf
-        rows_P, symbols_P, log_probs_P = self._told()
+        rows_P, symbols_P = self._told()
         if len(rows_P):
+            log_probs_P = self._forced(rows_P, symbols_P)
             log_probs_RV = np.where(self.opening_BK[:, :, None] == FREE, log_probs_BKV, -np.inf).reshape(
                 -1, log_probs_BKV.shape[2]
             )
@@ -262,18 +262,18 @@ class GuidedStep:
             log_probs_BKV = log_probs_RV.reshape(log_probs_BKV.shape)
         return log_probs_BKV
 
-    def _told(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What may follow where a beginning is forced: rows, symbols, log p. A symbol that is to be avoided is left out
-        if there are others."""
+    def _told(self) -> tuple[np.ndarray, np.ndarray]:
+        """What may follow where a beginning is forced: rows and symbols. A symbol that is to be avoided is left out if
+        there are others."""
         rows_P, symbols_P = self.leads.openings.pairs(self.opening_BK.ravel())
-        if len(rows_P) == 0:
-            return rows_P, symbols_P, np.zeros(0, np.float32)
         is_kept_P = ~self._is_banned(rows_P, symbols_P)
         if not is_kept_P.all():
             is_kept_P |= ~np.isin(rows_P, rows_P[is_kept_P])
-            rows_P, symbols_P = rows_P[is_kept_P], symbols_P[is_kept_P]
-        log_probs_P = self.step.log_probs_of(rows_P, symbols_P)
-        return rows_P, symbols_P, np.maximum(log_probs_P, LEAST)
+        return rows_P[is_kept_P], symbols_P[is_kept_P]
+
+    def _forced(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        """log p of these symbols, of which one must be taken. After `best`, a model knows more to tell it by."""
+        return np.maximum(self.step.log_probs_of(rows_P, symbols_P), LEAST)
 
     def _is_banned(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         if self.leads.avoided is None:
@@ -305,13 +305,15 @@ def _put(
     """In place of the best symbols of some rows, those that are told, best first, then PAD. Rows rise."""
     shape, C = log_probs_BKC.shape, log_probs_BKC.shape[2]
     log_probs_RC, symbols_RC = log_probs_BKC.reshape(-1, C).copy(), symbols_BKC.reshape(-1, C).copy()
-    order_P = np.lexsort((-log_probs_P, rows_P))
-    firsts_P = np.searchsorted(rows_P, rows_P)
-    places_P = np.arange(len(rows_P)) - firsts_P
-    kept_P = places_P < C
     log_probs_RC[rows_P], symbols_RC[rows_P] = -np.inf, PAD
-    log_probs_RC[rows_P[kept_P], places_P[kept_P]] = log_probs_P[order_P][kept_P]
-    symbols_RC[rows_P[kept_P], places_P[kept_P]] = symbols_P[order_P][kept_P]
+    firsts_N = np.flatnonzero(np.diff(rows_P, prepend=-1))
+    rows_N, counts_N = rows_P[firsts_N], np.diff(firsts_N, append=len(rows_P))
+    log_probs_RC[rows_N, 0], symbols_RC[rows_N, 0] = log_probs_P[firsts_N], symbols_P[firsts_N]
+    for n in np.flatnonzero(counts_N > 1).tolist():
+        own = slice(firsts_N[n], firsts_N[n] + counts_N[n])
+        order = descending(log_probs_P[own])[:C]
+        log_probs_RC[rows_N[n], : len(order)] = log_probs_P[own][order]
+        symbols_RC[rows_N[n], : len(order)] = symbols_P[own][order]
     return log_probs_RC.reshape(shape), symbols_RC.reshape(shape)
 
 
