@@ -4,7 +4,7 @@ greedy, beam, sampling and forced scores, is what one hypothesis after the other
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
@@ -21,11 +21,14 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import library
 from s2s_cli.recipe import schema
 from s2s_cli.search.beam import beam_search
+from s2s_cli.search.constrained import constrained_beam_search
 from s2s_cli.search.diverse import diverse_beam_search
 from s2s_cli.search.ensemble import Ensemble
 from s2s_cli.search.greedy import greedy_search
+from s2s_cli.search.guidance import Guide, Guided, forced
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.search.phrases import Phrase
 from s2s_cli.search.sampling import sample
 from s2s_cli.search.scoring import forced_log_probs
 from s2s_cli.search.step_model import StepModel
@@ -107,9 +110,9 @@ each_subject = pytest.mark.parametrize(
 class Plain:
     """The same model, asked for one sentence and one hypothesis at a time, for all log-probabilities."""
 
-    def __init__(self, model: StepModel, sentence: list[int]) -> None:
+    def __init__(self, model: StepModel, sentence: list[int], admitted: Collection[int] = ()) -> None:
         self.model, self.sentence = model, sentence
-        self.states = {(): (np.array([[BOS]]), model.start(*padded([sentence])))}
+        self.states = {(): (np.array([[BOS]]), model.start(*padded([sentence]), [admitted]))}
         self.tables: dict[tuple[int, ...], list[float]] = {}
 
     def log_probs(self, ids: tuple[int, ...]) -> list[float]:
@@ -217,6 +220,45 @@ def test_forced_scores(subject: Callable[[], StepModel]) -> None:
     found = forced_log_probs(model, *padded(SENTENCES), target_BT).tolist()
     expected = [Plain(model, each).forced(target) for each, target in zip(SENTENCES, targets, strict=True)]
     assert found == pytest.approx(expected, abs=CLOSE)
+
+
+@each_subject
+def test_few_log_probabilities_are_those_of_all(subject: Callable[[], StepModel]) -> None:
+    model = subject()
+    _, state = model.step(np.full((4, 1), BOS), model.start(*padded(SENTENCES)))
+    step, _ = model.step(np.array([[5, 9], [7, 4], [4, 5], [8, 8]]), state.reorder(np.zeros((4, 2), np.int64)))
+    V = model.vocabulary
+    rows_P = np.concatenate([np.arange(8), np.full(V, 3), np.arange(8)])  # many symbols of one row
+    symbols_P = np.concatenate([np.full(8, EOS), np.arange(V), np.arange(8) + 5])
+    told_P = step.log_probs_of(rows_P, symbols_P)
+    expected_P = step.log_probs().reshape(8, V)[rows_P, symbols_P]
+    is_text_P = symbols_P >= EOS
+    np.testing.assert_allclose(told_P[is_text_P], expected_P[is_text_P], atol=2e-5)
+
+
+@each_subject
+def test_phrases_come_and_beginnings_are_kept(subject: Callable[[], StepModel]) -> None:
+    """A shortlist admits what is demanded, and lines without demands are what they are without these lines."""
+    model = subject()
+    phrases = [[Phrase((8, 9)), Phrase((9, 10))], [], [Phrase((11,), 2)], []]
+    guides = [Guide(), Guide(forced([12, 6])), Guide(forced([7, 12])), Guide()]
+    admitted = [{8, 9, 10}, (), {11}, ()]
+    led = Guided(model, guides, admitted)
+    goes_on_V = np.zeros(model.vocabulary, bool)
+    found = constrained_beam_search(led, *padded(SENTENCES), OPTIONS, phrases, goes_on_V, np.array([0, 2, 2, 0]))
+    for hypothesis in found[0]:
+        text = " ".join(map(str, hypothesis.ids))
+        assert "8 9" in text
+        assert "9 10" in text
+    assert all(hypothesis.ids[:2] == [12, 6] for hypothesis in found[1])
+    assert all(hypothesis.ids[:2] == [7, 12] and hypothesis.ids.count(11) >= 2 for hypothesis in found[2])
+    assert all(np.isfinite(hypothesis.log_prob) for each in found for hypothesis in each)
+    [_, _, _, plain] = beam_search(model, *padded(SENTENCES), OPTIONS)
+    assert [symbols_of(each) for each in found[3]] == [symbols_of(each) for each in plain]
+    for sentence, also, each in zip(SENTENCES, [{8, 9, 10}, {12, 6}, {11, 7, 12}, ()], found, strict=True):
+        for hypothesis in each:
+            expected = Plain(model, sentence, also).forced(symbols_of(hypothesis))
+            assert hypothesis.log_prob == pytest.approx(expected, abs=CLOSE)
 
 
 @each_subject

@@ -41,7 +41,7 @@ OPTIONS = st.builds(
     max_length_ratio=st.sampled_from([0.5, 1.0]),
     max_length_offset=st.integers(0, 4),
 )
-few = settings(max_examples=80)
+few = settings(max_examples=30)
 
 
 def search(model: TableModel, sentences, options: SearchOptions) -> list[list[Hypothesis]]:
@@ -103,7 +103,7 @@ def test_batch_mates_change_nothing(seed, sentences, options):
         assert [each.score for each in found] == pytest.approx([each.score for each in alone], abs=1e-5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(SEEDS, st.lists(st.sampled_from([(5,), (5, 6), (6, 5), (6, 6)]), max_size=2, unique=True))
 def test_a_wide_beam_finds_the_optimum(seed, wanted):
     options = SearchOptions(600, 1, "none", max_length_ratio=1.0, max_length_offset=2)
@@ -204,7 +204,7 @@ def has(ids: list[int], phrase: tuple[int, ...]) -> bool:
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(seed=SEEDS, sentences=GUIDED, options=OPTIONS)
 def test_every_search_is_led(name, seed, sentences, options):
     model = TableModel(VOCABULARY, seed=seed)

@@ -1,0 +1,312 @@
+"""Requests: what a translation must and must not contain, and how it begins, over models that would write otherwise."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from io import BytesIO
+
+import numpy as np
+import pytest
+from copy_model import CopyModel, copy_translator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s_cli import Request
+from s2s_cli.errors import DataError, ExitCode, UsageError, UserError
+from s2s_cli.inference.demands import Demand, Vocabulary, shared_out
+from s2s_cli.inference.output import OutputOptions
+from s2s_cli.inference.reading import Division
+from s2s_cli.inference.stream import translate_stream
+from s2s_cli.inference.translator import Translator
+from s2s_cli.search.guidance import Guided
+from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
+from s2s_cli.text.symbols import CharacterTokenizer, WordTokenizer
+from s2s_cli.text.tokenizer import EOS, Tokenizer, TokenizerPair
+
+BEAM = SearchOptions(beam=4, max_length_ratio=1.0, max_length_offset=5)
+WORDS = "the man men a car cars red reddish is driving drives caravan an Anna us US - , .".split()
+
+
+def text_of(seed: int, count: int = 400) -> list[str]:
+    draw = np.random.default_rng(seed)
+    return [" ".join(draw.choice(WORDS, draw.integers(1, 9))) for _ in range(count)]
+
+
+@cache
+def subwords() -> SentencePieceTokenizer:
+    return train_sentencepiece(text_of(1), model="unigram", vocabulary=60, character_coverage=1.0)
+
+
+TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {
+    "subwords": subwords,
+    "words": lambda: WordTokenizer(WORDS),
+    "characters": lambda: CharacterTokenizer("▁" + "".join(sorted({*"".join(WORDS)}))),
+}
+
+
+class RandomModel(CopyModel):
+    """Writes gibberish: what it writes next depends on the last symbol and on the length."""
+
+    def __init__(self, vocabulary: int, seed: int = 1) -> None:
+        super().__init__(vocabulary)
+        self.table = np.random.default_rng(seed).normal(scale=2.0, size=(vocabulary, vocabulary)).astype(np.float32)
+
+    def step(self, previous_BK, state):
+        step, state = super().step(previous_BK, state)
+        logits_BKV = self.table[(previous_BK + state.position) % self.vocabulary]
+        log_probs_BKV = logits_BKV - np.log(np.exp(logits_BKV).sum(axis=2, keepdims=True))
+        return replace(step, log_probs_BKV=log_probs_BKV), state
+
+
+@cache
+def gibberish(kind: str, language: str = "", workers: int = 1) -> Translator:
+    tokenizer = TOKENIZERS[kind]()
+    return Translator(
+        RandomModel(tokenizer.size),
+        TokenizerPair(tokenizer, tokenizer),
+        options=BEAM,
+        division=Division(target=language, max_pieces=30),
+        workers=workers,
+    )
+
+
+def times(phrase: str, text: str) -> int:
+    """As whole words, without overlaps."""
+    place, found = 0, 0
+    while match := re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)").search(text, place):
+        place, found = match.end(), found + 1
+    return found
+
+
+def assert_met(request: Request, text: str) -> None:
+    for phrase, count in Counter(request.constraints).items():
+        assert times(phrase, text) >= count, (request, text)
+    for phrase in request.avoid:
+        assert not times(phrase, text.lower() if phrase == phrase.lower() else text), (request, text)
+    assert text.startswith(request.prefix), (request, text)
+
+
+KINDS = st.sampled_from(sorted(TOKENIZERS))
+PLAIN = [word for word in WORDS if word.isalpha()]
+PHRASES = st.lists(st.sampled_from(PLAIN), min_size=1, max_size=3).map(" ".join)
+REQUESTS = st.builds(
+    Request,
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join),
+    st.lists(PHRASES, max_size=3).map(tuple),
+    st.lists(PHRASES, max_size=2).map(tuple),
+    st.lists(st.sampled_from(PLAIN), max_size=3).map(" ".join),
+)
+
+
+def is_consistent(request: Request) -> bool:
+    return not any(
+        times(avoided, text.lower() if avoided == avoided.lower() else text)
+        for avoided in request.avoid
+        for text in (*request.constraints, request.prefix)
+    )
+
+
+@settings(max_examples=20)
+@given(KINDS, st.lists(REQUESTS.filter(is_consistent), min_size=1, max_size=4))
+def test_every_demand_is_met_whatever_the_batch(kind: str, requests: list[Request]) -> None:
+    translator = gibberish(kind)
+    together = translator.translate(requests)
+    for request, translation in zip(requests, together, strict=True):
+        for phrase in request.constraints:
+            assert times(phrase, translation.text)
+        assert translation.text.startswith(request.prefix)
+        [alone] = translator.translate([request])
+        assert alone.text == translation.text
+        assert alone.score == pytest.approx(translation.score, abs=1e-4)
+
+
+@settings(max_examples=20)
+@given(KINDS, REQUESTS.map(lambda request: replace(request, constraints=())).filter(is_consistent), st.integers(1, 5))
+def test_what_is_to_be_avoided_is_avoided(kind: str, request: Request, cut: int) -> None:
+    for options in (BEAM, SearchOptions(beam=1), replace(BEAM, n_best=3, sampling=SamplingOptions(seed=cut))):
+        shorter = replace(request, prefix=request.prefix[:-cut])
+        if kind == "words":  # a prefix of part of a word is that of a word there
+            shorter = request
+        if is_consistent(shorter):
+            [translation] = gibberish(kind).translate([shorter], options)
+            for candidate in translation.n_best:
+                if candidate.finished:
+                    assert_met(shorter, candidate.text)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_prefix_that_ends_with_a_space_ends_its_word(kind: str) -> None:
+    for words in ("the", "a car", "an"):
+        for source in ("man car", "red - red", "is"):
+            [translation] = gibberish(kind).translate([Request(source, prefix=f"{words} ")], SearchOptions(beam=3))
+            assert translation.text.startswith(f"{words} ")
+            assert len(translation.text) > len(words) + 1
+
+
+def test_the_last_word_of_a_prefix_may_go_on() -> None:
+    found = {
+        translation.text
+        for seed in range(40)
+        for translation in gibberish("subwords").translate(
+            [Request("the man", prefix="the ca")], replace(BEAM, sampling=SamplingOptions(seed=seed))
+        )
+    }
+    assert all(text.startswith("the ca") for text in found)
+    assert any(re.match("the cars? ", text) for text in found)
+
+
+def test_more_times_of_a_phrase_are_demanded_by_saying_so() -> None:
+    for count in (1, 2, 3):
+        [translation] = gibberish("subwords").translate([Request("is", ("red car",) * count)])
+        assert times("red car", translation.text) >= count
+
+
+def test_longer_words_are_no_phrase() -> None:
+    """In lower case it is any case, else that case."""
+    vocabulary = Vocabulary(subwords(), "en")
+    assert vocabulary.contains("a red car.", "car")
+    assert vocabulary.contains("Car, red", "car")
+    assert not vocabulary.contains("cars caravan", "car")
+    assert not vocabulary.contains("give us", "US")
+    assert vocabulary.contains("give US", "us")
+    assert Vocabulary(subwords(), "zh").contains("cars", "car")  # where words are not divided
+
+
+def plainly_banned(
+    vocabulary: Vocabulary, texts: list[str], written: list[int], symbol: int, phrases: list[str]
+) -> bool:
+    """By the text: whether it has a phrase that it had not before."""
+    before, after = ("".join(texts[index] for index in ids).replace("▁", " ") for ids in (written, [*written, symbol]))
+    return any(count(vocabulary, after, phrase) > count(vocabulary, before, phrase) for phrase in phrases)
+
+
+def count(vocabulary: Vocabulary, text: str, phrase: str) -> int:
+    return sum(
+        text[place : place + len(phrase)].lower() == phrase
+        and not (place and text[place - 1].isalnum())
+        and not (place + len(phrase) < len(text) and text[place + len(phrase)].isalnum())
+        for place in range(len(text))
+    )
+
+
+@settings(max_examples=20)
+@given(st.lists(PHRASES.map(str.lower), min_size=1, max_size=3), st.data())
+def test_symbols_are_banned_as_the_text_says(phrases: list[str], data: st.DataObject) -> None:
+    """Symbol by symbol, those are banned that complete a phrase, and no others."""
+    vocabulary = Vocabulary(subwords(), "en")
+    texts, pieces = vocabulary._texts, range(EOS + 1, subwords().size)
+    guide = vocabulary.wanted(Demand(avoid=tuple(phrases))).guide
+    leads = Guided(RandomModel(subwords().size), [guide])._leads.avoided
+    assert leads is not None
+    state, written = leads.first_B, []
+    for _ in range(8):
+        banned = {symbol for symbol in pieces if plainly_banned(vocabulary, texts, written, symbol, phrases)}
+        assert set(leads.banned(state)[1].tolist()) == banned
+        written.append(data.draw(st.sampled_from([symbol for symbol in pieces if symbol not in banned])))
+        state = leads.after(state, np.array(written[-1:]))
+
+
+def test_workers_do_the_same() -> None:
+    requests = [Request(text, ("red car",), prefix="the ", others={"n": n}) for n, text in enumerate(text_of(3, 120))]
+    alone, shared = gibberish("subwords"), gibberish("subwords", workers=2)
+    with shared:
+        for one, other in zip(alone.translate(requests), shared.translate(requests, batch_tokens=200), strict=True):
+            assert (one.text, one.others) == (other.text, other.others)
+
+
+def test_demands_concern_the_whole_line() -> None:
+    """A line of several sentences is kept whole, or its demands are shared out if it is too long."""
+    line = "Anna is driving. " * 12
+    requests = [Request(line, ("red car", "Anna", "us"), prefix="a "), Request("Anna is red. Anna is a man.", ("US",))]
+    translator = gibberish("subwords")
+    assert [len(source.parts) for source in translator.read(requests)] == [12, 1]
+    for request, translation in zip(requests, translator.translate(requests), strict=True):
+        assert_met(request, translation.text)
+
+
+def test_demands_are_shared_out_in_their_order() -> None:
+    demand = Demand(("a", "b", "c"), ("x",), "p")
+    shared = shared_out(demand, [False, True, True])
+    assert shared == [None, Demand(("a", "b"), ("x",), "p"), Demand(("c",), ("x",), "")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "what"),
+    [
+        (Request("a", ("Straße",)), "the model cannot write 'ß' of the constraint 'Straße'"),
+        (Request("a", prefix="ß"), "the model cannot write 'ß' of the prefix"),
+        (Request("a", ("",)), "an empty constraint"),
+        (Request("a", avoid=(" ",)), "an empty phrase to avoid"),
+        (Request("a", ("red car",), ("car",)), "the constraint 'red car' has what is to be avoided, 'car'"),
+        (Request("a", (), ("car",), "the car is"), "the prefix 'the car is' has what is to be avoided, 'car'"),
+        (Request(" ", ("car",)), "an empty text has no translation"),
+        (Request("a", ("car",) * 51), "no more than 50 constraints"),
+        (Request("a", ("\ud800",)), "lone surrogate"),
+    ],
+)
+def test_demands_that_cannot_be_met_are_told(request_: Request, what: str) -> None:
+    with pytest.raises(DataError) as raised:
+        gibberish("subwords").translate([Request("a"), request_])
+    assert what in str(raised.value)
+    assert raised.value.where == "line 2"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [replace(BEAM, sampling=SamplingOptions()), replace(BEAM, groups=2), SearchOptions(beam=1)],
+    ids=["sample", "diverse", "greedy"],
+)
+def test_searches_that_cannot_honour_constraints_are_refused(options: SearchOptions) -> None:
+    with pytest.raises(UsageError):
+        gibberish("subwords").translate([Request("a", ("car",))], options)
+    [translation] = gibberish("subwords").translate([Request("a", avoid=("car",), prefix="the re")], options)
+    assert translation.text.startswith("the re")
+
+
+# ------------------------------------------------------------------------------------------------------------ streams
+
+
+def stream(lines: bytes, **output: object) -> str:
+    sink = BytesIO()
+    translator = copy_translator()
+    search = replace(translator.options, beam=3)
+    translate_stream(translator, BytesIO(lines), sink, search, OutputOptions(requests=True, **output))
+    return sink.getvalue().decode()
+
+
+def test_a_stream_of_requests_is_written_as_text_or_json() -> None:
+    lines = b'{"text": "Abc", "id": [1], "score": "theirs"}\n{"text": "", "doc": null}\n{"text": "aB", "prefix": "AbC"}'
+    assert stream(lines) == "aBC\n\nAbC\n"
+    records = [json.loads(line) for line in stream(lines, format="json").splitlines()]
+    assert [record["translation"] for record in records] == ["aBC", "", "AbC"]
+    assert records[0]["id"] == [1]
+    assert records[0]["score"] != "theirs"
+    assert records[1]["doc"] is None
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "code"),
+    [
+        (b'{"text": ', "not JSON at column 10", ExitCode.DATA),
+        (b"", "not JSON at column 1", ExitCode.DATA),
+        (b"[]", "not a JSON object", ExitCode.DATA),
+        (b"{}", "text: this key is missing", ExitCode.DATA),
+        (b'{"text": 1, "avoid": "x"}', "text: give text, not 1; avoid: give a list, not the text 'x'", ExitCode.DATA),
+        (b'{"text": "a", "constraints": ["#"]}', "the model cannot write '#'", ExitCode.DATA),
+        (b"[" * 100_000, "not JSON", ExitCode.DATA),
+    ],
+)
+def test_a_line_that_is_no_request_ends_the_stream(line: bytes, what: str, code: ExitCode) -> None:
+    sink, translator = BytesIO(), copy_translator()
+    lines = b'{"text": "Abc"}\n' + line + b'\n{"text": "d"}\n'
+    with pytest.raises(UserError) as raised:
+        translate_stream(translator, BytesIO(lines), sink, BEAM, OutputOptions(requests=True))
+    assert what in str(raised.value)
+    assert (raised.value.where, raised.value.exit_code) == ("<stdin>:2", code)
+    assert sink.getvalue() == b"aBC\n"
