@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s2s_cli.errors import DataError, UsageError, printable
+from s2s_cli.inference.avoided import AvoidedStates, Characters, lowered
 from s2s_cli.inference.request import Request
 from s2s_cli.search.guidance import Avoided, Guide, Opening
 from s2s_cli.search.options import SearchOptions
@@ -133,7 +134,7 @@ class Vocabulary:
     def contains(self, text: str, phrase: str) -> bool:
         """Whether a phrase that is to be avoided stands in a text, as whole words."""
         if phrase == phrase.lower():
-            text = _lower(text)
+            text = lowered(text)
         place = text.find(phrase)
         while place >= 0:
             end = place + len(phrase)
@@ -239,7 +240,7 @@ class Vocabulary:
                 choices[place] = whole_N, [index_of[rest[place:cut]] for cut in cuts], cuts
         if is_space and 0 not in choices:  # only characters: a space, then any other
             others_N = np.array([index for text, index in self._sorted if not text.startswith(WORD_START)])
-            choices, end = {0: (_NOTHING, [index_of[WORD_START]], [1]), 1: (others_N, [], [])}, 2
+            choices, end = {0: (np.zeros(0, np.int64), [index_of[WORD_START]], [1]), 1: (others_N, [], [])}, 2
         number = {place: state for state, place in enumerate(sorted(choices))}
         states = []
         for _, (whole_N, parts, cuts) in sorted(choices.items()):
@@ -257,176 +258,14 @@ class Vocabulary:
     # ---------------------------------------------------------------------------------------------------------- avoid
 
     @cached_property
-    def _characters(self) -> _Characters:
-        return _Characters([WORD_START if index == EOS else text for index, text in enumerate(self._texts)])
+    def _characters(self) -> Characters:
+        return Characters([WORD_START if index == EOS else text for index, text in enumerate(self._texts)])
 
     @cached_property
     def _avoided(self) -> Callable[[tuple[str, ...]], Avoided]:
-        return lru_cache(CACHED)(lambda phrases: _Table(phrases, self).avoided())
+        @lru_cache(CACHED)
+        def avoided(phrases: tuple[str, ...]) -> Avoided:
+            waits = self.tokenizer.kind == "character"
+            return AvoidedStates(phrases, self._characters, self._is_word, self.ends_word_V, waits=waits).avoided()
 
-
-class _Characters:
-    """Of what characters symbols consist. At the end of a sentence there is one like a space."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.alphabet = sorted(set("".join(texts)))
-        place = {character: index for index, character in enumerate(self.alphabet)}
-        self.codes_VN = np.full((len(texts), max(map(len, texts))), -1, np.int32)  # filled up with -1
-        for row, text in enumerate(texts):
-            self.codes_VN[row, : len(text)] = [place[character] for character in text]
-        self.lower = [_lower(character) for character in self.alphabet]
-        self._holding: dict[int, np.ndarray] = {}
-
-    def like(self, character: str) -> set[int]:
-        """The places of a character, in either case."""
-        return {place for place, own in enumerate(self.alphabet) if character in (own, self.lower[place])}
-
-    def holding(self, places: set[int]) -> np.ndarray:
-        """The symbols that have one of these characters."""
-        for place in places - self._holding.keys():
-            self._holding[place] = (self.codes_VN == place).any(axis=1)
-        return np.flatnonzero(np.any([self._holding[place] for place in places], axis=0)) if places else _NOTHING
-
-    def beginning(self, places: set[int]) -> np.ndarray:
-        """The symbols that begin with one of them."""
-        return np.flatnonzero(np.isin(self.codes_VN[:, 0], list(places)))
-
-
-_NOTHING = np.zeros(0, np.int64)
-
-
-class _Table:
-    """Makes the states of what is to be avoided: the text of each symbol, character by character, from each state.
-
-    A symbol is to be avoided if a phrase is complete in it, or at its end; where each symbol is a character, the next
-    one decides whether it was a whole word.
-    """
-
-    def __init__(self, phrases: tuple[str, ...], vocabulary: Vocabulary) -> None:
-        self._characters, self._waits = vocabulary._characters, vocabulary.tokenizer.kind == "character"
-        self._automaton = _Automaton(phrases, vocabulary)
-        moves_QA = self._automaton.moves(self._characters.alphabet)
-        self._moves_QA = np.concatenate([moves_QA, np.full((1, moves_QA.shape[1]), len(moves_QA))])
-        is_complete = [not self._waits and self._automaton.is_complete(state) for state in range(len(moves_QA))]
-        self._is_hit_Q = np.array([*is_complete, True])
-        self._after_Q = np.array([*self._automaton.without_complete(), 0])
-        self._others_V = vocabulary.ends_word_V.astype(np.int64)
-
-    def avoided(self) -> Avoided:
-        """Only what differs from what any text leads to is noted: few symbols have to do with the phrases."""
-        V, lists = len(self._others_V), []
-        begun = [self._exceptions(state, self._characters.holding(self._automaton.firsts)) for state in (0, 1)]
-        for state in range(len(self._moves_QA) - 1):
-            places, was_word = self._automaton.states[state]
-            symbols_N, following_N = begun[was_word]
-            if places and not (self._is_hit_Q[state]):
-                is_waiting = self._waits and self._automaton.is_complete(state)
-                concerned_N = (
-                    np.arange(V)
-                    if is_waiting
-                    else self._characters.beginning(self._automaton.nexts(state, self._characters))
-                )
-                own_N, reached_N = self._exceptions(state, concerned_N)
-                rest_N = ~np.isin(symbols_N, concerned_N)
-                symbols_N = np.concatenate([symbols_N[rest_N], own_N])
-                following_N = np.concatenate([following_N[rest_N], reached_N])
-            order_N = symbols_N.argsort()
-            lists.append((state * V + symbols_N[order_N], following_N[order_N]))
-        keys, following = zip(*lists, strict=True)
-        return Avoided(len(lists), np.concatenate(keys), np.concatenate(following), self._others_V)
-
-    def _exceptions(self, state: int, symbols_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of some symbols those that do not lead where others lead, and where they lead."""
-        states_N = np.full(len(symbols_N), state)
-        for codes_N in self._characters.codes_VN[symbols_N].T:
-            states_N = np.where(codes_N < 0, states_N, self._moves_QA[states_N, codes_N])
-        is_text_N = (symbols_N > EOS) | ((symbols_N == EOS) & self._waits)
-        is_hit_N = self._is_hit_Q[states_N] & is_text_N
-        following_N = np.where(is_hit_N, ~self._after_Q[states_N], self._after_Q[states_N])
-        following_N = np.where(is_hit_N | self._is_hit_Q[states_N], following_N, states_N)
-        is_other_N = (following_N != self._others_V[symbols_N]) & is_text_N
-        return symbols_N[is_other_N], following_N[is_other_N]
-
-
-_Place = tuple[int, int]  # a phrase, and how many of its characters there are
-_State = tuple[frozenset[_Place], bool]
-
-
-class _Automaton:
-    """Follows texts character by character. A state: which phrases have begun and how far they are, and whether the
-    last character belongs to a word."""
-
-    def __init__(self, phrases: tuple[str, ...], vocabulary: Vocabulary) -> None:
-        self._phrases = [phrase.replace(" ", WORD_START) for phrase in phrases]
-        self._ignores_case = [phrase == phrase.lower() for phrase in phrases]
-        self._is_word = vocabulary._is_word
-        self.states: list[_State] = [(frozenset(), False), (frozenset(), True)]
-        characters = vocabulary._characters
-        self.firsts = set[int]().union(*(characters.like(phrase[0]) for phrase in self._phrases))
-
-    def moves(self, alphabet: Sequence[str]) -> np.ndarray:
-        """The state after each character in each state, found one after the other: [Q, A]; Q where a phrase stands."""
-        used = {character for phrase in self._phrases for character in phrase}
-        rows: list[list[int]] = []
-        known = {state: place for place, state in enumerate(self.states)}
-        is_word_A = [self._is_word(character) for character in alphabet]
-        is_used_A = [character in used or _lower(character) in used for character in alphabet]
-        while len(rows) < len(self.states):
-            places, was_word = self.states[len(rows)]
-            row, of_others = [], dict[bool, int]()
-            for character, is_used, is_word in zip(alphabet, is_used_A, is_word_A, strict=True):
-                if not is_used and is_word in of_others:
-                    row.append(of_others[is_word])
-                    continue
-                state = self._after(places, was_word, character)
-                if state is None:
-                    reached = -1
-                else:
-                    for each in (state, self._stripped(state)):
-                        if known.setdefault(each, len(self.states)) == len(self.states):
-                            self.states.append(each)
-                    reached = known[state]
-                row.append(reached)
-                if not is_used:
-                    of_others[is_word] = reached
-            rows.append(row)
-        self._known = known
-        moves_QA = np.array(rows)
-        return np.where(moves_QA < 0, len(moves_QA), moves_QA)
-
-    def is_complete(self, state: int) -> bool:
-        return self._stripped(self.states[state]) != self.states[state]
-
-    def without_complete(self) -> list[int]:
-        """For each state the one in which what is complete is forgotten."""
-        return [self._known[self._stripped(state)] for state in self.states]
-
-    def nexts(self, state: int, characters: _Characters) -> set[int]:
-        """The characters that go on with a phrase."""
-        places, _ = self.states[state]
-        following = {self._phrases[phrase][place:][:1] for phrase, place in places}
-        return set[int]().union(*(characters.like(character) for character in following if character))
-
-    def _stripped(self, state: _State) -> _State:
-        places, was_word = state
-        return frozenset((phrase, place) for phrase, place in places if place < len(self._phrases[phrase])), was_word
-
-    def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
-        """None if a phrase was complete, and no word goes on."""
-        is_word, reached = self._is_word(character), set()
-        for phrase, place in (*places, *((phrase, 0) for phrase in range(len(self._phrases)))):
-            text = self._phrases[phrase]
-            if place == len(text):
-                if not (is_word and self._is_word(text[-1])):
-                    return None
-                continue
-            if place == 0 and was_word and self._is_word(text[0]):
-                continue
-            if text[place] == (_lower(character) if self._ignores_case[phrase] else character):
-                reached.add((phrase, place + 1))
-        return frozenset(reached), is_word
-
-
-def _lower(text: str) -> str:
-    """Character by character, so that none is lost or added."""
-    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
+        return avoided

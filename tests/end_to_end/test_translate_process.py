@@ -92,6 +92,29 @@ def test_strict_input(run: Path) -> None:
     assert b"<stdin>:2" in done.messages and is_one_sentence(done.messages)
 
 
+def test_requests_in_json(run: Path) -> None:
+    """What is demanded stands in the output, and other fields come back; a line that is no request ends it."""
+    lines = [
+        b'{"text": "un deux", "constraints": ["fox", "red fox"], "id": 7}',
+        b'{"text": "trois", "prefix": "the qu", "avoid": ["the"]}',
+        b'{"text": "quatre", "prefix": "the qu", "avoid": ["cat"], "other": {"a": [1]}}',
+        b'{"texts": "cinq"}',
+    ]
+    done = translate(run, b"\n".join([lines[0], lines[2]]), "--json-input", "--json")
+    first, second = map(json.loads, done.output.splitlines())
+    assert (done.code, done.messages) == (0, b"")
+    assert "red fox" in first["translation"] and first["id"] == 7
+    assert second["translation"].startswith("the qu") and second["other"] == {"a": [1]}
+    for bad, what in ((lines[1], b"<stdin>:2: the prefix 'the qu' has"), (lines[3], b"<stdin>:2: text: this key")):
+        done = translate(run, b"\n".join([lines[0], bad, lines[2]]), "--json-input")
+        assert done.code == 3
+        assert done.output.count(b"\n") == 1 and b"red fox" in done.output
+        assert done.messages.startswith(b"error: " + what) and is_one_sentence(done.messages)
+    done = translate(run, lines[0], "--json-input", "--greedy")
+    assert (done.code, done.output) == (2, b"")
+    assert b"<stdin>:1: constraints need a beam" in done.messages and is_one_sentence(done.messages)
+
+
 @pytest.mark.slow  # the first MiB is translated, whatever it holds
 def test_a_line_of_10_mb_takes_bounded_memory(run: Path) -> None:
     sizes = {}
