@@ -7,38 +7,44 @@ pieces, and only as whole words.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from s2s_cli.search.guidance import Avoided
 from s2s_cli.text.tokenizer import EOS, WORD_START
 
-_NOTHING = np.zeros(0, np.int64)
+CACHED = 1024  # sets of characters
 
 
 class Characters:
     """Of what characters symbols consist. At the end of a sentence there is one like a space."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], is_word: Callable[[str], bool]) -> None:
+        """is_word: whether a character belongs to a word."""
         self.alphabet = sorted(set("".join(texts)))
+        self.is_word_A = np.array([is_word(character) for character in self.alphabet])
+        self._lower = [lowered(character) for character in self.alphabet]
         place = {character: index for index, character in enumerate(self.alphabet)}
         self.codes_VN = np.full((len(texts), max(map(len, texts))), -1, np.int32)  # filled up with -1
         for row, text in enumerate(texts):
             self.codes_VN[row, : len(text)] = [place[character] for character in text]
-        self.lower = [lowered(character) for character in self.alphabet]
-        self._holding: dict[int, np.ndarray] = {}
+        is_word_VN = self.is_word_A[self.codes_VN] & (self.codes_VN >= 0)
+        self._begins_VN = self.codes_VN.copy()  # where a phrase can begin: not within words
+        self._begins_VN[:, 1:][is_word_VN[:, 1:] & is_word_VN[:, :-1]] = -1
+        self.like = lru_cache(None)(self._like)
+        self.holding = lru_cache(CACHED)(self._holding)
+        self.beginning = lru_cache(CACHED)(self._beginning)
 
-    def like(self, character: str) -> set[int]:
+    def _like(self, character: str) -> frozenset[int]:
         """The places of a character, in either case."""
-        return {place for place, own in enumerate(self.alphabet) if character in (own, self.lower[place])}
+        return frozenset(place for place, own in enumerate(self.alphabet) if character in (own, self._lower[place]))
 
-    def holding(self, places: set[int]) -> np.ndarray:
-        """The symbols that have one of these characters."""
-        for place in places - self._holding.keys():
-            self._holding[place] = (self.codes_VN == place).any(axis=1)
-        return np.flatnonzero(np.any([self._holding[place] for place in places], axis=0)) if places else _NOTHING
+    def _holding(self, places: frozenset[int]) -> np.ndarray:
+        """The symbols in which a phrase can begin with one of these characters."""
+        return np.flatnonzero(np.isin(self._begins_VN, list(places)).any(axis=1))
 
-    def beginning(self, places: set[int]) -> np.ndarray:
+    def _beginning(self, places: frozenset[int]) -> np.ndarray:
         """The symbols that begin with one of them."""
         return np.flatnonzero(np.isin(self.codes_VN[:, 0], list(places)))
 
@@ -95,6 +101,8 @@ class AvoidedStates:
         """Of some symbols those that do not lead where others lead, and where they lead."""
         states_N = np.full(len(symbols_N), state)
         for codes_N in self._characters.codes_VN[symbols_N].T:
+            if (codes_N < 0).all():
+                break
             states_N = np.where(codes_N < 0, states_N, self._moves_QA[states_N, codes_N])
         is_text_N = (symbols_N > EOS) | ((symbols_N == EOS) & self._waits)
         is_hit_N = self._is_hit_Q[states_N] & is_text_N
@@ -115,16 +123,16 @@ class _Automaton:
     def __init__(self, phrases: Sequence[str], characters: Characters, is_word: Callable[[str], bool]) -> None:
         self._phrases = [phrase.replace(" ", WORD_START) for phrase in phrases]
         self._ignores_case = [phrase == phrase.lower() for phrase in phrases]
-        self._is_word = is_word
+        self._is_word, self._is_word_A = is_word, characters.is_word_A
         self.states: list[_State] = [(frozenset(), False), (frozenset(), True)]
-        self.firsts = set[int]().union(*(characters.like(phrase[0]) for phrase in self._phrases))
+        self.firsts = frozenset[int]().union(*(characters.like(phrase[0]) for phrase in self._phrases))
 
     def moves(self, alphabet: Sequence[str]) -> np.ndarray:
         """The state after each character in each state, found one after the other: [Q, A]; Q where a phrase stands."""
         used = {character for phrase in self._phrases for character in phrase}
         rows: list[list[int]] = []
         known = {state: place for place, state in enumerate(self.states)}
-        is_word_A = [self._is_word(character) for character in alphabet]
+        is_word_A = self._is_word_A.tolist()
         is_used_A = [character in used or lowered(character) in used for character in alphabet]
         while len(rows) < len(self.states):
             places, was_word = self.states[len(rows)]
@@ -156,11 +164,11 @@ class _Automaton:
         """For each state the one in which what is complete is forgotten."""
         return [self._known[self._stripped(state)] for state in self.states]
 
-    def nexts(self, state: int, characters: Characters) -> set[int]:
+    def nexts(self, state: int, characters: Characters) -> frozenset[int]:
         """The characters that go on with a phrase."""
         places, _ = self.states[state]
         following = {self._phrases[phrase][place:][:1] for phrase, place in places}
-        return set[int]().union(*(characters.like(character) for character in following if character))
+        return frozenset[int]().union(*(characters.like(character) for character in following if character))
 
     def _stripped(self, state: _State) -> _State:
         places, was_word = state

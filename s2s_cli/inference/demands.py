@@ -259,7 +259,8 @@ class Vocabulary:
 
     @cached_property
     def _characters(self) -> Characters:
-        return Characters([WORD_START if index == EOS else text for index, text in enumerate(self._texts)])
+        texts = [WORD_START if index == EOS else text for index, text in enumerate(self._texts)]
+        return Characters(texts, self._is_word)
 
     @cached_property
     def _avoided(self) -> Callable[[tuple[str, ...]], Avoided]:
