@@ -125,6 +125,9 @@ class _Automaton:
         self._ignores_case = [phrase == phrase.lower() for phrase in phrases]
         self._is_word, self._is_word_A = is_word, characters.is_word_A
         self.states: list[_State] = [(frozenset(), False), (frozenset(), True)]
+        self._starting: dict[str, list[int]] = {}  # phrases by their first character
+        for number, phrase in enumerate(self._phrases):
+            self._starting.setdefault(phrase[0], []).append(number)
         self.firsts = frozenset[int]().union(*(characters.like(phrase[0]) for phrase in self._phrases))
 
     def moves(self, alphabet: Sequence[str]) -> np.ndarray:
@@ -177,7 +180,8 @@ class _Automaton:
     def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
         """None if a phrase was complete, and no word goes on."""
         is_word, reached = self._is_word(character), set()
-        for phrase, place in (*places, *((phrase, 0) for phrase in range(len(self._phrases)))):
+        starting = [phrase for first in {character, lowered(character)} for phrase in self._starting.get(first, ())]
+        for phrase, place in (*places, *((phrase, 0) for phrase in starting)):
             text = self._phrases[phrase]
             if place == len(text):
                 if not (is_word and self._is_word(text[-1])):

@@ -148,7 +148,7 @@ class Translator:
             raise TypeError("translate takes a list of lines, not one string")
         options = options or self.options
         sources = self.read(lines)
-        demands = self._demands(lines, sources, options)
+        demands = self.demands(lines, sources, options)
         parts = [part for source in sources for part in source.parts]
         line_of = [number for number, source in enumerate(sources, start=1) for _ in source.parts]
         found: list[list[Candidate]] = [[] for _ in parts]
@@ -206,10 +206,11 @@ class Translator:
                 refuse_constraints(options or self.options)
             self._vocabulary.check(demand)
 
-    def _demands(
+    def demands(
         self, lines: Sequence[str | Request], sources: Sequence[Source], options: SearchOptions
     ) -> list[Demand | None]:
-        """Of each part of all lines."""
+        """What is demanded of each part of all lines, for `search`. sources: what `read` made of them. Raises as
+        `check`."""
         if not any(isinstance(line, Request) and line.makes_demands for line in lines):
             return [None for source in sources for _ in source.parts]
         from s2s_cli.inference.demands import demand_of, shared_out

@@ -310,3 +310,12 @@ def test_a_line_that_is_no_request_ends_the_stream(line: bytes, what: str, code:
     assert what in str(raised.value)
     assert (raised.value.where, raised.value.exit_code) == ("<stdin>:2", code)
     assert sink.getvalue() == b"aBC\n"
+
+
+@pytest.mark.parametrize("kind", ["characters", "subwords"])
+def test_without_spaces_any_place_counts(kind: str) -> None:
+    translator = gibberish(kind, "zh")
+    requests = [Request("the man", ("car", "red"), ("s",), "an"), Request("is us", ("dr", "dr"), ("a", "e"))]
+    first, second = (translation.text for translation in translator.translate(requests))
+    assert first.startswith("an") and "car" in first and "red" in first and "s" not in first.lower()
+    assert second.count("dr") >= 2 and not {"a", "e"} & set(second.lower())
