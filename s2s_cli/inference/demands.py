@@ -29,7 +29,7 @@ from s2s_cli.text.tokenizer import EOS, UNK, WORD_START, Tokenizer
 
 MOST_CONSTRAINTS = 50  # of a line
 OPEN_PIECES = 4  # at the end of a prefix, which may be cut in another way
-CACHED = 256
+CACHED = 1024
 _ATTACHED = frozenset(",.;:!?%)]}»”’…、。，；：！？）」』】")
 """What a line does not have a space before."""
 
@@ -174,10 +174,6 @@ class Vocabulary:
         return sorted((text, index) for index, text in enumerate(self._texts) if text)
 
     @cached_property
-    def _sorted_ids(self) -> np.ndarray:
-        return np.array([index for _, index in self._sorted])
-
-    @cached_property
     def _has_spaces(self) -> bool:
         return not joins_without_space(self.language)
 
@@ -239,21 +235,31 @@ class Vocabulary:
             if len(whole_N) or cuts:
                 choices[place] = whole_N, [index_of[rest[place:cut]] for cut in cuts], cuts
         if is_space and 0 not in choices:  # only characters: a space, then any other
-            others_N = np.array([index for text, index in self._sorted if not text.startswith(WORD_START)])
+            others_N = np.array(sorted(index for text, index in self._sorted if not text.startswith(WORD_START)))
             choices, end = {0: (np.zeros(0, np.int64), [index_of[WORD_START]], [1]), 1: (others_N, [], [])}, 2
         number = {place: state for state, place in enumerate(sorted(choices))}
         states = []
         for _, (whole_N, parts, cuts) in sorted(choices.items()):
-            symbols_N = np.concatenate([whole_N, np.array(parts, np.int64)])
-            following_N = np.array([len(choices)] * len(whole_N) + [number[cut] for cut in cuts])
-            order_N = symbols_N.argsort()
-            states.append((symbols_N[order_N], following_N[order_N]))
+            symbols_N, following_N = whole_N, np.full(len(whole_N), len(choices))
+            if parts:
+                symbols_N = np.concatenate([symbols_N, parts])
+                following_N = np.concatenate([following_N, [number[cut] for cut in cuts]])
+                order_N = symbols_N.argsort()
+                symbols_N, following_N = symbols_N[order_N], following_N[order_N]
+            states.append((symbols_N, following_N))
         return states
 
-    def _beginning(self, text: str) -> np.ndarray:
-        """The symbols whose text begins so."""
-        begin, end = (bisect_left(self._sorted, (bound, -1)) for bound in (text, text + chr(sys.maxunicode)))
-        return self._sorted_ids[begin:end]
+    @cached_property
+    def _beginning(self) -> Callable[[str], np.ndarray]:
+        """The symbols whose text begins so, rising."""
+        ids_N = np.array([index for _, index in self._sorted])
+
+        @lru_cache(CACHED)
+        def beginning(text: str) -> np.ndarray:
+            begin, end = (bisect_left(self._sorted, (bound, -1)) for bound in (text, text + chr(sys.maxunicode)))
+            return np.sort(ids_N[begin:end])
+
+        return beginning
 
     # ---------------------------------------------------------------------------------------------------------- avoid
 
