@@ -6,7 +6,7 @@ search itself is as it always is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -67,8 +67,8 @@ class _Remembered:
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return self.step.best_of_mean(steps, first, count, end)
 
-    def log_probs_of(self, symbols_BK: np.ndarray) -> np.ndarray:
-        return self.step.log_probs_of(symbols_BK)
+    def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
+        return self.step.log_probs_of(rows_P, symbols_P)
 
     def log_probs(self) -> np.ndarray:
         return self.step.log_probs()
@@ -85,8 +85,10 @@ class _Watching:
     def vocabulary(self) -> int:
         return self._model.vocabulary
 
-    def start(self, source_BS: np.ndarray, source_lengths_B: np.ndarray) -> Any:
-        return self._model.start(source_BS, source_lengths_B)
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> Any:
+        return self._model.start(source_BS, source_lengths_B, admitted)
 
     def step(self, previous_BK: np.ndarray, state: Any) -> tuple[Step, Any]:
         step, state = self._model.step(previous_BK, state)
