@@ -88,7 +88,7 @@ _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of m
 IDLE: dict[str, list[Idle]] = {
     "translate": [
         Idle(
-            ("as_json", "n_best", "alignments", "attention", "strict"),
+            ("as_json", "n_best", "alignments", "attention", "strict", "min_confidence"),
             lambda values: document_format(values) is not None,
             "a document is written as what it was",
             "give its lines on stdin",

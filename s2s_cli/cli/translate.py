@@ -94,6 +94,16 @@ def translate(
             " (FILE-LINE.png from the second on).",
         ),
     ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="X",
+            rich_help_panel=_OUTPUT,
+            help="Leave translations empty that are good less probably than this; in JSON, `confident` is false.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", rich_help_panel=_OUTPUT, help="Stop at a line that is not valid UTF-8.")
     ] = False,
@@ -131,12 +141,16 @@ def translate(
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
+    if min_confidence is not None and translator.writer.calibration is None:
+        hint = "models exported by this version have one, if their dev set has 100 lines"
+        raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
     written = OutputOptions(
         format="json" if as_json else "text",
         n_best=n_best,
         alignments=alignments,
         strict=strict,
         batch_tokens=batch_tokens,
+        min_confidence=min_confidence,
     )
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
     with translator, view or nullcontext(), files.sink_of(target) as sink:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from s2s_cli.errors import MachineError
+from s2s_cli.inference.confidence import Evidence, omissions, repetitions, word_confidences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,8 @@ class Candidate:
     finished: bool = True  # whether the sentence ended before the length limit
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # None unless requested
     words: int = field(default=0, repr=False, compare=False)  # of the text, as the alignment counts them
+    confidence: float | None = None  # that it is a good one, from 0 to 1; None for models that were not calibrated
+    evidence: Evidence = field(default_factory=Evidence, repr=False, compare=False)  # what that was judged by
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Translation:
     n_best: list[Candidate] = field(default_factory=list)
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)
     parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
+    confidence: float | None = None
 
     @classmethod
     def from_candidates(
@@ -90,21 +94,30 @@ class Translation:
             truncated=truncated,
             n_best=candidates,
             attention=best.attention,
+            confidence=best.confidence,
         )
 
-    def to_json(self, line: int) -> str:
-        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate."""
+    def to_json(self, line: int, min_confidence: float | None = None) -> str:
+        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, and `confident`
+        if there is a least confidence."""
+        evidence = self.n_best[0].evidence if self.n_best else Evidence()
         record: dict[str, Any] = {
             "line": line,
             "source": self.source,
             "translation": self.text,
             "score": _finite(self.score),
+            "confidence": _rounded(self.confidence),
+            "word_confidence": [_rounded(each) for each in word_confidences(evidence)],
+            "omissions": omissions(evidence),
+            "repetitions": repetitions(self.text, self.source),
             "tokens": self.tokens,
             "source_tokens": self.source_tokens,
             "alignment": self.alignment,
             "finished": self.finished,
             "truncated": self.truncated,
         }
+        if min_confidence is not None:
+            record["confident"] = is_confident(self, min_confidence)
         if len(self.n_best) > 1:
             record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
         return json.dumps(record, ensure_ascii=False, allow_nan=False).translate(_JSON_LINE_BREAKS)
@@ -128,10 +141,20 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
     return {
         "translation": candidate.text,
         "score": _finite(candidate.score),
+        "confidence": _rounded(candidate.confidence),
         "tokens": candidate.tokens,
         "alignment": candidate.alignment,
         "finished": candidate.finished,
     }
+
+
+def is_confident(translation: Translation | Candidate, least: float) -> bool:
+    """Whether a translation reaches a confidence. That of a blank line does: there is nothing to be wrong about."""
+    return translation.confidence is None or translation.confidence >= least
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
 
 
 def _finite(score: float | None) -> float | None:

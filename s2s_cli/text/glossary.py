@@ -3,9 +3,8 @@
 A file has a term and its translation in each line, `source<TAB>target`; a term with several translations has several
 lines. Lines that begin with `#`, and blank ones, say nothing.
 
-A term is found as whole words: it is compared word by word, where a sign is a word of its own, and so is each character
-of the scripts that are written without spaces. White space counts for nothing, and Unicode's ways of composing a
-character are one (NFC).
+A term is found as whole words: it is compared word by word, as `s2s_cli.text.words` divides a text, so that white space
+counts for nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from unicodedata import normalize
-
-import regex
 
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.text.hygiene import BYTE_ORDER_MARK, clean_line
-
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-_WORD = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|[\w\p{{M}}--[{_UNSPACED}]]+|\S", regex.VERSION1)
+from s2s_cli.text.words import words_of
 
 
 class Occurrence(NamedTuple):
@@ -46,31 +40,25 @@ class Phrases:
         self._phrases: dict[tuple[str, ...], str] = {}
         self._most: dict[str, int] = {}  # words of the longest phrase that begins with a word
         for phrase in phrases:
-            key = tuple(word for word, _, _ in self._words(phrase))
+            key = tuple(word.text for word in words_of(phrase, ignore_case=ignore_case))
             if key:
                 self._phrases.setdefault(key, phrase)
                 self._most[key[0]] = max(len(key), self._most.get(key[0], 0))
 
     def find(self, text: str) -> list[Occurrence]:
         """The occurrences in a text from the left, the longest phrase first, without overlap."""
-        words = list(self._words(text))
+        words = words_of(text, ignore_case=self._ignore_case)
         found, place = [], 0
         while place < len(words):
-            for length in range(min(self._most.get(words[place][0], 0), len(words) - place), 0, -1):
-                phrase = self._phrases.get(tuple(word for word, _, _ in words[place : place + length]))
+            for length in range(min(self._most.get(words[place].text, 0), len(words) - place), 0, -1):
+                phrase = self._phrases.get(tuple(word.text for word in words[place : place + length]))
                 if phrase is not None:
-                    found.append(Occurrence(words[place][1], words[place + length - 1][2], phrase))
+                    found.append(Occurrence(words[place].start, words[place + length - 1].end, phrase))
                     place += length
                     break
             else:
                 place += 1
         return found
-
-    def _words(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """Each word as it is compared, and its place."""
-        for match in _WORD.finditer(text):
-            word = normalize("NFC", match[0])
-            yield word.casefold() if self._ignore_case else word, match.start(), match.end()
 
 
 class Glossary:

@@ -46,6 +46,7 @@ REFUSED = [
     ("translate page.html --alignments", "--alignments"),
     ("translate page.html --attention a.html", "--attention"),
     ("translate -o page.html --strict", "--strict"),
+    ("translate page.html --min-confidence 0.5", "--min-confidence"),
     ("evaluate --greedy --beam 5", "--beam"),
     ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
     ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),
@@ -165,6 +166,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         options = SearchOptions(beam=1, normalization="none")
         device = "cpu"
         division = Division(target="en")
+        writer = SimpleNamespace(calibration=None)
 
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...
@@ -193,6 +195,11 @@ def test_what_has_no_effect_is_refused_before_anything_is_loaded(line: str, opti
 @pytest.mark.parametrize(("line", "option"), REFUSED_WITH_THIS_MODEL)
 def test_what_the_model_leaves_without_effect_is_refused(line: str, option: str, reached: list[str]):
     assert is_told(fault_of(line), option)
+    assert reached == ["load"]
+
+
+def test_a_model_without_calibration_has_no_least_confidence(reached: list[str]):
+    assert is_told(fault_of("translate --min-confidence 0.5"), "--min-confidence")
     assert reached == ["load"]
 
 
