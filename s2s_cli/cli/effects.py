@@ -93,6 +93,8 @@ IDLE: dict[str, list[Idle]] = {
             "a document is written as what it was",
             "give its lines on stdin",
         ),
+        Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),
+        Idle(("fuzzy",), lambda values: not values["as_json"], "only --json shows similar entries", "add --json"),
         *_SEARCH_AND_MACHINE,
         # In JSON they change the score.
         Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),

@@ -35,6 +35,15 @@ class LinesLost(MachineError):
 
 
 @dataclass(frozen=True)
+class Match:
+    """An entry of a translation memory for a line."""
+
+    source: str
+    target: str
+    similarity: float  # 1 if its source is that of the line
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One of the translations of a line."""
 
@@ -76,6 +85,8 @@ class Translation:
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)
     parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
     confidence: float | None = None
+    origin: str | None = None  # with a translation memory: `model` or `memory`
+    match: Match | None = None  # the entry that was taken, or that is like the line
 
     @classmethod
     def from_candidates(
@@ -116,6 +127,8 @@ class Translation:
             "finished": self.finished,
             "truncated": self.truncated,
         }
+        if self.origin is not None:
+            record |= {"origin": self.origin, "match": self.match and _match_record(self.match)}
         if min_confidence is not None:
             record["confident"] = is_confident(self, min_confidence)
         if len(self.n_best) > 1:
@@ -146,6 +159,10 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
         "alignment": candidate.alignment,
         "finished": candidate.finished,
     }
+
+
+def _match_record(match: Match) -> dict[str, Any]:
+    return {"source": match.source, "target": match.target, "similarity": _rounded(match.similarity)}
 
 
 def is_confident(translation: Translation | Candidate, least: float) -> bool:

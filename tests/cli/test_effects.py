@@ -47,6 +47,8 @@ REFUSED = [
     ("translate page.html --attention a.html", "--attention"),
     ("translate -o page.html --strict", "--strict"),
     ("translate page.html --min-confidence 0.5", "--min-confidence"),
+    ("translate --json --fuzzy 0.5", "--fuzzy"),
+    ("translate --memory a.tmx --fuzzy 0.5", "--fuzzy"),
     ("evaluate --greedy --beam 5", "--beam"),
     ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
     ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),
@@ -100,7 +102,7 @@ REFUSED = [
 ALWAYS_EFFECTIVE = {
     "prep": {"recipe", "overrides", "run", "force", "as_json"},
     "train": {"recipe", "overrides", "run", "dry_run"},
-    "translate": {"inputs", "model", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
+    "translate": {"inputs", "model", "memory", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
     | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references"},
