@@ -35,7 +35,9 @@ def _one_hypothesis(values: Values) -> bool:
 
 
 def _only_perplexity(values: Values) -> bool:
-    return values["perplexity"] and sum(values[name] for name in _names(MetricArguments)) == 1
+    return (
+        values["perplexity"] and not values["glossary"] and sum(values[name] for name in _names(MetricArguments)) == 1
+    )
 
 
 _SEARCH_AND_MACHINE = [
@@ -107,10 +109,16 @@ IDLE: dict[str, list[Idle]] = {
             "--reference scores files, without a model",
         ),
         Idle(
-            ("hypothesis", "language"),
+            ("hypothesis", "language", "source"),
             lambda values: not values["references"],
             "without --reference, a model is scored on the test sets of its recipe",
             "add --reference FILE to score files",
+        ),
+        Idle(
+            ("source", "ignore_case"),
+            lambda values: not values["glossary"],
+            "nothing else looks for terms",
+            "add --glossary FILE",
         ),
         Idle(
             ("language",),

@@ -65,6 +65,9 @@ REFUSED = [
     ("evaluate --device cuda --workers 2", "--workers"),
     ("evaluate --hypothesis a", "--hypothesis"),
     ("evaluate --language en", "--language"),
+    ("evaluate --source a --glossary b", "--source"),
+    ("evaluate --reference a --source a", "--source"),
+    ("evaluate --ignore-case", "--ignore-case"),
     ("evaluate --reference a --chrf --ter --language zh", "--language"),
     *(
         (f"evaluate --reference a {option}", option.split()[0])
@@ -105,7 +108,7 @@ ALWAYS_EFFECTIVE = {
     "translate": {"inputs", "model", "memory", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
     | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
-    | {"rouge", "references"},
+    | {"rouge", "references", "glossary"},
     "serve": {"model", "host", "port", "api_keys", "log", "beam", "workers", "batch_tokens", "engine", "body_bytes"}
     | {"texts", "characters", "alternatives", "waiting", "read_seconds", "answer_seconds", "stop_seconds"},
 }
