@@ -7,11 +7,12 @@ import json
 import math
 
 import pytest
+import torch
 from copy_model import GREEDY, TOKENIZERS, CopyModel, copy_translator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.checkpoint.model_directory import Confidence
+from s2s_cli.checkpoint.model_directory import Confidence, load_model_files, save_model
 from s2s_cli.inference.confidence import (
     Evidence,
     confidence,
@@ -25,6 +26,8 @@ from s2s_cli.inference.reading import Division
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import TokenizerPair
 
 BY_PROBABILITY = Confidence(chrf=50.0, bias=0.0, log_prob=1.0, probability=0.0, ratio=0.0)
 CALIBRATION = Confidence(chrf=50.0, bias=1.0, log_prob=4.0, probability=-2.0, ratio=3.0)
@@ -151,3 +154,31 @@ def test_every_line_of_a_stream_has_its_line():
     sink = io.BytesIO()
     translate_stream(calibrated(), io.BytesIO(b"ab\n\ncd"), sink, GREEDY, OutputOptions(min_confidence=1.0))
     assert sink.getvalue() == b"\n\n\n"
+
+
+@pytest.mark.parametrize("engine", ["int8", "fast"])
+def test_engines_are_as_sure_whatever_the_batch(tmp_path, tools, engine: str):
+    letters = TokenizerPair(CharacterTokenizer("▁abcdefgh"), CharacterTokenizer("▁abcdefgh"))
+    directory = tools.export(tmp_path / "model", ("fr", "en"), letters)
+    lines = ["abc", "h. a", "a b c d e f", "ggg", "abcdefgh abcdefgh", "", "b"]
+    with Translator.load(directory, engine=engine, device="cpu") as translator:
+        assert translator.writer.calibration is None  # as of an older model
+        together = translator.translate(lines)
+        alone = [translator.translate([line])[0] for line in lines]
+    evidence = [[each.evidence for translation in found for each in translation.n_best] for found in (together, alone)]
+    assert evidence[0] == evidence[1] != []
+
+
+def test_a_model_keeps_its_calibration(tmp_path, tools):
+    letters = TokenizerPair(CharacterTokenizer("▁abcdefgh"), CharacterTokenizer("▁abcdefgh"))
+    directory = tools.export(tmp_path / "model", ("fr", "en"), letters)
+    files = load_model_files(directory)
+    config = files.config.values() | {"confidence": CALIBRATION.values()}
+    weights = {name: torch.from_numpy(array.copy()) for name, array in files.weights.items()}
+    save_model(tmp_path / "calibrated", weights, config, files.tokenizers, "")
+    with Translator.load(tmp_path / "calibrated", device="cpu", engine="fast") as translator:
+        assert translator.writer.calibration == CALIBRATION
+        (found,) = translator.translate(["abc"])
+        assert found.confidence == confidence(CALIBRATION, found.n_best[0].evidence)
+    with Translator.load([directory, tmp_path / "calibrated"], device="cpu", engine="fast") as ensemble:
+        assert ensemble.writer.calibration is None  # that of the first model
