@@ -63,6 +63,7 @@ def measured(pairs: Sequence[tuple[Translation, str]], calibration: Confidence) 
     good_N, risk_N = chrf_N >= calibration.chrf, 1 - chrf_N / 100
     confidence_N = np.array([confidence(calibration, each) for each in evidence])
     score_N = np.array([translation.score for translation, _ in pairs])
+    warned = [bool(omissions(each.n_best[0].evidence, each.source_tokens)) for each, _ in pairs]
     return {
         "lines": len(pairs),
         "share of good lines": float(good_N.mean()),
@@ -73,7 +74,7 @@ def measured(pairs: Sequence[tuple[Translation, str]], calibration: Confidence) 
         "risk-coverage area, mean log p": risk_coverage_area(figures_of(evidence)[:, 0], risk_N),
         "risk-coverage area, chrF": risk_coverage_area(chrf_N, risk_N),
         "mean risk": float(risk_N.mean()),
-        "lines with an omission warning": float(np.mean([bool(omissions(each)) for each in evidence])),
+        "lines with an omission warning": float(np.mean(warned)),
     }
 
 

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.text.words import words_of
 
@@ -32,20 +34,20 @@ class Evidence:
     """For each of these the target word, as the alignment counts them; -1 for an end."""
     source_pieces: int = 0
     """Source pieces, with an end for each part."""
-    coverage: list[float] = field(default_factory=list)
-    """For each source word the attention that it gets, summed over the target; inf for a sign, which needs none; empty
-    for a model without attention."""
+    attention_S: np.ndarray | None = None
+    """The attention that each source piece gets, summed over the target: float32; None without attention."""
+    source_words: list[int] = field(default_factory=list)
+    """For each of these the source word, as the alignment counts them."""
 
     def joined(self, other: Evidence, first_source_word: int, first_target_word: int) -> Evidence:
         """This evidence and after it that of a part whose words are counted from these numbers on."""
-        coverage = [*self.coverage, *[0.0] * (first_source_word + len(other.coverage) - len(self.coverage))]
-        for word, weight in enumerate(other.coverage, start=first_source_word):
-            coverage[word] += weight
+        pair = [each.attention_S for each in (self, other) if each.attention_S is not None]
         return Evidence(
             log_probs=self.log_probs + other.log_probs,
             words=self.words + [word if word < 0 else word + first_target_word for word in other.words],
             source_pieces=self.source_pieces + other.source_pieces,
-            coverage=coverage if other.coverage else self.coverage,
+            attention_S=np.concatenate(pair) if pair else None,
+            source_words=self.source_words + [word + first_source_word for word in other.source_words],
         )
 
 
@@ -90,9 +92,18 @@ def word_confidences(evidence: Evidence) -> list[float]:
     return [math.exp(min(sums[word] / counts[word], 0.0)) for word in sorted(sums)]
 
 
-def omissions(evidence: Evidence) -> list[int]:
-    """The source words that got hardly any attention, so that their translation is probably missing."""
-    return [word for word, weight in enumerate(evidence.coverage) if weight < LEAST_COVERAGE]
+def omissions(evidence: Evidence, source_tokens: Sequence[str]) -> list[int]:
+    """The source words that got hardly any attention, so that their translation is probably missing.
+
+    source_tokens: the source pieces. A word without letters and digits is a sign, which needs no attention.
+    """
+    if evidence.attention_S is None or not source_tokens:
+        return []
+    coverage = np.bincount(evidence.source_words, evidence.attention_S).tolist()
+    texts = {
+        word for word, piece in zip(evidence.source_words, source_tokens, strict=True) if any(map(str.isalnum, piece))
+    }
+    return [word for word in sorted(texts) if coverage[word] < LEAST_COVERAGE]
 
 
 def repetitions(text: str, source: str) -> list[str]:

@@ -119,7 +119,7 @@ class Translation:
             "score": _finite(self.score),
             "confidence": _rounded(self.confidence),
             "word_confidence": [_rounded(each) for each in word_confidences(evidence)],
-            "omissions": omissions(evidence),
+            "omissions": omissions(evidence, self.source_tokens),
             "repetitions": repetitions(self.text, self.source),
             "tokens": self.tokens,
             "source_tokens": self.source_tokens,

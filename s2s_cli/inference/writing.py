@@ -33,7 +33,6 @@ class Writer:
         """The hypotheses for one part, as text."""
         source, target = self.tokenizers.source, self.tokenizers.target
         source_words = source.word_indices(part.ids)
-        is_text = _has_text(source.pieces(part.ids), source_words)
         candidates = []
         for found in hypotheses:
             words, attention_TS = target.word_indices(found.ids), found.attention
@@ -49,7 +48,8 @@ class Writer:
                     log_probs=found.log_probs,
                     words=[*words, -1] if found.finished else words,
                     source_pieces=len(part.ids) + 1,
-                    coverage=[] if attention_TS is None else _coverage(attention_TS, source_words, is_text),
+                    attention_S=None if attention_TS is None else attention_TS[:, : len(source_words)].sum(axis=0),
+                    source_words=source_words,
                 ),
             )
             candidates.append(candidate)
@@ -193,20 +193,6 @@ def align_words(attention_TS: np.ndarray, source_words: Sequence[int], target_wo
     per_word = _membership(target_words).T @ attention_TS[:T, :S] @ _membership(source_words)  # [target, source] words
     best = per_word.argmax(axis=1).tolist()
     return [(best[target], target) for target in sorted(set(target_words))]
-
-
-def _coverage(attention_TS: np.ndarray, source_words: Sequence[int], is_text: np.ndarray) -> list[float]:
-    """For each source word the attention that its pieces get from the whole target; inf for a sign."""
-    weights_S = attention_TS[:, : len(source_words)].sum(axis=0, dtype=np.float64)
-    return np.where(is_text, np.bincount(source_words, weights_S, len(is_text)), np.inf).tolist()
-
-
-def _has_text(pieces: Sequence[str], words: Sequence[int]) -> np.ndarray:
-    """For each word whether it has a letter or a digit."""
-    has_text = np.zeros(_count(words), bool)
-    for piece, word in zip(pieces, words, strict=True):
-        has_text[word] |= any(map(str.isalnum, piece))
-    return has_text
 
 
 def _membership(words: Sequence[int]) -> np.ndarray:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from copy_model import GREEDY, TOKENIZERS, CopyModel, copy_translator
@@ -68,7 +69,9 @@ def test_a_word_has_the_geometric_mean_of_its_pieces():
 
 
 def test_omissions_are_words_without_attention():
-    assert omissions(Evidence(coverage=[1.2, 0.01, math.inf, 0.0])) == [1, 3]
+    evidence = Evidence(attention_S=np.array([0.09, 0.09, 0.0, 0.09, 0.2]), source_words=[0, 0, 1, 2, 3])
+    assert omissions(evidence, ["▁a", "b", "▁,", "▁c", "▁d"]) == [2]
+    assert omissions(Evidence(), ["▁a"]) == []
 
 
 @pytest.mark.parametrize(
@@ -96,14 +99,15 @@ def test_a_line_of_several_parts_has_the_evidence_of_all():
     assert evidence.log_probs == pytest.approx([value for part in parts for value in part.log_probs], abs=1e-5)
     assert evidence.source_pieces == sum(part.source_pieces for part in parts)
     assert len(word_confidences(evidence)) == len(found.text.split())
-    assert len(evidence.coverage) == len(line.split()) and min(evidence.coverage) > 1
+    assert sorted(set(evidence.source_words)) == list(range(len(line.split())))
+    assert evidence.attention_S.tolist() == [1.0] * len(found.source_tokens)
     assert found.confidence == pytest.approx(confidence(CALIBRATION, evidence))
 
 
 def test_halves_of_a_word_are_one_word():
     (found,) = calibrated(max_pieces=4).translate(["abcdefgh"])
     assert len(word_confidences(found.n_best[0].evidence)) == 1
-    assert len(found.n_best[0].evidence.coverage) == 1
+    assert set(found.n_best[0].evidence.source_words) == {0}
 
 
 @given(st.lists(st.text("abc. ", max_size=12), max_size=8), st.integers(1, 60))
@@ -165,8 +169,11 @@ def test_engines_are_as_sure_whatever_the_batch(tmp_path, tools, engine: str):
         assert translator.writer.calibration is None  # as of an older model
         together = translator.translate(lines)
         alone = [translator.translate([line])[0] for line in lines]
-    evidence = [[each.evidence for translation in found for each in translation.n_best] for found in (together, alone)]
-    assert evidence[0] == evidence[1] != []
+    for one, other in zip(together, alone, strict=True):
+        for mine, theirs in zip(one.n_best, other.n_best, strict=True):
+            assert mine.evidence.log_probs == theirs.evidence.log_probs
+            assert mine.evidence.attention_S.tolist() == theirs.evidence.attention_S.tolist()
+    assert sum(len(translation.n_best) for translation in together) == 6
 
 
 def test_a_model_keeps_its_calibration(tmp_path, tools):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from s2s_cli.checkpoint.model_directory import Confidence
@@ -17,7 +18,7 @@ def test_figures_are_those_of_what_was_translated():
     pairs = []
     for number in range(20):
         log_prob, text = (math.log(0.9), "right text") if number % 2 else (math.log(0.1), "zzz")
-        candidate = Candidate(text, log_prob, [text], evidence=Evidence([log_prob], [0], 1, [0.0]))
+        candidate = Candidate(text, log_prob, [text], evidence=Evidence([log_prob], [0], 1, np.zeros(1), [0]))
         pairs.append((Translation.from_candidates("x", ["x"], [candidate]), "right text"))
     figures = measured(pairs, calibration)
     assert figures["share of good lines"] == 0.5
