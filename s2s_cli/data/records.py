@@ -48,7 +48,7 @@ def read_parquet(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
                     row += 1
                     where = f"{path}, row {row}"
                     yield _text(record, fields[0], where), _text(record, fields[1], where)
-    except ArrowException as error:
+    except (ArrowException, ValueError) as error:  # a damaged name of a column is a UnicodeDecodeError
         raise DataError(f"not sound Parquet: {printable(error)}", where=path) from error
     except OSError as error:
         # Arrow says of most damages that they are faults of reading.

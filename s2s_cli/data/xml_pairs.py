@@ -167,6 +167,7 @@ class _Tmx(_Reader):
 
 class _Xliff(_Reader):
     root = "xliff"
+    _direction: tuple[str, str] | None = None
     inline_codes = frozenset({"x", "bx", "ex", "bpt", "ept", "ph", "it", "sub", "sc", "ec", "cp", "sm", "em"})
     ignored = frozenset(
         {"alt-trans", "match", "matches", "note", "notes", "glossary", "seg-source", "ignorable", "header"}

@@ -7,6 +7,7 @@ import json
 import lzma
 import tracemalloc
 from pathlib import Path
+from random import Random
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -202,6 +203,51 @@ def test_a_broken_file_is_named_with_the_line(tmp_path: Path, name: str, content
     with pytest.raises(DataError, match=what) as caught:
         pairs_of(path, name.partition(".")[2])
     assert caught.value.where == f"{path}{place}"
+
+
+SAMPLES = {
+    "a.tmx": MEMORY.encode(),
+    "a.xliff": XLIFF_1.encode(),
+    "b.xliff": XLIFF_2.encode(),
+    "a.po": PO.encode("latin-1"),
+    "a.jsonl": b'{"source": "a", "target": "b"}\n' * 3,
+    "a.parquet": b"",
+}
+PIECES = [b"<seg>", b"</seg>", b"<tu>", b"</tu>", b"<source>", b"</source>", b"<segment>", b"<", b">", b"&", b'"']
+PIECES += [b"\n", b"msgid ", b"#~ ", b"\xff", b"\0"]
+
+
+def mutated(data: bytes, random: Random) -> bytes:
+    """The file with one to three changes."""
+    changed = bytearray(data)
+    for _ in range(random.randrange(1, 4)):
+        at, other = random.randrange(len(changed)), random.randrange(len(changed))
+        kind = random.randrange(4)
+        if kind == 0 and len(changed) > 30:
+            del changed[at : at + random.randrange(1, 20)]
+        elif kind == 1:
+            changed[at:at] = random.choice(PIECES)
+        elif kind == 2:
+            changed[at:at] = changed[other : other + random.randrange(1, 60)]
+        else:
+            changed[at] = random.randrange(256)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_damaged_file_is_refused_in_one_sentence_or_read(tmp_path: Path, name: str):
+    random, data = Random(3), SAMPLES[name]
+    if name == "a.parquet":
+        write_table(Table.from_pylist([{"source": "a", "target": "b"}] * 50), tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+    for _ in range(200):
+        path = written(tmp_path, name, mutated(data, random))
+        try:
+            found = pairs_of(path, name.partition(".")[2])
+        except DataError as error:
+            assert error.where and "\n" not in str(error)
+        else:
+            assert all("\n" not in text for pair in found for text in pair)
 
 
 def test_a_missing_column_and_a_cell_without_text_are_told(tmp_path: Path):
