@@ -22,7 +22,7 @@ import numpy as np
 from s2s_cli import atomic
 from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
 from s2s_cli.errors import CheckpointError, MachineError, UserError
-from s2s_cli.forms import at_least, at_most, characters
+from s2s_cli.forms import Form, at_least, at_most, characters
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
@@ -39,7 +39,20 @@ _ATTEMPTS = 5
 
 Content = TypeVar("Content")
 Name = Annotated[str, characters(200)]
+Weight = Annotated[float, at_least(-1e6), at_most(1e6)]
 Vocabulary = Annotated[int, at_least(4), at_most(4_000_000)]
+
+
+class Confidence(Form):
+    """How the confidence of a translation is computed: p = 1 / (1 + exp(−(bias + Σ weight × figure))), over the figures
+    of these names in `s2s_cli.inference.confidence`."""
+
+    chrf: Annotated[float, at_least(0), at_most(100)]
+    """It is the probability that the chrF of a line is at least this."""
+    bias: Weight
+    log_prob: Weight
+    probability: Weight
+    ratio: Weight
 
 
 class ModelConfig(Document):
@@ -57,6 +70,8 @@ class ModelConfig(Document):
     """Longest source sentence that the model was trained on, in pieces."""
     int8_bleu_loss: Annotated[float, at_least(-100), at_most(100)] | None = None
     """BLEU lost on dev by 8-bit products; `None` where that was not measured."""
+    confidence: Confidence | None = None
+    """Fitted on dev; `None` for older models, and where dev has too few lines."""
 
     def check(self) -> None:
         for section, most in _LARGEST_SIZES.items():

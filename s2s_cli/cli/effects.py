@@ -35,7 +35,9 @@ def _one_hypothesis(values: Values) -> bool:
 
 
 def _only_perplexity(values: Values) -> bool:
-    return values["perplexity"] and sum(values[name] for name in _names(MetricArguments)) == 1
+    return (
+        values["perplexity"] and not values["glossary"] and sum(values[name] for name in _names(MetricArguments)) == 1
+    )
 
 
 _SEARCH_AND_MACHINE = [
@@ -88,11 +90,13 @@ _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of m
 IDLE: dict[str, list[Idle]] = {
     "translate": [
         Idle(
-            ("json_input", "as_json", "n_best", "alignments", "attention", "strict"),
+            ("json_input", "as_json", "n_best", "alignments", "attention", "strict", "min_confidence"),
             lambda values: document_format(values) is not None,
             "a document is written as what it was",
             "give its lines on stdin",
         ),
+        Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),
+        Idle(("fuzzy",), lambda values: not values["as_json"], "only --json shows similar entries", "add --json"),
         *_SEARCH_AND_MACHINE,
         # In JSON they change the score.
         Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),
@@ -105,10 +109,16 @@ IDLE: dict[str, list[Idle]] = {
             "--reference scores files, without a model",
         ),
         Idle(
-            ("hypothesis", "language"),
+            ("hypothesis", "language", "source"),
             lambda values: not values["references"],
             "without --reference, a model is scored on the test sets of its recipe",
             "add --reference FILE to score files",
+        ),
+        Idle(
+            ("source", "ignore_case"),
+            lambda values: not values["glossary"],
+            "nothing else looks for terms",
+            "add --glossary FILE",
         ),
         Idle(
             ("language",),

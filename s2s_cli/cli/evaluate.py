@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from s2s_cli.evaluation.report import TestResult
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
+    from s2s_cli.text.glossary import Glossary
 
-_FILES = "Without a model"
+_FILES, _TERMS = "Without a model", "Terms"
 
 
 @takes_groups
@@ -45,6 +46,19 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     metrics: shared.MetricArguments,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_TERMS,
+            show_default=False,
+            help="Score by a glossary too, a term and its translation a line, between them a tab: term success and"
+            " consistency.",
+        ),
+    ] = None,
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", rich_help_panel=_TERMS, help="Find terms whatever their case.")
+    ] = False,
     references: Annotated[
         list[Path] | None,
         typer.Option(
@@ -58,6 +72,15 @@ def evaluate(
     hypothesis: Annotated[
         Path | None,
         typer.Option(metavar="FILE", rich_help_panel=_FILES, help="Translations to score; by default stdin."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            rich_help_panel=_FILES,
+            help="The sources of the translations, which --glossary needs.",
+        ),
     ] = None,
     language: Annotated[
         str,
@@ -80,10 +103,14 @@ def evaluate(
     s2s evaluate --model runs/quickstart --test test --bleu --beam 10
     s2s evaluate --perplexity --distinct --sample --top-p 0.9 --seed 1
     s2s evaluate --hypothesis output.txt --reference a.txt --reference b.txt --ter
+    s2s evaluate --hypothesis output.txt --reference a.txt --source input.txt --glossary terms.tsv
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
     if references:
-        results = [_score_files(hypothesis, references, metrics.names(), language)]
+        if glossary and not source:
+            raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")
+        terms = _terms(glossary, ignore_case=ignore_case)
+        results = [_score_files(hypothesis, references, metrics.names(), language, source, terms)]
     else:
         if metrics.perplexity and machine.shortlist:
             raise UsageError(
@@ -95,26 +122,49 @@ def evaluate(
         translator = machine.load_translator(directories)
         options = search.applied_to(translator.options)
         refuse_idle(context, device=translator.device, **vars(options))
+        terms = _terms(glossary, ignore_case=ignore_case)
         with translator:
-            results = _score_model(translator, options, directories[0].parent, test, metrics.names())
+            results = _score_model(translator, options, directories[0].parent, test, metrics.names(), terms)
     from s2s_cli.evaluation.report import as_json as to_json
     from s2s_cli.evaluation.report import as_text
 
     print((to_json if as_json else as_text)(results))
 
 
-def _score_files(hypothesis: Path | None, references: list[Path], metrics: list[str], language: str) -> TestResult:
+def _terms(path: Path | None, *, ignore_case: bool) -> Glossary | None:
+    from s2s_cli.text.glossary import Glossary
+
+    return Glossary.read(path, ignore_case=ignore_case) if path else None
+
+
+def _score_files(
+    hypothesis: Path | None,
+    references: list[Path],
+    metrics: list[str],
+    language: str,
+    source: Path | None,
+    terms: Glossary | None,
+) -> TestResult:
     from s2s_cli.evaluation.metrics import read_lines, read_stdin, score
     from s2s_cli.evaluation.report import TestResult
 
     lines = read_lines(hypothesis) if hypothesis else read_stdin()
     _warn_of_tokenizer(metrics, language)
     scores = score(lines, [read_lines(path) for path in references], metrics, language)
+    if terms and source:
+        from s2s_cli.evaluation.terminology import terminology
+
+        scores += terminology(terms, read_lines(source), lines)
     return TestResult(str(hypothesis or "stdin"), len(lines), scores)
 
 
 def _score_model(
-    translator: Translator, search: SearchOptions, run: Path, tests: list[str] | None, metrics: list[str]
+    translator: Translator,
+    search: SearchOptions,
+    run: Path,
+    tests: list[str] | None,
+    metrics: list[str],
+    terms: Glossary | None,
 ) -> list[TestResult]:
     """Translate and score the prepared test sets of the run."""
     from s2s_cli.checkpoint.run_directory import RunDirectory
@@ -138,7 +188,7 @@ def _score_model(
     for name in _known(tests, list(prepared.test_names), run):
         is_test = name in prepared.test_names
         sources, references = prepared.test_texts(name) if is_test else prepared.dev_texts()
-        scores = evaluate_model(translator, sources, [references], metrics, language, search)
+        scores = evaluate_model(translator, sources, [references], metrics, language, search, terms)
         results.append(TestResult(name, len(sources), scores))
     return results
 

@@ -18,8 +18,9 @@ from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.inference.attention_view.view import AttentionView
+    from s2s_cli.inference.translator import Translator
 
-_OUTPUT = "Output"
+_OUTPUT, _MEMORY = "Output", "Translation memory"
 
 
 @takes_groups
@@ -102,9 +103,38 @@ def translate(
             " (FILE-LINE.png from the second on).",
         ),
     ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="X",
+            rich_help_panel=_OUTPUT,
+            help="Leave translations empty that are good less probably than this; in JSON, `confident` is false.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", rich_help_panel=_OUTPUT, help="Stop at a line that is not valid UTF-8.")
     ] = False,
+    memory: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--memory",
+            metavar="FILE",
+            rich_help_panel=_MEMORY,
+            show_default=False,
+            help="A translation memory, .tmx or .tsv (source, translation), also .gz or .xz; may be repeated. What"
+            " stands there is not translated again.",
+        ),
+    ] = None,
+    fuzzy: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=_MEMORY,
+            help="In JSON, show the most similar entry of the memory, from this similarity on; 1 for none.",
+        ),
+    ] = 0.75,
     search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
@@ -123,6 +153,7 @@ def translate(
     s2s translate --json input.txt | jq -r .score
     echo '{"text": "Bonjour !", "constraints": ["good day"]}' | s2s translate --json-input
     s2s translate manual.po -o manual.de.po
+    s2s translate --memory project.tmx --json < input.txt
     s2s translate --attention heat-maps.html < input.txt
     """
     form = files.document_format(context.params)
@@ -140,6 +171,11 @@ def translate(
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
+    if min_confidence is not None and translator.writer.calibration is None:
+        hint = "models exported by this version have one, if their dev set has 100 lines"
+        raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
+    if memory:
+        translator = _remembering(translator, memory, fuzzy if as_json else None)
     written = OutputOptions(
         format="json" if as_json else "text",
         n_best=n_best,
@@ -147,6 +183,7 @@ def translate(
         strict=strict,
         requests=json_input,
         batch_tokens=batch_tokens,
+        min_confidence=min_confidence,
     )
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
     with translator, view or nullcontext(), files.sink_of(target) as sink:
@@ -160,6 +197,15 @@ def translate(
         else:
             for source in sources:
                 translate_stream(translator, source, sink, options, written, view)
+
+
+def _remembering(translator: Translator, paths: Sequence[Path], fuzzy: float | None) -> Translator:
+    from s2s_cli.data.languages import Languages
+    from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+
+    languages = Languages(translator.division.source, translator.division.target)
+    lookup = Lookup(TranslationMemory.read(paths, languages), fuzzy)
+    return RememberingTranslator(translator, lookup)
 
 
 def _view(path: Path | None) -> AttentionView | None:

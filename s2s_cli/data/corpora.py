@@ -1,28 +1,23 @@
 """Parallel corpora: locating their files and reading their pairs of lines.
 
-Files are read as streams, plain or compressed. A line ends at LF (or CR LF) and nowhere else.
+Files are read as streams, plain or compressed.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import lzma
 import os
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
+from s2s_cli.data import po, records, xml_pairs
 from s2s_cli.data.download import download, is_address
-from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.data.languages import UNKNOWN, Languages
+from s2s_cli.data.opening import read_lines
+from s2s_cli.errors import DataError, UsageError
 from s2s_cli.recipe import schema
-from s2s_cli.text.hygiene import BYTE_ORDER_MARK
-
-_OPENERS: dict[str, Callable[[Path, Literal["rb"]], Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -38,26 +33,50 @@ class CorpusFile:
 
 @dataclass(frozen=True)
 class ParallelCorpus:
-    """A corpus whose files were found: two line-aligned files, or one file with columns."""
+    """A corpus whose files were found: two line-aligned files, or one file of pairs."""
 
     name: str
     files: dict[str, CorpusFile]
-    """By role: `source` and `target`, or `tsv`."""
+    """By role: `source` and `target`, or the format of the file of pairs, such as `tsv`."""
     columns: tuple[int, int] = (1, 2)
+    """Of `tsv`, counted from 1."""
+    fields: tuple[str, str] = ("source", "target")
+    """Of `jsonl` and `parquet`."""
+    languages: Languages = UNKNOWN
+    """Of `tmx`, `xliff` and `po`: which of their texts are read."""
     made_of: dict[str, Any] | None = None
     """Of a corpus that a model wrote: from what, and how."""
     stands_for: int | None = None
     """Of a sample of a corpus that is yet to be written: the number of all its lines."""
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Source and target line of each pair, as they stand in the files.
+        """Source and target line of each pair, as they stand in the files; texts of several lines are made one.
 
         Raises DataError if the sides differ in length, a line is not UTF-8, a column is missing, or an archive is
-        damaged; each with its file and line.
+        damaged; each with its file and line. Other formats raise their own.
         """
-        if "tsv" in self.files:
-            return _columns(self.files["tsv"].path, self.columns)
-        return _aligned(self.files["source"].path, self.files["target"].path)
+        if "source" in self.files:
+            return _aligned(self.files["source"].path, self.files["target"].path)
+        ((form, file),) = self.files.items()
+        if form == "tsv":
+            return _columns(file.path, self.columns)
+        return ((_one_line(source), _one_line(target)) for source, target in FORMATS[form](file.path, self))
+
+
+Read = Callable[[Path, ParallelCorpus], Iterator[tuple[str, str]]]
+
+FORMATS: Mapping[str, Read] = {
+    "tmx": lambda path, corpus: xml_pairs.read_tmx(path, corpus.languages),
+    "xliff": lambda path, corpus: xml_pairs.read_xliff(path, corpus.languages),
+    "po": lambda path, corpus: po.read_po(path, corpus.languages),
+    "jsonl": lambda path, corpus: records.read_jsonl(path, corpus.fields),
+    "parquet": lambda path, corpus: records.read_parquet(path, corpus.fields),
+}
+"""Files of pairs that are not lines, by their keys in a recipe."""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 @dataclass(frozen=True)
@@ -119,17 +138,18 @@ def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe
     )
 
 
-def locate(corpus: schema.Corpus, folders: Sequence[Path]) -> ParallelCorpus:
+def locate(corpus: schema.Corpus, folders: Sequence[Path], languages: schema.Languages | None = None) -> ParallelCorpus:
     """Find the files of a corpus in the first of `folders` that has them, or download them.
 
-    Raises DataError if one is not found.
+    languages: of the recipe, for files that have texts in several. Raises DataError if one is not found.
     """
     files: dict[str, CorpusFile] = {}
     for role, given in corpus.paths.items():
         sha256 = _expected_sha256(corpus, role)
         files[role] = CorpusFile(given, _find(given, folders, sha256), sha256)
     stem = next(iter(files.values())).path.name.partition(".")[0]
-    return ParallelCorpus(corpus.name or stem, files, corpus.columns)
+    codes = Languages(languages.source, languages.target) if languages else UNKNOWN
+    return ParallelCorpus(corpus.name or stem, files, corpus.columns, corpus.fields, codes)
 
 
 def locate_mono(corpus: schema.TrainCorpus, folders: Sequence[Path]) -> TextLines:
@@ -147,7 +167,7 @@ def locate_lines(lines: schema.Lines, folders: Sequence[Path]) -> TextLines:
 def _expected_sha256(corpus: schema.Corpus, role: schema.Role) -> str | None:
     if not isinstance(corpus.sha256, str):
         return (corpus.sha256 or {}).get(role)
-    if role not in ("tsv", "mono"):
+    if role in ("source", "target"):
         raise UsageError("one `sha256` for two files", where=corpus.source, hint="give {source: ..., target: ...}")
     return corpus.sha256
 
@@ -192,41 +212,3 @@ def _columns(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
         else:
             found = f"{len(cells)} column{'s' * (len(cells) != 1)}"
             raise DataError(f"there is no column {max(columns)}, only {found}", where=f"{path}:{number}")
-
-
-def read_lines(path: Path) -> Iterator[str]:
-    """Lines of a plain, `.gz` or `.xz` file without their ends, and without a byte-order mark.
-
-    Raises DataError if a line is not UTF-8 or the archive is damaged, MachineError if the file cannot be read.
-    """
-    with open_corpus(path) as file:
-        for number, line in enumerate(decoded(file, path)):
-            text = line if number else line.removeprefix(BYTE_ORDER_MARK)
-            yield text.removesuffix("\n").removesuffix("\r")
-
-
-@contextmanager
-def open_corpus(path: Path) -> Iterator[IO[bytes]]:
-    """The content of a plain, `.gz` or `.xz` file.
-
-    While inside, raises DataError if the archive is damaged, MachineError if the file cannot be read.
-    """
-    try:
-        opener = _OPENERS.get(path.suffix)
-        with path.open("rb") if opener is None else io.BufferedReader(opener(path, "rb"), 1 << 16) as file:
-            yield file
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise DataError(f"damaged archive: {error}", where=path) from error
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
-
-
-def decoded(lines: Iterable[bytes], name: object) -> Iterator[str]:
-    """Lines as text, with their ends. Raises DataError with `name:line` where they are not UTF-8."""
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode()
-        except UnicodeDecodeError as error:
-            hint = "convert the file, for example with `iconv -f ISO-8859-1 -t UTF-8`"
-            byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
-            raise DataError(byte, where=f"{name}:{number}", hint=hint) from error

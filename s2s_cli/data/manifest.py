@@ -47,6 +47,7 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
     """
     data = recipe.data
     tags, columns = [corpus.tag for corpus in data.train], [lines.column for lines in data.cleaning.exclude]
+    fields = [corpus.fields for corpus in data.corpora() if corpus.jsonl or corpus.parquet]
     tree = {
         "format": 1,
         "languages": recipe.languages.values(),
@@ -56,7 +57,8 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
             "test": test_names,
             "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
         }
-        | ({"tags": tags} if any(tags) else {}),
+        | ({"tags": tags} if any(tags) else {})
+        | ({"fields": fields} if fields else {}),
     }
     return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(base)
 

@@ -177,13 +177,13 @@ def _locate(recipe: Recipe, recipe_dir: Path, written: Written) -> dict[str, lis
     folders = folders_of(recipe.data.folders, recipe_dir)
     splits = {
         "train": [
-            locate(corpus, folders) if corpus.mono is None else written[number]
+            locate(corpus, folders, recipe.languages) if corpus.mono is None else written[number]
             for number, corpus in enumerate(recipe.data.train)
         ],
-        "dev": [locate(corpus, folders) for corpus in recipe.data.dev],
+        "dev": [locate(corpus, folders, recipe.languages) for corpus in recipe.data.dev],
     }
     for corpus in recipe.data.test:
-        located = locate(corpus, folders)
+        located = locate(corpus, folders, recipe.languages)
         name = "test-" + re.sub(r"[^\w.-]", "-", located.name)
         if name in splits:
             hint = "give each corpus of data.test its own `name`"

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, NamedTuple
 
-from s2s_cli.documents.encoding import decoded
+from s2s_cli.data.languages import Languages
+from s2s_cli.text.encoding import decoded
 
 MOST_BYTES = 64 << 20
 """Largest document, since all of it is held in memory."""
@@ -73,13 +74,6 @@ class Edit(NamedTuple):
     start: int
     end: int
     text: str
-
-
-class Languages(NamedTuple):
-    """The codes of the languages between which the model translates; "" for an unknown one."""
-
-    source: str = ""
-    target: str = ""
 
 
 Translated = Sequence[Parts | None]

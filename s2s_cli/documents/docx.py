@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from s2s_cli.documents.document import MOST_BYTES, Document, Languages, Translated, Unit
+from s2s_cli.data.languages import Languages
+from s2s_cli.documents.document import MOST_BYTES, Document, Translated, Unit
 from s2s_cli.documents.wordprocessing import WordPart
 from s2s_cli.errors import DataError, printable
 

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from s2s_cli.errors import DataError, MachineError
 
 if TYPE_CHECKING:
-    from s2s_cli.documents.document import Document, Languages
+    from s2s_cli.data.languages import Languages
+from s2s_cli.documents.document import Document
 
 
 class Format(NamedTuple):

@@ -1,5 +1,4 @@
-"""PO files of GNU gettext. Of the libraries, polib was weighed: it writes a file anew from what it has parsed, wrapped
-its own way, while here lines that are not translated must stay as they were; and a PO file is easily read by lines."""
+"""PO files of GNU gettext, as documents: lines that are not translated stay as they were."""
 
 from __future__ import annotations
 
@@ -7,23 +6,17 @@ import gettext
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
+from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
 from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
 from s2s_cli.documents.placeholders import ANYWHERE, BRACES, PERCENT, divided_at, with_placeholders
-from s2s_cli.errors import DataError, printable
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
-_STRING = re.compile(r'\s*(?P<word>\w+(?:\[\d{1,3}\])?)?\s*"(?P<text>(?:[^"\\]|\\.)*+)"\s*')
-_CHARSET = re.compile(rb"charset=([\w.:-]+)")
 _TEMPLATE = re.compile(r"(?<=charset=)CHARSET\b")
 _PLURALS = re.compile(r"nplurals\s*=\s*(\d{1,2})\s*;\s*plural\s*=\s*([^;\n]{1,500})")
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _UNESCAPED = str.maketrans(
     {chr(code): f"\\{code:03o}" for code in range(32)}
-    | {sign: f"\\{letter}" for letter, sign in _ESCAPED.items()}
+    | {sign: f"\\{letter}" for letter, sign in ESCAPED.items()}
     | {'"': '\\"', "\\": "\\\\"}
 )
 _CONTROL = re.compile(r"[\x00-\x1f]+")
@@ -33,23 +26,6 @@ _COUNTS = range(1000)
 _PERCENT = {"c", "objc", "python", "php", "perl", "sh", "awk", "lua", "tcl", "javascript", "gfc-internal"}
 _BRACES = {"python-brace", "perl-brace", "csharp", "java", "java-printf", "qt", "qt-plural", "kde", "kde-kuit", "boost"}
 """Formats of programs whose placeholders are known here; texts of others are not translated."""
-
-
-class _String(NamedTuple):
-    """A string over one or several lines, and where it stands, its quotes included."""
-
-    text: str
-    start: int
-    end: int
-    lines: int
-
-
-@dataclass
-class _Entry:
-    """An entry: `msgid`, `msgid_plural`, `msgstr` or `msgstr[n]`, `msgctxt`, and its flags."""
-
-    flags: set[str] = field(default_factory=set)
-    strings: dict[str, _String] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,72 +43,18 @@ class Po(TextDocument):
     bilingual = True
 
     def declared_encoding(self, data: bytes) -> str | None:
-        found = _CHARSET.search(data)
-        name = found.group(1).decode() if found else "UTF-8"
-        return "UTF-8" if name == "CHARSET" else name  # as it stands in a template
+        return declared_encoding(data)
 
     def find_units(self) -> Iterator[Unit]:
         self._end_of_line = "\r\n" if "\r\n" in self.text else "\n"
-        entries = list(self._entries())
-        header = next((each for each in entries if self._is_header(each)), None)
+        found = list(entries(self.text, self.name))
+        header = next((each for each in found if each.is_header), None)
         plurals = _Plurals(header.strings["msgstr"].text if header and "msgstr" in header.strings else "")
-        for entry in entries:
-            if not self._is_header(entry):
+        for entry in found:
+            if not entry.is_header:
                 yield from self._messages(entry, plurals)
 
-    def _is_header(self, entry: _Entry) -> bool:
-        return "msgctxt" not in entry.strings and not entry.strings["msgid"].text
-
-    def _entries(self) -> Iterator[_Entry]:
-        """All entries that are not obsolete. Raises DataError at the first line that is none of a PO file."""
-        entry, word, position = _Entry(), "", 0
-        for match in _LINE.finditer(self.text):
-            line, position = match.group().lstrip("\ufeff"), match.end()
-            start = position - len(line)
-            if line.lstrip().startswith("#"):
-                if "msgid" in entry.strings and word.startswith("msgstr"):
-                    yield self._checked(entry, start)
-                    entry, word = _Entry(), ""
-                if line.startswith("#~") and not entry.strings:  # its flags were those of an obsolete entry
-                    entry.flags.clear()
-                if line.startswith("#,"):
-                    entry.flags |= {flag.strip() for flag in line[2:].split(",")}
-            elif line.strip() and not line.startswith("domain"):
-                found = _STRING.fullmatch(line)
-                begins = found["word"] if found else None
-                if found is None or not (begins or word):
-                    raise self._error("this is no line of a PO file", start)
-                if begins in ("msgctxt", "msgid") and any(each.startswith("msgstr") for each in entry.strings):
-                    yield self._checked(entry, start)
-                    entry = _Entry()
-                word = self._add(entry, begins or word, found, start, is_new=bool(begins))
-        if entry.strings:
-            yield self._checked(entry, position)
-
-    def _add(self, entry: _Entry, word: str, found: re.Match[str], start: int, *, is_new: bool) -> str:
-        """Add a line to its string; return the word that begins the string."""
-        known = re.fullmatch(r"msgctxt|msgid|msgid_plural|msgstr(\[\d+\])?", word)
-        if not known or (is_new and word in entry.strings):
-            raise self._error(f"`{printable(word, 30)}` is not expected here", start)
-        begin, end = start + found.start("text") - 1, start + found.end("text") + 1
-        before = entry.strings.get(word, _String("", begin, end, 0))
-        text = before.text + _ESCAPE.sub(_unescaped, found["text"])
-        entry.strings[word] = _String(text, before.start, end, before.lines + 1)
-        return word
-
-    def _checked(self, entry: _Entry, at: int) -> _Entry:
-        words = list(entry.strings)
-        if "msgid" not in words or not any(word.startswith("msgstr") for word in words):
-            raise self._error("the entry before this line has no msgid or no msgstr", at)
-        if ("msgid_plural" in words) != ("msgstr" not in words):
-            raise self._error("the entry before this line has a msgstr that does not fit its msgid_plural", at)
-        return entry
-
-    def _error(self, what: str, at: int) -> DataError:
-        place = f"{self.name}:{self.line_of(min(at, max(0, len(self.text) - 1)))}"
-        return DataError(what, where=place, hint="`msgfmt -c` checks a file")
-
-    def _messages(self, entry: _Entry, plurals: _Plurals) -> Iterator[Unit]:
+    def _messages(self, entry: Entry, plurals: _Plurals) -> Iterator[Unit]:
         formats = {flag[: -len("-format")] for flag in entry.flags if flag.endswith("-format")}
         formats = {name.removeprefix("possible-") for name in formats if not name.startswith(("no-", "impossible-"))}
         if not formats <= _PERCENT | _BRACES:
@@ -198,13 +120,6 @@ def _codes(parts: Parts) -> Counter[str]:
 
 def _doubled(text: str, signs: str) -> str:
     return text.translate({ord(sign): 2 * sign for sign in signs})
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    octal, hexadecimal, letter = match.groups()
-    if letter:
-        return _ESCAPED.get(letter, letter)
-    return chr(int(octal, 8) if octal else int(hexadecimal, 16))
 
 
 def _quoted(text: str, end_of_line: str, *, wrapped: bool) -> str:

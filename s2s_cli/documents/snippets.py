@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from s2s_cli.documents.document import Code, Document, Edit, Kind, Languages, Part, Parts, Unit
+from s2s_cli.data.languages import Languages
+from s2s_cli.documents.document import Code, Document, Edit, Kind, Part, Parts, Unit
 from s2s_cli.documents.html import Html
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.translation import Segments

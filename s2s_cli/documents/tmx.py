@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from s2s_cli.data.languages import is_same_language
 from s2s_cli.documents.document import Code, Edit, Parts, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import Element, escaped, has_text
@@ -38,8 +39,10 @@ class Tmx(InlineXml):
         for unit in root.all("tu"):
             variants = [each for each in unit.children if each.local == "tuv" and each.child("seg")]
             wanted = self.languages.source or self.attributes(unit).get("srclang", default)
-            source = next((each for each in variants if _is_same(self._language(each), wanted)), None)
-            target = next((each for each in variants if _is_same(self._language(each), self.languages.target)), None)
+            source = next((each for each in variants if is_same_language(self._language(each), wanted)), None)
+            target = next(
+                (each for each in variants if is_same_language(self._language(each), self.languages.target)), None
+            )
             if source is not None and source is not target:
                 yield from self._unit(source, target, variants[-1])
 
@@ -49,6 +52,10 @@ class Tmx(InlineXml):
         if has_text(self.content(segment)) and not (old and has_text(self.content(old))):
             start, end = (old.start, old.end) if old else (last.end, last.end)
             yield _Variant(self.inline(segment), start, end, source, old)
+
+    def _variant(self, variants: list[Element], wanted: str) -> Element | None:
+        """The variant in a language, whatever the country."""
+        return next((each for each in variants if is_same_language(self._language(each), wanted)), None)
 
     def _language(self, variant: Element) -> str:
         found = self.attributes(variant)
@@ -72,9 +79,3 @@ class Tmx(InlineXml):
             "</tuv>",
         )
         return [Edit(unit.start, unit.end, "".join(pieces))]
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Whether two codes are of one language, whatever the country: `en-US` and `en`."""
-    first, second = (code.lower().replace("_", "-").partition("-")[0] for code in (one, other))
-    return first == second != ""

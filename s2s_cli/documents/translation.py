@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from s2s_cli import console
-from s2s_cli.documents.document import Code, Document, Kind, Languages, Part, Parts, Translated, Unit
+from s2s_cli.data.languages import Languages
+from s2s_cli.documents.document import Code, Document, Kind, Part, Parts, Translated, Unit
 from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.inline import Flat, flatten
 from s2s_cli.documents.placeholders import holds_placeholders

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from s2s_cli.documents.document import Code, Edit, Kind, Languages, Part, Parts, Unit
+from s2s_cli.data.languages import Languages
+from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, Unit
 from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts
 
 _WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}

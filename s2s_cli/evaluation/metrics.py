@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2s_cli.data.corpora import decoded, open_corpus
+from s2s_cli.data.opening import decoded, open_corpus
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.text.segmenters import bleu_tokenizer
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from s2s_cli import __version__
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import Score, build_metric, checked_lines, score
+from s2s_cli.evaluation.terminology import terminology
+from s2s_cli.text.glossary import Glossary
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translation import Scored
@@ -46,19 +48,25 @@ def evaluate_model(
     metrics: Sequence[str],
     language: str,
     options: SearchOptions | None = None,
+    glossary: Glossary | None = None,
 ) -> list[Score]:
-    """Translate the sources and score them as `metrics.score` does. What is wrong is told before the translating."""
+    """Translate the sources and score them as `metrics.score` does, and by a glossary if there is one. What is wrong is
+    told before the translating."""
     of_texts = [name for name in metrics if name != PERPLEXITY]
     for name in of_texts:
         build_metric(name, language)
     checked_lines(sources, references)
     scores: dict[str, Score] = {}
-    if of_texts:
+    of_terms: list[Score] = []
+    if glossary:
+        terminology(glossary, sources, sources)  # whether there is anything to find
+    if of_texts or glossary:
         texts = [translation.text for translation in translator.translate(sources, options)]
-        scores = dict(zip(of_texts, score(texts, references, of_texts, language), strict=True))
+        of_terms = terminology(glossary, sources, texts) if glossary else []
+        scores = dict(zip(of_texts, score(texts, references, of_texts, language), strict=True)) if of_texts else {}
     if PERPLEXITY in metrics:
         scores[PERPLEXITY] = perplexity(translator, sources, references)
-    return [scores[name] for name in metrics]
+    return [*(scores[name] for name in metrics), *of_terms]
 
 
 def perplexity(translator: Translates, sources: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from s2s_cli.checkpoint.arrays import own_weights
-from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS, ModelConfig, ModelFiles, load_model_files
+from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS, Confidence, ModelConfig, ModelFiles, load_model_files
 from s2s_cli.engine import Engine, Form, Shortlist, build, fault_of, pack, state_shapes
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.engines import ARITHMETIC_OF, choose_engine, is_harmless
@@ -37,6 +37,8 @@ class LoadedModel:
     batch_tokens: int
     device: str
     """`cpu` or `cuda`."""
+    calibration: Confidence | None
+    """What gives translations their confidence: that of the first model."""
 
 
 def load_ensemble(
@@ -83,6 +85,7 @@ def load_ensemble(
         division=division(config.decoding, config.languages, config.max_pieces),
         batch_tokens=config.decoding.batch_tokens,
         device=target,
+        calibration=config.confidence,
     )
 
 

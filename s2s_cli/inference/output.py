@@ -14,10 +14,13 @@ score 0, and one line in an n-best list.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from s2s_cli.errors import UsageError
-from s2s_cli.inference.translation import Candidate, Translation, pharaoh
+from s2s_cli.inference.translation import Candidate, Translation, is_confident, pharaoh
+
+Shown = TypeVar("Shown", Translation, Candidate)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class OutputOptions:
     """Lines are requests in JSON, see `s2s_cli.inference.request`."""
     batch_tokens: int | None = None
     """Most source tokens of a batch, padding included. None: the value of the model's recipe."""
+    min_confidence: float | None = None
+    """Leave translations of less confidence empty; JSON says so instead (`confident`)."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -53,13 +58,25 @@ def render(line: int, translation: Translation, options: OutputOptions) -> str:
 
 def _text(line: int, translation: Translation, options: OutputOptions) -> str:
     if options.n_best == 1:
-        return f"{translation.text}{_alignment(translation, options)}\n"
+        shown = _withheld(translation) if _is_doubtful(translation, options) else translation
+        return f"{shown.text}{_alignment(shown, options)}\n"
     candidates = translation.n_best or [Candidate(text="", score=0.0, tokens=[])]
     return "".join(_moses(line, candidate, options) for candidate in candidates)
 
 
 def _moses(line: int, candidate: Candidate, options: OutputOptions) -> str:
+    if _is_doubtful(candidate, options):
+        candidate = _withheld(candidate)
     return f"{line} ||| {candidate.text} ||| {candidate.score:.4f}{_alignment(candidate, options)}\n"
+
+
+def _is_doubtful(translation: Translation | Candidate, options: OutputOptions) -> bool:
+    return options.min_confidence is not None and not is_confident(translation, options.min_confidence)
+
+
+def _withheld(translation: Shown) -> Shown:
+    """The same with nothing to show."""
+    return replace(translation, text="", tokens=[], alignment=[])
 
 
 def _alignment(translation: Translation | Candidate, options: OutputOptions) -> str:
@@ -71,7 +88,7 @@ def _alignment(translation: Translation | Candidate, options: OutputOptions) -> 
 
 
 def _json(line: int, translation: Translation, options: OutputOptions) -> str:
-    return f"{translation.to_json(line)}\n"
+    return f"{translation.to_json(line, options.min_confidence)}\n"
 
 
 FORMATS: dict[str, Callable[[int, Translation, OutputOptions], str]] = {"text": _text, "json": _json}

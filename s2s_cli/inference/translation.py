@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from s2s_cli.errors import MachineError
+from s2s_cli.inference.confidence import Evidence, omissions, repetitions, word_confidences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,15 @@ class LinesLost(MachineError):
 
 
 @dataclass(frozen=True)
+class Match:
+    """An entry of a translation memory for a line."""
+
+    source: str
+    target: str
+    similarity: float  # 1 if its source is that of the line
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One of the translations of a line."""
 
@@ -44,6 +54,8 @@ class Candidate:
     finished: bool = True  # whether the sentence ended before the length limit
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # None unless requested
     words: int = field(default=0, repr=False, compare=False)  # of the text, as the alignment counts them
+    confidence: float | None = None  # that it is a good one, from 0 to 1; None for models that were not calibrated
+    evidence: Evidence = field(default_factory=Evidence, repr=False, compare=False)  # what that was judged by
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,9 @@ class Translation:
     n_best: list[Candidate] = field(default_factory=list)
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)
     parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
+    confidence: float | None = None
+    origin: str | None = None  # with a translation memory: `model` or `memory`
+    match: Match | None = None  # the entry that was taken, or that is like the line
     others: Mapping[str, Any] = field(default_factory=dict)  # of the request, passed through
 
     @classmethod
@@ -91,22 +106,32 @@ class Translation:
             truncated=truncated,
             n_best=candidates,
             attention=best.attention,
+            confidence=best.confidence,
         )
 
-    def to_json(self, line: int) -> str:
-        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate; and `others`,
-        except those that are called as what stands here anyway."""
+    def to_json(self, line: int, min_confidence: float | None = None) -> str:
+        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, `confident`
+        if there is a least confidence, and `others`, except those that are called as what stands here anyway."""
+        evidence = self.n_best[0].evidence if self.n_best else Evidence()
         record: dict[str, Any] = {
             "line": line,
             "source": self.source,
             "translation": self.text,
             "score": _finite(self.score),
+            "confidence": _rounded(self.confidence),
+            "word_confidence": [_rounded(each) for each in word_confidences(evidence)],
+            "omissions": omissions(evidence, self.source_tokens),
+            "repetitions": repetitions(self.text, self.source),
             "tokens": self.tokens,
             "source_tokens": self.source_tokens,
             "alignment": self.alignment,
             "finished": self.finished,
             "truncated": self.truncated,
         }
+        if self.origin is not None:
+            record |= {"origin": self.origin, "match": self.match and _match_record(self.match)}
+        if min_confidence is not None:
+            record["confident"] = is_confident(self, min_confidence)
         if len(self.n_best) > 1:
             record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
         record |= {name: value for name, value in self.others.items() if name not in record}
@@ -131,10 +156,24 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
     return {
         "translation": candidate.text,
         "score": _finite(candidate.score),
+        "confidence": _rounded(candidate.confidence),
         "tokens": candidate.tokens,
         "alignment": candidate.alignment,
         "finished": candidate.finished,
     }
+
+
+def _match_record(match: Match) -> dict[str, Any]:
+    return {"source": match.source, "target": match.target, "similarity": _rounded(match.similarity)}
+
+
+def is_confident(translation: Translation | Candidate, least: float) -> bool:
+    """Whether a translation reaches a confidence. That of a blank line does: there is nothing to be wrong about."""
+    return translation.confidence is None or translation.confidence >= least
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
 
 
 def _finite(score: float | None) -> float | None:

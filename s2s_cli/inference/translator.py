@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from s2s_cli import console
+from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
@@ -60,18 +61,19 @@ class Translator:
         batch_tokens: int = 4000,
         device: str = "cpu",
         workers: int = 1,
+        calibration: Confidence | None = None,
     ) -> None:
         """Usually made by `load`.
 
         options: the default search of a call. division: how lines are divided into parts, which are translated at once.
         batch_tokens: default of most source tokens of a batch, padding included. device: where the model computes,
         `cpu` or `cuda`. workers: processes of one thread each, which share the batches of a call that has enough of
-        them.
+        them. calibration: what gives translations their confidence.
         """
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
         self.division, self.batch_tokens = division or Division(), batch_tokens
-        self.writer = Writer(tokenizers, self.division)
+        self.writer = Writer(tokenizers, self.division, calibration)
         self.device = device
         self._turn = threading.Lock()
         self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
@@ -125,6 +127,7 @@ class Translator:
             batch_tokens=loaded.batch_tokens,
             device=loaded.device,
             workers=workers if loaded.device == "cpu" else 1,
+            calibration=loaded.calibration,
         )
 
     def translate(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from s2s_cli.checkpoint.model_directory import Confidence
+from s2s_cli.inference.confidence import Evidence, confidence
 from s2s_cli.inference.reading import Division, Part, Source
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.search.history import Hypothesis
@@ -22,12 +24,15 @@ class Writer:
 
     tokenizers: TokenizerPair
     division: Division
+    calibration: Confidence | None = None
+    """What gives translations their confidence."""
 
     def candidates(
         self, part: Part, hypotheses: Sequence[Hypothesis], *, keep_attention: bool = False
     ) -> list[Candidate]:
         """The hypotheses for one part, as text."""
-        source_words, target = self.tokenizers.source.word_indices(part.ids), self.tokenizers.target
+        source, target = self.tokenizers.source, self.tokenizers.target
+        source_words = source.word_indices(part.ids)
         candidates = []
         for found in hypotheses:
             words, attention_TS = target.word_indices(found.ids), found.attention
@@ -39,6 +44,13 @@ class Writer:
                 finished=found.finished,
                 attention=attention_TS if keep_attention else None,
                 words=_count(words),
+                evidence=Evidence(
+                    log_probs=found.log_probs,
+                    words=[*words, -1] if found.finished else words,
+                    source_pieces=len(part.ids) + 1,
+                    attention_S=None if attention_TS is None else attention_TS[:, : len(source_words)].sum(axis=0),
+                    source_words=source_words,
+                ),
             )
             candidates.append(candidate)
         return candidates
@@ -56,7 +68,7 @@ class Writer:
         pieces = self.tokenizers.source.pieces
         parts = [Translation.from_candidates(part.text, pieces(part.ids), found) for part, found in pairs]
         if len(parts) == 1:
-            return replace(parts[0], source=source.line, truncated=source.truncated)
+            return self._rated(replace(parts[0], source=source.line, truncated=source.truncated))
         spaces = [True, *_spaces(source)]
         offsets = self._source_offsets([part for part, _ in pairs], spaces)
         joints = [self._joint(space) for space in spaces]
@@ -71,7 +83,15 @@ class Writer:
             [_joined(chosen, offsets, joints) for chosen in ranked],
         )
         shown = parts if any(part.attention is not None for part in parts) else []
-        return replace(translation, truncated=source.truncated, parts=shown)
+        return self._rated(replace(translation, truncated=source.truncated, parts=shown))
+
+    def _rated(self, translation: Translation) -> Translation:
+        """With the confidence of each candidate, if the model was calibrated."""
+        calibration = self.calibration
+        if calibration is None:
+            return translation
+        rated = [replace(each, confidence=confidence(calibration, each.evidence)) for each in translation.n_best]
+        return replace(translation, n_best=rated, confidence=rated[0].confidence)
 
     def _source_offsets(self, parts: Sequence[Part], spaces: Sequence[bool]) -> list[int]:
         """For each part, the index of its first word in the line."""
@@ -137,10 +157,12 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
     """The joined candidates of the parts. offsets: of the source words. joints: the text before each candidate."""
     texts: list[str] = []
     alignment: Alignment = []
+    evidence = Evidence()
     words = 0
     for candidate, offset, joint in zip(chosen, offsets, joints, strict=True):
         first = words if joint or not words or not candidate.words else words - 1
         alignment += [(source + offset, target + first) for source, target in candidate.alignment]
+        evidence = evidence.joined(candidate.evidence, offset, first)
         words = first + candidate.words if candidate.words else words
         if candidate.text:
             texts += [joint if texts else "", candidate.text]
@@ -151,6 +173,7 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
         alignment=list(dict.fromkeys(alignment)),  # the halves of a divided word may be linked twice
         finished=all(candidate.finished for candidate in chosen),
         words=words,
+        evidence=evidence,
     )
 
 

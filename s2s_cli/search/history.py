@@ -7,7 +7,7 @@ followed back from their end. A step with J hypotheses of each sentence before i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ class Hypothesis:
     """Whether the model ended the sentence itself; if not, the length limit did."""
     attention: np.ndarray | None
     """[T, S] float32: row t has the weights with which piece t was predicted (no row for EOS)."""
+    log_probs: list[float] = field(default_factory=list)
+    """log p of each piece, given those before it, and of EOS if it is finished; they add up to `log_prob`."""
 
 
 class Turn(NamedTuple):
@@ -73,14 +75,16 @@ def hypotheses(
         tips = [sorted(found, key=lambda tip: tip.slot) for found in tips]
     flat = [(sentence, tip) for sentence, found in enumerate(tips) for tip in found]
     flat.sort(key=lambda each: -each[1].pieces)
-    symbols_NT, attention_NTS = _follow_back(turns, flat)
+    symbols_NT, sums_NX, attention_NTS = _follow_back(turns, flat)
+    log_probs_NX = np.diff(sums_NX, axis=1)
     followed = {}
     for number, (sentence, tip) in enumerate(flat):
         attention = None
         if attention_NTS is not None:
             attention = attention_NTS[number, : tip.pieces, : source_lengths_B[sentence]].copy()
         ids = symbols_NT[number, : tip.pieces].tolist()
-        followed[sentence, tip] = Hypothesis(ids, tip.score, tip.log_prob, tip.finished, attention)
+        log_probs = log_probs_NX[number, : tip.pieces + tip.finished].tolist()
+        followed[sentence, tip] = Hypothesis(ids, tip.score, tip.log_prob, tip.finished, attention, log_probs)
     return [[followed[sentence, tip] for tip in found] for sentence, found in enumerate(tips)]
 
 
@@ -113,8 +117,9 @@ def _cut_tips(turns: list[Turn], last: int, sentence: int, penalty: Callable[[fl
     return sorted(cut, key=lambda tip: -tip.score)
 
 
-def _follow_back(turns: list[Turn], tips: list[tuple[int, _Tip]]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Symbols [N, T] and attention [N, T, S] that lead to N tips, from the left; meaningless beyond a tip's end.
+def _follow_back(turns: list[Turn], tips: list[tuple[int, _Tip]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Symbols [N, T] that lead to N tips, from the left, log p of each beginning [N, T + 2] from the empty one to all
+    symbols with EOS, and attention [N, T, S]; meaningless beyond a tip's end.
 
     All tips go back together, turn by turn. They come longest first: at each turn the first n of them are there.
     """
@@ -123,6 +128,8 @@ def _follow_back(turns: list[Turn], tips: list[tuple[int, _Tip]]) -> tuple[np.nd
     pieces_N1 = np.array([[tip.pieces] for _, tip in tips])
     numbers_T = (pieces_N1 > np.arange(len(turns))).sum(axis=0).tolist()
     symbols_NT = np.zeros((len(tips), len(turns)), dtype=np.int64)
+    sums_NX = np.zeros((len(tips), len(turns) + 2))
+    sums_NX[range(len(tips)), [tip.pieces + 1 for _, tip in tips]] = [tip.log_prob for _, tip in tips]
     attention_NTS = None
     if (first := turns[0].attention_bJS) is not None:
         attention_NTS = np.zeros((len(tips), len(turns), first.shape[2]), dtype=np.float32)
@@ -130,7 +137,8 @@ def _follow_back(turns: list[Turn], tips: list[tuple[int, _Tip]]) -> tuple[np.nd
         turn, n = turns[place], numbers_T[place]
         rows_n = turn.sentences_b.searchsorted(sentences_N[:n])  # sentences rise
         symbols_NT[:n, place] = turn.symbols_bK[rows_n, slots_N[:n]]
+        sums_NX[:n, place + 1] = turn.log_probs_bK[rows_n, slots_N[:n]]
         slots_N[:n] = turn.origins_bK[rows_n, slots_N[:n]]
         if attention_NTS is not None and turn.attention_bJS is not None:
             attention_NTS[:n, place] = turn.attention_bJS[rows_n, slots_N[:n]]
-    return symbols_NT, attention_NTS
+    return symbols_NT, sums_NX, attention_NTS

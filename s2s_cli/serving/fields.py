@@ -15,6 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from s2s_cli.serving.limits import Limits, Refused
 
 MOST_FIELDS = 1000
+DRAINED = 4
+"""Bodies up to so many times the limit are read, and forgotten, before they are refused: many clients do not see an
+answer that comes while they are still sending."""
 
 
 class Fields:
@@ -127,12 +130,13 @@ async def _body(request: Request, limits: Limits) -> bytes:
     chunks, size = [], int(declared) if declared.isdecimal() and len(declared) < 19 else 0
     try:
         async with asyncio.timeout(limits.read_seconds):
-            if size <= limits.body_bytes:
+            if size <= DRAINED * limits.body_bytes:
                 size = 0
                 async for chunk in request.stream():
-                    chunks.append(chunk)
                     size += len(chunk)
-                    if size > limits.body_bytes:
+                    if size <= limits.body_bytes:
+                        chunks.append(chunk)
+                    elif size > DRAINED * limits.body_bytes:
                         break
     except TimeoutError:
         raise Refused(408, "Invalid request: it took too long to come") from None

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from s2s_cli import __version__, console
 from s2s_cli.checkpoint.manager import CheckpointManager
-from s2s_cli.checkpoint.model_directory import ModelConfig, load_model_files, save_model
+from s2s_cli.checkpoint.model_directory import Confidence, ModelConfig, load_model_files, save_model
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.engine import obstacle
 from s2s_cli.errors import UserError
+from s2s_cli.evaluation.calibration import calibrate
 from s2s_cli.evaluation.metrics import Score, score
 from s2s_cli.inference.engines import is_harmless
+from s2s_cli.inference.translation import Translation
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
@@ -50,8 +52,10 @@ def export(
     """Write `model/` and print its scores on the test sets."""
     weights = exported_weights(recipe, manager)
     trainer.model.load_state_dict(weights)
-    loss = int8_bleu_loss(recipe, prepared, trainer.model)
-    config = model_config(recipe, prepared) | {"int8_bleu_loss": loss}
+    decoded = decode_dev(recipe, prepared, trainer.model)
+    loss, calibration = int8_bleu_loss(recipe, prepared, decoded), calibrate_dev(recipe, prepared, decoded)
+    measured = {"int8_bleu_loss": loss, "confidence": calibration and calibration.values()}
+    config = model_config(recipe, prepared) | measured
     scores = score_tests(recipe, prepared, trainer.model, int8_is_harmless=is_harmless(loss))
     log.forget_after(trainer.position.update, "validation")
     for name, results in scores.items():
@@ -71,7 +75,7 @@ def is_exported(recipe: Recipe, run: RunDirectory, prepared: PreparedData, manag
         return False
     weights, config = exported_weights(recipe, manager), ModelConfig.read(model_config(recipe, prepared))
     return (
-        files.config.replaced(int8_bleu_loss=None) == config
+        files.config.replaced(int8_bleu_loss=None, confidence=None) == config
         and files.weights.keys() == weights.keys()
         and all(np.array_equal(files.weights[name], weights[name].numpy(force=True)) for name in weights)
     )
@@ -90,25 +94,45 @@ def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Te
     return snapshot.extra.get("average", snapshot.weights) if averaging.method == "ema" else snapshot.weights
 
 
-def int8_bleu_loss(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> float | None:
-    """BLEU lost on dev by 8-bit products, negative for a gain; `None` for a model that does not support them.
+def decode_dev(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> dict[str, list[Translation]]:
+    """The translations of dev by each engine that may decode with the exported model: `fast` and `int8`, or else
+    `reference`.
 
-    It is measured on the CPU, whatever device trained the model, since only the CPU has such products.
+    Those of the engine are made on the CPU, whatever device trained the model: only the CPU has products of 8 bits.
     """
-    if not fits(recipe):
-        return None
-    sources, references = (texts[: recipe.validation.max_pairs] for texts in prepared.dev_texts())
-    bleu = {}
-    for engine in ("fast", "int8"):
-        translator = build_translator(
-            recipe, prepared, model, engine=engine, precision="fp32", device=torch.device("cpu")
+    sources = prepared.dev_texts()[0][: recipe.validation.max_pairs]
+    engines, device = (("fast", "int8"), torch.device("cpu")) if fits(recipe) else (("reference",), None)
+    return {
+        engine: build_translator(recipe, prepared, model, engine=engine, precision="fp32", device=device).translate(
+            sources
         )
-        hypotheses = [translation.text for translation in translator.translate(sources)]
-        bleu[engine] = score(hypotheses, [references], ["bleu"], recipe.languages.target)[0].value
+        for engine in engines
+    }
+
+
+def int8_bleu_loss(
+    recipe: Recipe, prepared: PreparedData, decoded: Mapping[str, Sequence[Translation]]
+) -> float | None:
+    """BLEU lost on dev by 8-bit products, negative for a gain; `None` for a model that does not support them."""
+    if "int8" not in decoded:
+        return None
+    references = prepared.dev_texts()[1][: recipe.validation.max_pairs]
+    bleu = {
+        engine: score([each.text for each in translations], [references], ["bleu"], recipe.languages.target)[0].value
+        for engine, translations in decoded.items()
+    }
     loss = bleu["fast"] - bleu["int8"]
     verdict = "decoding uses them" if is_harmless(loss) else "decoding uses them on demand (--engine int8)"
     console.say(f"products of 8 bits cost {loss:+.2f} BLEU on dev ({bleu['fast']:.2f} without): {verdict}")
     return round(loss, 4)
+
+
+def calibrate_dev(
+    recipe: Recipe, prepared: PreparedData, decoded: Mapping[str, Sequence[Translation]]
+) -> Confidence | None:
+    """The confidence that fits the translations of dev; `None` if they are too few."""
+    references = prepared.dev_texts()[1][: recipe.validation.max_pairs]
+    return calibrate(decoded["fast" if "fast" in decoded else "reference"], references)
 
 
 def fits(recipe: Recipe) -> bool:

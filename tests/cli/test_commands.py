@@ -246,6 +246,9 @@ def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
     assert (record["test"], record["sentences"], record["name"]) == ("b", 20, "BLEU")
     (dev,) = json.loads(invoke("evaluate", "--model", "runs/small/model", "--test", "dev", "--bleu", "--json"))
     assert dev == record | {"test": "dev"}  # the same pairs
+    with pytest.raises(DataError, match="no term"):
+        Path("none").write_text("nowhere\tnever\n")
+        invoke("evaluate", "--test", "dev", "--glossary", "none")
     with pytest.raises(UsageError, match="--shortlist: .* infinite"):
         invoke("evaluate", "--perplexity", "--shortlist")
     with pytest.raises(UsageError, match="no test set `c`"):
@@ -272,6 +275,19 @@ def test_evaluate_of_files_and_stdin(folder):
     assert from_file[0]["signature"].startswith("nrefs:2|case:mixed|eff:no|tok:13a|")
     chinese = json.loads(invoke("evaluate", "--hypothesis", "hyp", *arguments, "--language", "zh"))
     assert "|tok:zh|" in chinese[0]["signature"]
+
+
+def test_evaluate_counts_terms_by_the_sources(folder):
+    Path("hyp").write_text("die Platte\nder Datenträger\n")
+    Path("src").write_text("the disk\nthe Disk\n")
+    Path("terms").write_text("disk\tPlatte\ndisk\tFestplatte\n")
+    arguments = ["--hypothesis", "hyp", "--reference", "hyp", "--accuracy", "--glossary", "terms", "--json"]
+    (_, success) = json.loads(invoke("evaluate", *arguments, "--source", "src"))
+    assert (success["name"], success["value"]) == ("term success", 100.0)
+    (_, success, consistency) = json.loads(invoke("evaluate", *arguments, "--source", "src", "--ignore-case"))
+    assert (success["value"], consistency["name"], consistency["value"]) == (50.0, "term consistency", 50.0)
+    with pytest.raises(UsageError, match="--source"):
+        invoke("evaluate", *arguments)
 
 
 def test_evaluate_refuses_files_of_unlike_length(folder):

@@ -47,6 +47,9 @@ REFUSED = [
     ("translate page.html --attention a.html", "--attention"),
     ("translate -o page.html --strict", "--strict"),
     ("translate -o page.html --json-input", "--json-input"),
+    ("translate page.html --min-confidence 0.5", "--min-confidence"),
+    ("translate --json --fuzzy 0.5", "--fuzzy"),
+    ("translate --memory a.tmx --fuzzy 0.5", "--fuzzy"),
     ("evaluate --greedy --beam 5", "--beam"),
     ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
     ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),
@@ -63,6 +66,9 @@ REFUSED = [
     ("evaluate --device cuda --workers 2", "--workers"),
     ("evaluate --hypothesis a", "--hypothesis"),
     ("evaluate --language en", "--language"),
+    ("evaluate --source a --glossary b", "--source"),
+    ("evaluate --reference a --source a", "--source"),
+    ("evaluate --ignore-case", "--ignore-case"),
     ("evaluate --reference a --chrf --ter --language zh", "--language"),
     *(
         (f"evaluate --reference a {option}", option.split()[0])
@@ -100,10 +106,10 @@ REFUSED = [
 ALWAYS_EFFECTIVE = {
     "prep": {"recipe", "overrides", "run", "force", "as_json"},
     "train": {"recipe", "overrides", "run", "dry_run"},
-    "translate": {"inputs", "model", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
+    "translate": {"inputs", "model", "memory", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
     | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
-    | {"rouge", "references"},
+    | {"rouge", "references", "glossary"},
     "serve": {"model", "host", "port", "api_keys", "log", "beam", "workers", "batch_tokens", "engine", "body_bytes"}
     | {"texts", "characters", "alternatives", "waiting", "read_seconds", "answer_seconds", "stop_seconds"},
 }
@@ -166,6 +172,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         options = SearchOptions(beam=1, normalization="none")
         device = "cpu"
         division = Division(target="en")
+        writer = SimpleNamespace(calibration=None)
 
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...
@@ -194,6 +201,11 @@ def test_what_has_no_effect_is_refused_before_anything_is_loaded(line: str, opti
 @pytest.mark.parametrize(("line", "option"), REFUSED_WITH_THIS_MODEL)
 def test_what_the_model_leaves_without_effect_is_refused(line: str, option: str, reached: list[str]):
     assert is_told(fault_of(line), option)
+    assert reached == ["load"]
+
+
+def test_a_model_without_calibration_has_no_least_confidence(reached: list[str]):
+    assert is_told(fault_of("translate --min-confidence 0.5"), "--min-confidence")
     assert reached == ["load"]
 
 

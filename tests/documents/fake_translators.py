@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from string import ascii_lowercase
 from types import SimpleNamespace
 
-from s2s_cli.documents.document import Document, Languages
+from s2s_cli.data.languages import Languages
+from s2s_cli.documents.document import Document
 from s2s_cli.documents.formats import FORMATS, read_document
 from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.translation import Translation

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES
 
+from s2s_cli.data.languages import Languages
 from s2s_cli.documents import translation as pipeline
-from s2s_cli.documents.document import Code, Languages
+from s2s_cli.documents.document import Code
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.documents.translation import translate_document, translate_file
 from s2s_cli.errors import DataError

@@ -10,6 +10,7 @@ from s2s_cli.evaluation.metrics import score
 from s2s_cli.evaluation.model import evaluate_model
 from s2s_cli.inference.translation import Scored
 from s2s_cli.search.options import SearchOptions
+from s2s_cli.text.glossary import Glossary
 
 
 @dataclass
@@ -77,3 +78,13 @@ def test_blank_sources_have_no_perplexity():
     assert found.details == "tokens = 10"
     with pytest.raises(DataError, match="all sources are blank"):
         evaluate_model(Shouting(), [""], [["x"]], ["perplexity"], "en")
+
+
+def test_terms_are_scored_beside_the_metrics_and_told_before_translating():
+    translator = Shouting()
+    glossary = Glossary({"two": ["TWO"], "six": ["SECHS"]})
+    found = evaluate_model(translator, SOURCES, [REFERENCES], ["perplexity"], "en", None, glossary)
+    assert [(each.name, each.value) for each in found[1:]] == [("term success", 50.0)]
+    with pytest.raises(DataError, match="no term"):
+        evaluate_model(translator, SOURCES, [REFERENCES], ["bleu"], "en", None, Glossary({"nine": ["NINE"]}))
+    assert translator.calls == 1

@@ -198,7 +198,8 @@ epochs: 4
         "recipe.yaml:3: languages.target: this key is missing",
         "recipe.yaml:3: languages.source: give text, not 1",
         "recipe.yaml:5: data.train: needs 1 item or more",
-        "recipe.yaml:7: data.dev.0: give either `tsv`, or `source` and `target`",
+        "recipe.yaml:7: data.dev.0: give either `source` and `target`, or one of `tsv`, `tmx`, `xliff`, `po`, `jsonl`,"
+        " `parquet`",
         "recipe.yaml:8: data.dev.1.columns.0: must be at least 1",
         "recipe.yaml:8: data.dev.1.encoding: unknown key",
         "recipe.yaml:9: epochs: unknown key",

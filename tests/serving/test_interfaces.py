@@ -120,6 +120,7 @@ def test_what_cannot_be_meant_is_refused(server: Server, fields: object, part: s
         (b"x", {"content_encoding": "gzip"}, 415),
         (b"q=" + b"a" * 60_000 + b"&source=de&target=en", FORM, 413),
         (b"a" * (1 << 20) + b"a", {}, 413),
+        (b"a" * (4 << 20), FORM, 413),
     ],
 )
 def test_bodies_that_are_none(server: Server, body: bytes, headers: dict[str, str], status: int):

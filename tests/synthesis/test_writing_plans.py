@@ -111,7 +111,7 @@ def test_a_run_finds_its_models_again_from_anywhere(folder: Path, recipe: MakeRe
         ({"mono": None, "tsv": "a", "by": None, "beam": None}, "`side` has no effect without `mono`"),
         ({"mono": None, "tsv": "a", "side": None, "beam": None}, "`by` has no effect without `mono`"),
         ({"sample": {}}, "`beam` has no effect with `sample`"),
-        ({"tsv": "a"}, "`mono` goes with neither"),
+        ({"tsv": "a"}, "`mono` goes with no other file"),
         ({"columns": (2, 1)}, "it has `column`"),
         ({"by": []}, "by: needs 1 item or more"),
         ({"beam": None, "sample": {"top_p": 0.0}}, "greater than 0"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from s2s_cli.forms import above, at_least, at_most, one_or_more
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section, Seed
@@ -16,12 +16,13 @@ class Languages(Section):
     """Language code of the target side; it also selects the tokenizer of sacreBLEU."""
 
 
-Role = Literal["source", "target", "tsv", "mono"]
+Format = Literal["tsv", "tmx", "xliff", "po", "jsonl", "parquet"]
+Role = Literal["source", "target", "mono"] | Format
 Side = Literal["source", "target"]
 
 
 class Corpus(Section):
-    """One parallel corpus: two line-aligned files, or two columns of one TSV file. Plain, `.gz` or `.xz`.
+    """One parallel corpus: two line-aligned files, or one file of pairs. Plain, `.gz` or `.xz`, Parquet excepted.
 
     A path is looked for in `data.folders`, then in the folder `S2S_DATA` (default `./data`). A path may be a `https://`
     address, which then needs its SHA-256 and is downloaded once.
@@ -37,20 +38,37 @@ class Corpus(Section):
     """One file with a pair a line, columns separated by tabs (instead of `source` and `target`)."""
     columns: tuple[Positive, Positive] = (1, 2)
     """Source and target column of `tsv`, counted from 1."""
+    tmx: str | None = None
+    """A translation memory: its texts in the languages of the recipe."""
+    xliff: str | None = None
+    """XLIFF 1.2 or 2, in either direction: what is translated and does not wait for a translator."""
+    po: str | None = None
+    """A PO file, in either direction: what is neither fuzzy nor obsolete."""
+    jsonl: str | None = None
+    """A JSON object a line, with the two `fields`."""
+    parquet: str | None = None
+    """A Parquet file with the two `fields` as columns; needs `s2s-cli[parquet]`."""
+    fields: tuple[str, str] = ("source", "target")
+    """Source and target of `jsonl` and `parquet`; `translation.de` is the field `de` of the field `translation`."""
     sha256: str | dict[Role, str] | None = None
     """Expected SHA-256 of the file, or of each file; required for addresses."""
 
     @property
     def paths(self) -> dict[Role, str]:
-        """The files as they are given: `source` and `target`, or `tsv`."""
-        given: dict[Role, str | None] = {"source": self.source, "target": self.target, "tsv": self.tsv}
-        return {role: path for role, path in given.items() if path is not None}
+        """The files as they are given: `source` and `target`, or that of pairs by its format."""
+        roles: tuple[Role, ...] = ("source", "target", *get_args(Format))
+        return {role: path for role in roles if (path := getattr(self, role)) is not None}
 
     def check(self) -> None:
-        if (self.tsv is None) == (self.source is None and self.target is None):
-            raise ValueError("give either `tsv`, or `source` and `target`")
-        if self.tsv is None and (self.source is None or self.target is None):
+        formats = [name for name in get_args(Format) if getattr(self, name) is not None]
+        if len(formats) > 1 or bool(formats) == (self.source is not None or self.target is not None):
+            raise ValueError(
+                "give either `source` and `target`, or one of " + ", ".join(f"`{f}`" for f in get_args(Format))
+            )
+        if not formats and (self.source is None or self.target is None):
             raise ValueError("`source` and `target` go together")
+        if self.fields != ("source", "target") and formats not in (["jsonl"], ["parquet"]):
+            raise ValueError("`fields` are of `jsonl` and `parquet`")
 
 
 class Sample(Section):
@@ -108,14 +126,13 @@ class TrainCorpus(Corpus):
         return super().paths | ({"mono": self.mono} if self.mono is not None else {})
 
     def check(self) -> None:
-        files = (self.tsv, self.source, self.target)
         if self.mono is None:
             for key in ("column", "side", "by", "beam", "sample"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"`{key}` has no effect without `mono`")
             super().check()
-        elif any(files) or self.columns != (1, 2):
-            raise ValueError("`mono` goes with neither `source`, `target` and `tsv` nor `columns` (it has `column`)")
+        elif len(self.paths) > 1 or (self.columns, self.fields) != ((1, 2), ("source", "target")):
+            raise ValueError("`mono` goes with no other file, nor with `columns` (it has `column`) and `fields`")
         elif self.side is None or self.by is None:
             raise ValueError("`mono` needs `side`, which side its text is, and `by`, the model that writes the other")
         elif self.beam is not None and self.sample is not None:

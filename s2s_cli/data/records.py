@@ -1,0 +1,70 @@
+"""Pairs of records with named fields: JSON lines and Parquet.
+
+A field may lie in another: `translation.de` is the field `de` of the field `translation`, as in the data sets of
+Hugging Face.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from s2s_cli.data.opening import read_lines
+from s2s_cli.errors import DataError, MachineError, UsageError, printable
+
+Fields = tuple[str, str]
+"""Names of the source and of the target."""
+BATCH = 1024  # records of Parquet that are decoded at once
+
+
+def read_jsonl(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
+    """The pairs of a file with one JSON object a line, plain or compressed. Raises DataError with file:line."""
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError("not a JSON object", where=where, hint="each line must be one") from error
+        yield _text(record, fields[0], where), _text(record, fields[1], where)
+
+
+def read_parquet(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
+    """The pairs of a Parquet file, of which only these columns are read, some rows at a time. Raises DataError with the
+    row, and UsageError without pyarrow."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise UsageError("Parquet needs pyarrow", where=path, hint="pip install 's2s-cli[parquet]'") from error
+    row = 0
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH, columns=list(fields)):
+                for record in batch.to_pylist():
+                    row += 1
+                    where = f"{path}, row {row}"
+                    yield _text(record, fields[0], where), _text(record, fields[1], where)
+    except (ArrowException, ValueError) as error:  # a damaged name of a column is a UnicodeDecodeError
+        raise DataError(f"not sound Parquet: {printable(error)}", where=path) from error
+    except OSError as error:
+        # Arrow says of most damages that they are faults of reading.
+        kind = MachineError if error.errno else DataError
+        raise kind(f"cannot be read: {printable(error.strerror or error)}", where=path) from error
+
+
+def _text(record: Any, field: str, where: str) -> str:
+    found = record
+    for name in field.split("."):
+        if not isinstance(found, dict) or name not in found:
+            have = ", ".join(printable(key, 30) for key in found) if isinstance(found, dict) else "no fields"
+            raise DataError(f"it has no field `{field}`", where=where, hint=f"there: {have}; set `fields`")
+        found = found[name]
+    if not isinstance(found, str):
+        raise DataError(f"the field `{field}` is not text", where=where)
+    if not found.isprintable() and any("\ud800" <= character <= "\udfff" for character in found):
+        raise DataError(f"the field `{field}` has a lone surrogate", where=where)
+    return found

@@ -1,0 +1,68 @@
+"""How well a translation keeps to a glossary: term success and consistency, as in the terminology tasks of WMT (Semenov
+et al. 2023, "Findings of the WMT 2023 Shared Task on Machine Translation with Terminologies"; the same of 2025).
+
+Both count occurrences of terms in the sources. An occurrence is translated if one of its term's translations stands in
+the translation of the sentence, as whole words, once for each occurrence. No lemmas are compared: inflected forms are
+lines of the glossary.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from s2s_cli import __version__
+from s2s_cli.errors import DataError
+from s2s_cli.evaluation.metrics import Score
+from s2s_cli.text.glossary import Glossary, Phrases
+
+MISSING = ""
+"""Stands for the translation of an occurrence that was not found."""
+
+
+def terminology(glossary: Glossary, sources: Sequence[str], hypotheses: Sequence[str]) -> list[Score]:
+    """Success: the share of the occurrences that are translated. Consistency: of terms that occur twice or more, the
+    share of the occurrences with that translation which is the most frequent one of the term in these hypotheses; what
+    was not found counts as another translation. Consistency is left out if no term occurs twice.
+
+    Raises DataError if sources and hypotheses differ in number, or no term occurs.
+    """
+    if len(sources) != len(hypotheses):
+        what = f"sources and hypotheses differ in length: {len(sources)} and {len(hypotheses)} lines"
+        raise DataError(what, hint="each hypothesis needs its source in the same line")
+    uses = translations_of_terms(glossary, sources, hypotheses)
+    occurrences = sum(counts.total() for counts in uses.values())
+    if not occurrences:
+        raise DataError(
+            "no term of the glossary stands in the sources", hint="is it of these languages, and this case?"
+        )
+    found = occurrences - sum(counts[MISSING] for counts in uses.values())
+    signature = f"case:{'ignored' if glossary.ignore_case else 'mixed'}|match:words|version:s2s-{__version__}"
+    details = f"terms = {len(uses)} occurrences = {occurrences} translated = {found}"
+    scores = [Score("term success", 100 * found / occurrences, signature, details)]
+    repeated = [counts for counts in uses.values() if counts.total() > 1]
+    if repeated:
+        total = sum(counts.total() for counts in repeated)
+        same = sum(_most_frequent(counts) for counts in repeated)
+        details = f"terms = {len(repeated)} occurrences = {total} consistent = {same}"
+        scores.append(Score("term consistency", 100 * same / total, signature, details))
+    return scores
+
+
+def translations_of_terms(
+    glossary: Glossary, sources: Sequence[str], hypotheses: Sequence[str]
+) -> Mapping[str, Counter[str]]:
+    """For each term that occurs, how often it was translated by which of its translations, or by none (`MISSING`)."""
+    variants: dict[str, Phrases] = {}
+    uses: dict[str, Counter[str]] = {}
+    for source, hypothesis in zip(sources, hypotheses, strict=True):
+        for term, count in Counter(occurrence.phrase for occurrence in glossary.find(source)).items():
+            if term not in variants:
+                variants[term] = Phrases(glossary.terms[term], ignore_case=glossary.ignore_case)
+            found = [occurrence.phrase for occurrence in variants[term].find(hypothesis)][:count]
+            uses.setdefault(term, Counter()).update([*found, *[MISSING] * (count - len(found))])
+    return uses
+
+
+def _most_frequent(counts: Counter[str]) -> int:
+    return max((count for translation, count in counts.items() if translation != MISSING), default=0)

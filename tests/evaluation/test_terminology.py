@@ -1,0 +1,61 @@
+"""Term success and consistency: by hand, and what holds of any text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2s_cli.errors import DataError
+from s2s_cli.evaluation.terminology import terminology
+from s2s_cli.text.glossary import Glossary
+
+GLOSSARY = Glossary({"disk": ["Platte", "Festplatte"], "hard disk": ["Festplatte"], "key": ["Taste"]})
+
+
+def values(sources: list[str], hypotheses: list[str], glossary: Glossary = GLOSSARY) -> dict[str, float]:
+    return {score.name: score.value for score in terminology(glossary, sources, hypotheses)}
+
+
+@pytest.mark.parametrize(
+    ("sources", "hypotheses", "success", "consistency"),
+    [
+        (["a disk"], ["eine Platte"], 100, None),
+        (["a disk"], ["Platten"], 0, None),  # whole words
+        (["a hard disk"], ["eine Platte"], 0, None),  # the longest term
+        (["disk and disk"], ["Platte"], 50, 50),  # once for each occurrence
+        (["disk and disk"], ["Platte Platte Platte"], 100, 100),
+        (["disk", "disk", "disk"], ["Platte", "Festplatte", "Platte"], 100, 200 / 3),
+        (["disk", "disk", "key"], ["Festplatte", "nichts", "Taste"], 200 / 3, 50),
+        (["disk", "disk"], ["nichts", "nichts"], 0, 0),
+        (["nothing", "key"], ["Taste", "Taste"], 100, None),
+    ],
+)
+def test_by_hand(sources: list[str], hypotheses: list[str], success: float, consistency: float | None):
+    expected = {"term success": success} | ({} if consistency is None else {"term consistency": consistency})
+    assert values(sources, hypotheses) == pytest.approx(expected)
+
+
+def test_case_counts_unless_it_is_ignored():
+    ignoring = Glossary(GLOSSARY.terms, ignore_case=True)
+    assert values(["The Disk", "a disk"], ["die PLATTE", "Platte"], ignoring)["term success"] == 100
+    assert values(["The Disk", "a disk"], ["die PLATTE", "platte"])["term success"] == 0
+    (score, _) = terminology(ignoring, ["Disk disk"], [""])
+    assert score.signature.startswith("case:ignored|") and score.details == "terms = 1 occurrences = 2 translated = 0"
+
+
+@given(st.lists(st.tuples(*[st.lists(st.sampled_from(["disk", "hard", "key", "Platte", "Taste"])).map(" ".join)] * 2)))
+def test_consistency_is_never_above_success_of_repeated_terms(pairs: list[tuple[str, str]]):
+    sources, hypotheses = [source for source, _ in pairs], [hypothesis for _, hypothesis in pairs]
+    if not any(GLOSSARY.find(source) for source in sources):
+        with pytest.raises(DataError, match="no term"):
+            values(sources, hypotheses)
+        return
+    found = values([*sources, *sources], [*hypotheses, *hypotheses])  # so that each term occurs twice
+    assert 0 <= found["term consistency"] <= found["term success"] <= 100
+    assert values(sources, hypotheses)["term success"] == pytest.approx(found["term success"])
+
+
+def test_lines_of_unlike_number_are_refused():
+    with pytest.raises(DataError, match="1 and 0"):
+        terminology(GLOSSARY, ["disk"], [])
