@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from s2s_cli import Request
 from s2s_cli.errors import DataError, ExitCode, UsageError, UserError
 from s2s_cli.inference.demands import Demand, Vocabulary, shared_out
+from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.stream import translate_stream
@@ -319,3 +320,13 @@ def test_without_spaces_any_place_counts(kind: str) -> None:
     first, second = (translation.text for translation in translator.translate(requests))
     assert first.startswith("an") and "car" in first and "red" in first and "s" not in first.lower()
     assert second.count("dr") >= 2 and not {"a", "e"} & set(second.lower())
+
+
+def test_a_memory_is_not_asked_where_more_is_demanded() -> None:
+    lookup = Lookup(TranslationMemory([("the man", "us")]))
+    translator = RememberingTranslator(gibberish("subwords"), lookup)
+    requests = [Request("the man", others={"id": 1}), Request("the man", ("red car",), others={"id": 2})]
+    taken, made = translator.translate(requests)
+    assert (taken.text, taken.origin, taken.others) == ("us", "memory", {"id": 1})
+    assert (made.origin, made.others) == ("model", {"id": 2})
+    assert times("red car", made.text)
