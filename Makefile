@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("s2s needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	echo "Installing into $(VENV) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,documents,memory,parquet,plots,serve]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,documents,memory,parquet,plots,serve,zstd]'
 	touch $@
 
 demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score the test set (five to ten minutes)

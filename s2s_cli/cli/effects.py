@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from s2s_cli.cli.files import document_format
+from s2s_cli.cli.files import document_format, is_bulk
 from s2s_cli.cli.options import MachineArguments, MetricArguments, SearchArguments
 from s2s_cli.errors import UsageError
 
@@ -87,8 +87,21 @@ _SEARCH_AND_MACHINE = [
 _RANKING = ("normalization", "length_penalty")
 _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of more than 1")
 
+_OF_TRANSLATING = ("model", "as_json", "n_best", "alignments", "strict", "batch_tokens", "shard")
+
 IDLE: dict[str, list[Idle]] = {
     "translate": [
+        Idle(
+            (*_OF_TRANSLATING, *_names(SearchArguments), *_names(MachineArguments)),
+            lambda values: values["join"],
+            "--join only puts together what was translated",
+        ),
+        Idle(
+            ("attention", "in_place", "form", "memory", "min_confidence"),
+            is_bulk,
+            "lines are translated into files of their own",
+            "leave it out, or write to one file",
+        ),
         Idle(
             ("as_json", "n_best", "alignments", "attention", "strict", "min_confidence"),
             lambda values: document_format(values) is not None,
