@@ -1,4 +1,4 @@
-"""`s2s translate --shard`, `--join` and `-o DIR`: files in, files out, each of which is done once."""
+"""`s2s translate --shard`, `--join`, `--ray` and `-o DIR`: files in, files out, each of which is done once."""
 
 from __future__ import annotations
 
@@ -36,13 +36,20 @@ def translate_bulk(
         _tell(files[0][1], join(*files[0]))
         return
     task = _task(context, model, search, machine, written)
-    _translate(task, files, part, machine)
+    if bulk.ray:
+        from s2s_cli.bulk.files import translate_files
+
+        places = [(source.resolve(), target.absolute()) for source, target in files]
+        for _ in translate_files(places, task, bulk.ray, machine.workers):
+            pass
+    else:
+        _translate(task, files, part, machine)
 
 
 def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     """Each input, and the file that its translation goes to."""
     inputs, output = values["inputs"] or [], Path(values["output"] or "-")
-    option = next((f"--{name}" for name in ("shard", "join") if values[name]), "-o")
+    option = next((f"--{name}" for name in ("shard", "join", "ray") if values[name]), "-o")
     if not inputs or not all(os.path.isfile(source.name) for source in inputs):
         raise UsageError("this needs files as INPUT", where=option, hint="name them")
     if str(output) == "-":
@@ -50,7 +57,7 @@ def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     if form := document_format(values):
         raise UsageError(f"{form} is translated as a whole, not by lines", where=option, hint="call s2s for each file")
     sources = [Path(source.name) for source in inputs]
-    is_file = len(sources) == 1 and not output.is_dir()
+    is_file = len(sources) == 1 and not output.is_dir() and not values["ray"]
     targets = [output] if is_file else [output / source.name for source in sources]
     for target in targets:
         if targets.count(target) > 1:

@@ -87,7 +87,7 @@ _SEARCH_AND_MACHINE = [
 _RANKING = ("normalization", "length_penalty")
 _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of more than 1")
 
-_OF_TRANSLATING = ("model", "as_json", "n_best", "alignments", "strict", "batch_tokens", "shard")
+_OF_TRANSLATING = ("model", "as_json", "n_best", "alignments", "strict", "batch_tokens", "shard", "ray")
 
 IDLE: dict[str, list[Idle]] = {
     "translate": [
@@ -96,6 +96,8 @@ IDLE: dict[str, list[Idle]] = {
             lambda values: values["join"],
             "--join only puts together what was translated",
         ),
+        Idle(("shard",), lambda values: values["ray"], "--ray divides the work itself"),
+        Idle(("threads",), lambda values: values["ray"], "with --ray, each part is translated by one thread"),
         Idle(
             ("attention", "in_place", "form", "memory", "min_confidence"),
             is_bulk,

@@ -39,7 +39,7 @@ def document_format(values: Mapping[str, Any]) -> str | None:
 
 def is_bulk(values: Mapping[str, Any]) -> bool:
     """Whether inputs become files that are skipped where they are done: parts, or files in a folder."""
-    return bool(values["shard"] or values["join"]) or os.path.isdir(values["output"] or "")
+    return bool(values["shard"] or values["join"] or values["ray"]) or os.path.isdir(values["output"] or "")
 
 
 def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:

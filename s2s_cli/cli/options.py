@@ -273,6 +273,17 @@ class BulkArguments:
         bool, typer.Option("--join", rich_help_panel=_BULK, help="Put the parts together, after all are translated.")
     ] = False
 
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_BULK,
+            show_default=False,
+            help="Have a Ray cluster translate: `local` starts one on this machine, `auto` takes the one that runs"
+            " here. --workers is then the number of parts at a time. Needs s2s-cli[ray].",
+        ),
+    ] = None
+
     @property
     def part(self) -> tuple[int, int] | None:
         """K and N of --shard. Raises UsageError."""

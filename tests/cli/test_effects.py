@@ -18,6 +18,9 @@ from s2s_cli.search.options import SearchOptions
 REFUSED = [
     ("translate a --join -o b --model m", "--model"),
     ("translate a --join -o b --strict", "--strict"),
+    ("translate a --join -o b --ray local", "--ray"),
+    ("translate a --ray local -o b --shard 1/2", "--shard"),
+    ("translate a --ray local -o b --threads 2", "--threads"),
     ("translate a --join -o b --batch-tokens 9", "--batch-tokens"),
     ("translate a --join -o b --shard 1/2", "--shard"),
     ("translate a --join -o b --min-length 1", "--min-length"),
@@ -118,7 +121,7 @@ REFUSED = [
 
 # Options that have an effect beside any others. A new option belongs here or into `IDLE`.
 ALWAYS_EFFECTIVE = {
-    "prep": {"recipe", "overrides", "run", "force", "as_json"},
+    "prep": {"recipe", "overrides", "run", "force", "as_json", "ray"},
     "train": {"recipe", "overrides", "run", "dry_run"},
     "translate": {"inputs", "output", "join"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
