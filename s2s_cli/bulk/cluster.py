@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,7 +45,8 @@ def connected(address: str, cores: int | None = None) -> Iterator[Any]:
     except (ConnectionError, ValueError) as error:
         raise MachineError(f"Ray cannot be reached: {error}".splitlines()[0], where=f"--ray {address}") from error
     try:
-        yield ray
+        with redirect_stdout(sys.stderr):  # Ray tells there of what it has lost
+            yield ray
     finally:
         ray.shutdown()
 

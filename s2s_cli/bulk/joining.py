@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from s2s_cli import compression
-from s2s_cli.bulk.cutting import WHOLE, Part, Span, opened, span_of
-from s2s_cli.bulk.unit import MadeOf, Record, is_done, new_file, read_record
+from s2s_cli.bulk import rows
+from s2s_cli.bulk.cutting import Part, Span, opened
+from s2s_cli.bulk.unit import MadeOf, Record, is_done, measured, new_file, read_record
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.sealed import FileEntry
 
@@ -43,7 +44,10 @@ def join(source: Path, target: Path, parts_of: Path | None = None) -> bool:
     with new_file(target, made_of, first.by) as sink:
         for path, record in zip(parts, records, strict=True):
             for chunk in _verified(path, record.output):
-                sink.write(chunk)
+                if target.suffix != rows.PARQUET:
+                    sink.write(chunk)
+        if target.suffix == rows.PARQUET:
+            rows.join_rows(parts, sink)
     return True
 
 
@@ -83,21 +87,12 @@ def _other_input(path: Path, source: Path) -> DataError:
 
 def _made_of(source: Path, parts: Sequence[Path], records: Sequence[Record]) -> MadeOf:
     """All of the source, after its parts were compared with those of which the records tell."""
-    whole = hashlib.sha256()
-    end = 0
-    for path, record in zip(parts, records, strict=True):
-        span = Span(record.made_of.begin, record.made_of.end)
-        digest = hashlib.sha256()
-        with opened(source, span) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                whole.update(chunk)
-        if span.begin != end or digest.hexdigest() != record.made_of.sha256:
+    for number, (path, record) in enumerate(zip(parts, records, strict=True), 1):
+        span, digest = measured(source, Part(number, len(parts)))
+        if (span.begin, span.end, digest) != (record.made_of.begin, record.made_of.end, record.made_of.sha256):
             raise _other_input(path, source)
-        end = span.end
-    if end != span_of(source, WHOLE).end:
-        raise _other_input(parts[-1], source)
-    return MadeOf(size=end, begin=0, end=end, sha256=whole.hexdigest())
+    whole, digest = measured(source)
+    return MadeOf(size=source.stat().st_size, begin=whole.begin, end=whole.end, sha256=digest)
 
 
 def _verified(path: Path, expected: FileEntry) -> Iterator[bytes]:

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 from s2s_cli import __version__, atomic, compression, console
+from s2s_cli.bulk import rows
 from s2s_cli.bulk.cutting import WHOLE, Part, Span, digest_of, lines_before, opened, span_of
 from s2s_cli.errors import CheckpointError, DataError, MachineError, UsageError
 from s2s_cli.forms import at_least
+from s2s_cli.inference.lines import LineReader
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
@@ -48,6 +50,8 @@ class Task:
     search: SearchOptions
     output: OutputOptions
     machine: Machine = Machine()
+    column: str | None = None
+    """Of the text, in files of rows; None for files of lines."""
 
     def load(self, *, threads: int | None = None, workers: int = 1) -> Translator:
         """Errors as of `Translator.load`."""
@@ -68,6 +72,7 @@ class Task:
             "search": asdict(self.search),
             "output": output,
             "machine": asdict(self.machine),
+            "column": self.column,
         }
 
 
@@ -132,19 +137,47 @@ def translate_file(
         hint = "give several files, which are then dealt out as wholes, or decompress it"
         raise UsageError("a compressed file cannot be cut by bytes", where=source, hint=hint)
     with _unchanged(source) as size:
-        span = span_of(source, part)
-        made_of = MadeOf(size=size, begin=span.begin, end=span.end, sha256=digest_of(source, span))
+        span, digest = measured(source, part)
+        made_of = MadeOf(size=size, begin=span.begin, end=span.end, sha256=digest)
         if is_done(target, made_of, task.facts()):
             return False
-        first = lines_before(source, span) if task.is_numbered else 0
-        name = str(source) if first or part == WHOLE else f"{source}, part {part}"
-        with new_file(target, made_of, task.facts()) as sink, _content(source, span) as lines:
-            compressed = compression.writing(sink, compression.suffix_of(target))
-            with compressed as file, console.progress(source.name, total=span.end - span.begin, unit="B") as bar:
-                reader: Any = _Counted(lines, name, bar.update)
-                begins = span.begin == 0
-                translate_stream(translator(), reader, file, task.search, task.output, first=first, begins=begins)
+        with new_file(target, made_of, task.facts()) as sink:
+            if source.suffix == rows.PARQUET:
+                column = task.column or "text"
+                rows.translate_rows(source, span, sink, column, rows.translating(translator(), task))
+            else:
+                with compression.writing(sink, compression.suffix_of(target)) as file:
+                    _translate_lines(source, span, file, task, translator(), part)
     return True
+
+
+def measured(source: Path, part: Part = WHOLE) -> tuple[Span, str]:
+    """The span of a part of a file, in bytes, or in rows of Parquet, and its hash."""
+    if source.suffix == rows.PARQUET:
+        span = rows.rows_of(source, part)
+        return span, rows.digest_of_rows(source, span)
+    span = span_of(source, part)
+    return span, digest_of(source, span)
+
+
+def _translate_lines(source: Path, span: Span, sink: IO[bytes], task: Task, translator: Translator, part: Part) -> None:
+    first = lines_before(source, span) if task.is_numbered else 0
+    name = str(source) if first or part == WHOLE else f"{source}, part {part}"
+    bar = console.progress(source.name, total=span.end - span.begin, unit="B")
+    with _content(source, span) as lines, bar:
+        reader: Any = _Counted(lines, name, bar.update)
+        if task.column is None:
+            begins = span.begin == 0
+            translate_stream(translator, reader, sink, task.search, task.output, first=first, begins=begins)
+        else:
+            translate = rows.translating(translator, task)
+            rows.translate_json_lines(_lines(reader), sink, task.column, translate, name, first)
+
+
+def _lines(reader: IO[bytes]) -> Iterator[bytes]:
+    source = LineReader(reader)
+    while window := source.window(rows.WINDOW):
+        yield from window
 
 
 def is_done(target: Path, made_of: MadeOf, by: dict[str, Any]) -> bool:
@@ -170,6 +203,7 @@ _NAMED = {
     "models": "another model",
     "search": "another search",
     "output": "other options of output",
+    "column": "another column of text",
     "machine": "another --engine, --device, --precision or --shortlist",
 }
 

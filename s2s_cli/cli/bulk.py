@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2s_cli import console
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.files import document_format
+from s2s_cli.cli.files import document_format, has_rows
 from s2s_cli.cli.options import BulkArguments, MachineArguments, SearchArguments, chosen_models, warn_of_segmenter
 from s2s_cli.errors import UsageError
 
@@ -35,7 +36,7 @@ def translate_bulk(
             raise UsageError("of several inputs, no file is divided", where="--join", hint="name one INPUT")
         _tell(files[0][1], join(*files[0]))
         return
-    task = _task(context, model, search, machine, written)
+    task = replace(_task(context, model, search, machine, written), column=bulk.column)
     if bulk.ray:
         from s2s_cli.bulk.files import translate_files
 
@@ -57,7 +58,12 @@ def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     if form := document_format(values):
         raise UsageError(f"{form} is translated as a whole, not by lines", where=option, hint="call s2s for each file")
     sources = [Path(source.name) for source in inputs]
+    if has_rows(values) and len({source.suffix for source in sources}) > 1:
+        raise UsageError("files of rows and of lines need commands of their own", where="INPUT", hint="divide them")
     is_file = len(sources) == 1 and not output.is_dir() and not values["ray"]
+    suffix = sources[0].suffix
+    if is_file and has_rows(values) and output.suffix != suffix:
+        raise UsageError(f"rows of {suffix} stay that", where="-o", hint=f"let its name end in {suffix}")
     targets = [output] if is_file else [output / source.name for source in sources]
     for target in targets:
         if targets.count(target) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from s2s_cli.cli.files import document_format, is_bulk
+from s2s_cli.cli.files import document_format, has_rows, is_bulk
 from s2s_cli.cli.options import MachineArguments, MetricArguments, SearchArguments
 from s2s_cli.errors import UsageError
 
@@ -87,7 +87,7 @@ _SEARCH_AND_MACHINE = [
 _RANKING = ("normalization", "length_penalty")
 _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of more than 1")
 
-_OF_TRANSLATING = ("model", "as_json", "n_best", "alignments", "strict", "batch_tokens", "shard", "ray")
+_OF_TRANSLATING = ("model", "as_json", "n_best", "alignments", "strict", "batch_tokens", "shard", "ray", "column")
 
 IDLE: dict[str, list[Idle]] = {
     "translate": [
@@ -95,6 +95,16 @@ IDLE: dict[str, list[Idle]] = {
             (*_OF_TRANSLATING, *_names(SearchArguments), *_names(MachineArguments)),
             lambda values: values["join"],
             "--join only puts together what was translated",
+        ),
+        Idle(
+            ("column",),
+            lambda values: not is_bulk(values) or not has_rows(values),
+            "there are columns only in .jsonl and .parquet files, with -o DIR, --shard or --ray",
+        ),
+        Idle(
+            ("as_json", "n_best", "alignments", "strict"),
+            lambda values: is_bulk(values) and has_rows(values),
+            "rows get a column of translations",
         ),
         Idle(("shard",), lambda values: values["ray"], "--ray divides the work itself"),
         Idle(("threads",), lambda values: values["ray"], "with --ray, each part is translated by one thread"),

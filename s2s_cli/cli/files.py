@@ -42,6 +42,12 @@ def is_bulk(values: Mapping[str, Any]) -> bool:
     return bool(values["shard"] or values["join"] or values["ray"]) or os.path.isdir(values["output"] or "")
 
 
+def has_rows(values: Mapping[str, Any]) -> bool:
+    """Whether inputs are rows with a column of text."""
+    suffixes = {Path(source.name).suffix for source in values["inputs"] or []}
+    return ".parquet" in suffixes or (".jsonl" in suffixes and values["column"] is not None)
+
+
 def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
     """The file that is to be written, None for stdout. Raises UsageError for what cannot be meant."""
     inputs, output = values["inputs"] or [], values["output"]

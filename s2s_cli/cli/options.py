@@ -284,6 +284,17 @@ class BulkArguments:
         ),
     ] = None
 
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_BULK,
+            show_default=False,
+            help="Column of the text in .parquet files (by default `text`), or in .jsonl files, which are lines without"
+            " this option. All columns are written, and `translation`.",
+        ),
+    ] = None
+
     @property
     def part(self) -> tuple[int, int] | None:
         """K and N of --shard. Raises UsageError."""

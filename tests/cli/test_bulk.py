@@ -90,12 +90,14 @@ def test_what_is_done_is_skipped_and_what_is_foreign_is_kept():
         ("--shard 1/3 lines -o lines", "-o", "is the input"),
         ("lines a/lines -o a", "-o", "two inputs would both become"),
         ("a/in2 -o a", "-o", "is the input"),
+        ("--shard 1/2 rows.jsonl lines -o a --column c", "INPUT", "rows and of lines"),
+        ("--shard 1/2 rows.jsonl -o a.txt --column c", "-o", "stay that"),
         ("lines -o a --sample", "--sample", "draw by another seed"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(line: str, where: str, message: str):
     Path("a").mkdir()
-    for name in ("page.html", "in.gz", "a/lines", "a/in2"):
+    for name in ("page.html", "rows.jsonl", "in.gz", "a/lines", "a/in2"):
         Path(name).write_bytes(b"text\n")
     with pytest.raises(UsageError, match=message) as error:
         run(line)

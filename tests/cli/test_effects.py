@@ -19,6 +19,8 @@ REFUSED = [
     ("translate a --join -o b --model m", "--model"),
     ("translate a --join -o b --strict", "--strict"),
     ("translate a --join -o b --ray local", "--ray"),
+    ("translate a --join -o b --column c", "--column"),
+    ("translate a --shard 1/2 -o b --column c", "--column"),
     ("translate a --ray local -o b --shard 1/2", "--shard"),
     ("translate a --ray local -o b --threads 2", "--threads"),
     ("translate a --join -o b --batch-tokens 9", "--batch-tokens"),
