@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from s2s_cli.errors import MachineError, UserError
-from s2s_cli.processes import Mapper
 
 RETRIES = 5
 """Times that a piece is tried again after the process or the machine that did it was lost."""
@@ -58,7 +57,13 @@ def cores_of(ray: Any) -> int:
 
 def start(ray: Any, function: Callable[..., Any], *arguments: Any) -> Any:
     """Have Ray do something, on one core; returns what stands for its result."""
-    return ray.remote(num_cpus=1, max_retries=RETRIES)(_caught).remote(function, *arguments)
+    return _remote(ray).remote(function, *arguments)
+
+
+@functools.cache
+def _remote(ray: Any) -> Any:
+    """What Ray calls; it is given to all machines once."""
+    return ray.remote(num_cpus=1, max_retries=RETRIES)(_caught)
 
 
 def _caught(function: Callable[..., Result], *arguments: Any) -> Result | UserError:
@@ -89,25 +94,23 @@ def ready(ray: Any, references: list[Any]) -> list[Any]:
     return done
 
 
-@contextmanager
-def mapper(address: str) -> Iterator[Mapper]:
-    """What maps as `s2s_cli.processes.map_in_order`, by Ray. Errors as of `connected`."""
-    with connected(address) as ray:
-        yield functools.partial(_map_in_order, ray)
-
-
-def _map_in_order(
-    ray: Any, make_work: Callable[[], Callable[[Job], Result]], chunks: Iterable[Job]
+def map_in_order(
+    address: str, make_work: Callable[[], Callable[[Job], Result]], chunks: Iterable[Job]
 ) -> Generator[Result]:
-    """The result of the work on each chunk, in order; `AHEAD` chunks for each core are on their way."""
-    maker = _Maker(os.urandom(8).hex(), ray.put(make_work))
-    iterator, running = iter(chunks), deque[Any]()
-    while True:
-        for chunk in islice(iterator, max(0, AHEAD * cores_of(ray) - len(running))):
-            running.append(start(ray, _work, maker, chunk))
-        if not running:
-            return
-        yield result_of(ray, running.popleft(), "--ray")
+    """As `s2s_cli.processes.map_in_order`, by Ray, with `AHEAD` chunks for each core on their way.
+
+    It is connected as long as it maps, so that a Ray of this machine takes no memory from what comes between two maps.
+    Errors as of `connected` and `result_of`.
+    """
+    with connected(address) as ray:
+        maker = _Maker(os.urandom(8).hex(), ray.put(make_work))
+        iterator, running = iter(chunks), deque[Any]()
+        while True:
+            for chunk in islice(iterator, max(0, AHEAD * cores_of(ray) - len(running))):
+                running.append(start(ray, _work, maker, chunk))
+            if not running:
+                return
+            yield result_of(ray, running.popleft(), "--ray")
 
 
 class _Maker(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,9 +66,8 @@ def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     if is_file and has_rows(values) and output.suffix != suffix:
         raise UsageError(f"rows of {suffix} stay that", where="-o", hint=f"let its name end in {suffix}")
     targets = [output] if is_file else [output / source.name for source in sources]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise UsageError(f"two inputs would both become {target}", where="-o", hint="give them different names")
+    if twice := [target for target, count in Counter(targets).items() if count > 1]:
+        raise UsageError(f"two inputs would both become {twice[0]}", where="-o", hint="give them different names")
     for source, target in zip(sources, targets, strict=True):
         if target.exists() and target.samefile(source):
             raise UsageError(f"{target} is the input", where="-o", hint="write to another folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,20 +51,21 @@ def prep(
 
             values, initial = settle(values, recipe.parent, directory)
         written = written_corpora(values, recipe.parent, directory.root)
-        with _mapper(ray) as mapper:
-            prepared = prepare(
-                values, recipe.parent, directory.root, initial, force=force, written=written, mapper=mapper
-            )
+        prepared = prepare(
+            values, recipe.parent, directory.root, initial, force=force, written=written, mapper=_mapper(ray)
+        )
     if as_json:
         print(to_json(prepared.manifest).decode(), end="")
 
 
-def _mapper(address: str | None) -> AbstractContextManager[Mapper]:
+def _mapper(address: str | None) -> Mapper:
     """Who cleans and encodes: the processes of this machine, or a cluster."""
     if address is None:
         from s2s_cli.processes import map_in_order
 
-        return nullcontext(map_in_order)
-    from s2s_cli.bulk.cluster import mapper
+        return map_in_order
+    from functools import partial
 
-    return mapper(address)
+    from s2s_cli.bulk import cluster
+
+    return partial(cluster.map_in_order, address)
