@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST = 600  # seconds of a run
+PATIENCE = 10  # seconds between two looks at the nodes
 
 
 def main() -> None:
@@ -39,14 +40,14 @@ def main() -> None:
     nodes = [cluster.add_node(num_cpus=1) for _ in range(options.nodes)]
     chance, killed, faults = random.Random(options.seed), Counter[str](), list[str]()
     try:
-        usual = _round(options, cluster, folder / "0", expected, faults)
+        usual = _round(options, cluster, nodes, folder / "0", expected, faults)
         print(f"{len(expected.splitlines()):,} lines in {usual:.0f} s by {options.nodes} nodes", file=sys.stderr)
         for number in range(1, options.kills + 1):
             kind = chance.choice(options.kinds or list(KILLS))
             moment = chance.uniform(0.1, 1.0) * usual
             place = folder / str(number)
             kill = partial(KILLS[kind], chance, cluster, nodes)
-            seconds = _round(options, cluster, place, expected, faults, moment, kill)
+            seconds = _round(options, cluster, nodes, place, expected, faults, moment, kill)
             killed[kind] += 1
             print(f"{number}: {kind} at {moment:.1f} s, done after {seconds:.1f} s", file=sys.stderr)
             shutil.rmtree(place)
@@ -72,6 +73,7 @@ def _plain(options: argparse.Namespace) -> bytes:
 def _round(
     options: argparse.Namespace,
     cluster: Any,
+    nodes: list[Any],
     place: Path,
     expected: bytes,
     faults: list[str],
@@ -86,10 +88,11 @@ def _round(
         if moment is not None:
             time.sleep(moment)
             kill(process)
-        message = process.communicate(timeout=LONGEST)[1]
+        message = _watched(process, cluster, nodes)
         if process.returncode == -signal.SIGKILL:
-            message = subprocess.run(command, stderr=subprocess.PIPE, timeout=LONGEST).stderr
-        elif process.returncode:
+            process = subprocess.Popen(command, stderr=subprocess.PIPE)
+            message = _watched(process, cluster, nodes)
+        if process.returncode:
             faults.append(f"{place}: exit code {process.returncode}: {message.decode()}")
     finally:
         process.kill()
@@ -101,9 +104,27 @@ def _round(
     return seconds
 
 
+def _watched(process: subprocess.Popen, cluster: Any, nodes: list[Any]) -> bytes:
+    """What the command has said, when it has ended. On a busy machine nodes also die by themselves: others replace
+    them."""
+    for _ in range(LONGEST // PATIENCE):
+        try:
+            return process.communicate(timeout=PATIENCE)[1]
+        except subprocess.TimeoutExpired:
+            for node in [node for node in nodes if _raylet(node).poll() is not None]:
+                nodes.remove(node)
+                nodes.append(cluster.add_node(num_cpus=1))
+    raise TimeoutError(f"`s2s translate --ray` has not ended after {LONGEST} s")
+
+
+def _raylet(node: Any) -> subprocess.Popen:
+    """The process of a node without which it is dead."""
+    return node.all_processes["raylet"][0].process
+
+
 def _kill_worker(chance: random.Random, cluster: Any, nodes: list[Any], driver: subprocess.Popen) -> None:
     """A process that translates, or one that waits for work."""
-    raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+    raylets = [_raylet(node).pid for node in nodes]
     workers = [child for raylet in raylets for child in _children(raylet) if _title(child).startswith(b"ray::")]
     busy = [worker for worker in workers if b"_translate" in _title(worker)] or workers
     if busy:

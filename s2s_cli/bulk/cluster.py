@@ -12,10 +12,13 @@ from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
+from s2s_cli import console
 from s2s_cli.errors import MachineError, UserError
 
 RETRIES = 5
 """Times that a piece is tried again after the process or the machine that did it was lost."""
+PATIENCE = 60.0
+"""Seconds between two looks at whether there is any machine."""
 AHEAD = 2
 """Chunks of a map for each processor core that are in memory."""
 
@@ -88,8 +91,10 @@ def result_of(ray: Any, reference: Any, where: object) -> Any:
 
 
 def ready(ray: Any, references: list[Any]) -> list[Any]:
-    """Those that are done, at least one."""
-    ray.wait(references, num_returns=1)
+    """Those that are done, at least one. While Ray has lost all machines, it is waited for others."""
+    while not ray.wait(references, num_returns=1, timeout=PATIENCE)[0]:
+        if not ray.cluster_resources().get("CPU"):
+            console.warn("Ray has no processor core left; the work goes on when a machine joins it")
     done: list[Any] = ray.wait(references, num_returns=len(references), timeout=0)[0]
     return done
 
