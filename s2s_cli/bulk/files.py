@@ -92,6 +92,8 @@ def _folder(target: Path) -> Path:
 
 def _translate(source: Path, target: Path, task: Task, part: Part) -> None:
     translate_file(source, target, task, lambda: _translator(task), part)
+    if part == WHOLE:  # which has parts if the process that joined them was killed before it could remove them
+        shutil.rmtree(_folder(target), ignore_errors=True)
 
 
 @functools.lru_cache(maxsize=1)
