@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from models import task_of, translator
 
+from s2s_cli.bulk import files
+from s2s_cli.bulk.cutting import Part
 from s2s_cli.bulk.files import LEAST_BYTES, MOST_BYTES, parts_of
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -56,6 +59,24 @@ def run(command: list[str], folder: Path, **given: Any) -> subprocess.CompletedP
     )
     assert ended.returncode == 0, ended.stderr.decode()
     return ended
+
+
+def test_what_a_file_needs_done_and_what_it_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source, target, task = tmp_path / "lines", tmp_path / "out" / "lines", task_of(tmp_path)
+    source.write_text(TEXT)
+    monkeypatch.setattr(files, "_translator", lambda task: translator())
+    steps = list(files._steps(source, target, task))
+    assert [step.part for step in steps] == [Part(1, 2), Part(2, 2)]
+    for step in reversed(steps):
+        step.do(*step.arguments)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # a crash between the two
+    files._join(source, target)
+    monkeypatch.undo()
+    assert sorted(os.listdir(target.parent)) == [".lines.parts", ".lines.record", "lines"]
+    (again,) = files._steps(source, target, task)  # it is there, and looked at as a whole
+    again.do(*again.arguments)
+    assert sorted(os.listdir(target.parent)) == [".lines.record", "lines"]
+    assert target.read_text() == "".join(f"{line}\n" for line in TEXT.swapcase().split("\n"))
 
 
 @pytest.mark.slow
