@@ -145,6 +145,6 @@ def _parquet() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ModuleNotFoundError as error:
         raise MachineError(
-            "Parquet needs pyarrow, which is not installed", hint="pip install 's2s-cli[ray]'"
+            "Parquet needs pyarrow, which is not installed", hint="pip install 's2s-cli[parquet]'"
         ) from error
     return pyarrow, parquet
