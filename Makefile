@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("s2s needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	echo "Installing into $(VENV) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,documents,memory,parquet,plots,serve]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,documents,memory,parquet,plots,serve,zstd]'
 	touch $@
 
 demo: $(STAMP) ## train on the embedded corpus, translate four sentences, score the test set (five to ten minutes)
@@ -52,7 +52,8 @@ test: $(STAMP) ## all tests but the slow ones
 	@$(PYTEST)
 
 test-all: $(STAMP) ## the slow ones too, and each process of `s2s` in a new Python
-	@S2S_FRESH=1 $(PYTEST) -m ''
+	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	S2S_FRESH=1 $(PYTEST) -m ''
 
 test-browser: $(STAMP) ## the page of `s2s serve` in headless Chromium (Debian's chromium and chromium-driver)
 	@command -v chromium chromedriver > /dev/null || { echo "this needs chromium and chromium-driver (apt-get install chromium chromium-driver)"; exit 1; }

@@ -16,14 +16,14 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from s2s_cli.errors import MachineError
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.tmp")
 _PREVIOUS = re.compile(r"\.(?P<name>.+)\.previous")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -123,14 +123,20 @@ def remove_directory(path: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)  # what cannot be removed is left to the next sweep
 
 
-def sweep(parent: Path) -> None:
-    """Remove the temporaries of dead writers from `parent`, and complete or undo an interrupted replacement."""
+def sweep(parent: Path, of: Collection[str] | None = None) -> None:
+    """Remove the temporaries of dead writers from `parent`, and complete or undo an interrupted replacement.
+
+    of: only of the files and directories of these names, where many writers share `parent`.
+    """
     with suppress(FileNotFoundError):
         for name in os.listdir(parent):
+            match = _PREVIOUS.fullmatch(name) or _TEMPORARY.fullmatch(name)
+            if match is None or (of is not None and match["name"] not in of):
+                continue
             with suppress(OSError):  # another process is sweeping, or the file is not ours to remove
-                if match := _PREVIOUS.fullmatch(name):
+                if match.re is _PREVIOUS:
                     _settle(parent / name, parent / match["name"])
-                elif _TEMPORARY.fullmatch(name):
+                else:
                     _remove_abandoned(parent / name)
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from s2s_cli.errors import MachineError
 
@@ -52,6 +52,14 @@ class JobLost(Exception):
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self.index = index
+
+
+class Mapper(Protocol):
+    """What `map_in_order` does, wherever it is done: with chunks, work and results that can be pickled."""
+
+    def __call__(
+        self, make_work: Callable[[], Callable[[Job], Result]], chunks: Iterable[Job], /
+    ) -> Generator[Result]: ...
 
 
 # ----------------------------------------------------------------------------------------------------------- the work

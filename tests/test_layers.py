@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "s2s_cli"
 LAYERS = (
-    {"errors", "console", "folders", "atomic", "forms", "processes"},
+    {"errors", "console", "folders", "atomic", "compression", "forms", "processes"},
     {"sealed"},  # of files that are replaced whole, and of forms
     {"recipe", "native"},
     {"text"},
@@ -20,12 +20,12 @@ LAYERS = (
     {"model", "engine", "checkpoint"},
     {"inference"},
     {"evaluation"},
-    {"synthesis", "training", "documents", "serving"},
+    {"synthesis", "training", "documents", "serving", "bulk"},
     {"cli"},
     {"__init__", "__main__"},  # the doors: the command, and the lazy `Translator`
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = set[str]().union(*LAYERS[:5], {"documents", "serving", "cli"})
+TORCH_FREE = set[str]().union(*LAYERS[:5], {"documents", "serving", "bulk", "cli"})
 PUBLIC = {"__version__", "errors"}  # what every other part may use, whatever its layer
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from s2s_cli.cli.files import document_format
+from s2s_cli.cli.files import document_format, has_rows, is_bulk
 from s2s_cli.cli.options import MachineArguments, MetricArguments, SearchArguments
 from s2s_cli.errors import UsageError
 
@@ -87,10 +87,36 @@ _SEARCH_AND_MACHINE = [
 _RANKING = ("normalization", "length_penalty")
 _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of more than 1")
 
+_OF_OUTPUT = ("json_input", "as_json", "n_best", "alignments", "strict")
+_OF_TRANSLATING = ("model", *_OF_OUTPUT, "batch_tokens", "shard", "ray", "column")
+
 IDLE: dict[str, list[Idle]] = {
     "translate": [
         Idle(
-            ("json_input", "as_json", "n_best", "alignments", "attention", "strict", "min_confidence"),
+            (*_OF_TRANSLATING, *_names(SearchArguments), *_names(MachineArguments)),
+            lambda values: values["join"],
+            "--join only puts together what was translated",
+        ),
+        Idle(
+            ("column",),
+            lambda values: not is_bulk(values) or not has_rows(values),
+            "there are columns only in .jsonl and .parquet files, with -o DIR, --shard or --ray",
+        ),
+        Idle(
+            _OF_OUTPUT,
+            lambda values: is_bulk(values) and has_rows(values),
+            "rows get a column of translations",
+        ),
+        Idle(("shard",), lambda values: values["ray"], "--ray divides the work itself"),
+        Idle(("threads",), lambda values: values["ray"], "with --ray, each part is translated by one thread"),
+        Idle(
+            ("attention", "in_place", "form", "memory", "min_confidence"),
+            is_bulk,
+            "lines are translated into files of their own",
+            "leave it out, or write to one file",
+        ),
+        Idle(
+            (*_OF_OUTPUT, "attention", "min_confidence"),
             lambda values: document_format(values) is not None,
             "a document is written as what it was",
             "give its lines on stdin",

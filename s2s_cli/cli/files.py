@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
+from s2s_cli import compression
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.errors import UsageError
 
@@ -23,6 +24,9 @@ def document_format(values: Mapping[str, Any]) -> str | None:
     """
     if values["form"]:
         return str(values["form"])
+    if is_bulk(values):
+        found = {format_of(source.name) for source in values["inputs"] or []} - {None, "text"}
+        return next(iter(sorted(found)), None)  # type: ignore[type-var]
     inputs, output = values["inputs"] or [], values["output"]
     names = [source.name for source in inputs] or ([output] if output else [])
     found = {format_of(name) for name in names} - {None}
@@ -31,6 +35,17 @@ def document_format(values: Mapping[str, Any]) -> str | None:
         is_file = values["in_place"] or (output and str(output) != "-")
         return "text" if is_file and not as_lines and len(names) == 1 else None
     return next(iter(sorted(found - {"text"})), None)  # type: ignore[type-var]
+
+
+def is_bulk(values: Mapping[str, Any]) -> bool:
+    """Whether inputs become files that are skipped where they are done: parts, or files in a folder."""
+    return bool(values["shard"] or values["join"] or values["ray"]) or os.path.isdir(values["output"] or "")
+
+
+def has_rows(values: Mapping[str, Any]) -> bool:
+    """Whether inputs are rows with a column of text."""
+    suffixes = {Path(source.name).suffix for source in values["inputs"] or []}
+    return ".parquet" in suffixes or (".jsonl" in suffixes and values["column"] is not None)
 
 
 def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
@@ -58,13 +73,20 @@ def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
     return Path(output)
 
 
+def content_of(source: BinaryIO) -> AbstractContextManager[IO[bytes]]:
+    """What an input holds, decompressed if its suffix says so."""
+    name = str(getattr(source, "name", ""))  # a number for stdin, which is no path
+    return compression.reading(Path(name)) if compression.suffix_of(name) else nullcontext(source)
+
+
 @contextmanager
 def sink_of(target: Path | None) -> Iterator[IO[bytes]]:
-    """stdout, or the file, which appears or is replaced as a whole when the block ends."""
+    """stdout, or the file, which appears or is replaced as a whole when the block ends, compressed as its suffix
+    says."""
     if target is None:
         yield sys.stdout.buffer
     else:
         from s2s_cli import atomic
 
-        with atomic.new_file(target) as file:
-            yield file
+        with atomic.new_file(target) as file, compression.writing(file, compression.suffix_of(target)) as content:
+            yield content

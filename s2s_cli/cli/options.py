@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 _METRICS, _MACHINE = "Metrics (by default BLEU and chrF)", "Machine"
+_BULK = "Bulk"
 _SEARCH = "Search (by default as the model's recipe says)"
 _SAMPLING = "Other kinds of search"
 
@@ -252,6 +253,57 @@ class MachineArguments:
 
         workers = self.workers or self.threads or usable_cores()
         return Translator.load(models, **vars(replace(self, workers=workers)))
+
+
+@dataclass(frozen=True)
+class BulkArguments:
+    """How the work is divided among processes and machines."""
+
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            rich_help_panel=_BULK,
+            show_default=False,
+            help="Translate the Kth of N parts only, into OUTPUT.K-of-N; of several inputs, every Nth file. What was"
+            " done before is skipped.",
+        ),
+    ] = None
+    join: Annotated[
+        bool, typer.Option("--join", rich_help_panel=_BULK, help="Put the parts together, after all are translated.")
+    ] = False
+
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_BULK,
+            show_default=False,
+            help="Have a Ray cluster translate: `local` starts one on this machine, `auto` takes the one that runs"
+            " here. --workers is then the number of parts at a time. Needs s2s-cli[ray].",
+        ),
+    ] = None
+
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_BULK,
+            show_default=False,
+            help="Column of the text in .parquet files (by default `text`), or in .jsonl files, which are lines without"
+            " this option. All columns are written, and `translation`.",
+        ),
+    ] = None
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """K and N of --shard. Raises UsageError."""
+        if self.shard is None:
+            return None
+        number, slash, count = self.shard.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise UsageError(f"`{self.shard}` is no shard", where="--shard", hint="from 1/N to N/N, such as 3/64")
+        return int(number), int(count)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from s2s_cli.cli.options import Overrides, RecipePath, RunPath, load, run_of
+
+if TYPE_CHECKING:
+    from s2s_cli.processes import Mapper
 
 
 def prep(
@@ -15,6 +18,14 @@ def prep(
     run: RunPath = None,
     force: Annotated[bool, typer.Option("--force", help="Prepare anew even if nothing has changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            show_default=False,
+            help="Have a Ray cluster clean and encode: `local`, `auto`, or an address. Needs s2s-cli[ray].",
+        ),
+    ] = None,
 ) -> None:
     """Clean, tokenise and store the data of a recipe; let models write the corpora that they are to write.
 
@@ -40,6 +51,21 @@ def prep(
 
             values, initial = settle(values, recipe.parent, directory)
         written = written_corpora(values, recipe.parent, directory.root)
-        prepared = prepare(values, recipe.parent, directory.root, initial, force=force, written=written)
+        prepared = prepare(
+            values, recipe.parent, directory.root, initial, force=force, written=written, mapper=_mapper(ray)
+        )
     if as_json:
         print(to_json(prepared.manifest).decode(), end="")
+
+
+def _mapper(address: str | None) -> Mapper:
+    """Who cleans and encodes: the processes of this machine, or a cluster."""
+    if address is None:
+        from s2s_cli.processes import map_in_order
+
+        return map_in_order
+    from functools import partial
+
+    from s2s_cli.bulk import cluster
+
+    return partial(cluster.map_in_order, address)

@@ -46,10 +46,11 @@ def translate(
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE",
+            metavar="FILE|DIR",
             rich_help_panel=_OUTPUT,
             show_default=False,
-            help="Write to this file, which appears or is replaced as a whole.",
+            help="Write to this file, which appears or is replaced as a whole; or each input to a file in this folder,"
+            " unless that is done.",
         ),
     ] = None,
     in_place: Annotated[
@@ -138,6 +139,7 @@ def translate(
     search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
+    bulk: shared.BulkArguments,
 ) -> None:
     """Translate text, one line out for each line in, in order; or a document, of which all but the text stays.
 
@@ -155,12 +157,27 @@ def translate(
     s2s translate manual.po -o manual.de.po
     s2s translate --memory project.tmx --json < input.txt
     s2s translate --attention heat-maps.html < input.txt
+    s2s translate --shard 3/64 input.txt -o output.txt
     """
     form = files.document_format(context.params)
     target = files.target_of(context.params, form)
+    from s2s_cli.inference.output import OutputOptions
+
+    written = OutputOptions(
+        format="json" if as_json else "text",
+        n_best=n_best,
+        alignments=alignments,
+        strict=strict,
+        requests=json_input,
+        batch_tokens=batch_tokens,
+        min_confidence=min_confidence,
+    )
+    if files.is_bulk(context.params):
+        from s2s_cli.cli.bulk import translate_bulk
+
+        return translate_bulk(context, model, search, machine, bulk, written)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
-    from s2s_cli.inference.output import OutputOptions
     from s2s_cli.inference.stream import translate_stream, translate_windows
 
     is_typed = not inputs and target is None and prompt.is_wanted()
@@ -176,15 +193,6 @@ def translate(
         raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
     if memory:
         translator = _remembering(translator, memory, fuzzy if as_json else None)
-    written = OutputOptions(
-        format="json" if as_json else "text",
-        n_best=n_best,
-        alignments=alignments,
-        strict=strict,
-        requests=json_input,
-        batch_tokens=batch_tokens,
-        min_confidence=min_confidence,
-    )
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
     with translator, view or nullcontext(), files.sink_of(target) as sink:
         if form:
@@ -195,8 +203,9 @@ def translate(
             windows = prompt.typed_lines(f"{translator.division.source}> ")
             translate_windows(translator, windows, sink, options, written, view)
         else:
-            for source in sources:
-                translate_stream(translator, source, sink, options, written, view)
+            for source in map(files.content_of, sources):
+                with source as lines:
+                    translate_stream(translator, lines, sink, options, written, view)
 
 
 def _remembering(translator: Translator, paths: Sequence[Path], fuzzy: float | None) -> Translator:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from s2s_cli.compression import reading
 from s2s_cli.data.languages import Languages, is_same_language
-from s2s_cli.data.opening import open_corpus
 from s2s_cli.errors import DataError, printable
 from s2s_cli.text.encoding import decoded
 
@@ -65,7 +65,7 @@ def read_po(path: Path, languages: Languages) -> Iterator[tuple[str, str]]:
     What is translated is the source language, or if the header names that as its `Language`, the target language.
     Raises DataError with file:line for a file that is not sound, and if it is in another language.
     """
-    with open_corpus(path) as file:
+    with reading(path) as file:
         data = file.read()
     text, _ = decoded(data, declared_encoding(data), str(path))
     is_reversed = False

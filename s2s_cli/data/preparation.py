@@ -25,7 +25,7 @@ from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relev
 from s2s_cli.data.shards import ParallelData
 from s2s_cli.data.training_split import CleanText, Tagged, clean_corpora, encode_pairs, sample
 from s2s_cli.errors import CheckpointError, DataError
-from s2s_cli.processes import apart
+from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
 from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
@@ -110,11 +110,13 @@ def prepare(
     *,
     force: bool = False,
     written: Written = NONE,
+    mapper: Mapper = map_in_order,
 ) -> PreparedData:
     """Prepare the data of a recipe in `<run>/data`, unless it is there already and nothing it depends on has changed.
 
-    initial: directory of the model of `init`; without it, such a run keeps the tokenizers that it has. The caller holds
-    the lock of the run; without it, two processes would do the same work and one result be discarded.
+    initial: directory of the model of `init`; without it, such a run keeps the tokenizers that it has. mapper: who
+    cleans and encodes; the result does not depend on it. The caller holds the lock of the run; without it, two
+    processes would do the same work and one result be discarded.
     Raises DataError for faults of the corpora, MachineError for those of disk and network.
     """
     atomic.sweep(run)
@@ -134,7 +136,7 @@ def prepare(
     begin = time.monotonic()
     with atomic.new_directory(run / "data") as directory:
         writer = ManifestWriter(directory)
-        facts = _build(recipe, splits, exclude, writer, base)
+        facts = _build(recipe, splits, exclude, writer, base, mapper)
         manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
     for line in _report(manifest):
         console.say(line)
@@ -232,6 +234,7 @@ def _build(
     exclude: list[TextLines],
     writer: ManifestWriter,
     base: _Base | None,
+    mapper: Mapper,
 ) -> dict[str, Any]:
     """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
     directory = writer.directory
@@ -242,7 +245,7 @@ def _build(
 
     work = directory / "work"
     work.mkdir()
-    text = clean_corpora(splits["train"], cleaning, recipe.languages, unwanted, work)
+    text = clean_corpora(splits["train"], cleaning, recipe.languages, unwanted, work, mapper)
     if not len(text):
         raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
     tokenizers = base.tokenizers if base and not base.extend else _trained(recipe, text)
@@ -253,7 +256,7 @@ def _build(
         raise DataError(f"the model of `init` has no tag {lacking[0]}", where="data.train", hint=hint)
     save_tokenizers(tokenizers, writer)
     tagged = list(map(Tagged, text.of_corpora(), [corpus.tag for corpus in recipe.data.train]))
-    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train")
+    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train", mapper)
     shutil.rmtree(work)
 
     for corpus, rejected in zip(text.corpora, too_long, strict=True):

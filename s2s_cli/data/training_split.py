@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, compress, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from s2s_cli import console
 from s2s_cli.data.cleaning import Unwanted, length_rules, pair_key, text_rules
 from s2s_cli.data.corpora import ParallelCorpus
 from s2s_cli.data.shards import ShardWriter
-from s2s_cli.processes import map_in_order
+from s2s_cli.processes import Mapper, map_in_order
 from s2s_cli.recipe import schema
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.tokenizer import UNK, TokenizerPair
@@ -103,8 +104,9 @@ def clean_corpora(
     languages: schema.Languages,
     unwanted: Unwanted,
     directory: Path,
+    mapper: Mapper = map_in_order,
 ) -> CleanText:
-    """Clean lines of all corpora, written below `directory`."""
+    """Clean lines of all corpora, written below `directory`. mapper: who cleans."""
     source, target, keys = (directory / name for name in ("source.txt", "target.txt", "keys"))
     found = [CleanCorpus(corpus.name) for corpus in corpora]
     chunks = ((number, pairs) for number, corpus in enumerate(corpora) for pairs in _chunks(corpus.pairs(), CHUNK))
@@ -113,7 +115,7 @@ def clean_corpora(
         target.open("wb") as target_file,
         keys.open("wb") as keys_file,
         console.progress("clean", unit=" pairs") as bar,
-        closing(map_in_order(partial(_make_cleaner, config, languages, unwanted), chunks)) as results,
+        closing(mapper(partial(_make_cleaner, config, languages, unwanted), chunks)) as results,
     ):
         for chunk in results:
             source_file.write(chunk.source)
@@ -160,38 +162,51 @@ def _make_cleaner(
 def repeated(path: Path, keys_at_a_time: int = KEYS_AT_A_TIME) -> np.ndarray:
     """For each key of a file of uint64, whether an equal one precedes it.
 
-    The keys are compared in parts, by their leading bits, so that memory holds a few million keys at a time and one
+    The keys are divided among files by their leading bits, so that memory holds a few million keys at a time and one
     byte for each pair. Two different pairs among n share a 64-bit key with probability n² / 2^65: less than 10^-5 for
     ten million pairs.
     """
     count = path.stat().st_size // 8
     result = np.zeros(count, bool)
-    part_bits = max(0, (count // keys_at_a_time).bit_length())
-    for part in range(1 << part_bits):
-        keys, places = _part(path, part, part_bits, keys_at_a_time)
+    for found in _parts(path, max(0, (count // keys_at_a_time).bit_length()), keys_at_a_time):
+        keys, places = found["key"], found["place"]
         order = np.argsort(keys, kind="stable")  # equal keys stay in the order of the file
         again = np.flatnonzero(keys[order[1:]] == keys[order[:-1]]) + 1
         result[places[order[again]]] = True
     return result
 
 
-def _part(path: Path, part: int, part_bits: int, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """The keys whose leading bits are `part`, and their places in the file."""
-    keys, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    for begin, found in _blocks(path, block):
-        # A shift by all 64 bits is not defined: one part holds everything.
-        mine = np.flatnonzero(found >> np.uint64(64 - part_bits) == part) if part_bits else np.arange(len(found))
-        keys.append(found[mine])
-        places.append(mine + begin)
-    return np.concatenate(keys), np.concatenate(places)
+_KEY = np.dtype([("key", np.uint64), ("place", np.int64)])
 
 
-def _blocks(path: Path, size: int) -> Iterator[tuple[int, np.ndarray]]:
+def _parts(path: Path, bits: int, block: int) -> Iterator[np.ndarray]:
+    """The keys that share their leading bits, with their places in the file, in its order."""
+    blocks = _blocks(path, block)
+    if not bits:  # a shift by all 64 bits is not defined: one part holds everything
+        yield from blocks
+        return
+    with TemporaryDirectory(dir=path.parent) as folder:
+        files = [Path(folder, str(part)) for part in range(1 << bits)]
+        for found in blocks:
+            part = (found["key"] >> np.uint64(64 - bits)).astype(np.int64)
+            order = np.argsort(part, kind="stable")
+            cuts = np.searchsorted(part[order], np.arange(1, 1 << bits))
+            for file, mine in zip(files, np.split(found[order], cuts), strict=True):
+                with file.open("ab") as writer:  # not kept open: there may be more than a process may have
+                    mine.tofile(writer)
+        for file in files:
+            yield np.fromfile(file, _KEY)
+            file.unlink()
+
+
+def _blocks(path: Path, size: int) -> Iterator[np.ndarray]:
     begin = 0
     with path.open("rb") as file:
-        while len(block := np.fromfile(file, np.uint64, size)):
-            yield begin, block
-            begin += len(block)
+        while len(keys := np.fromfile(file, np.uint64, size)):
+            found = np.empty(len(keys), _KEY)
+            found["key"], found["place"] = keys, np.arange(begin, begin + len(keys))
+            yield found
+            begin += len(keys)
 
 
 # ------------------------------------------------------------------------------------------------------ text to sample
@@ -239,11 +254,17 @@ class _EncodedChunk:
 
 
 def encode_pairs(
-    corpora: Sequence[Tagged], total: int, tokenizers: TokenizerPair, config: schema.Cleaning, directory: Path
+    corpora: Sequence[Tagged],
+    total: int,
+    tokenizers: TokenizerPair,
+    config: schema.Cleaning,
+    directory: Path,
+    mapper: Mapper = map_in_order,
 ) -> tuple[dict[str, dict[str, int]], list[Counter[str]]]:
     """Write the shards of clean pairs into `directory`, without those that break a rule on lengths.
 
-    total: number of pairs in all corpora. Returns the tokens of both sides, and rejections by rule for each corpus.
+    total: number of pairs in all corpora. mapper: who encodes. Returns the tokens of both sides, and rejections by rule
+    for each corpus.
     """
     directory.mkdir(exist_ok=True)
     rejected = [Counter[str]() for _ in corpora]
@@ -257,7 +278,7 @@ def encode_pairs(
         ShardWriter(directory / "source", tokenizers.source.size) as source,
         ShardWriter(directory / "target", tokenizers.target.size) as target,
         console.progress("encode", total=total, unit=" pairs") as bar,
-        closing(map_in_order(partial(_make_encoder, tokenizers, config), chunks)) as results,
+        closing(mapper(partial(_make_encoder, tokenizers, config), chunks)) as results,
     ):
         for chunk in results:
             for side, writer, encoded in (("source", source, chunk.source), ("target", target, chunk.target)):

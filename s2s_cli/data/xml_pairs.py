@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.parsers import expat
 
+from s2s_cli.compression import reading
 from s2s_cli.data.languages import Languages, in_language, is_same_language
-from s2s_cli.data.opening import open_corpus
 from s2s_cli.errors import DataError, printable
 
 CHUNK = 1 << 16  # bytes
@@ -41,7 +41,7 @@ def _pairs(path: Path, reader: _Reader) -> Iterator[tuple[str, str]]:
     parser.StartDoctypeDeclHandler = _refuse_declarations
     any_pair = False
     try:
-        with open_corpus(path) as file:
+        with reading(path) as file:
             while chunk := file.read(CHUNK):
                 parser.Parse(chunk, False)
                 any_pair = any_pair or bool(reader.pairs)

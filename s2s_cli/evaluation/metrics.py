@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2s_cli.data.opening import decoded, open_corpus
+from s2s_cli.compression import reading
+from s2s_cli.data.opening import decoded
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.text.segmenters import bleu_tokenizer
 
@@ -28,7 +29,7 @@ def read_lines(path: Path) -> list[str]:
     Raises `MachineError` for a file that cannot be read, `DataError` for a damaged archive and, with `file:line`, for
     other encodings.
     """
-    with open_corpus(path) as stream:
+    with reading(path) as stream:
         return [line.rstrip() for line in decoded(stream, path)]
 
 

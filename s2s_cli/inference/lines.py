@@ -20,11 +20,13 @@ class LineSplitter:
 
     Of a line longer than `KEPT_BYTES` only the beginning is kept, up to a whole UTF-8 character: input without any
     newline takes no more memory than that. The result does not depend on the boundaries of chunks.
+
+    begins: whether the chunks begin where a file does, so that there may be a byte-order mark.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, begins: bool = True) -> None:
         self._open = bytearray()  # the line that has not ended yet
-        self._first = True
+        self._first = begins
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that end in this chunk."""
@@ -68,15 +70,16 @@ class LineReader:
     """Hands out windows of lines: as many as the source has ready, without waiting for more.
 
     source: any binary file from which nothing has been read yet. It is read without Python's buffer, whose content
-    could not be polled. A source without a file descriptor (`BytesIO`) counts as always ready.
+    could not be polled. A source without a file descriptor (`BytesIO`) counts as always ready. begins: as of
+    `LineSplitter`.
     """
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, source: IO[bytes], *, begins: bool = True) -> None:
         name = getattr(source, "name", None)
         self.name = name if isinstance(name, str) else "<stdin>"
         self._source = getattr(source, "raw", source)
         self._descriptor = descriptor_of(source)
-        self._splitter = LineSplitter()
+        self._splitter = LineSplitter(begins=begins)
         self._lines: deque[bytes] = deque()
         self._ended = False
 

@@ -33,6 +33,9 @@ def translate_stream(
     search: SearchOptions,
     output: OutputOptions,
     view: AttentionView | None = None,
+    *,
+    first: int = 0,
+    begins: bool = True,
 ) -> int:
     """Translate `source` into `sink` until its end; return the number of lines.
 
@@ -42,7 +45,8 @@ def translate_stream(
     input.
 
     Nothing is buffered: after any exception, KeyboardInterrupt included, all finished windows have been written.
-    `output.n_best` replaces `search.n_best`. `view` draws each window after it was written.
+    `output.n_best` replaces `search.n_best`. `view` draws each window after it was written. Of a part of a file,
+    `first` is the number of its first line, and `begins` whether the file begins with it.
 
     Raises
         DataError: invalid UTF-8, where `output.strict` asks for it, or a line that is no request, where
@@ -51,10 +55,10 @@ def translate_stream(
         BrokenPipeError: the reader of `sink` has closed it.
         MachineError: `source` cannot be read, or `sink` cannot be written.
     """
-    reader = LineReader(source)
+    reader = LineReader(source, begins=begins)
     with _progress(source, sink) as bar:
         windows = _windows(reader, bar)
-        return translate_windows(translator, windows, sink, search, output, view, reader.name)
+        return translate_windows(translator, windows, sink, search, output, view, reader.name, first)
 
 
 def translate_windows(
@@ -65,17 +69,19 @@ def translate_windows(
     output: OutputOptions,
     view: AttentionView | None = None,
     name: str = "<stdin>",
+    first: int = 0,
 ) -> int:
     """As `translate_stream`, of lines that somebody else has divided, without their ends. name: of where they are from,
     in messages."""
     writer = LineWriter(sink)
     stream = _Stream(translator, replace(search, n_best=output.n_best), output, view, name)
+    stream.lines = first
     try:
         for window in windows:
             stream.translate(window, writer)
     finally:
         stream.report()
-    return stream.lines
+    return stream.lines - first
 
 
 class _Stream:

@@ -16,6 +16,26 @@ from s2s_cli.search.options import SearchOptions
 
 # Command line, and which of its options has no effect.
 REFUSED = [
+    ("translate a --join -o b --model m", "--model"),
+    ("translate a --join -o b --strict", "--strict"),
+    ("translate a --join -o b --ray local", "--ray"),
+    ("translate a --join -o b --column c", "--column"),
+    ("translate a --shard 1/2 -o b --column c", "--column"),
+    ("translate a --ray local -o b --shard 1/2", "--shard"),
+    ("translate a --ray local -o b --threads 2", "--threads"),
+    ("translate a --join -o b --batch-tokens 9", "--batch-tokens"),
+    ("translate a --join -o b --shard 1/2", "--shard"),
+    ("translate a --join -o b --min-length 1", "--min-length"),
+    ("translate a --join -o b --max-length-ratio 3", "--max-length-ratio"),
+    ("translate a --join -o b --max-length-offset 1", "--max-length-offset"),
+    ("translate a --join -o b --sample", "--sample"),
+    ("translate a --join -o b --device cpu", "--device"),
+    ("translate a --join -o b --threads 2", "--threads"),
+    ("translate a --join -o b --engine fast", "--engine"),
+    ("translate a --shard 1/2 -o b --attention h.html", "--attention"),
+    ("translate a --shard 1/2 -o b --memory m.tmx", "--memory"),
+    ("translate a --shard 1/2 -o b --in-place", "--in-place"),
+    ("translate a --shard 1/2 -o b --format text", "--format"),
     ("translate --greedy --beam 5", "--beam"),
     ("translate --greedy --n-best 2", "--n-best"),
     ("translate --normalization none --length-penalty 2", "--length-penalty"),
@@ -104,10 +124,9 @@ REFUSED = [
 
 # Options that have an effect beside any others. A new option belongs here or into `IDLE`.
 ALWAYS_EFFECTIVE = {
-    "prep": {"recipe", "overrides", "run", "force", "as_json"},
+    "prep": {"recipe", "overrides", "run", "force", "as_json", "ray"},
     "train": {"recipe", "overrides", "run", "dry_run"},
-    "translate": {"inputs", "model", "memory", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
-    | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
+    "translate": {"inputs", "output", "join"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references", "glossary"},
     "serve": {"model", "host", "port", "api_keys", "log", "beam", "workers", "batch_tokens", "engine", "body_bytes"}

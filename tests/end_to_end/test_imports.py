@@ -15,7 +15,7 @@ from s2s_cli.native import library
 from s2s_cli.text.symbols import WordTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
 
-ALWAYS = "torch matplotlib pydantic click rich yaml tqdm safetensors asyncio".split()
+ALWAYS = "torch matplotlib pydantic click rich yaml tqdm safetensors asyncio ray pyarrow s2s_cli.bulk".split()
 PROCESSES_AND_NETWORKS = "multiprocessing concurrent socket ssl http".split()
 WHERE_NOTHING_IS_SCORED = [*ALWAYS, *PROCESSES_AND_NETWORKS, "sacrebleu", "regex", "secrets"]
 FOR_HELP = [*WHERE_NOTHING_IS_SCORED, *"numpy sentencepiece hashlib json".split()]

@@ -1,0 +1,150 @@
+"""Rows with a column of text, in Parquet or as JSON objects, one a line: they get a column more, its translation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from s2s_cli.bulk.cutting import Part, Span
+from s2s_cli.errors import DataError, MachineError
+from s2s_cli.inference.translator import Translator
+
+if TYPE_CHECKING:
+    from s2s_cli.bulk.unit import Task
+
+PARQUET = ".parquet"
+ADDED = "translation"
+"""Name of the column of translations."""
+WINDOW = 4096
+"""Rows that are translated at a time."""
+
+Translate = Callable[[Sequence[str], int], list[str]]
+"""Translations of texts, of which the first one has a number."""
+
+
+def translating(translator: Translator, task: Task) -> Translate:
+    """What translates as the task says."""
+    search = replace(task.search, n_best=1)
+
+    def translate(texts: Sequence[str], first: int) -> list[str]:
+        found = translator.translate(texts, search, batch_tokens=task.output.batch_tokens, first=first)
+        return [translation.text for translation in found]
+
+    return translate
+
+
+# ---------------------------------------------------------------------------------------------------------- JSON lines
+
+
+def translate_json_lines(
+    lines: Iterable[bytes], sink: IO[bytes], column: str, translate: Translate, name: str, first: int
+) -> None:
+    """Write each object with its translation. name: of where they are from. Raises DataError for other lines."""
+    iterator, number = iter(lines), first
+    while window := list(islice(iterator, WINDOW)):
+        rows = [_row(line, column, f"{name}:{place}") for place, line in enumerate(window, number + 1)]
+        for row, translation in zip(rows, translate([row[column] for row in rows], number), strict=True):
+            row[ADDED] = translation
+        sink.write("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode(errors="replace"))
+        number += len(rows)
+
+
+def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not JSON: {error}", where=where) from error
+    if not isinstance(row, dict) or not isinstance(row.get(column), str):
+        raise DataError(f"has no text `{column}`", where=where, hint="name the field of the text with --column")
+    if ADDED in row:
+        raise DataError(f"has a `{ADDED}` already", where=where)
+    return row
+
+
+# -------------------------------------------------------------------------------------------------------------- Parquet
+
+
+def rows_of(path: Path, part: Part) -> Span:
+    """The rows of a part of a Parquet file."""
+    rows = _opened(path).metadata.num_rows
+    return Span(rows * (part.number - 1) // part.of, rows * part.number // part.of)
+
+
+def digest_of_rows(path: Path, span: Span) -> str:
+    """A SHA-256 of rows."""
+    digest, arrow = hashlib.sha256(), _parquet()[0]
+    for table in _tables(path, span):
+        rows = arrow.BufferOutputStream()
+        with arrow.ipc.new_stream(rows, table.schema) as stream:
+            stream.write_table(table)
+        digest.update(rows.getvalue())
+    return digest.hexdigest()
+
+
+def translate_rows(path: Path, span: Span, sink: IO[bytes], column: str, translate: Translate) -> None:
+    """Write rows with their translations. Raises DataError for a column that is not there, or is no text."""
+    arrow, parquet = _parquet()
+    schema, number = _opened(path).schema_arrow, span.begin
+    if column not in schema.names or not _is_text(arrow, schema.field(column).type):
+        hint = f"name one with --column: {', '.join(schema.names)}"
+        raise DataError(f"has no column of text `{column}`", where=path, hint=hint)
+    if ADDED in schema.names:
+        raise DataError(f"has a column `{ADDED}` already", where=path)
+    with parquet.ParquetWriter(sink, schema.append(arrow.field(ADDED, arrow.string()))) as writer:
+        for table in _tables(path, span):
+            texts = [text or "" for text in table.column(column).to_pylist()]
+            found = translate(texts, number)
+            writer.write_table(table.append_column(ADDED, arrow.array(found, arrow.string())))
+            number += len(texts)
+
+
+def join_rows(parts: Sequence[Path], sink: IO[bytes]) -> None:
+    """Write the rows of all parts."""
+    parquet = _parquet()[1]
+    with parquet.ParquetWriter(sink, _opened(parts[0]).schema_arrow) as writer:
+        for path in parts:
+            for table in _tables(path, rows_of(path, Part(1, 1))):
+                writer.write_table(table)
+
+
+def _tables(path: Path, span: Span) -> Iterator[Any]:
+    """Rows, at most `WINDOW` at a time."""
+    file, begin = _opened(path), 0
+    for group in range(file.metadata.num_row_groups):
+        end = begin + file.metadata.row_group(group).num_rows
+        if begin < span.end and end > span.begin:
+            table = file.read_row_group(group)
+            first, last = max(span.begin - begin, 0), min(span.end, end) - begin
+            for place in range(first, last, WINDOW):
+                yield table.slice(place, min(WINDOW, last - place))
+        begin = end
+
+
+def _is_text(arrow: Any, kind: Any) -> bool:
+    return bool(arrow.types.is_string(kind) or arrow.types.is_large_string(kind))
+
+
+def _opened(path: Path) -> Any:
+    arrow, parquet = _parquet()
+    try:
+        return parquet.ParquetFile(path)
+    except arrow.ArrowInvalid as error:
+        raise DataError(f"is no Parquet file: {error}".splitlines()[0], where=path) from error
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MachineError(
+            "Parquet needs pyarrow, which is not installed", hint="pip install 's2s-cli[parquet]'"
+        ) from error
+    return pyarrow, parquet

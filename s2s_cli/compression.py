@@ -1,0 +1,91 @@
+"""Files that are compressed by their suffix: `.gz`, `.xz`, `.zst`, or not at all.
+
+The same content always gives the same bytes, and files of one kind that are put one after the other hold their contents
+one after the other.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from s2s_cli.errors import DataError, MachineError
+
+SUFFIXES = (".gz", ".xz", ".zst")
+
+
+_DAMAGE = ("EOFError", "BadGzipFile", "error", "LZMAError", "ZstdError")
+"""Classes of errors that the libraries raise for a damaged archive; `error` is that of zlib."""
+
+
+def suffix_of(path: Path | str) -> str:
+    """By what a file is compressed: one of `SUFFIXES`, or "" for a plain one."""
+    suffix = Path(path).suffix.lower()
+    return suffix if suffix in SUFFIXES else ""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a file.
+
+    While inside, raises DataError if the archive is damaged, MachineError if the file cannot be read.
+    """
+    suffix = suffix_of(path)
+    try:
+        with path.open("rb") if not suffix else io.BufferedReader(_open(path, suffix, "rb"), 1 << 16) as file:
+            yield file
+    except Exception as error:
+        if suffix and type(error).__name__ in _DAMAGE:
+            raise DataError(f"damaged archive: {error}", where=path) from error
+        if isinstance(error, OSError):
+            raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
+        raise
+
+
+@contextmanager
+def writing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
+    """What compresses into an open file all that is written to it. suffix: as `suffix_of` gives it."""
+    if not suffix:
+        yield file
+        return
+    with _open(file, suffix, "wb") as compressed:
+        yield compressed
+
+
+def _open(file: Path | IO[bytes], suffix: str, mode: str) -> Any:
+    return _OPENERS[suffix](file, mode)
+
+
+def _gzip(file: Any, mode: str) -> Any:
+    import gzip
+
+    if mode == "rb":
+        return gzip.open(file, mode)
+    return gzip.GzipFile(filename="", mode=mode, fileobj=file, compresslevel=6, mtime=0)  # neither name nor time
+
+
+def _xz(file: Any, mode: str) -> Any:
+    import lzma
+
+    return lzma.open(file, mode)
+
+
+def _zstd(file: Any, mode: str) -> Any:
+    return _zstd_module().open(file, mode)
+
+
+def _zstd_module() -> Any:
+    from importlib import import_module
+
+    for name in ("compression.zstd", "backports.zstd"):  # part of Python from 3.14 on
+        try:
+            return import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise MachineError("files of the suffix .zst need a library", hint="pip install 's2s-cli[zstd]'")
+
+
+_OPENERS: dict[str, Callable[[Any, str], Any]] = {".gz": _gzip, ".xz": _xz, ".zst": _zstd}

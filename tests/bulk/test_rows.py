@@ -1,0 +1,88 @@
+"""Rows of JSON and of Parquet: all columns stay, in order, and a translation is added, whatever the parts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from models import task_of, translator
+
+from s2s_cli.bulk.cutting import Part
+from s2s_cli.bulk.joining import join, part_path
+from s2s_cli.bulk.unit import translate_file
+from s2s_cli.errors import DataError
+
+TEXTS = ["one", "", "two. Three", "a\nb", "long " * 30, "né"] * 4
+
+
+def in_parts(source: Path, target: Path, column: str, count: int) -> None:
+    task = replace(task_of(source.parent), column=column)
+    for number in range(count, 0, -1):
+        translate_file(source, part_path(target, Part(number, count)), task, translator, Part(number, count))
+    assert join(source, target)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_rows_of_json(tmp_path: Path, count: int):
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"id": number, "body": text, "more": [None, {"a": "é"}]} for number, text in enumerate(TEXTS)]
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    in_parts(source, target, "body", count)
+    found = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [{key: row[key] for key in rows[0]} for row in found] == rows
+    assert [row["translation"] for row in found[:3]] == ["ONE", "", "TWO. tHREE"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("what", "not JSON"),
+        ("[1]", "no text `text`"),
+        ('{"text": 1}', "no text"),
+        ('{"text": "", "translation": 1}', "already"),
+    ],
+)
+def test_bad_rows_of_json_are_named(tmp_path: Path, line: str, message: str):
+    source = tmp_path / "in.jsonl"
+    source.write_text(f'{{"text": "one"}}\n{line}\n')
+    with pytest.raises(DataError, match=message) as error:
+        translate_file(source, tmp_path / "out.jsonl", replace(task_of(tmp_path), column="text"), translator)
+    assert str(error.value.where) == f"{source}:2"
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.fixture
+def parquet() -> Any:
+    return pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_rows_of_parquet(tmp_path: Path, parquet: Any, count: int):
+    import pyarrow
+
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    table = pyarrow.table({"id": range(len(TEXTS)), "body": [*TEXTS[:-1], None]})
+    parquet.write_table(table, source, row_group_size=5)
+    in_parts(source, target, "body", count)
+    found = parquet.read_table(target)
+    assert found.select(["id", "body"]).equals(table)
+    assert found.column("translation").to_pylist()[:3] == ["ONE", "", "TWO. tHREE"]
+    whole = tmp_path / "whole.parquet"
+    translate_file(source, whole, replace(task_of(tmp_path), column="body"), translator)
+    assert parquet.read_table(whole).equals(found)
+
+
+def test_parquet_without_such_a_column(tmp_path: Path, parquet: Any):
+    import pyarrow
+
+    source = tmp_path / "in.parquet"
+    parquet.write_table(pyarrow.table({"id": [1], "translation": ["a"]}), source)
+    for column, message in (("text", "no column"), ("id", "no column"), ("translation", "already")):
+        with pytest.raises(DataError, match=message):
+            translate_file(source, tmp_path / "out.parquet", replace(task_of(tmp_path), column=column), translator)
+    source.write_bytes(b"PAR1 not")
+    with pytest.raises(DataError, match="no Parquet"):
+        translate_file(source, tmp_path / "out.parquet", task_of(tmp_path), translator)

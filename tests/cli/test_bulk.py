@@ -1,0 +1,104 @@
+"""`s2s translate` of files in parts, and of several files into a folder."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from s2s_cli.cli.app import app
+from s2s_cli.errors import DataError, UsageError
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import TokenizerPair
+
+TEXT = "".join(f"line {number} of the text\n" for number in range(50)) + "no end"
+
+
+@pytest.fixture(scope="module")
+def model(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tokenizer = CharacterTokenizer("▁abcdefghilnortx0123456789")
+    return tools.export(tmp_path_factory.mktemp("model"), ("fr", "en"), TokenizerPair(tokenizer, tokenizer))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("S2S_MODEL", str(model))
+    Path("lines").write_text(TEXT)
+    return tmp_path
+
+
+def run(line: str, stdin: bytes = b"") -> bytes:
+    words = ["translate", *line.split()] + ([] if "--join" in line else ["--workers", "1"])
+    result = CliRunner().invoke(app, words, input=stdin, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout_bytes
+
+
+@pytest.mark.parametrize("options", ["--greedy", "--json", "--n-best 2 --beam 3", "--sample --seed 5"])
+def test_shards_joined_are_what_the_plain_command_writes(options: str):
+    expected = run(options, TEXT.encode())
+    for number in (3, 1, 2):
+        assert run(f"--shard {number}/3 lines -o out.txt {options}") == b""
+    run("--join lines -o out.txt")
+    assert Path("out.txt").read_bytes() == expected
+    assert b"".join(path.read_bytes() for path in sorted(Path().glob("out.txt.*-of-3"))) == expected
+    run(f"lines {options} -o again")
+    assert Path("again").read_bytes() == expected
+
+
+def test_files_go_into_a_folder_and_are_dealt_out_to_shards():
+    for name in "abcde":
+        Path(f"{name}.gz").write_bytes(gzip.compress(f"{name} text\n".encode(), mtime=0))
+    Path("out").mkdir()
+    run("a.gz b.gz -o out")
+    assert gzip.decompress(Path("out/b.gz").read_bytes()) == run("b.gz") == run("", b"b text\n")
+    run("--shard 2/2 a.gz b.gz c.gz d.gz e.gz -o parts")
+    assert sorted(path.name for path in Path("parts").glob("[a-z]*")) == ["b.gz", "d.gz"]
+    run("--shard 1/2 a.gz b.gz c.gz d.gz e.gz -o parts")
+    assert sorted(path.name for path in Path("parts").glob("[a-z]*")) == [f"{name}.gz" for name in "abcde"]
+    run("lines -o out.gz")
+    assert gzip.decompress(Path("out.gz").read_bytes()) == run("", TEXT.encode())
+
+
+def test_what_is_done_is_skipped_and_what_is_foreign_is_kept():
+    run("--shard 1/2 lines -o out")
+    again = CliRunner().invoke(app, "translate --shard 1/2 lines -o out".split())
+    assert (again.exit_code, again.stdout, again.stderr) == (0, "", "out.1-of-2 is done already\n")
+    with pytest.raises(UsageError, match="another search"):
+        run("--shard 1/2 lines -o out --beam 4")
+    with pytest.raises(DataError, match="1 of 2 shards are missing: 2"):
+        run("--join lines -o out")
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "message"),
+    [
+        ("--shard 0/3 lines -o out", "--shard", "`0/3` is no shard"),
+        ("--shard 4/3 lines -o out", "--shard", "no shard"),
+        ("--shard 3 lines -o out", "--shard", "no shard"),
+        ("--shard 1/3 -o out", "--shard", "needs files"),
+        ("--shard 1/3 lines", "--shard", "needs a file or a folder"),
+        ("--join lines", "--join", "needs a file or a folder"),
+        ("--join lines lines -o out", "-o", "two inputs would both become"),
+        ("--join lines a/in2 -o out", "--join", "no file is divided"),
+        ("--shard 1/3 page.html -o out", "--shard", "html is translated as a whole"),
+        ("--shard 1/3 in.gz -o out", "in.gz", "cannot be cut"),
+        ("--shard 1/3 lines -o lines", "-o", "is the input"),
+        ("lines a/lines -o a", "-o", "two inputs would both become"),
+        ("a/in2 -o a", "-o", "is the input"),
+        ("--shard 1/2 rows.jsonl lines -o a --column c", "INPUT", "rows and of lines"),
+        ("--shard 1/2 rows.jsonl -o a.txt --column c", "-o", "stay that"),
+        ("lines -o a --sample", "--sample", "draw by another seed"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(line: str, where: str, message: str):
+    Path("a").mkdir()
+    for name in ("page.html", "rows.jsonl", "in.gz", "a/lines", "a/in2"):
+        Path(name).write_bytes(b"text\n")
+    with pytest.raises(UsageError, match=message) as error:
+        run(line)
+    assert error.value.where == where
