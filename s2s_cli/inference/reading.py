@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import LINE_BYTES
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import halves, sentences
 from s2s_cli.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.inline import Flat
 
 CHARACTERS_PER_PIECE = 32  # far above any real text: longer parts are divided before costly work
 WHOLE_PIECES = 10_000  # most pieces of a line that must stay whole
@@ -34,6 +37,7 @@ class Part(NamedTuple):
 
     text: str  # as in the line
     ids: list[int]  # none for white space
+    places: tuple[int, ...] = ()  # of the spans that marks in `ids` stand for, in the order of the marks
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Source:
     parts: list[Part]
     truncated: bool = False
     """Whether its end was left out, because it exceeded 1 MiB, or `WHOLE_PIECES` where it must stay whole."""
+    flat: Flat | None = None
+    """Of a line with protected spans: what the model does not read of it. The parts are then those of its text."""
 
 
 def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:

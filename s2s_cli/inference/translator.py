@@ -29,6 +29,8 @@ from s2s_cli.text.tokenizer import TokenizerPair
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
+    from s2s_cli.inference.inline import Flat
+    from s2s_cli.inference.protection import Protection
     from s2s_cli.search.sampling import Place
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
@@ -59,6 +61,7 @@ class Translator:
         device: str = "cpu",
         workers: int = 1,
         calibration: Confidence | None = None,
+        protection: Protection | None = None,
     ) -> None:
         """Usually made by `load`.
 
@@ -66,7 +69,9 @@ class Translator:
         batch_tokens: default of most source tokens of a batch, padding included. device: where the model computes,
         `cpu` or `cuda`. workers: processes of one thread each, which share the batches of a call that has enough of
         them. calibration: what gives translations their confidence.
+        protection: what in a line is not translated, and comes out as it is.
         """
+        self.protection = protection
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
         self.division, self.batch_tokens = division or Division(), batch_tokens
@@ -125,6 +130,7 @@ class Translator:
             device=loaded.device,
             workers=workers if loaded.device == "cpu" else 1,
             calibration=loaded.calibration,
+            protection=loaded.protection,
         )
 
     def translate(
@@ -146,8 +152,41 @@ class Translator:
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
+        return self._translate(
+            self.read(lines), options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
+        )
+
+    @property
+    def carries(self) -> bool:
+        """Whether the model reads and writes marks for what a document has as codes. What is protected besides, such as
+        numbers, is found in lines only."""
+        return self.protection is not None and self.protection.is_usual and bool(self.tokenizers.source.marks)
+
+    def translate_flats(
+        self,
+        flats: Sequence[Flat],
+        options: SearchOptions | None = None,
+        *,
+        batch_tokens: int | None = None,
+        first: int = 0,
+    ) -> list[Translation]:
+        """As `translate`, of texts from which codes were taken out, for a model that `carries`: where it puts them is
+        left in the `marks` of the candidates."""
+        assert self.protection is not None, "the model does not carry"
+        sources = self.protection.read_flats(flats, self.tokenizers.source, self.division)
+        return self._translate(sources, options, batch_tokens=batch_tokens, first=first)
+
+    def _translate(
+        self,
+        sources: Sequence[Source],
+        options: SearchOptions | None,
+        *,
+        batch_tokens: int | None,
+        keep_attention: bool = False,
+        first: int,
+    ) -> list[Translation]:
+        """One translation for each line that was read; arguments as of `translate`."""
         options = options or self.options
-        sources = self.read(lines)
         parts = [part for source in sources for part in source.parts]
         line_of = [number for number, source in enumerate(sources, start=1) for _ in source.parts]
         found: list[list[Candidate]] = [[] for _ in parts]
@@ -164,9 +203,13 @@ class Translator:
         rest = iter(found)
         return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
 
-    def read(self, lines: Sequence[str]) -> list[Source]:
-        """The first stage: each line in parts, tokenised. Raises DataError for a line with a lone surrogate."""
-        return read(lines, self.tokenizers.source, self.division)
+    def read(self, lines: Sequence[str], division: Division | None = None) -> list[Source]:
+        """The first stage: each line in parts, tokenised. division: by default the model's. Raises DataError for a line
+        with a lone surrogate."""
+        division = division or self.division
+        if self.protection is not None:
+            return self.protection.read(lines, self.tokenizers.source, division)
+        return read(lines, self.tokenizers.source, division)
 
     def search(
         self, sources: Sequence[list[int]], options: SearchOptions, places: Sequence[Place] | None = None

@@ -16,6 +16,7 @@ from s2s_cli.search.options import SearchOptions
 
 # Command line, and which of its options has no effect.
 REFUSED = [
+    ("translate --glossary-match any-case", "--glossary-match"),
     ("translate --greedy --beam 5", "--beam"),
     ("translate --greedy --n-best 2", "--n-best"),
     ("translate --normalization none --length-penalty 2", "--length-penalty"),
@@ -106,7 +107,7 @@ ALWAYS_EFFECTIVE = {
     "prep": {"recipe", "overrides", "run", "force", "as_json"},
     "train": {"recipe", "overrides", "run", "dry_run"},
     "translate": {"inputs", "model", "memory", "output", "in_place", "form", "sample", "min_length", "max_length_ratio"}
-    | {"max_length_offset", "batch_tokens", "device", "threads", "engine"},
+    | {"max_length_offset", "batch_tokens", "device", "threads", "engine", "protect", "protect_pattern", "glossary"},
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references", "glossary"},
     "serve": {"model", "host", "port", "api_keys", "log", "beam", "workers", "batch_tokens", "engine", "body_bytes"}
@@ -119,6 +120,7 @@ REFUSED_WITH_THIS_MODEL = [
     ("translate --length-penalty 2 --beam 4", "--length-penalty"),
     ("translate --normalization wu", "--normalization"),
     ("translate --mbr chrf", "--mbr"),
+    ("translate --protect none", "--protect"),
     ("evaluate --mbr chrf", "--mbr"),
     ("evaluate --length-penalty 2 --beam 4", "--length-penalty"),
     ("evaluate --normalization wu", "--normalization"),
@@ -140,6 +142,8 @@ ACCEPTED = [
     "evaluate --sample --mbr chrf --seed 3 --json",
     "evaluate --perplexity --distinct --sample --json",
     "evaluate --reference a --hypothesis a --distinct --language zh",
+    "translate --protect tags,numbers",
+    "translate --protect none --protect-pattern [A-Z]+-[0-9]+",
     "translate --threads 2 --workers 2",
     "translate --precision fp32 --engine reference",
     "evaluate --threads 2 --workers 2 --beam 3 --json",
@@ -172,6 +176,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         device = "cpu"
         division = Division(target="en")
         writer = SimpleNamespace(calibration=None)
+        protection = None
 
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...
