@@ -68,6 +68,8 @@ class ModelConfig(Document):
     decoding: schema.Decoding
     max_pieces: Annotated[int, at_least(1), at_most(1_000_000)]
     """Longest source sentence that the model was trained on, in pieces."""
+    protect: schema.Protect | None = None
+    """What the model has learnt to carry over as it is."""
     int8_bleu_loss: Annotated[float, at_least(-100), at_most(100)] | None = None
     """BLEU lost on dev by 8-bit products; `None` where that was not measured."""
     confidence: Confidence | None = None

@@ -110,10 +110,10 @@ IDLE: dict[str, list[Idle]] = {
         Idle(("shard",), lambda values: values["ray"], "--ray divides the work itself"),
         Idle(("threads",), lambda values: values["ray"], "with --ray, each part is translated by one thread"),
         Idle(
-            ("attention", "in_place", "form", "memory", "min_confidence"),
+            ("attention", "in_place", "form", "memory", "min_confidence", "protect", "protect_pattern", "glossary"),
             is_bulk,
             "lines are translated into files of their own",
-            "leave it out, or write to one file",
+            "leave it out, or write to one file without --shard and --ray",
         ),
         Idle(
             (*_OF_OUTPUT, "attention", "min_confidence"),
@@ -123,6 +123,7 @@ IDLE: dict[str, list[Idle]] = {
         ),
         Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),
         Idle(("fuzzy",), lambda values: not values["as_json"], "only --json shows similar entries", "add --json"),
+        Idle(("glossary_match",), lambda values: not values["glossary"], "there is no glossary", "add --glossary FILE"),
         *_SEARCH_AND_MACHINE,
         # In JSON they change the score.
         Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),

@@ -14,6 +14,7 @@ from s2s_cli.cli import files
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
+from s2s_cli.cli.protection import protection_of, with_glossary
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,6 +137,47 @@ def translate(
             help="In JSON, show the most similar entry of the memory, from this similarity on; 1 for none.",
         ),
     ] = 0.75,
+    protect: Annotated[
+        str | None,
+        typer.Option(
+            "--protect",
+            metavar="KINDS",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="What comes out as it is, each span once: some of tags,placeholders,urls,emails,numbers, or none. By"
+            " default what the model has learnt to carry.",
+        ),
+    ] = None,
+    protect_pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protect-pattern",
+            metavar="REGEX",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="Also what this regular expression finds; may be repeated.",
+        ),
+    ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(
+            "--glossary",
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="Terms, one a line: SOURCE TAB TARGET; for models trained with `data.terms`.",
+        ),
+    ] = None,
+    glossary_match: Annotated[
+        str | None,
+        typer.Option(
+            "--glossary-match",
+            metavar="any-case,inflected",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="Terms are also found in other capitals; with up to three letters more at the end of a word.",
+        ),
+    ] = None,
     search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
@@ -156,6 +198,7 @@ def translate(
     echo '{"text": "Bonjour !", "constraints": ["good day"]}' | s2s translate --json-input
     s2s translate manual.po -o manual.de.po
     s2s translate --memory project.tmx --json < input.txt
+    s2s translate --protect tags,placeholders,urls < strings.txt
     s2s translate --attention heat-maps.html < input.txt
     s2s translate --shard 3/64 input.txt -o output.txt
     """
@@ -187,6 +230,8 @@ def translate(
     translator = machine.load_translator(models)
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device, **vars(options))
+    translator.protection = protection_of(protect, protect_pattern or [], translator.protection)
+    translator.protection = with_glossary(glossary, glossary_match, translator)
     shared.warn_of_segmenter(options, translator.division.target)
     if min_confidence is not None and translator.writer.calibration is None:
         hint = "models exported by this version have one, if their dev set has 100 lines"

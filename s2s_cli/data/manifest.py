@@ -58,7 +58,9 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
             "columns": [corpus.columns for corpus in data.corpora() if corpus.tsv],
         }
         | ({"tags": tags} if any(tags) else {})
-        | ({"fields": fields} if fields else {}),
+        | ({"fields": fields} if fields else {})
+        | ({"terms": True} if data.terms else {})
+        | ({"protect": data.protect.values(without=["share"])} if data.protect else {}),
     }
     return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(base)
 

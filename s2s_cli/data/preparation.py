@@ -28,7 +28,8 @@ from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
-from s2s_cli.text.tokenizer import TokenizerPair, load_tokenizers, save_tokenizers
+from s2s_cli.text.protected import Finder
+from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, load_tokenizers, mark_name, save_tokenizers
 from s2s_cli.text.training import require_same_algorithms, train_tokenizers
 
 # SentencePiece takes up to 20 times the size of its text in memory (if all words differ, or are not separated).
@@ -251,12 +252,12 @@ def _build(
     tokenizers = base.tokenizers if base and not base.extend else _trained(recipe, text)
     if base and base.extend:
         tokenizers = base.tokenizers.extended(tokenizers)
-    if lacking := [tag for tag in recipe.data.tags if tag not in tokenizers.source.tags]:
-        hint = "leave the tag out, or give init.extend: true, which adds it"
-        raise DataError(f"the model of `init` has no tag {lacking[0]}", where="data.train", hint=hint)
+    _require_tags(recipe, tokenizers)
     save_tokenizers(tokenizers, writer)
     tagged = list(map(Tagged, text.of_corpora(), [corpus.tag for corpus in recipe.data.train]))
-    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train", mapper)
+    protect = recipe.data.protect
+    finder = Finder(tuple(protect.kinds), tuple(protect.patterns)) if protect else None
+    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train", mapper, finder)
     shutil.rmtree(work)
 
     for corpus, rejected in zip(text.corpora, too_long, strict=True):
@@ -274,8 +275,23 @@ def _build(
     return {"tokenizers": sizes, "splits": counts}
 
 
+def _require_tags(recipe: Recipe, tokenizers: TokenizerPair) -> None:
+    """Raise DataError if the tokenizers of `init` lack a tag of a corpus, or the marks of protected text."""
+    hint = "leave {} out, or give init.extend: true, which adds it"
+    if lacking := [tag for tag in recipe.data.tags if tag not in tokenizers.source.tags]:
+        raise DataError(f"the model of `init` has no tag {lacking[0]}", where="data.train", hint=hint.format("the tag"))
+    if recipe.data.terms and tokenizers.source.term_tags is None:
+        raise DataError("the model of `init` reads no terms", where="data.terms", hint=hint.format("data.terms"))
+    marks = min(len(tokenizers.source.marks), len(tokenizers.target.marks))
+    if recipe.data.protect and marks < recipe.data.protect.symbols:
+        what = f"the model of `init` has {marks} symbols for protected text, not {recipe.data.protect.symbols}"
+        raise DataError(what, where="data.protect", hint=hint.format("data.protect"))
+
+
 def _trained(recipe: Recipe, text: CleanText) -> TokenizerPair:
-    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe), recipe.data.tags))
+    marks = [mark_name(number + 1) for number in range(recipe.data.protect.symbols if recipe.data.protect else 0)]
+    tags = [*recipe.data.tags, *(TERM_TAGS if recipe.data.terms else ())]
+    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe), tags, marks))
 
 
 def _train_counts(text: CleanText, files: Sequence[ParallelCorpus]) -> dict[str, Any]:

@@ -17,10 +17,12 @@ import numpy as np
 from s2s_cli import console
 from s2s_cli.data.cleaning import Unwanted, length_rules, pair_key, text_rules
 from s2s_cli.data.corpora import ParallelCorpus
+from s2s_cli.data.marking import shared_spans
 from s2s_cli.data.shards import ShardWriter
 from s2s_cli.processes import Mapper, map_in_order
 from s2s_cli.recipe import schema
 from s2s_cli.text.hygiene import clean_line
+from s2s_cli.text.protected import Finder
 from s2s_cli.text.tokenizer import UNK, TokenizerPair
 
 CHUNK = 4096
@@ -260,11 +262,12 @@ def encode_pairs(
     config: schema.Cleaning,
     directory: Path,
     mapper: Mapper = map_in_order,
+    finder: Finder | None = None,
 ) -> tuple[dict[str, dict[str, int]], list[Counter[str]]]:
     """Write the shards of clean pairs into `directory`, without those that break a rule on lengths.
 
-    total: number of pairs in all corpora. mapper: who encodes. Returns the tokens of both sides, and rejections by rule
-    for each corpus.
+    total: number of pairs in all corpora. mapper: who encodes. finder: of the spans that have marks where both sides
+    have them. Returns the tokens of both sides, and rejections by rule for each corpus.
     """
     directory.mkdir(exist_ok=True)
     rejected = [Counter[str]() for _ in corpora]
@@ -278,7 +281,7 @@ def encode_pairs(
         ShardWriter(directory / "source", tokenizers.source.size) as source,
         ShardWriter(directory / "target", tokenizers.target.size) as target,
         console.progress("encode", total=total, unit=" pairs") as bar,
-        closing(mapper(partial(_make_encoder, tokenizers, config), chunks)) as results,
+        closing(mapper(partial(_make_encoder, tokenizers, config, finder), chunks)) as results,
     ):
         for chunk in results:
             for side, writer, encoded in (("source", source, chunk.source), ("target", target, chunk.target)):
@@ -296,13 +299,19 @@ class _TaggedChunk(NamedTuple):
     pairs: list[Pair]
 
 
-def _make_encoder(tokenizers: TokenizerPair, config: schema.Cleaning) -> Callable[[_TaggedChunk], _EncodedChunk]:
+def _make_encoder(
+    tokenizers: TokenizerPair, config: schema.Cleaning, finder: Finder | None
+) -> Callable[[_TaggedChunk], _EncodedChunk]:
     rules = length_rules(config)
 
     def encode(chunk: _TaggedChunk) -> _EncodedChunk:
         corpus, tag, pairs = chunk
         source = tokenizers.source.encode([source for source, _ in pairs])
         target = tokenizers.target.encode([target for _, target in pairs])
+        if finder is not None:
+            for number, pair in enumerate(pairs):
+                if (marked := shared_spans(*pair, finder, tokenizers)) is not None:
+                    source[number], target[number] = marked
         source_lengths, target_lengths = (np.array([len(ids) for ids in side], np.int64) for side in (source, target))
         kept, rejected = np.ones(len(pairs), bool), Counter[str]()
         for name, rule in rules.items():

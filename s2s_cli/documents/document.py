@@ -10,50 +10,14 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar, NamedTuple
 
 from s2s_cli.data.languages import Languages
+from s2s_cli.text.codes import Code, Parts
 from s2s_cli.text.encoding import decoded
 
 MOST_BYTES = 64 << 20
 """Largest document, since all of it is held in memory."""
-
-
-class Kind(Enum):
-    """How a code may move within its segment."""
-
-    OPEN = "open"  # with the words between it and its `CLOSE`
-    CLOSE = "close"
-    ALONE = "alone"  # with the words beside it
-    BREAK = "break"  # not at all: what stands on its two sides is translated separately
-
-
-@dataclass(frozen=True)
-class Code:
-    """An inline code: a tag, a placeholder, an address, which is not translated and comes out exactly once."""
-
-    text: str
-    """As it is written in the document."""
-    kind: Kind = Kind.ALONE
-    name: str = ""
-    """What an opening code and its closing code have in common."""
-    order: str = ""
-    """Codes of one segment for which this is the same, and not empty, keep their order among themselves."""
-    wide: bool = True
-    """Whether it stands in the text as a word or sign does; a mark of no width, such as a comment, needs no spaces."""
-    start: int | None = None
-    """Where `text` begins in the document, if other units may lie inside it."""
-
-    @property
-    def is_word(self) -> bool:
-        """Whether it stands in the text as a word or a sign does, alone."""
-        return self.kind is Kind.ALONE and self.wide
-
-
-Part = str | Code
-Parts = tuple[Part, ...]
-"""Text, as the model reads it, and the codes in it."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
-from s2s_cli.documents.placeholders import with_placeholders
+from s2s_cli.documents.document import Edit, TextDocument, Unit
+from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.protected import with_placeholders
 
 _TOKEN = re.compile(
     r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|>|\Z)|<![^>]*(?:>|\Z)"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from s2s_cli.documents.document import Code, Kind, Part, Parts
-from s2s_cli.documents.placeholders import divided_at
 from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts, tokens
+from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.protected import divided_at
 
 _NEWLINES = re.compile(r"\s*\n\s*")
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
+from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.documents.html import HtmlReader, written
 from s2s_cli.documents.markdown_marks import label_of, marks
-from s2s_cli.documents.placeholders import with_placeholders
 from s2s_cli.errors import UsageError
+from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.protected import with_placeholders
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

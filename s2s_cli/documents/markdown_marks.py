@@ -6,7 +6,7 @@ import html
 import re
 from typing import NamedTuple
 
-from s2s_cli.documents.document import Code, Kind, Part
+from s2s_cli.text.codes import Code, Kind, Part
 
 _ADDRESS = r"(?:<[^<>\n]*>|[^()\s<>]*+(?:\([^()\s]*\)[^()\s<>]*+)*+)"
 _TITLE = r"(?:\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from s2s_cli.documents.document import Code, Edit, Parts, TextDocument, Unit
-from s2s_cli.documents.placeholders import with_placeholders
+from s2s_cli.documents.document import Edit, TextDocument, Unit
+from s2s_cli.text.codes import Code, Parts
+from s2s_cli.text.protected import with_placeholders
 
 _LINE = re.compile(r"[^\r\n\ufeff]+")
 

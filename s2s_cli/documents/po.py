@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
-from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
-from s2s_cli.documents.placeholders import ANYWHERE, BRACES, PERCENT, divided_at, with_placeholders
+from s2s_cli.documents.document import Edit, TextDocument, Unit
+from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, divided_at, with_placeholders
 
 _TEMPLATE = re.compile(r"(?<=charset=)CHARSET\b")
 _PLURALS = re.compile(r"nplurals\s*=\s*(\d{1,2})\s*;\s*plural\s*=\s*([^;\n]{1,500})")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from s2s_cli.data.languages import Languages
-from s2s_cli.documents.document import Code, Document, Edit, Kind, Part, Parts, Unit
+from s2s_cli.documents.document import Document, Edit, Unit
 from s2s_cli.documents.html import Html
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.translation import Segments
 from s2s_cli.documents.xml import Element
 from s2s_cli.inference.translation import Translation
+from s2s_cli.text.codes import Code, Kind, Part, Parts
 
 _ROOT = "s2s"
 

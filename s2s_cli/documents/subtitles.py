@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, TextDocument, Unit
-from s2s_cli.documents.placeholders import with_pairs, with_placeholders
+from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.errors import DataError
+from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.protected import with_pairs, with_placeholders
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 _DASH = re.compile(r"(?:<[^>]*>|\{[^}]*\})*\s*[-–—]")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from s2s_cli.data.languages import is_same_language
-from s2s_cli.documents.document import Code, Edit, Parts, Unit
+from s2s_cli.documents.document import Edit, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import Element, escaped, has_text
 from s2s_cli.errors import DataError
+from s2s_cli.text.codes import Code, Parts
 
 
 @dataclass(frozen=True)

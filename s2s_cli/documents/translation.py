@@ -8,17 +8,20 @@ from typing import IO, TYPE_CHECKING
 
 from s2s_cli import console
 from s2s_cli.data.languages import Languages
-from s2s_cli.documents.document import Code, Document, Kind, Part, Parts, Translated, Unit
+from s2s_cli.documents.document import Document, Translated, Unit
 from s2s_cli.documents.formats import read_document
-from s2s_cli.documents.inline import Flat, flatten
-from s2s_cli.documents.placeholders import holds_placeholders
+from s2s_cli.inference.inline import Flat, flatten
 from s2s_cli.inference.lines import LineWriter
 from s2s_cli.inference.translation import LinesLost, Translation
+from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.protected import holds_placeholders
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
 
+Key = str | tuple[object, ...]
+"""What tells one text from another."""
 WINDOW = 4096  # texts that are translated at once
 
 
@@ -65,12 +68,12 @@ def translate_document(
     Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning.
     Raises LinesLost, with the place of the first text, if worker processes died twice.
     """
-    segments = Segments(document)
+    segments = Segments(document, marked=translator.carries)
     try:
-        found = _translated(translator, segments.texts, search, batch_tokens)
+        translations = _translated(translator, segments, search, batch_tokens)
     except LinesLost as lost:
         raise LinesLost(lost.numbers, segments.place(lost.numbers[0])) from None
-    written, left = segments.written(found)
+    written, left = segments.written(dict(zip(segments.keys, translations, strict=True)))
     left.warn(document)
     return written
 
@@ -81,27 +84,37 @@ class Segments:
     What translates them is another's matter: a translator, or a queue that others use too.
     """
 
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._flats = [[flatten(parts) for parts in _between_breaks(unit.parts)] for unit in document.units]
-        self._places: dict[str, Unit] = {}  # where each text stands first
+    def __init__(self, document: Document, *, marked: bool = False) -> None:
+        """marked: whether what translates them reads marks for the codes in them, so that these tell texts apart."""
+        self._document, self.marked = document, marked
+        self._flats = [
+            [flatten(parts, marked=marked) for parts in _between_breaks(unit.parts)] for unit in document.units
+        ]
+        self._places: dict[Key, tuple[Flat, Unit]] = {}  # where each text stands first
         for unit, flats in zip(document.units, self._flats, strict=True):
             for flat in flats:
                 if flat.is_translatable:
-                    self._places.setdefault(flat.text, unit)
-        self.texts = list(self._places)
+                    self._places.setdefault(self._key(flat), (flat, unit))
+        self.keys = list(self._places)
+        """What tells the texts apart: they themselves, unless they are marked."""
+        self.flats = [flat for flat, _ in self._places.values()]
+        self.texts = [flat.text for flat in self.flats]
 
     def place(self, number: int) -> str:
         """Where a text stands first, by its number, from 1."""
-        return self._document.place(self._places[self.texts[number - 1]])
+        return self._document.place(self._places[self.keys[number - 1]][1])
 
-    def written(self, found: Mapping[str, Translation]) -> tuple[bytes, Left]:
+    def _key(self, flat: Flat) -> Key:
+        return flat.key if self.marked else flat.text
+
+    def written(self, found: Mapping[str, Translation] | Mapping[Key, Translation]) -> tuple[bytes, Left]:
         """The document with the translation of each text, and what is left as it was."""
-        left = Left()
+        left, by_key = Left(), dict[Key, Translation](found.items())
         translated: list[Parts | None] = []
         for unit, flats in zip(self._document.units, self._flats, strict=True):
             try:
-                translated.append(_joined(unit, [_restored(flat, found) for flat in flats]))
+                restored = [_restored(flat, by_key.get(self._key(flat))) for flat in flats]
+                translated.append(_joined(unit, restored))
             except _Untranslatable as reason:
                 left.add(str(reason), unit)
                 translated.append(None)
@@ -116,19 +129,24 @@ def _written(document: Document, translated: Translated, left: Left) -> bytes:
 
 
 def _translated(
-    translator: Translator, texts: Sequence[str], search: SearchOptions, batch_tokens: int | None
-) -> dict[str, Translation]:
+    translator: Translator, segments: Segments, search: SearchOptions, batch_tokens: int | None
+) -> list[Translation]:
     """The translation of each text. What is drawn for a text depends on its place among the different texts."""
-    found: dict[str, Translation] = {}
-    with console.progress("translating", total=len(texts), unit=" texts") as bar:
-        for first in range(0, len(texts), WINDOW):
-            window = texts[first : first + WINDOW]
+    found: list[Translation] = []
+    total = len(segments.texts)
+    with console.progress("translating", total=total, unit=" texts") as bar:
+        for first in range(0, total, WINDOW):
+            window = slice(first, first + WINDOW)
             try:
-                translations = translator.translate(window, search, batch_tokens=batch_tokens, first=first)
+                if segments.marked:
+                    flats = segments.flats[window]
+                    found += translator.translate_flats(flats, search, batch_tokens=batch_tokens, first=first)
+                else:
+                    texts = segments.texts[window]
+                    found += translator.translate(texts, search, batch_tokens=batch_tokens, first=first)
             except LinesLost as lost:
                 raise LinesLost([first + number for number in lost.numbers]) from None
-            found |= dict(zip(window, translations, strict=True))
-            bar.update(len(window))
+            bar.update(len(found) - first)
     return found
 
 
@@ -144,18 +162,19 @@ def _between_breaks(parts: Parts) -> Iterator[list[Part]]:
     yield segment
 
 
-def _restored(flat: Flat, found: Mapping[str, Translation]) -> Parts:
-    """The translation of a segment, with its codes. Raises _Untranslatable."""
-    if not flat.is_translatable:
+def _restored(flat: Flat, translation: Translation | None) -> Parts:
+    """The translation of a segment, with its codes; None for one that was not given to the model. Raises
+    _Untranslatable."""
+    if translation is None:
         return flat.parts
-    translation = found[flat.text]
     if translation.truncated:
         raise _Untranslatable("it is longer than 1 MiB (divide it)")
     if not translation.text.strip():
         raise _Untranslatable("the model's translation is empty")
     if holds_placeholders(translation.text) and not holds_placeholders(flat.text):
         raise _Untranslatable("the model's translation has placeholders or tags that the text has not")
-    parts = flat.restored(translation.text, translation.alignment)
+    marks = translation.n_best[0].marks if translation.n_best else ()
+    parts = flat.restored(translation.text, translation.alignment, marks)
     if parts is None:
         raise _Untranslatable("its tags are nested too deeply (simplify them)")
     return parts

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from s2s_cli.data.languages import Languages
-from s2s_cli.documents.document import Code, Edit, Kind, Part, Parts, Unit
+from s2s_cli.documents.document import Edit, Unit
 from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts
+from s2s_cli.text.codes import Code, Kind, Part, Parts
 
 _WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}
 _DIVIDING = {"tab", "br", "cr", "ptab"}

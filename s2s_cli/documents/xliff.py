@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from s2s_cli.data.languages import Languages
-from s2s_cli.documents.document import Code, Document, Edit, Parts, Unit
+from s2s_cli.documents.document import Document, Edit, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import (
     Element,
@@ -20,6 +20,7 @@ from s2s_cli.documents.xml import (
     without_attribute,
 )
 from s2s_cli.errors import DataError
+from s2s_cli.text.codes import Code, Parts
 from s2s_cli.text.encoding import decoded
 
 _VERSION_2 = re.compile(r"<(?:[\w.-]+:)?xliff\s[^<>]*?\bversion\s*=\s*[\"']2")

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from s2s_cli.documents.document import Code, Part, TextDocument
-from s2s_cli.documents.placeholders import with_placeholders
+from s2s_cli.documents.document import TextDocument
 from s2s_cli.errors import DataError, printable
+from s2s_cli.text.codes import Code, Part
+from s2s_cli.text.protected import with_placeholders
 
 MOST_DEPTH = 200  # of elements
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"']")

@@ -31,13 +31,13 @@ class Evidence:
     log_probs: list[float] = field(default_factory=list)
     """log p of each piece and of each end, in nats."""
     words: list[int] = field(default_factory=list)
-    """For each of these the target word, as the alignment counts them; -1 for an end."""
+    """For each of these the target word, as the alignment counts them; -1 for an end, and what is no text."""
     source_pieces: int = 0
     """Source pieces, with an end for each part."""
     attention_S: np.ndarray | None = None
     """The attention that each source piece gets, summed over the target: float32; None without attention."""
     source_words: list[int] = field(default_factory=list)
-    """For each of these the source word, as the alignment counts them."""
+    """For each of these the source word, as the alignment counts them; -1 for what is no text."""
 
     def joined(self, other: Evidence, first_source_word: int, first_target_word: int) -> Evidence:
         """This evidence and after it that of a part whose words are counted from these numbers on."""
@@ -47,7 +47,8 @@ class Evidence:
             words=self.words + [word if word < 0 else word + first_target_word for word in other.words],
             source_pieces=self.source_pieces + other.source_pieces,
             attention_S=np.concatenate(pair) if pair else None,
-            source_words=self.source_words + [word + first_source_word for word in other.source_words],
+            source_words=self.source_words
+            + [word if word < 0 else word + first_source_word for word in other.source_words],
         )
 
 
@@ -99,9 +100,12 @@ def omissions(evidence: Evidence, source_tokens: Sequence[str]) -> list[int]:
     """
     if evidence.attention_S is None or not source_tokens:
         return []
-    coverage = np.bincount(evidence.source_words, evidence.attention_S).tolist()
+    words = np.array(evidence.source_words)
+    coverage = np.bincount(words[words >= 0], evidence.attention_S[words >= 0]).tolist()
     texts = {
-        word for word, piece in zip(evidence.source_words, source_tokens, strict=True) if any(map(str.isalnum, piece))
+        word
+        for word, piece in zip(evidence.source_words, source_tokens, strict=True)
+        if word >= 0 and any(map(str.isalnum, piece))
     }
     return [word for word in sorted(texts) if coverage[word] < LEAST_COVERAGE]
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.tokenizer import TokenizerPair
 
+if TYPE_CHECKING:
+    from s2s_cli.inference.protection import Protection
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -39,6 +43,7 @@ class LoadedModel:
     """`cpu` or `cuda`."""
     calibration: Confidence | None
     """What gives translations their confidence: that of the first model."""
+    protection: Protection | None = None
 
 
 def load_ensemble(
@@ -86,6 +91,7 @@ def load_ensemble(
         batch_tokens=config.decoding.batch_tokens,
         device=target,
         calibration=config.confidence,
+        protection=protection(config.protect),
     )
 
 
@@ -114,7 +120,7 @@ def _engine(
         )
     elif fault := fault_of(packed, form, arithmetic):
         raise CheckpointError(fault, where=directory / PACKED)
-    tags = files.tokenizers.target.tags.values()
+    tags = files.tokenizers.target.unwritten
     return build(form, packed, arithmetic, forbidden=tags, shortlist=shortlist, threads=threads)
 
 
@@ -152,6 +158,16 @@ def search_options(decoding: schema.Decoding) -> SearchOptions:
 def division(decoding: schema.Decoding, languages: schema.Languages, max_pieces: int) -> Division:
     """How lines are divided, by a recipe's `decoding` section."""
     return Division(decoding.split, max_pieces, languages.source, languages.target)
+
+
+def protection(protect: schema.Protect | None) -> Protection | None:
+    """What is protected by default, by a recipe's `data.protect`."""
+    if protect is None:
+        return None
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import Finder
+
+    return Protection(Finder(tuple(protect.kinds), tuple(protect.patterns)))
 
 
 def _shortlist(directory: Path, files: ModelFiles) -> Shortlist:

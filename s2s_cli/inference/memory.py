@@ -167,6 +167,11 @@ class RememberingTranslator(Translator):
         vars(self).update(vars(translator))
         self._lookup = lookup
 
+    @property
+    def carries(self) -> bool:
+        """A memory has no marks: documents have their texts translated as lines."""
+        return False
+
     def translate(
         self,
         lines: Sequence[str | Request],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import LINE_BYTES
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import halves, sentences
 from s2s_cli.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.inline import Flat
 
 CHARACTERS_PER_PIECE = 32  # far above any real text: longer parts are divided before costly work
 WHOLE_PIECES = 10_000  # most pieces of a line that must stay whole
@@ -34,6 +37,7 @@ class Part(NamedTuple):
 
     text: str  # as in the line
     ids: list[int]  # none for white space
+    places: tuple[int, ...] = ()  # of the spans that marks in `ids` stand for, in the order of the marks
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Source:
     parts: list[Part]
     truncated: bool = False
     """Whether its end was left out, because it exceeded 1 MiB, or `WHOLE_PIECES` where it must stay whole."""
+    flat: Flat | None = None
+    """Of a line with protected spans: what the model does not read of it. The parts are then those of its text."""
 
 
 def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:
@@ -64,18 +70,6 @@ def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list
         Source(line, [part for _ in parts for part in next(fitting)], cut)
         for line, parts, (_, cut) in zip(lines, divided, texts, strict=True)
     ]
-
-
-def read_whole(lines: Sequence[str], whole: Collection[int], tokenizer: Tokenizer, division: Division) -> list[Source]:
-    """The same, but some lines, by their places, are divided only if they are too long."""
-    if not whole or division.split != "always":
-        return read(lines, tokenizer, division)
-    sources = read(["" if place in whole else line for place, line in enumerate(lines)], tokenizer, division)
-    places = sorted(whole)
-    found = read([lines[place] for place in places], tokenizer, replace(division, split="long"))
-    for place, source in zip(places, found, strict=True):
-        sources[place] = source
-    return sources
 
 
 def _fitting(

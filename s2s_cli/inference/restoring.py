@@ -15,10 +15,10 @@ from s2s_cli.model.seq2seq import Seq2Seq
 
 
 def decoding(directory: Path, files: ModelFiles, device: str, precision: str) -> Decoding:
-    """What decodes by the model of a directory: it never writes a tag."""
+    """What decodes by the model of a directory: it writes no tag but those of protected spans."""
     target = torch.device(device)
     model = restore(directory, files).eval()
-    model.forbid(files.tokenizers.target.tags.values())
+    model.forbid(files.tokenizers.target.unwritten)
     return Decoding(model.to(device=target, dtype=choose_dtype(precision, target, "--precision")))
 
 

@@ -56,6 +56,8 @@ class Candidate:
     words: int = field(default=0, repr=False, compare=False)  # of the text, as the alignment counts them
     confidence: float | None = None  # that it is a good one, from 0 to 1; None for models that were not calibrated
     evidence: Evidence = field(default_factory=Evidence, repr=False, compare=False)  # what that was judged by
+    # Places of protected spans, and where the model has put them in the text; none once they are restored.
+    marks: tuple[tuple[int, int], ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Translation:
     finished: bool = True
     truncated: bool = False  # whether the source was over 1 MiB long, and only its beginning translated
     n_best: list[Candidate] = field(default_factory=list)
+    protected: list[str] = field(default_factory=list)  # spans of the source, each of which stands in the text once
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)
     parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
     confidence: float | None = None
@@ -110,8 +113,9 @@ class Translation:
         )
 
     def to_json(self, line: int, min_confidence: float | None = None) -> str:
-        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, `confident`
-        if there is a least confidence, and `others`, except those that are called as what stands here anyway."""
+        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, `protected` if
+        something in the source is, `confident` if there is a least confidence, and `others`, except those that are
+        called as what stands here anyway."""
         evidence = self.n_best[0].evidence if self.n_best else Evidence()
         record: dict[str, Any] = {
             "line": line,
@@ -132,6 +136,8 @@ class Translation:
             record |= {"origin": self.origin, "match": self.match and _match_record(self.match)}
         if min_confidence is not None:
             record["confident"] = is_confident(self, min_confidence)
+        if self.protected:
+            record["protected"] = self.protected
         if len(self.n_best) > 1:
             record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
         record |= {name: value for name, value in self.others.items() if name not in record}

@@ -16,7 +16,7 @@ from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
-from s2s_cli.inference.reading import Division, Source, read, read_whole
+from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.request import Request
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
@@ -32,6 +32,8 @@ from s2s_cli.text.tokenizer import TokenizerPair
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
     from s2s_cli.inference.demands import Demand, Vocabulary
+    from s2s_cli.inference.inline import Flat
+    from s2s_cli.inference.protection import Protection
     from s2s_cli.search.sampling import Place
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
@@ -62,6 +64,7 @@ class Translator:
         device: str = "cpu",
         workers: int = 1,
         calibration: Confidence | None = None,
+        protection: Protection | None = None,
     ) -> None:
         """Usually made by `load`.
 
@@ -69,7 +72,9 @@ class Translator:
         batch_tokens: default of most source tokens of a batch, padding included. device: where the model computes,
         `cpu` or `cuda`. workers: processes of one thread each, which share the batches of a call that has enough of
         them. calibration: what gives translations their confidence.
+        protection: what in a line is not translated, and comes out as it is.
         """
+        self.protection = protection
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
         self.division, self.batch_tokens = division or Division(), batch_tokens
@@ -128,6 +133,7 @@ class Translator:
             device=loaded.device,
             workers=workers if loaded.device == "cpu" else 1,
             calibration=loaded.calibration,
+            protection=loaded.protection,
         )
 
     def translate(
@@ -149,9 +155,48 @@ class Translator:
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
-        options = options or self.options
-        sources = self.read(lines)
+        sources, options = self.read(lines), options or self.options
         demands = self.demands(lines, sources, options)
+        translations = self._translate(
+            sources, demands, options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
+        )
+        return [
+            replace(translation, others=line.others) if isinstance(line, Request) else translation
+            for line, translation in zip(lines, translations, strict=True)
+        ]
+
+    @property
+    def carries(self) -> bool:
+        """Whether the model reads and writes marks for what a document has as codes. What is protected besides, such as
+        numbers, is found in lines only."""
+        return self.protection is not None and self.protection.is_usual and bool(self.tokenizers.source.marks)
+
+    def translate_flats(
+        self,
+        flats: Sequence[Flat],
+        options: SearchOptions | None = None,
+        *,
+        batch_tokens: int | None = None,
+        first: int = 0,
+    ) -> list[Translation]:
+        """As `translate`, of texts from which codes were taken out, for a model that `carries`: where it puts them is
+        left in the `marks` of the candidates."""
+        assert self.protection is not None, "the model does not carry"
+        sources = self.protection.read_flats(flats, self.tokenizers.source, self.division)
+        nothing = [None for source in sources for _ in source.parts]
+        return self._translate(sources, nothing, options or self.options, batch_tokens=batch_tokens, first=first)
+
+    def _translate(
+        self,
+        sources: Sequence[Source],
+        demands: Sequence[Demand | None],
+        options: SearchOptions,
+        *,
+        batch_tokens: int | None,
+        keep_attention: bool = False,
+        first: int,
+    ) -> list[Translation]:
+        """One translation for each line that was read. demands: on each part. The others as of `translate`."""
         parts = [part for source in sources for part in source.parts]
         line_of = [number for number, source in enumerate(sources, start=1) for _ in source.parts]
         found: list[list[Candidate]] = [[] for _ in parts]
@@ -169,20 +214,31 @@ class Translator:
         except JobLost as lost:
             raise LinesLost(sorted({line_of[index] for index in batches[lost.index]})) from None
         rest = iter(found)
-        translations = [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
-        return [
-            replace(translation, others=line.others) if isinstance(line, Request) else translation
-            for line, translation in zip(lines, translations, strict=True)
-        ]
+        return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
 
-    def read(self, lines: Sequence[str | Request]) -> list[Source]:
-        """The first stage: each line in parts, tokenised. Raises DataError for a line with a lone surrogate.
+    def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
+        """The first stage: each line in parts, tokenised. division: by default the model's. Raises DataError for a line
+        with a lone surrogate.
 
-        The line of a request that the whole translation must heed is only divided if it is too long.
+        The line of a request that the whole translation must heed is divided only if it is too long, and nothing in it
+        is protected: a span that was put back might tear apart what is demanded.
         """
+        division = division or self.division
         texts = [line.text if isinstance(line, Request) else line for line in lines]
         whole = {number for number, line in enumerate(lines) if isinstance(line, Request) and line.concerns_whole}
-        return read_whole(texts, whole, self.tokenizers.source, self.division)
+        sources = self._read(["" if number in whole else text for number, text in enumerate(texts)], division)
+        if whole:
+            if division.split == "always":
+                division = replace(division, split="long")
+            undivided = [text if number in whole else "" for number, text in enumerate(texts)]
+            for number, source in enumerate(read(undivided, self.tokenizers.source, division)):
+                sources[number] = source if number in whole else sources[number]
+        return sources
+
+    def _read(self, lines: Sequence[str], division: Division) -> list[Source]:
+        if self.protection is not None:
+            return self.protection.read(lines, self.tokenizers.source, division)
+        return read(lines, self.tokenizers.source, division)
 
     def search(
         self,

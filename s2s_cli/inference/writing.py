@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,31 +31,53 @@ class Writer:
         self, part: Part, hypotheses: Sequence[Hypothesis], *, keep_attention: bool = False
     ) -> list[Candidate]:
         """The hypotheses for one part, as text."""
-        source, target = self.tokenizers.source, self.tokenizers.target
-        source_words = source.word_indices(part.ids)
+        target = self.tokenizers.target
+        read, source_words = self.tokenizers.source.text_pieces(part.ids)
+        word_of_source = _at_all(read, source_words, len(part.ids))
         candidates = []
         for found in hypotheses:
-            words, attention_TS = target.word_indices(found.ids), found.attention
+            (pieces, words), attention_TS = target.text_pieces(found.ids), found.attention
+            if attention_TS is not None and (len(read) < len(part.ids) or len(pieces) < len(found.ids)):
+                attention_TS = attention_TS[pieces][:, read]
+            text = one_line(target.decode(found.ids))
             candidate = Candidate(
-                text=one_line(target.decode(found.ids)),
+                text=text,
                 score=found.score,
                 tokens=target.pieces(found.ids),
                 alignment=[] if attention_TS is None else align_words(attention_TS, source_words, words),
                 finished=found.finished,
-                attention=attention_TS if keep_attention else None,
+                attention=found.attention if keep_attention else None,
                 words=_count(words),
                 evidence=Evidence(
                     log_probs=found.log_probs,
-                    words=[*words, -1] if found.finished else words,
+                    words=[*_at_all(pieces, words, len(found.ids)), *([-1] if found.finished else [])],
                     source_pieces=len(part.ids) + 1,
-                    attention_S=None if attention_TS is None else attention_TS[:, : len(source_words)].sum(axis=0),
-                    source_words=source_words,
+                    attention_S=None if found.attention is None else found.attention[:, : len(part.ids)].sum(axis=0),
+                    source_words=word_of_source,
                 ),
+                marks=tuple(self._marks(part, found.ids, len(text))),
             )
             candidates.append(candidate)
         return candidates
 
+    def _marks(self, part: Part, ids: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
+        """The place of each span that the hypothesis has a mark for, and where in its text the mark stands."""
+        target = self.tokenizers.target
+        place_of = dict(zip(target.marks, part.places, strict=False))
+        for number, index in enumerate(ids):
+            if index in place_of:
+                yield place_of[index], min(len(one_line(target.decode(ids[:number]))), end)
+
     def line(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
+        """The translation of a line, with its protected spans, from the candidates of its parts; see `text_of`."""
+        translation = self.text_of(source, candidates, options)
+        if source.flat is None:
+            return translation
+        from s2s_cli.inference.protection import restored  # late: most lines have nothing to restore
+
+        return restored(translation, source.flat)
+
+    def text_of(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
         """The translation of a line from the candidates of each of its parts (none for a part of white space).
 
         Words and pieces are counted over the whole line. The score of a line is the sum of those of its parts; its
@@ -98,7 +120,7 @@ class Writer:
         offsets, words = [], 0
         for part, space in zip(parts, spaces, strict=True):
             offsets.append(words if space else max(words - 1, 0))
-            words = offsets[-1] + _count(self.tokenizers.source.word_indices(part.ids))
+            words = offsets[-1] + _count(self.tokenizers.source.text_pieces(part.ids)[1])
         return offsets
 
     def _joint(self, space: bool) -> str:
@@ -158,7 +180,8 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
     texts: list[str] = []
     alignment: Alignment = []
     evidence = Evidence()
-    words = 0
+    marks: list[tuple[int, int]] = []
+    words = length = 0
     for candidate, offset, joint in zip(chosen, offsets, joints, strict=True):
         first = words if joint or not words or not candidate.words else words - 1
         alignment += [(source + offset, target + first) for source, target in candidate.alignment]
@@ -166,6 +189,9 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
         words = first + candidate.words if candidate.words else words
         if candidate.text:
             texts += [joint if texts else "", candidate.text]
+            length += len(texts[-2])
+        marks += [(place, length + at) for place, at in candidate.marks]
+        length += len(candidate.text)
     return Candidate(
         text="".join(texts),
         score=sum(candidate.score for candidate in chosen),
@@ -174,6 +200,7 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
         finished=all(candidate.finished for candidate in chosen),
         words=words,
         evidence=evidence,
+        marks=tuple(marks),
     )
 
 
@@ -193,6 +220,12 @@ def align_words(attention_TS: np.ndarray, source_words: Sequence[int], target_wo
     per_word = _membership(target_words).T @ attention_TS[:T, :S] @ _membership(source_words)  # [target, source] words
     best = per_word.argmax(axis=1).tolist()
     return [(best[target], target) for target in sorted(set(target_words))]
+
+
+def _at_all(places: Sequence[int], words: Sequence[int], count: int) -> list[int]:
+    """The word of each of `count` symbols, from those of the symbols in these places; -1 for the others."""
+    word_of = dict(zip(places, words, strict=True))
+    return [word_of.get(place, -1) for place in range(count)]
 
 
 def _membership(words: Sequence[int]) -> np.ndarray:

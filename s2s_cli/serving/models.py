@@ -101,7 +101,7 @@ class Models:
         if job is None:
             self._warm_up()
             return []
-        kind, parts = job[0], [Part(text, ids) for text, ids in job[1]]
+        kind, parts = job[0], [Part(*each) for each in job[1]]
         translator = self.translators[kind.model]
         if kind.explains:
             from s2s_cli.serving.explaining import explained

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from s2s_cli.inference.reading import Source, read
+from s2s_cli.inference.reading import Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.batching import Batcher
@@ -112,7 +112,7 @@ class Texts:
         options = _options(translator.options, wish.n_best)
         sources: list[Source] = []
         for begin in range(0, len(lines), READ_AT_ONCE):
-            sources += read(lines[begin : begin + READ_AT_ONCE], translator.tokenizers.source, division)
+            sources += translator.read(lines[begin : begin + READ_AT_ONCE], division)
             await asyncio.sleep(0)
         parts = [part for source in sources for part in source.parts if part.ids]
         sized = [Sized(tuple(part), len(part.ids) + 1) for part in parts]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
+from itertools import count, takewhile
 from typing import Any, ClassVar, Literal, Self
 
 from s2s_cli.errors import DataError
 from s2s_cli.sealed import Document, ManifestWriter, SealedDirectory, to_json
-from s2s_cli.text.hygiene import one_line
+from s2s_cli.text.hygiene import clean_line, one_line
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Padding, unknown, begin and end of sentence: the same ids in every vocabulary."""
@@ -20,6 +22,12 @@ UNKNOWN_TEXT = "⁇"
 WORD_START = "▁"
 """The first character of each piece that begins a word (U+2581)."""
 
+
+def mark_name(number: int) -> str:
+    """The tag that stands for the number-th protected span of a sentence, counted from 1."""
+    return f"⟦{number}⟧"
+
+
 # kind -> module and class: the library of a tokenizer is imported when it is first needed.
 _KINDS = {
     "sentencepiece": ("s2s_cli.text.sentencepieces", "SentencePieceTokenizer"),
@@ -27,6 +35,10 @@ _KINDS = {
     "word": ("s2s_cli.text.symbols", "WordTokenizer"),
 }
 _INDEX = "tokenizers.json"
+
+
+TERM_TAGS = ("⟦term⟧", "⟦is⟧", "⟦/term⟧")
+"""Tags around a term of the source and what it is to be: ⟦term⟧ Quelle ⟦is⟧ source ⟦/term⟧ (Dinu et al. 2019)."""
 
 
 class Tokenizer(ABC):
@@ -45,6 +57,58 @@ class Tokenizer(ABC):
 
         Raises DataError if a line is not Unicode text (a lone surrogate).
         """
+
+    @cached_property
+    def marks(self) -> list[int]:
+        """Ids of the tags that stand for protected spans, in the source as in a translation."""
+        numbered = map(mark_name, count(1))
+        return [self.tags[name] for name in takewhile(self.tags.__contains__, numbered)]
+
+    @cached_property
+    def term_tags(self) -> tuple[int, int, int] | None:
+        """Ids of `TERM_TAGS`, if there are such."""
+        found = [self.tags[name] for name in TERM_TAGS if name in self.tags]
+        return (found[0], found[1], found[2]) if len(found) == len(TERM_TAGS) else None
+
+    def text_pieces(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Where the pieces of text stand among these ids, and the index of the word of each. Tags are no text; what is
+        said of a term belongs to its last word."""
+        if not self.tags:
+            return list(range(len(ids))), self.word_indices(ids)
+        tags, (_, begin, end) = set(self.tags.values()), self.term_tags or (-1, -1, -1)
+        given, places, plain = False, list[tuple[int, bool]](), list[int]()
+        for place, index in enumerate(ids):
+            given = (given or index == begin) and index != end
+            if index not in tags:
+                places.append((place, given))
+                plain += [] if given else [index]
+        words, last, of_piece = iter(self.word_indices(plain)), 0, list[int]()
+        for _, is_given in places:
+            last = last if is_given else next(words)
+            of_piece.append(last)
+        return [place for place, _ in places], of_piece
+
+    @property
+    def unwritten(self) -> list[int]:
+        """Ids of the tags that no translation has: all but the marks."""
+        return [index for index in self.tags.values() if index not in self.marks]
+
+    def encode_marked(self, items: Sequence[str | int]) -> list[int]:
+        """Ids of a line that is given in parts: texts, in which words go on after a mark as if it were not there, and
+        the ids of marks between them. Any text but the first may begin inside a word."""
+        ids: list[int] = []
+        text_ended, space = False, False  # whether there was text; and white space after it
+        for item in items:
+            if isinstance(item, int):
+                ids.append(item)
+                continue
+            text = clean_line(item)
+            space = space or item[:1].isspace()
+            if text:
+                begins = space and (item[0].isspace() or text[0].isalnum())  # "%s, and" goes on with a comma
+                ids += self.encode_piece(f" {text}" if begins else text) if text_ended else self.encode([text])[0]
+                text_ended, space = True, item[-1].isspace()
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """One line of text, without the special symbols and tags; an unknown one reads "⁇"."""

@@ -13,19 +13,23 @@ from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
 
 def train_tokenizers(
-    config: schema.Tokenizer, source_lines: Iterable[str], target_lines: Iterable[str], tags: Sequence[str] = ()
+    config: schema.Tokenizer,
+    source_lines: Iterable[str],
+    target_lines: Iterable[str],
+    tags: Sequence[str] = (),
+    marks: Sequence[str] = (),
 ) -> TokenizerPair:
     """One tokenizer for both sides or one for each, from samples of clean lines. Deterministic.
 
-    tags: symbols of the source side that are put before sentences.
+    tags: symbols of the source side that are put before sentences. marks: symbols of both sides, for protected text.
     Raises DataError if there is no text, or more characters than the vocabulary has room for.
     """
     if config.is_joint:
-        tokenizer = _train(config, chain(source_lines, target_lines), "joint", tags)
+        tokenizer = _train(config, chain(source_lines, target_lines), "joint", [*tags, *marks])
         return TokenizerPair(tokenizer, tokenizer)
     return TokenizerPair(
-        _train(config.of_side("source"), source_lines, "source", tags),
-        _train(config.of_side("target"), target_lines, "target"),
+        _train(config.of_side("source"), source_lines, "source", [*tags, *marks]),
+        _train(config.of_side("target"), target_lines, "target", marks),
     )
 
 

@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from s2s_cli import console
+from s2s_cli.data.lexicon import Lexicon
+from s2s_cli.data.marking import Aligner, MarkedSampling, Marking, Shares
 from s2s_cli.data.order import BatchOrder, Part
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.errors import UsageError
-from s2s_cli.inference.loading import division, search_options
+from s2s_cli.inference.loading import division, protection, search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
 from s2s_cli.model.precision import choose_device, choose_dtype
@@ -27,6 +29,7 @@ from s2s_cli.recipe.schema.training import MinimumRisk
 from s2s_cli.search.options import SamplingOptions
 from s2s_cli.text.segmentation import SEGMENTERS, Segmenter
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer
+from s2s_cli.text.sentences import joins_without_space
 from s2s_cli.text.similarity import build_utility
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.training.adamw import AdamW
@@ -95,7 +98,7 @@ def build_writer(settings: MinimumRisk, recipe: Recipe, target: Tokenizer, dtype
     count = settings.candidates
     options = replace(search_options(recipe.decoding), beam=count, n_best=count, sampling=sampling)
     utility = build_utility(settings.metric, recipe.languages.target)
-    return Writer(recipe.model, options, dtype, target.decode, utility, tuple(target.tags.values()))
+    return Writer(recipe.model, options, dtype, target.decode, utility, tuple(target.unwritten))
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
@@ -119,8 +122,8 @@ def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
     )
 
 
-def build_sampling(recipe: Recipe, prepared: PreparedData) -> SubwordSampling:
-    """How the pairs of each epoch are segmented; a pure function of the recipe's seed.
+def build_sampling(recipe: Recipe, prepared: PreparedData) -> SubwordSampling | MarkedSampling:
+    """How the pairs of each epoch are segmented and marked; a pure function of the recipe's seed and of the data.
 
     Raises UsageError for a side that has pieces of another kind: those of the model of `init`.
     """
@@ -135,7 +138,15 @@ def build_sampling(recipe: Recipe, prepared: PreparedData) -> SubwordSampling:
             raise UsageError(f"the {side} side of this model has no SentencePiece tokenizer", where=where)
         return SEGMENTERS[tokenizer.algorithm](tokenizer, alpha)
 
-    return SubwordSampling(segmenter("source"), segmenter("target"), recipe.seed)
+    sampling = SubwordSampling(segmenter("source"), segmenter("target"), recipe.seed)
+    protect, terms, languages = recipe.data.protect, recipe.data.terms, recipe.languages
+    shares = Shares(protect.share if protect else 0.0, terms.share if terms else 0.0)
+    if not any(shares):
+        return sampling
+    tokenizers = prepared.tokenizers
+    spaced = not joins_without_space(languages.source), not joins_without_space(languages.target)
+    aligner = Aligner(tokenizers, Lexicon.of(prepared.train, tokenizers.target.size), spaced)
+    return MarkedSampling(sampling, Marking(aligner, shares, recipe.seed))
 
 
 def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:
@@ -187,7 +198,7 @@ def build_translator(
         device,
         choose_dtype(precision, device),
         int8_is_harmless=int8_is_harmless,
-        forbidden=prepared.tokenizers.target.tags.values(),
+        forbidden=prepared.tokenizers.target.unwritten,
     )
     return Translator(
         decoder,
@@ -196,4 +207,5 @@ def build_translator(
         division=division(recipe.decoding, recipe.languages, recipe.data.cleaning.max_pieces),
         batch_tokens=recipe.decoding.batch_tokens,
         device=device.type,
+        protection=protection(recipe.data.protect),
     )

@@ -19,7 +19,7 @@ from s2s_cli.recipe.schema import Recipe
 from s2s_cli.recipe.yaml_text import to_yaml
 
 FIXED = re.compile(
-    r"languages\.|data\.(dev|cleaning)\.|init[:.]|tokenizer\.|model\."
+    r"languages\.|data\.(dev|cleaning|protect)\.(?!share:)|data\.(protect|terms):|init[:.]|tokenizer\.|model\."
     r"|data\.train\.(?!\d+\.weight:)"  # a weight changes the order alone
     r"|validation\.metric:"  # scores must compare with those of the checkpoints
 )
@@ -80,7 +80,7 @@ class Basis:
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
         files = prepared.sealed.files
         hashes = sorted((name, files[name].sha256) for name in files if not name.startswith("test-"))
-        settings, weights = recipe.training, recipe.data.weights
+        settings, weights, protect = recipe.training, recipe.data.weights, recipe.data.protect
         return cls(
             hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
             {
@@ -88,7 +88,9 @@ class Basis:
                 "batch_tokens": settings.batch_tokens,
                 "batch_sentences": settings.batch_sentences,
             }
-            | ({"weights": weights} if weights else {}),
+            | ({"weights": weights} if weights else {})
+            | ({"marked": protect.share} if protect else {})
+            | ({"terms": recipe.data.terms.share} if recipe.data.terms else {}),
         )
 
     def carries(self, older: Basis, run: RunDirectory) -> bool:

@@ -13,6 +13,7 @@ from s2s_cli import __version__, console
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import Confidence, ModelConfig, load_model_files, save_model
 from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.data.lexicon import frequent_targets, lexicon
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.engine import obstacle
 from s2s_cli.errors import UserError
@@ -27,7 +28,6 @@ from s2s_cli.training.averaging import mean_weights
 from s2s_cli.training.building import build_translator
 from s2s_cli.training.decoding import packed
 from s2s_cli.training.initial import Origin
-from s2s_cli.training.lexicon import frequent_targets, lexicon
 from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
 
@@ -145,8 +145,11 @@ def shortlist(recipe: Recipe, prepared: PreparedData) -> dict[str, np.ndarray] |
     if not fits(recipe):
         return None
     sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
+    candidates, tokenizers = lexicon(prepared.train, *sizes, CANDIDATES), prepared.tokenizers
+    for mark, other in zip(tokenizers.source.marks, tokenizers.target.marks, strict=False):
+        candidates[mark, 0] = other  # few of them are in the data itself
     return {
-        "candidates": lexicon(prepared.train, *sizes, CANDIDATES),
+        "candidates": candidates,
         "frequent": frequent_targets(prepared.train, sizes[1], FREQUENT),
     }
 
@@ -183,7 +186,7 @@ def model_config(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
         "target_vocabulary": prepared.tokenizers.target.size,
         "decoding": recipe.decoding.values(),
         "max_pieces": recipe.data.cleaning.max_pieces,
-    }
+    } | ({"protect": recipe.data.protect.values()} if recipe.data.protect else {})
 
 
 def model_card(recipe: Recipe, prepared: PreparedData, trainer: Trainer, scores: Mapping[str, Sequence[Score]]) -> str:

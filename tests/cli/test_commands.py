@@ -110,6 +110,7 @@ class FakeTranslator:
     options = SearchOptions(beam=4, length_penalty=0.6)
     device = "cpu"
     division = Division(target="ja")
+    protection = None
 
     def __init__(self) -> None:
         self.loaded: tuple = ()

@@ -36,6 +36,10 @@ REFUSED = [
     ("translate a --shard 1/2 -o b --memory m.tmx", "--memory"),
     ("translate a --shard 1/2 -o b --in-place", "--in-place"),
     ("translate a --shard 1/2 -o b --format text", "--format"),
+    ("translate a --shard 1/2 -o b --protect urls", "--protect"),
+    ("translate a --shard 1/2 -o b --protect-pattern x", "--protect-pattern"),
+    ("translate a --shard 1/2 -o b --glossary g.tsv", "--glossary"),
+    ("translate --glossary-match any-case", "--glossary-match"),
     ("translate --greedy --beam 5", "--beam"),
     ("translate --greedy --n-best 2", "--n-best"),
     ("translate --normalization none --length-penalty 2", "--length-penalty"),
@@ -139,6 +143,7 @@ REFUSED_WITH_THIS_MODEL = [
     ("translate --length-penalty 2 --beam 4", "--length-penalty"),
     ("translate --normalization wu", "--normalization"),
     ("translate --mbr chrf", "--mbr"),
+    ("translate --protect none", "--protect"),
     ("evaluate --mbr chrf", "--mbr"),
     ("evaluate --length-penalty 2 --beam 4", "--length-penalty"),
     ("evaluate --normalization wu", "--normalization"),
@@ -160,6 +165,8 @@ ACCEPTED = [
     "evaluate --sample --mbr chrf --seed 3 --json",
     "evaluate --perplexity --distinct --sample --json",
     "evaluate --reference a --hypothesis a --distinct --language zh",
+    "translate --protect tags,numbers",
+    "translate --protect none --protect-pattern [A-Z]+-[0-9]+",
     "translate --threads 2 --workers 2",
     "translate --precision fp32 --engine reference",
     "evaluate --threads 2 --workers 2 --beam 3 --json",
@@ -192,6 +199,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         device = "cpu"
         division = Division(target="en")
         writer = SimpleNamespace(calibration=None)
+        protection = None
 
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...

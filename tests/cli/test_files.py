@@ -24,6 +24,8 @@ class Shouting:
     options = SearchOptions(beam=1)
     device = SimpleNamespace(type="cpu")
     division = Division(source="en", target="de")
+    protection = None
+    carries = False
 
     def __enter__(self) -> Shouting:
         return self

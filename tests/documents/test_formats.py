@@ -16,11 +16,11 @@ from samples import SAMPLES
 
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents import translation as pipeline
-from s2s_cli.documents.document import Code
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.documents.translation import translate_document, translate_file
 from s2s_cli.errors import DataError
 from s2s_cli.inference.translation import LinesLost
+from s2s_cli.text.codes import Code
 
 CASES = [(form, data) for form, all_data in SAMPLES.items() for data in all_data]
 BILINGUAL = ("po", "xliff", "tmx")

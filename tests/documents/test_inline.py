@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.documents.document import Code, Kind, Part
-from s2s_cli.documents.inline import Flat, flatten
-from s2s_cli.documents.placeholders import PERCENT, with_placeholders
+from s2s_cli.inference.inline import Flat, flatten
+from s2s_cli.text.codes import Code, Kind, Part
+from s2s_cli.text.protected import PERCENT, with_placeholders
 
 WORDS = st.lists(st.sampled_from(["red", "a", "Über", "x.", ",", "(", "7", "中文"]), max_size=3).map(" ".join)
 TEXTS = st.tuples(st.sampled_from(["", " "]), WORDS, st.sampled_from(["", " ", "\n"])).map("".join)

@@ -10,7 +10,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.recipe import schema
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer
 from s2s_cli.text.symbols import WordTokenizer
-from s2s_cli.text.tokenizer import SYMBOLS, UNK, Tokenizer, TokenizerPair
+from s2s_cli.text.tokenizer import SYMBOLS, TERM_TAGS, UNK, Tokenizer, TokenizerPair, mark_name
 from s2s_cli.text.training import require_same_algorithms, train_tokenizers
 
 GERMAN = [
@@ -143,3 +143,14 @@ def test_tags_are_extended_by_tags(kind: str) -> None:
     [ids] = again.encode(["<a> men <b>"])
     assert not set(ids) & set(again.tags.values())
     assert again.decode([*again.tags.values(), *again.encode(["Two men"])[0]]) == "Two men"
+
+
+@every_kind
+def test_an_extended_vocabulary_has_the_marks_and_term_tags_of_the_other(kind: str) -> None:
+    config = schema.Tokenizer.read({"vocabulary": 120, **KINDS[kind]})
+    marked = train_tokenizers(config, ENGLISH, [], TERM_TAGS, [mark_name(1), mark_name(2)]).source
+    extended = type(OLD[kind]).from_bytes(OLD[kind].extended(marked).to_bytes())
+    assert [extended.pieces([mark]) for mark in extended.marks] == [[mark_name(1)], [mark_name(2)]]
+    assert extended.pieces(extended.term_tags or ()) == list(TERM_TAGS)
+    assert sorted(extended.unwritten) == sorted(extended.term_tags or ())
+    assert not set(extended.encode([f"Holz {mark_name(1)} {TERM_TAGS[1]}"])[0]) & set(extended.tags.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.changes import recipe_differences
+from s2s_cli.training.changes import FIXED, recipe_differences
 
 CORPUS = {"source": "a", "target": "b"}
 MINIMAL = {"name": "m", "languages": {"source": "de", "target": "en"}, "data": {"train": [CORPUS], "dev": [CORPUS]}}
@@ -22,3 +22,15 @@ def test_differences_name_each_changed_key():
     assert "validation.every: 500 -> null" in told
     assert "data.test.0.name: (absent) -> no" in told
     assert not any("epochs" in line for line in told)
+
+
+def test_what_is_protected_is_fixed_and_how_often_it_is_marked_is_not():
+    def changed(old: dict[str, object], new: dict[str, object]) -> list[str]:
+        recipes = [Recipe.read(MINIMAL | {"data": MINIMAL["data"] | data}) for data in (old, new)]
+        return [line for line in recipe_differences(*recipes) if FIXED.match(line)]
+
+    assert changed({}, {"protect": {}})
+    assert changed({"terms": {}}, {})
+    assert changed({"protect": {"symbols": 4}}, {"protect": {"symbols": 5}})
+    assert not changed({"protect": {"share": 0.1}}, {"protect": {"share": 0.2}})
+    assert not changed({"terms": {"share": 0.1}}, {"terms": {"share": 0.2}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
-from s2s_cli.forms import above, at_least, at_most, one_or_more
+from s2s_cli.forms import above, at_least, at_most, below, one_or_more
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section, Seed
 
 
@@ -169,6 +169,39 @@ class Cleaning(Section):
     punctuation and the spaces."""
 
 
+Protected = Literal["tags", "placeholders", "urls", "emails", "numbers"]
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        return f"not a regular expression: {error}"
+    return ""
+
+
+class Protect(Section):
+    """Text that is carried over as it is: symbols stand for it on both sides, and the model learns to put them where
+    they belong. Translating protects the same by default."""
+
+    kinds: list[Protected] = ["tags", "placeholders", "urls", "emails"]
+    """What is protected."""
+    patterns: list[Annotated[str, _pattern]] = []
+    """Regular expressions of what else is."""
+    symbols: Annotated[int, at_least(2), at_most(64)] = 8
+    """Most symbols of a sentence; what is beyond is put where the alignment says."""
+    share: Probability = 0.1
+    """Share of the pairs of an epoch in which words are replaced by symbols, and phrases put between two, as if by
+    tags."""
+
+
+class Terms(Section):
+    """Terms that are written into the source: the model learns to translate by a glossary (Dinu et al. 2019)."""
+
+    share: Annotated[float, above(0.0), below(1.0)] = 0.1
+    """Share of the pairs of an epoch in which words of the source are followed by their translations."""
+
+
 class Data(Section):
     train: Annotated[list[TrainCorpus], one_or_more]
     """Corpora to learn from."""
@@ -180,6 +213,10 @@ class Data(Section):
     """Folders in which relative paths of corpora are looked for; relative to the recipe's folder, which is the default.
     The recipe in a run directory has the folders where its corpora were found, so that it can be run from there."""
     cleaning: Cleaning = Cleaning()
+    protect: Protect | None = None
+    """What is carried over as it is. `null`: a model without symbols for that."""
+    terms: Terms | None = None
+    """Terms in the source. `null`: a model without glossary."""
 
     def corpora(self) -> list[Corpus]:
         """The corpora of all splits."""

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from s2s_cli.documents.document import Code, Kind, Part, Parts
-from s2s_cli.documents.nesting import Place, forest, in_order, lay, partners
-from s2s_cli.documents.positions import Guide
+from s2s_cli.inference.nesting import Layout, Mark, Place, forest, in_order
+from s2s_cli.inference.positions import Guide
 from s2s_cli.inference.translation import Alignment
+from s2s_cli.text.codes import Code, Kind, Part, Parts, partners
 
 MOST_DEPTH = 64  # of pairs inside pairs; a text that nests deeper is not translated
 _WHITE = re.compile(r"\s+")
@@ -33,6 +33,7 @@ class Flat:
     text: str
     places: list[Place]
     head: Parts
+    middle: Parts
     tail: Parts
 
     @property
@@ -40,30 +41,53 @@ class Flat:
         """Whether there are letters: numbers and signs are the same in every language."""
         return any(character.isalpha() for character in self.text)
 
-    def restored(self, text: str, alignment: Alignment) -> Parts | None:
+    @property
+    def is_too_deep(self) -> bool:
+        """Whether pairs are nested more deeply than can be restored."""
+        return forest(self.places, len(self.text))[1] > MOST_DEPTH
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What a model that knows marks reads of it: the text, and the places of the codes."""
+        return (self.text, *((place.offset, place.code.kind) for place in self.places))
+
+    def restored(self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = ()) -> Parts | None:
         """The parts of the translation. None if the codes are nested too deeply."""
         text = " ".join(text.split())
-        return self.parts if text == self.text else self.rebuilt(text, alignment)
+        return self.parts if text == self.text else self.rebuilt(text, alignment, marks)
 
-    def rebuilt(self, text: str, alignment: Alignment) -> Parts | None:
+    def rebuilt(self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = ()) -> Parts | None:
         """As `restored`, of text without white space around it, also if it is the same as before."""
-        roots, depth = forest(self.places, len(self.text))
-        if depth > MOST_DEPTH:
+        body = self.body(text, alignment, marks)
+        return None if body is None else (*self.head, *body, *self.tail)
+
+    def body(self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = ()) -> Parts | None:
+        """What `rebuilt` puts between head and tail.
+
+        marks: places, and where the model has written their symbols in its text, from the left. A place that it has
+        written twice counts where it is first; one that it has not written goes where the alignment says.
+        """
+        if self.is_too_deep:
             return None
+        roots, _ = forest(self.places, len(self.text))
+        written: dict[int, Mark] = {}
+        for rank, (place, offset) in enumerate(marks):
+            written.setdefault(place, Mark(offset, rank))
         laid: list[str | int] = []
-        lay(roots, self.places, 0, len(text), Guide(self.text, text, alignment), laid)
-        ordered = [item for item in in_order(laid, self.places) if item != ""]
-        return (*self.head, *self._spaced(ordered), *self.tail)
+        Layout(self.places, Guide(self.text, text, alignment), written).lay(roots, 0, len(text), laid)
+        return tuple(self._spaced([item for item in in_order(laid, self.places) if item != ""]))
 
     def _spaced(self, laid: Sequence[str | int]) -> list[Part]:
         """The parts, with the white space that single codes had around them."""
         parts: list[Part] = []
         touches = wanted = swallows = False  # what stands before is no space; a space is to follow, or to be left out
+        lonely = False  # what stands before is a single code that no word was to follow without a space
         for item, following in zip(laid, [*laid[1:], ""], strict=False):
             if isinstance(item, int):
                 place = self.places[item]
                 single, closes = place.code.is_word, place.code.kind is Kind.CLOSE
                 left = place.left and (single or self._is_single(following))
+                left = left or (single and parts[-1:] != [] and self._is_apart(parts[-1], place.offset - 1))
                 if touches and (left or wanted) and not closes:
                     parts.append(" ")
                     touches = wanted = False
@@ -72,21 +96,32 @@ class Flat:
                 parts.append(place.code)
                 if single:
                     touches, wanted, swallows = True, place.right, place.joined
+                    lonely = not (place.right or place.joined or self.text[place.offset : place.offset + 1].isalnum())
             else:
                 rest = item[1:] if swallows and item[0] == " " else item
+                wanted = wanted or (lonely and rest[:1].isalnum())
                 if wanted and not (rest[:1].isspace() or rest.startswith(_CLOSING)):
                     parts.append(" ")
                 parts += [rest] if rest else []
-                touches, wanted, swallows = not item[-1].isspace(), False, False
+                touches, wanted, swallows, lonely = not item[-1].isspace(), False, False, False
         return parts
+
+    def _is_apart(self, before: Part, offset: int) -> bool:
+        """Whether a word stands before a single code where in the source, at `offset`, a sign or nothing did."""
+        in_source = self.text[offset] if offset >= 0 else ""
+        return isinstance(before, str) and before[-1:].isalnum() and not in_source.isalnum()
 
     def _is_single(self, item: str | int) -> bool:
         return isinstance(item, int) and self.places[item].code.is_word
 
 
-def flatten(parts: Sequence[Part]) -> Flat:
-    """What the model reads of a segment, which has no codes that break it."""
-    head, middle, tail = _trimmed(_merged(parts))
+def flatten(parts: Sequence[Part], *, marked: bool = False) -> Flat:
+    """What the model reads of a segment, which has no codes that break it.
+
+    marked: whether the model reads a symbol for each code, so that those before the first word and after the last one
+    belong to the text.
+    """
+    head, middle, tail = _trimmed(_merged(parts), marked=marked)
     left, right = _spaces(middle), _spaces([*reversed(middle)], last=False)[::-1]
     text = ""
     places: list[Place] = []
@@ -109,7 +144,7 @@ def flatten(parts: Sequence[Part]) -> Flat:
             text += " " if joined else ""
     text = text.rstrip()
     _move_back(places, len(text))
-    return Flat(tuple(parts), text, places, tuple(head), tuple(tail))
+    return Flat(tuple(parts), text, places, tuple(head), tuple(middle), tuple(tail))
 
 
 def _merged(parts: Sequence[Part]) -> list[Part]:
@@ -148,14 +183,17 @@ def _is_listed(part: Part) -> TypeGuard[Code]:
     return type(part) is Code and part.is_word and part.start is None
 
 
-def _trimmed(parts: Sequence[Part]) -> tuple[list[Part], list[Part], list[Part]]:
+def _trimmed(parts: Sequence[Part], *, marked: bool) -> tuple[list[Part], list[Part], list[Part]]:
     """What stays before the text, the text with codes, and what stays after it. A pair around all of the text stays
     around it; one around its first or last words is a part of it."""
     words = [index for index, part in enumerate(parts) if isinstance(part, str) and part.strip()]
     if not words:
         return list(parts), [], []
     first, last, other = words[0], words[-1], partners(parts)
-    stays = [not first <= other.get(index, -1) <= last for index in range(len(parts))]
+    stays = [
+        not first <= other.get(index, -1) <= last and not (marked and isinstance(part, Code) and part.is_word)
+        for index, part in enumerate(parts)
+    ]
     begin = next(index for index in range(first + 1) if index == first or not stays[index])
     end = next(index for index in range(len(parts) - 1, last - 1, -1) if index == last or not stays[index])
     head, middle, tail = list(parts[:begin]), list(parts[begin : end + 1]), list(parts[end + 1 :])

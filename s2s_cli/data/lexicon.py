@@ -3,6 +3,10 @@ data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
 from s2s_cli.data.shards import ParallelData
@@ -28,6 +32,34 @@ def lexicon(data: ParallelData, source_size: int, target_size: int, count: int) 
     table = np.full((source_size, count), EOS, dtype=np.int32)
     table[source_of[best], ranks] = target_of[best]
     return table
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """p(target piece | source piece) of all pieces that occur together. keys: source piece × target_size + target
+    piece, rising; probabilities: of each."""
+
+    keys: np.ndarray
+    probabilities: np.ndarray
+    target_size: int
+
+    @classmethod
+    def of(cls, data: ParallelData, target_size: int) -> Self:
+        """As the pairs of the data say."""
+        links, link_counts = _links(data, target_size)
+        keys, links = np.unique(links, return_inverse=True)
+        source_of = keys // target_size
+        counts = _expected_counts(links, link_counts, source_of)
+        return cls(keys, counts / np.bincount(source_of, weights=counts)[source_of], target_size)
+
+    def causes(self, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
+        """The probability that the target piece in a row has the source piece in a column as its cause, [T, S]; what is
+        missing to 1 in a row is that it has none of them."""
+        causes = np.append(np.array(source, np.int64), EOS) * self.target_size
+        wanted = causes[None, :] + np.array(target, np.int64)[:, None]
+        places = np.minimum(self.keys.searchsorted(wanted), len(self.keys) - 1)
+        found = np.where(self.keys[places] == wanted, self.probabilities[places], 0.0)
+        return found[:, :-1] / np.maximum(found.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
 def frequent_targets(data: ParallelData, target_size: int, count: int) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""Placeholders, tags and addresses inside text: what no model should rewrite."""
+"""Placeholders, tags, addresses and numbers inside text: what no model should rewrite."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeGuard
 
-from s2s_cli.documents.document import Code, Kind, Part
-from s2s_cli.documents.nesting import partners
+from s2s_cli.text.codes import Code, Kind, Part, partners
 
 # Every pattern takes linear time on any text: repetitions are possessive, or stop at what begins the next match.
 # Arguments without a number or name are taken in their order, so they must keep it.
@@ -16,8 +17,8 @@ _PRINTF = rf"%[-+0#']*+(?:\d++|\*)?(?:\.(?:\d++|\*))?{_SIZE}[diouxXeEfgGaAcspn@]
 _FORMATTED = rf"%[-+ 0#'I]*+(?:\d++|\*)?(?:\.(?:\d++|\*)?)?(?:{_SIZE}[diouxXeEfFgGaAcCsSpmn@]|<\w+>)"
 
 _PATTERNS = {
-    "address": r"(?:https?|ftp|file)://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]}»”’]|(?<![\w.])www\.[\w-]++\.[^\s<>\"'`]*[\w/]"
-    r"|(?<![\w.+-])[\w.+-]++@\w[\w-]*+(?:\.\w[\w-]*+)+",
+    "url": r"(?:https?|ftp|file)://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]}»”’]|(?<![\w.])www\.[\w-]++\.[^\s<>\"'`]*[\w/]",
+    "email": r"(?<![\w.+-])[\w.+-]++@\w[\w-]*+(?:\.\w[\w-]*+)+",
     "command": r"\{%[^%{}]{0,300}%\}",  # of a template language: a condition or a loop must not move
     "named": r"\{\{[^{}]{0,300}\}\}|\$\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
     rf"|%\d++\$[-+0#']*+\d*+(?:\.\d++)?{_SIZE}[a-zA-Z@]|\{{[\w.:,!\[\]]++\}}",
@@ -41,6 +42,63 @@ BRACES = _compiled({"doubled": r"\{\{|\}\}"} | _PATTERNS)
 _TAG_NAME = re.compile(r"</?([^\s/>]+)")
 
 
+KINDS = {
+    "tags": ("tag", "entity"),
+    "placeholders": ("command", "named", "argument", "numbered"),
+    "urls": ("url",),
+    "emails": ("email",),
+    "numbers": ("number",),
+}
+"""What can be protected in lines of text, and the patterns of each."""
+USUAL = ("tags", "placeholders", "urls", "emails")
+_NUMBER = r"(?<!\w)[-+−]?\d++(?:[.,:/’'\u00a0\u202f-]\d++)*(?!\w)"
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds what is protected in a line: by kinds, of `KINDS`, and first by one's own regular expressions."""
+
+    kinds: tuple[str, ...] = USUAL
+    patterns: tuple[str, ...] = ()
+
+    def parts(self, line: str) -> list[Part]:
+        """The line in parts, which together are the line; only text if nothing is protected in it. None of the codes
+        divides it."""
+        parts: list[Part] = [line] if line else []
+        for pattern in self._own:
+            parts = [each for part in parts for each in _divided(part, pattern)]
+        found = [each for part in parts for each in (_found(part, self._known) if isinstance(part, str) else [part])]
+        return with_pairs([replace(part, kind=Kind.ALONE) if _is_break(part) else part for part in found])
+
+    @cached_property
+    def _own(self) -> list[re.Pattern[str]]:
+        return [re.compile(pattern) for pattern in self.patterns]
+
+    @cached_property
+    def _known(self) -> re.Pattern[str]:
+        names = {name for kind in self.kinds for name in KINDS[kind]}
+        known = {name: pattern for name, pattern in (_PATTERNS | {"number": _NUMBER}).items() if name in names}
+        return _compiled(known or {"nothing": r"(?!)"})
+
+
+def _divided(part: Part, pattern: re.Pattern[str]) -> Iterator[Part]:
+    """A text in parts, with what the pattern finds as codes; a match without characters is none."""
+    if not isinstance(part, str):
+        yield part
+        return
+    cursor = 0
+    for match in pattern.finditer(part):
+        if match.group():
+            yield from (each for each in (part[cursor : match.start()], Code(match.group())) if each)
+            cursor = match.end()
+    if cursor < len(part):
+        yield part[cursor:]
+
+
+def _is_break(part: Part) -> TypeGuard[Code]:
+    return isinstance(part, Code) and part.kind is Kind.BREAK
+
+
 def with_placeholders(
     text: str, written: Callable[[str], str] = str, pattern: re.Pattern[str] = ANYWHERE, *, tags: bool = True
 ) -> list[Part]:
@@ -49,6 +107,13 @@ def with_placeholders(
     written: how a protected text is written in the document. tags: whether what looks like a tag is one; a tag
     without its counterpart stands alone.
     """
+    return with_pairs(_found(text, pattern, written, tags=tags))
+
+
+def _found(
+    text: str, pattern: re.Pattern[str], written: Callable[[str], str] = str, *, tags: bool = True
+) -> list[Part]:
+    """The same, with tags that have no counterpart."""
     parts: list[Part] = []
     cursor = 0
     for match in pattern.finditer(text):
@@ -57,8 +122,7 @@ def with_placeholders(
         code = match.group()[0] if match.lastgroup == "doubled" else _code(match, written)
         parts += [text[cursor : match.start()], code]
         cursor = match.end()
-    parts = [part for part in (*parts, text[cursor:]) if part != ""]
-    return with_pairs(parts)
+    return [part for part in (*parts, text[cursor:]) if part != ""]
 
 
 def _code(match: re.Match[str], written: Callable[[str], str]) -> Code:
@@ -89,7 +153,7 @@ def _alone(part: Part) -> Part:
 
 def holds_placeholders(text: str) -> bool:
     """Whether something in the text would be taken for a placeholder or a tag."""
-    return any(match.lastgroup not in ("entity", "address") for match in ANYWHERE.finditer(text))
+    return any(match.lastgroup not in ("entity", "url", "email") for match in ANYWHERE.finditer(text))
 
 
 def divided_at(text: str, pattern: re.Pattern[str]) -> Iterator[Part]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from s2s_cli.data import lexicon as module
+from s2s_cli.data.lexicon import frequent_targets, lexicon
 from s2s_cli.text.tokenizer import EOS
-from s2s_cli.training import lexicon as module
-from s2s_cli.training.lexicon import frequent_targets, lexicon
 
 FIRST, WORDS = 4, 30  # source word w is translated by WORD + w
 

@@ -1,0 +1,58 @@
+"""What --protect, --protect-pattern and --glossary say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2s_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.inference.translator import Translator
+
+
+def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection | None) -> Protection | None:
+    """What --protect and --protect-pattern say; given: what the model protects without them."""
+    if kinds is None and not patterns:
+        return given
+    if kinds == "none" and not patterns and given is None:
+        raise UsageError("this option has no effect: nothing is protected", where="--protect", hint="leave it out")
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import KINDS, Finder
+
+    own = given.finder.kinds if given else ()
+    names = own if kinds is None else () if kinds == "none" else tuple(kinds.split(","))
+    for name in names:
+        if name not in KINDS:
+            hint = f"some of {', '.join(KINDS)}, or none"
+            raise UsageError(f"`{name}` is nothing that can be protected", where="--protect", hint=hint)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"`{pattern}` is no regular expression: {error}", where="--protect-pattern") from error
+    own_patterns = given.finder.patterns if given and kinds is None else ()
+    finder = Finder(names, (*patterns, *own_patterns))
+    return Protection(finder) if names or finder.patterns else None
+
+
+def with_glossary(path: Path | None, match: str | None, translator: Translator) -> Protection | None:
+    """What the translator protects, and the terms of --glossary."""
+    if path is None:
+        return translator.protection
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import Finder
+    from s2s_cli.text.terms import MATCHES, TermList
+
+    how = match.split(",") if match else []
+    if unknown := [name for name in how if name not in MATCHES]:
+        hint = f"some of {', '.join(MATCHES)}"
+        raise UsageError(f"`{unknown[0]}` is no way to match a term", where="--glossary-match", hint=hint)
+    if translator.tokenizers.source.term_tags is None:
+        hint = "train one with `data.terms`"
+        raise UsageError("the model has not been trained with terms", where="--glossary", hint=hint)
+    given = translator.protection
+    return Protection(given.finder if given else Finder((), ()), TermList.read(path, how))

@@ -1,0 +1,179 @@
+"""Marks in training stand for the same on both sides, and are a pure function of seed, epoch and pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+import pytest
+
+from s2s_cli.data.lexicon import Lexicon
+from s2s_cli.data.marking import Aligner, MarkedSampling, Marking, Shares, shared_spans
+from s2s_cli.data.sampling import SubwordSampling
+from s2s_cli.data.shards import ParallelData, ShardWriter
+from s2s_cli.text.protected import Finder
+from s2s_cli.text.segmentation import SEGMENTERS
+from s2s_cli.text.sentencepieces import train_sentencepiece
+from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, mark_name
+
+WORDS = dict(zip("rot grün blau gelb weiß grau".split(), "red green blue yellow white grey".split(), strict=True))
+DRAW = Random(7)
+CHOSEN = [DRAW.sample(sorted(WORDS), 4) for _ in range(80)]
+SOURCE = [f"{a} und {b}, {c} ({d}) {number}." for number, (a, b, c, d) in enumerate(CHOSEN)]
+TARGET = [f"{WORDS[b]} and {WORDS[a]}, {WORDS[c]} ({WORDS[d]}) {number}." for number, (a, b, c, d) in enumerate(CHOSEN)]
+MARKS = [mark_name(number) for number in range(1, 5)]
+TOKENIZERS = TokenizerPair(
+    *(
+        train_sentencepiece(lines, model="unigram", vocabulary=70, character_coverage=1.0, tags=tags)
+        for lines, tags in (([*SOURCE, *TARGET], [*MARKS, *TERM_TAGS]), (TARGET, MARKS))
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
+    directory = tmp_path_factory.mktemp("data")
+    for name, lines, tokenizer in (("source", SOURCE, TOKENIZERS.source), ("target", TARGET, TOKENIZERS.target)):
+        with ShardWriter(directory / name, tokenizer.size) as writer:
+            for ids in tokenizer.encode(lines):
+                writer.write(np.array(ids), np.array([len(ids)]))
+    return ParallelData.open(directory)
+
+
+@pytest.fixture(scope="module")
+def marking(data: ParallelData) -> Marking:
+    lexicon = Lexicon.of(data, TOKENIZERS.target.size)
+    return Marking(Aligner(TOKENIZERS, lexicon, (True, True)), Shares(0.5), seed=1)
+
+
+def sampled(marking: Marking, source: float | None = None) -> MarkedSampling:
+    segmenter = None if source is None else SEGMENTERS["unigram"](TOKENIZERS.source, source)
+    return MarkedSampling(SubwordSampling(segmenter, None, marking.seed), marking)
+
+
+def numbers(ids: Sequence[int], marks: list[int]) -> list[int]:
+    return [marks.index(index) for index in ids if index in marks]
+
+
+def without(ids: Sequence[int], marks: list[int]) -> list[int]:
+    return [index for index in ids if index not in marks]
+
+
+def test_links_are_between_translations(data: ParallelData, marking: Marking):
+    both = WORDS | {"und": "and"}
+    right = wrong = 0
+    for index in range(len(data)):
+        source, target = (side.tolist() for side in data.pair(index))
+        for one, other in marking.aligner.links(source, target):
+            words = TOKENIZERS.source.decode(source[slice(*one)]), TOKENIZERS.target.decode(target[slice(*other)])
+            right, wrong = (right + 1, wrong) if both.get(words[0], words[0]) == words[1] else (right, wrong + 1)
+    assert right > 4 * len(data)  # of six words a pair
+    assert wrong <= right / 25
+
+
+def test_marks_stand_for_the_same_on_both_sides(data: ParallelData, marking: Marking):
+    pairs = sampled(marking).pairs(data, 0)
+    source_marks, target_marks = TOKENIZERS.source.marks, TOKENIZERS.target.marks
+    marked = 0
+    for index in range(len(data)):
+        source, target = list(pairs.source[index]), list(pairs.target[index])
+        found = numbers(source, source_marks)
+        assert found == list(range(len(found)))  # in the order of the source
+        assert sorted(numbers(target, target_marks)) == found
+        assert len(found) <= len(MARKS)
+        marked += bool(found)
+        for ids, marks, plain in zip((source, target), (source_marks, target_marks), data.pair(index), strict=True):
+            rest = iter(plain.tolist())
+            assert all(piece in rest for piece in without(ids, marks))  # nothing else is new, or in another order
+    assert 0.3 * len(data) < marked <= 0.7 * len(data)
+
+
+def test_a_word_or_phrase_is_marked_with_its_translation(data: ParallelData, marking: Marking):
+    """What is between two marks of the source is translated between the same of the target, and by nothing else."""
+    both = WORDS | {"und": "and"}
+    checked = 0
+    for index in range(len(data)):
+        for seed in range(5):
+            found = marking.marked(*(side.tolist() for side in data.pair(index)), Random(seed))
+            if found is None or len(numbers(found[0], TOKENIZERS.source.marks)) != 2:
+                continue
+            inside = []
+            for ids, tokenizer in zip(found, (TOKENIZERS.source, TOKENIZERS.target), strict=True):
+                first, last = sorted(ids.index(tokenizer.marks[number]) for number in (0, 1))
+                inside.append(set(re.findall(r"\w+", tokenizer.decode(ids[first:last]))))
+            source, target = inside
+            if len(without(found[0], TOKENIZERS.source.marks)) == len(data.pair(index)[0]):  # two around a phrase
+                checked += 1
+                assert {both.get(word, word) for word in source} == target
+    assert checked > 20
+
+
+def test_what_is_marked_depends_on_seed_epoch_and_pair_alone(data: ParallelData, marking: Marking):
+    def all_of(pairs, order) -> dict[int, tuple[list[int], list[int]]]:
+        return {index: (list(pairs.source[index]), list(pairs.target[index])) for index in order}
+
+    forward, backward = range(len(data)), range(len(data))[::-1]
+    first = all_of(sampled(marking).pairs(data, 0), forward)
+    assert all_of(sampled(marking).pairs(data, 0), backward) == first
+    assert all_of(sampled(marking).pairs(data, 1), forward) != first
+    other = Marking(marking.aligner, marking.shares, seed=2)
+    assert all_of(sampled(other).pairs(data, 0), forward) != first
+
+
+def test_pairs_without_marks_are_segmented_as_ever(data: ParallelData, marking: Marking):
+    with_marks = sampled(marking, 0.2)
+    pairs, plain = with_marks.pairs(data, 3), with_marks.sampling.pairs(data, 3)
+    unmarked = [index for index in range(len(data)) if pairs.marked(index) is None]  # type: ignore[attr-defined]
+    assert len(unmarked) > 20
+    assert all(list(pairs.source[index]) == list(plain.source[index]) for index in unmarked)
+
+
+def test_spans_of_both_sides_get_the_same_marks():
+    found = shared_spans("rot %s <b>und</b> %s {x}", "{y} %s and <b>red</b> %s", Finder(), TOKENIZERS)
+    assert found is not None
+    source, target = found
+    assert numbers(source, TOKENIZERS.source.marks) == [0, 1, 2, 3]
+    assert numbers(target, TOKENIZERS.target.marks) == [0, 1, 2, 3]
+    assert TOKENIZERS.target.decode(target).endswith("and red")
+    assert shared_spans("rot %s", "red %d", Finder(), TOKENIZERS) is None
+
+
+def test_terms_are_followed_by_what_they_are_in_the_target(data: ParallelData, marking: Marking):
+    both = WORDS | {"und": "and"}
+    opening, giving, closing = TOKENIZERS.source.term_tags or (0, 0, 0)
+    glossed = 0
+    for index in range(len(data)):
+        plain = [side.tolist() for side in data.pair(index)]
+        found = marking.with_terms(*plain, Random(index))
+        if found is None:
+            continue
+        glossed += 1
+        source, target = found
+        assert target == plain[1]
+        places, _ = TOKENIZERS.source.text_pieces(source)
+        while opening in source:
+            first, middle, last = (source.index(tag) for tag in (opening, giving, closing))
+            term, given = (
+                re.findall(r"\w+", TOKENIZERS.source.decode(source[slice(*each)]))
+                for each in ((first, middle), (middle, last))
+            )
+            assert {both.get(word, word) for word in term} == set(given)
+            source = [*source[:first], *source[first + 1 : middle], *source[last + 1 :]]
+        assert source == plain[0]
+        assert len(places) < len(found[0])
+    assert glossed > 0.8 * len(data)
+
+
+def test_terms_have_their_own_share(data: ParallelData, marking: Marking):
+    pairs = sampled(Marking(marking.aligner, Shares(0.2, 0.3), seed=1)).pairs(data, 0)
+    opening = (TOKENIZERS.source.term_tags or (0,))[0]
+    sides = [list(pairs.source[index]) for index in range(len(data))]
+    assert 0.15 * len(data) < sum(opening in ids for ids in sides) < 0.45 * len(data)
+    assert not any(opening in ids and set(ids) & set(TOKENIZERS.source.marks) for ids in sides)
+
+
+def test_what_has_marks_gets_no_more(marking: Marking):
+    source, target = shared_spans("rot und %s", "red and %s", Finder(), TOKENIZERS) or ([], [])
+    assert all(marking.marked(source, target, Random(seed)) is None for seed in range(20))
