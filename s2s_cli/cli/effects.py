@@ -142,7 +142,7 @@ IDLE: dict[str, list[Idle]] = {
             "add --reference FILE to score files",
         ),
         Idle(
-            ("source", "ignore_case"),
+            ("source", "glossary_match"),
             lambda values: not values["glossary"],
             "nothing else looks for terms",
             "add --glossary FILE",

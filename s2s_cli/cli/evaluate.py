@@ -11,6 +11,7 @@ from s2s_cli import console
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
+from s2s_cli.cli.glossary import PANEL, GlossaryMatch, read_glossary
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.glossary import Glossary
 
-_FILES, _TERMS = "Without a model", "Terms"
+_FILES = "Without a model"
 
 
 @takes_groups
@@ -50,15 +51,13 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            rich_help_panel=_TERMS,
+            rich_help_panel=PANEL,
             show_default=False,
             help="Score by a glossary too, a term and its translation a line, between them a tab: term success and"
             " consistency.",
         ),
     ] = None,
-    ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", rich_help_panel=_TERMS, help="Find terms whatever their case.")
-    ] = False,
+    glossary_match: GlossaryMatch = None,
     references: Annotated[
         list[Path] | None,
         typer.Option(
@@ -109,7 +108,7 @@ def evaluate(
     if references:
         if glossary and not source:
             raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")
-        terms = _terms(glossary, ignore_case=ignore_case)
+        terms = read_glossary(glossary, glossary_match) if glossary else None
         results = [_score_files(hypothesis, references, metrics.names(), language, source, terms)]
     else:
         if metrics.perplexity and machine.shortlist:
@@ -122,19 +121,13 @@ def evaluate(
         translator = machine.load_translator(directories)
         options = search.applied_to(translator.options)
         refuse_idle(context, device=translator.device, **vars(options))
-        terms = _terms(glossary, ignore_case=ignore_case)
+        terms = read_glossary(glossary, glossary_match) if glossary else None
         with translator:
             results = _score_model(translator, options, directories[0].parent, test, metrics.names(), terms)
     from s2s_cli.evaluation.report import as_json as to_json
     from s2s_cli.evaluation.report import as_text
 
     print((to_json if as_json else as_text)(results))
-
-
-def _terms(path: Path | None, *, ignore_case: bool) -> Glossary | None:
-    from s2s_cli.text.glossary import Glossary
-
-    return Glossary.read(path, ignore_case=ignore_case) if path else None
 
 
 def _score_files(

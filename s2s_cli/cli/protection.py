@@ -43,16 +43,13 @@ def with_glossary(path: Path | None, match: str | None, translator: Translator) 
     """What the translator protects, and the terms of --glossary."""
     if path is None:
         return translator.protection
+    from s2s_cli.cli.glossary import read_glossary
     from s2s_cli.inference.protection import Protection
     from s2s_cli.text.protected import Finder
-    from s2s_cli.text.terms import MATCHES, TermList
 
-    how = match.split(",") if match else []
-    if unknown := [name for name in how if name not in MATCHES]:
-        hint = f"some of {', '.join(MATCHES)}"
-        raise UsageError(f"`{unknown[0]}` is no way to match a term", where="--glossary-match", hint=hint)
+    glossary = read_glossary(path, match)
     if translator.tokenizers.source.term_tags is None:
         hint = "train one with `data.terms`"
         raise UsageError("the model has not been trained with terms", where="--glossary", hint=hint)
     given = translator.protection
-    return Protection(given.finder if given else Finder((), ()), TermList.read(path, how))
+    return Protection(given.finder if given else Finder((), ()), glossary)

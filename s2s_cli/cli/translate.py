@@ -14,6 +14,7 @@ from s2s_cli.cli import files
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
+from s2s_cli.cli.glossary import PANEL, GlossaryMatch
 from s2s_cli.cli.protection import protection_of, with_glossary
 from s2s_cli.errors import UsageError
 
@@ -163,21 +164,12 @@ def translate(
         typer.Option(
             "--glossary",
             metavar="FILE",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=PANEL,
             show_default=False,
             help="Terms, one a line: SOURCE TAB TARGET; for models trained with `data.terms`.",
         ),
     ] = None,
-    glossary_match: Annotated[
-        str | None,
-        typer.Option(
-            "--glossary-match",
-            metavar="any-case,inflected",
-            rich_help_panel=_OUTPUT,
-            show_default=False,
-            help="Terms are also found in other capitals; with up to three letters more at the end of a word.",
-        ),
-    ] = None,
+    glossary_match: GlossaryMatch = None,
     search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,

@@ -2,8 +2,8 @@
 et al. 2023, "Findings of the WMT 2023 Shared Task on Machine Translation with Terminologies"; the same of 2025).
 
 Both count occurrences of terms in the sources. An occurrence is translated if one of its term's translations stands in
-the translation of the sentence, as whole words, once for each occurrence. No lemmas are compared: inflected forms are
-lines of the glossary.
+the translation of the sentence, as whole words, once for each occurrence. How the term may differ from the source, its
+translations may differ from the translation. No lemmas are compared: inflected forms are lines of the glossary.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from s2s_cli import __version__
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import Score
-from s2s_cli.text.glossary import Glossary, Phrases
+from s2s_cli.text.glossary import Glossary, Row
 
 MISSING = ""
 """Stands for the translation of an occurrence that was not found."""
@@ -34,10 +34,11 @@ def terminology(glossary: Glossary, sources: Sequence[str], hypotheses: Sequence
     occurrences = sum(counts.total() for counts in uses.values())
     if not occurrences:
         raise DataError(
-            "no term of the glossary stands in the sources", hint="is it of these languages, and this case?"
+            "no term of the glossary stands in the sources",
+            hint="is it of these languages? --glossary-match any-case,inflected finds more",
         )
     found = occurrences - sum(counts[MISSING] for counts in uses.values())
-    signature = f"case:{'ignored' if glossary.ignore_case else 'mixed'}|match:words|version:s2s-{__version__}"
+    signature = f"match:{'+'.join(['words', *glossary.match])}|version:s2s-{__version__}"
     details = f"terms = {len(uses)} occurrences = {occurrences} translated = {found}"
     scores = [Score("term success", 100 * found / occurrences, signature, details)]
     repeated = [counts for counts in uses.values() if counts.total() > 1]
@@ -53,14 +54,14 @@ def translations_of_terms(
     glossary: Glossary, sources: Sequence[str], hypotheses: Sequence[str]
 ) -> Mapping[str, Counter[str]]:
     """For each term that occurs, how often it was translated by which of its translations, or by none (`MISSING`)."""
-    variants: dict[str, Phrases] = {}
+    variants: dict[str, Glossary] = {}
     uses: dict[str, Counter[str]] = {}
     for source, hypothesis in zip(sources, hypotheses, strict=True):
-        for term, count in Counter(occurrence.phrase for occurrence in glossary.find(source)).items():
-            if term not in variants:
-                variants[term] = Phrases(glossary.terms[term], ignore_case=glossary.ignore_case)
-            found = [occurrence.phrase for occurrence in variants[term].find(hypothesis)][:count]
-            uses.setdefault(term, Counter()).update([*found, *[MISSING] * (count - len(found))])
+        for term, count in Counter(occurrence.term for occurrence in glossary.find(source)).items():
+            if term.source not in variants:
+                variants[term.source] = Glossary((Row(target, target) for target in term.targets), tuple(term.match))
+            found = [occurrence.term.source for occurrence in variants[term.source].find(hypothesis)][:count]
+            uses.setdefault(term.source, Counter()).update([*found, *[MISSING] * (count - len(found))])
     return uses
 
 

@@ -19,9 +19,9 @@ from s2s_cli.inference.reading import Division, Part, Source, read
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.text.codes import Code, Kind, Parts
 from s2s_cli.text.codes import Part as Piece
+from s2s_cli.text.glossary import Glossary, Occurrence
 from s2s_cli.text.hygiene import one_line
 from s2s_cli.text.protected import USUAL, Finder
-from s2s_cli.text.terms import Term, TermList
 from s2s_cli.text.tokenizer import Tokenizer
 
 
@@ -30,7 +30,7 @@ class Protection:
     """The masking of lines by what a finder finds, and the terms of a glossary."""
 
     finder: Finder
-    glossary: TermList | None = None
+    glossary: Glossary | None = None
 
     @property
     def is_usual(self) -> bool:
@@ -75,7 +75,7 @@ class Protection:
                 for place in places[: len(tokenizer.marks)]
                 if flat
             ]
-            terms = self.glossary.terms_of(part.text) if self.glossary else []
+            terms = self.glossary.find(part.text) if self.glossary else []
             if part.ids and (offsets or terms):
                 ids = tokenizer.encode_marked(list(_tagged(part.text, offsets, terms, tokenizer)))
                 part = Part(part.text, ids, tuple(places[: len(offsets)]))
@@ -183,15 +183,15 @@ def _readable(flat: Flat) -> str:
     return flat.text if flat.is_translatable else ""
 
 
-def _tagged(text: str, marks: Sequence[int], terms: Sequence[Term], tokenizer: Tokenizer) -> Iterator[str | int]:
+def _tagged(text: str, marks: Sequence[int], terms: Sequence[Occurrence], tokenizer: Tokenizer) -> Iterator[str | int]:
     """The text with marks at these places, which rise, and with what its terms are to be."""
     events: list[tuple[int, int, list[str | int]]] = [
         (place, 1, [mark]) for place, mark in zip(marks, tokenizer.marks, strict=False)
     ]
-    for start, end, target in terms if tokenizer.term_tags else ():
+    for start, end, term in terms if tokenizer.term_tags else ():
         if not any(start < place < end for place in marks):
             opening, giving, closing = tokenizer.term_tags  # type: ignore[misc]  # it is there
-            events += [(start, 2, [opening]), (end, 0, [giving, f" {target}", closing])]
+            events += [(start, 2, [opening]), (end, 0, [giving, f" {term.targets[0]}", closing])]
     cursor = 0
     for place, _, items in sorted(events, key=lambda event: event[:2]):
         yield text[cursor:place]

@@ -1,7 +1,8 @@
-"""Glossaries: agreed translations of terms, and where terms stand in a text.
+"""Glossaries: terms of the source language, what they are to be in the target language, and where they stand in a text.
 
-A file has a term and its translation in each line, `source<TAB>target`; a term with several translations has several
-lines. Lines that begin with `#`, and blank ones, say nothing.
+A file has a term in each line, `source<TAB>target`, or `source<TAB>target<TAB>how it matches`. A term with several
+translations has several lines, that which is to be written first. Lines that begin with `#`, and blank ones, say
+nothing.
 
 A term is found as whole words: it is compared word by word, as `s2s_cli.text.words` divides a text, so that white space
 counts for nothing.
@@ -9,7 +10,8 @@ counts for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,81 +19,153 @@ from s2s_cli.errors import DataError, MachineError
 from s2s_cli.text.hygiene import BYTE_ORDER_MARK, clean_line
 from s2s_cli.text.words import words_of
 
+MATCHES = ("any-case", "inflected")
+"""How a term may differ from the text: in capitals; by an ending of its words."""
+LONGEST_ENDING = 3  # letters
+LEAST_STEM = 4  # letters of a word that may have an ending
+_HINT = f"write SOURCE<TAB>TARGET in each line, or with a third column of {' and '.join(MATCHES)}; # before a comment"
+
+
+class Term(NamedTuple):
+    """A term, and what it is to be."""
+
+    source: str
+    targets: tuple[str, ...]
+    """All that are right. The first one is to be written."""
+    match: frozenset[str] = frozenset()
+    """Of `MATCHES`."""
+    where: str = ""
+    """file:line, for errors."""
+
 
 class Occurrence(NamedTuple):
-    """Where a phrase stands in a text: text[start:end]."""
+    """Where a term stands in a text: text[start:end]."""
 
     start: int
     end: int
-    phrase: str
-    """As in the list of phrases, whatever its case in the text."""
+    term: Term
 
 
-class Phrases:
-    """Phrases that are looked for in texts.
+class Row(NamedTuple):
+    """A line of a glossary."""
 
-    >>> [found.phrase for found in Phrases(["hard disk", "disk"]).find("A hard disk is a disk, no diskette.")]
-    ['hard disk', 'disk']
-    """
+    source: str
+    target: str
+    match: Sequence[str] = ()
+    where: str = ""
 
-    def __init__(self, phrases: Iterable[str], *, ignore_case: bool = False) -> None:
-        """ignore_case: find them whatever their case. Of phrases that are then equal, the first is found."""
-        self._ignore_case = ignore_case
-        self._phrases: dict[tuple[str, ...], str] = {}
-        self._most: dict[str, int] = {}  # words of the longest phrase that begins with a word
-        for phrase in phrases:
-            key = tuple(word.text for word in words_of(phrase, ignore_case=ignore_case))
-            if key:
-                self._phrases.setdefault(key, phrase)
-                self._most[key[0]] = max(len(key), self._most.get(key[0], 0))
 
-    def find(self, text: str) -> list[Occurrence]:
-        """The occurrences in a text from the left, the longest phrase first, without overlap."""
-        words = words_of(text, ignore_case=self._ignore_case)
-        found, place = [], 0
-        while place < len(words):
-            for length in range(min(self._most.get(words[place].text, 0), len(words) - place), 0, -1):
-                phrase = self._phrases.get(tuple(word.text for word in words[place : place + length]))
-                if phrase is not None:
-                    found.append(Occurrence(words[place].start, words[place + length - 1].end, phrase))
-                    place += length
-                    break
-            else:
-                place += 1
-        return found
+@dataclass
+class _Node:
+    """Terms that begin with the same words, whatever their case."""
+
+    following: dict[str, _Node] = field(default_factory=dict)
+    terms: list[tuple[tuple[str, ...], Term]] = field(default_factory=list)
+    """Those that end here, with their words."""
 
 
 class Glossary:
-    """Terms of the source language with their translations."""
+    """Terms that are looked for in texts.
 
-    def __init__(self, terms: Mapping[str, Sequence[str]], *, ignore_case: bool = False) -> None:
-        """terms: each with one or more translations, the preferred one first."""
-        self.terms = terms
-        self.ignore_case = ignore_case
-        self._sources = Phrases(terms, ignore_case=ignore_case)
+    >>> glossary = Glossary([Row("disk", "Platte"), Row("hard disk", "Festplatte"), Row("disk", "Scheibe")])
+    >>> [found.term.targets for found in glossary.find("A hard disk is a disk, no diskette.")]
+    [('Festplatte',), ('Platte', 'Scheibe')]
+    """
+
+    def __init__(self, rows: Iterable[Row], match: Sequence[str] = ()) -> None:
+        """match: of `MATCHES`, for all terms. Rows of the same source are one term, which matches as any of them
+        says; those without a word are no terms."""
+        self.match = tuple(match)
+        by_words: dict[tuple[str, ...], Term] = {}
+        for source, target, own, where in rows:
+            words = tuple(word.text for word in words_of(source))
+            if words:
+                term = by_words.get(words, Term(clean_line(source), (), frozenset(match), where))
+                targets = tuple(dict.fromkeys([*term.targets, clean_line(target)]))
+                by_words[words] = term._replace(targets=targets, match=term.match.union(own))
+        self.terms = list(by_words.values())
+        self._root = _Node()
+        for words, term in by_words.items():
+            node = self._root
+            for word in words:
+                node = node.following.setdefault(word.casefold(), _Node())
+            node.terms.append((words, term))
 
     @classmethod
-    def read(cls, path: Path, *, ignore_case: bool = False) -> Glossary:
-        """Raises DataError with file:line for a line without two cells or that is not UTF-8, or if there is no term;
-        MachineError for a file that cannot be read."""
-        terms: dict[str, list[str]] = {}
-        for where, line in _lines(path):
-            if not line.strip() or line.startswith("#"):
-                continue
-            cells = [clean_line(cell) for cell in line.split("\t")]
-            if len(cells) < 2 or not cells[0] or not cells[1]:
-                hint = "write SOURCE<TAB>TARGET in each line, and # before a comment"
-                raise DataError("a term and its translation are needed", where=where, hint=hint)
-            variants = terms.setdefault(cells[0], [])
-            if cells[1] not in variants:
-                variants.append(cells[1])
-        if not terms:
+    def read(cls, path: Path, match: Sequence[str] = ()) -> Glossary:
+        """Raises DataError with file:line for a line that is no term or not UTF-8, or if there is no term; MachineError
+        for a file that cannot be read."""
+        found = cls(_rows(path), match)
+        if not found.terms:
             raise DataError("the glossary has no term", where=path)
-        return cls(terms, ignore_case=ignore_case)
+        return found
 
     def find(self, text: str) -> list[Occurrence]:
-        """The terms in a text, as `Phrases.find`; `terms[occurrence.phrase]` are the translations."""
-        return self._sources.find(text)
+        """The terms in a text from the left, without overlap: the longest one first, of equally long ones that which
+        differs least from the text, of these the first of the glossary."""
+        words = words_of(text)
+        tokens = [word.text for word in words]
+        folded = [token.casefold() for token in tokens]
+        found, place = list[Occurrence](), 0
+        while place < len(words):
+            length, term = self._best(tokens, folded, place)
+            if term is not None:
+                found.append(Occurrence(words[place].start, words[place + length - 1].end, term))
+            place += max(1, length)
+        return found
+
+    def _best(self, tokens: Sequence[str], folded: Sequence[str], begin: int) -> tuple[int, Term | None]:
+        """The term that begins with a token, and its number of words. Few terms are compared: those of the same words,
+        up to their endings and case."""
+        best: tuple[int, Term | None] = (0, None)
+        nodes, place = [self._root], begin
+        while place < len(tokens):
+            nodes = [node.following[stem] for node in nodes for stem in _stems(folded[place]) if stem in node.following]
+            if not nodes:
+                break
+            place += 1
+            fitting = [
+                (difference, term)
+                for node in nodes
+                for words, term in node.terms
+                if (difference := _difference(words, term.match, tokens[begin:place])) is not None
+            ]
+            if fitting:
+                best = place - begin, min(fitting, key=lambda pair: pair[0])[1]
+        return best
+
+
+def _stems(folded: str) -> Iterator[str]:
+    yield folded
+    for ending in range(1, min(LONGEST_ENDING, len(folded) - LEAST_STEM) + 1):
+        yield folded[:-ending]
+
+
+def _difference(words: Sequence[str], match: frozenset[str], tokens: Sequence[str]) -> int | None:
+    """By how much as many tokens differ from the words of a term, endings more than case; None: it is not they."""
+    total = 0
+    for word, token in zip(words, tokens, strict=True):
+        stem, whole = word.casefold(), token.casefold()
+        more = len(whole) - len(stem)
+        has_ending = "inflected" in match and len(stem) >= LEAST_STEM and word.isalpha() and more <= LONGEST_ENDING
+        is_stem = whole.startswith(stem) if "any-case" in match else token.startswith(word)
+        if not is_stem or (more and not has_ending):
+            return None
+        total += 2 * more + (not token.startswith(word))
+    return total
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    for where, line in _lines(path):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = [clean_line(cell) for cell in line.split("\t")]
+        if len(cells) < 2 or not cells[0] or not cells[1] or any(cells[3:]):
+            raise DataError("a term and its translation are needed", where=where, hint=_HINT)
+        match = [name.strip() for name in cells[2].split(",") if name.strip()] if len(cells) > 2 else []
+        if unknown := [name for name in match if name not in MATCHES]:
+            raise DataError(f"`{unknown[0]}` is no way to match a term", where=where, hint=_HINT)
+        yield Row(cells[0], cells[1], match, where)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -285,7 +285,9 @@ def test_evaluate_counts_terms_by_the_sources(folder):
     arguments = ["--hypothesis", "hyp", "--reference", "hyp", "--accuracy", "--glossary", "terms", "--json"]
     (_, success) = json.loads(invoke("evaluate", *arguments, "--source", "src"))
     assert (success["name"], success["value"]) == ("term success", 100.0)
-    (_, success, consistency) = json.loads(invoke("evaluate", *arguments, "--source", "src", "--ignore-case"))
+    (_, success, consistency) = json.loads(
+        invoke("evaluate", *arguments, "--source", "src", "--glossary-match", "any-case")
+    )
     assert (success["value"], consistency["name"], consistency["value"]) == (50.0, "term consistency", 50.0)
     with pytest.raises(UsageError, match="--source"):
         invoke("evaluate", *arguments)

@@ -92,7 +92,7 @@ REFUSED = [
     ("evaluate --language en", "--language"),
     ("evaluate --source a --glossary b", "--source"),
     ("evaluate --reference a --source a", "--source"),
-    ("evaluate --ignore-case", "--ignore-case"),
+    ("evaluate --glossary-match any-case", "--glossary-match"),
     ("evaluate --reference a --chrf --ter --language zh", "--language"),
     *(
         (f"evaluate --reference a {option}", option.split()[0])

@@ -52,7 +52,7 @@ def test_a_glossary_needs_a_model_that_reads_terms(tmp_path: Path):
     assert found is not None
     assert found.finder == OWN.finder
     assert found.glossary is not None
-    assert [term.target for term in found.glossary.terms_of("das HAUS")] == ["house"]
+    assert [each.term.targets for each in found.glossary.find("das HAUS")] == [("house",)]
     assert with_glossary(None, None, fake(terms=False, protection=OWN)) is OWN
     with pytest.raises(UsageError, match="not been trained with terms"):
         with_glossary(path, None, fake(terms=False))

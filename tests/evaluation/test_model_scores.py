@@ -10,7 +10,7 @@ from s2s_cli.evaluation.metrics import score
 from s2s_cli.evaluation.model import evaluate_model
 from s2s_cli.inference.translation import Scored
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.text.glossary import Glossary
+from s2s_cli.text.glossary import Glossary, Row
 
 
 @dataclass
@@ -82,9 +82,9 @@ def test_blank_sources_have_no_perplexity():
 
 def test_terms_are_scored_beside_the_metrics_and_told_before_translating():
     translator = Shouting()
-    glossary = Glossary({"two": ["TWO"], "six": ["SECHS"]})
+    glossary = Glossary([Row("two", "TWO"), Row("six", "SECHS")])
     found = evaluate_model(translator, SOURCES, [REFERENCES], ["perplexity"], "en", None, glossary)
     assert [(each.name, each.value) for each in found[1:]] == [("term success", 50.0)]
     with pytest.raises(DataError, match="no term"):
-        evaluate_model(translator, SOURCES, [REFERENCES], ["bleu"], "en", None, Glossary({"nine": ["NINE"]}))
+        evaluate_model(translator, SOURCES, [REFERENCES], ["bleu"], "en", None, Glossary([Row("nine", "NINE")]))
     assert translator.calls == 1

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.terminology import terminology
-from s2s_cli.text.glossary import Glossary
+from s2s_cli.text.glossary import Glossary, Row
 
-GLOSSARY = Glossary({"disk": ["Platte", "Festplatte"], "hard disk": ["Festplatte"], "key": ["Taste"]})
+ROWS = [Row("disk", "Platte"), Row("disk", "Festplatte"), Row("hard disk", "Festplatte"), Row("key", "Taste")]
+GLOSSARY = Glossary(ROWS)
 
 
 def values(sources: list[str], hypotheses: list[str], glossary: Glossary = GLOSSARY) -> dict[str, float]:
@@ -36,12 +37,18 @@ def test_by_hand(sources: list[str], hypotheses: list[str], success: float, cons
     assert values(sources, hypotheses) == pytest.approx(expected)
 
 
-def test_case_counts_unless_it_is_ignored():
-    ignoring = Glossary(GLOSSARY.terms, ignore_case=True)
+def test_terms_and_translations_differ_by_choice():
+    ignoring = Glossary(ROWS, ["any-case"])
     assert values(["The Disk", "a disk"], ["die PLATTE", "Platte"], ignoring)["term success"] == 100
     assert values(["The Disk", "a disk"], ["die PLATTE", "platte"])["term success"] == 0
     (score, _) = terminology(ignoring, ["Disk disk"], [""])
-    assert score.signature.startswith("case:ignored|") and score.details == "terms = 1 occurrences = 2 translated = 0"
+    assert (
+        score.signature.startswith("match:words+any-case|")
+        and score.details == "terms = 1 occurrences = 2 translated = 0"
+    )
+    assert values(["the disks"], ["die Platten"], Glossary(ROWS, ["inflected"]))["term success"] == 100
+    own = Glossary([Row("disk", "Platte", ["inflected"]), Row("key", "Taste")])
+    assert values(["disks, keys, key"], ["Platten, Tasten"], own)["term success"] == 50
 
 
 @given(st.lists(st.tuples(*[st.lists(st.sampled_from(["disk", "hard", "key", "Platte", "Taste"])).map(" ".join)] * 2)))

@@ -19,9 +19,9 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.codes import Code, Kind
+from s2s_cli.text.glossary import Glossary, Row
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.symbols import CharacterTokenizer
-from s2s_cli.text.terms import TermList
 from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, mark_name
 
 MARKS = [mark_name(number) for number in (1, 2, 3)]
@@ -174,7 +174,7 @@ TERMED = TokenizerPair(CharacterTokenizer([*MARKS, *TERM_TAGS, *ALPHABET], [*MAR
 
 
 def test_terms_are_written_into_what_the_model_reads():
-    glossary = TermList.of([("Haus", "house", []), ("des", "of", [])])
+    glossary = Glossary([Row("Haus", "house"), Row("des", "of")])
     found = Translator(
         CopyModel(), TERMED, options=GREEDY, protection=Protection(Finder(), glossary), division=Division(source="de")
     )
