@@ -123,7 +123,12 @@ IDLE: dict[str, list[Idle]] = {
         ),
         Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),
         Idle(("fuzzy",), lambda values: not values["as_json"], "only --json shows similar entries", "add --json"),
-        Idle(("glossary_match",), lambda values: not values["glossary"], "there is no glossary", "add --glossary FILE"),
+        Idle(
+            ("glossary_match", "glossary_way"),
+            lambda values: not values["glossary"],
+            "there is no glossary",
+            "add --glossary FILE",
+        ),
         *_SEARCH_AND_MACHINE,
         # In JSON they change the score.
         Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),

@@ -1,4 +1,4 @@
-"""What --glossary and --glossary-match say, to whatever command."""
+"""What --glossary and the options beside it say."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from s2s_cli.inference.translator import Translator
+    from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.glossary import Glossary
 
 PANEL = "Terms"
@@ -25,6 +27,19 @@ GlossaryMatch = Annotated[
     ),
 ]
 
+GlossaryWay = Annotated[
+    str | None,
+    typer.Option(
+        "--glossary-way",
+        metavar="inline|forced",
+        rich_help_panel=PANEL,
+        show_default=False,
+        help="Terms are told to a model that was trained with `data.terms`; or the search sees to it that their"
+        " translations come, with any model. By default what the model was trained for.",
+    ),
+]
+WAYS = ("inline", "forced")
+
 
 def read_glossary(path: Path, match: str | None) -> Glossary:
     """Raises UsageError for a match that there is not; others as `Glossary.read`."""
@@ -35,3 +50,28 @@ def read_glossary(path: Path, match: str | None) -> Glossary:
         hint = f"some of {', '.join(MATCHES)}"
         raise UsageError(f"`{unknown[0]}` is no way to match a term", where="--glossary-match", hint=hint)
     return Glossary.read(path, names)
+
+
+def use_glossary(
+    path: Path, match: str | None, way: str | None, translator: Translator, options: SearchOptions
+) -> None:
+    """Have the translator write the terms of --glossary. way: `inline` or `forced`; by default inline, if the model has
+    learnt that. Raises UsageError for a way that is none for this model or this search."""
+    learnt = translator.tokenizers.source.term_tags is not None
+    way = way or ("inline" if learnt else "forced")
+    if way not in WAYS:
+        raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
+    if way == "inline" and not learnt:
+        hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
+        raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
+    if way == "forced":
+        from s2s_cli.inference.demands import refuse_constraints
+
+        refuse_constraints(options)
+        translator.force_terms(read_glossary(path, match))
+        return
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import Finder
+
+    given = translator.protection
+    translator.protection = Protection(given.finder if given else Finder((), ()), read_glossary(path, match))

@@ -1,17 +1,15 @@
-"""What --protect, --protect-pattern and --glossary say."""
+"""What --protect and --protect-pattern say."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.inference.protection import Protection
-    from s2s_cli.inference.translator import Translator
 
 
 def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection | None) -> Protection | None:
@@ -37,19 +35,3 @@ def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection 
     own_patterns = given.finder.patterns if given and kinds is None else ()
     finder = Finder(names, (*patterns, *own_patterns))
     return Protection(finder) if names or finder.patterns else None
-
-
-def with_glossary(path: Path | None, match: str | None, translator: Translator) -> Protection | None:
-    """What the translator protects, and the terms of --glossary."""
-    if path is None:
-        return translator.protection
-    from s2s_cli.cli.glossary import read_glossary
-    from s2s_cli.inference.protection import Protection
-    from s2s_cli.text.protected import Finder
-
-    glossary = read_glossary(path, match)
-    if translator.tokenizers.source.term_tags is None:
-        hint = "train one with `data.terms`"
-        raise UsageError("the model has not been trained with terms", where="--glossary", hint=hint)
-    given = translator.protection
-    return Protection(given.finder if given else Finder((), ()), glossary)

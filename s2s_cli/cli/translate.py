@@ -14,8 +14,8 @@ from s2s_cli.cli import files
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.glossary import PANEL, GlossaryMatch
-from s2s_cli.cli.protection import protection_of, with_glossary
+from s2s_cli.cli.glossary import PANEL, GlossaryMatch, GlossaryWay, use_glossary
+from s2s_cli.cli.protection import protection_of
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -166,10 +166,11 @@ def translate(
             metavar="FILE",
             rich_help_panel=PANEL,
             show_default=False,
-            help="Terms, one a line: SOURCE TAB TARGET; for models trained with `data.terms`.",
+            help="Translate terms by this file: SOURCE TAB TARGET in each line.",
         ),
     ] = None,
     glossary_match: GlossaryMatch = None,
+    glossary_way: GlossaryWay = None,
     search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
@@ -191,6 +192,7 @@ def translate(
     s2s translate manual.po -o manual.de.po
     s2s translate --memory project.tmx --json < input.txt
     s2s translate --protect tags,placeholders,urls < strings.txt
+    s2s translate --glossary terms.tsv --glossary-match any-case,inflected < input.txt
     s2s translate --attention heat-maps.html < input.txt
     s2s translate --shard 3/64 input.txt -o output.txt
     """
@@ -223,7 +225,8 @@ def translate(
     options = search.applied_to(translator.options, n_best)
     refuse_idle(context, device=translator.device, **vars(options))
     translator.protection = protection_of(protect, protect_pattern or [], translator.protection)
-    translator.protection = with_glossary(glossary, glossary_match, translator)
+    if glossary is not None:
+        use_glossary(glossary, glossary_match, glossary_way, translator, options)
     shared.warn_of_segmenter(options, translator.division.target)
     if min_confidence is not None and translator.writer.calibration is None:
         hint = "models exported by this version have one, if their dev set has 100 lines"

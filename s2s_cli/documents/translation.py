@@ -173,8 +173,9 @@ def _restored(flat: Flat, translation: Translation | None) -> Parts:
         raise _Untranslatable("the model's translation is empty")
     if holds_placeholders(translation.text) and not holds_placeholders(flat.text):
         raise _Untranslatable("the model's translation has placeholders or tags that the text has not")
-    marks = translation.n_best[0].marks if translation.n_best else ()
-    parts = flat.restored(translation.text, translation.alignment, marks)
+    best = translation.n_best[0] if translation.n_best else None
+    marks, phrases = (best.marks, best.phrases) if best else ((), ())
+    parts = flat.restored(translation.text, translation.alignment, marks, phrases)
     if parts is None:
         raise _Untranslatable("its tags are nested too deeply (simplify them)")
     return parts

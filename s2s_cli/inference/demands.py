@@ -11,7 +11,7 @@ import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -19,10 +19,12 @@ import numpy as np
 
 from s2s_cli.errors import DataError, UsageError, printable
 from s2s_cli.inference.avoided import AvoidedStates, Characters, lowered
+from s2s_cli.inference.reading import Source
 from s2s_cli.inference.request import Request
 from s2s_cli.search.guidance import Avoided, Guide, Opening
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.phrases import Phrase
+from s2s_cli.text.glossary import Glossary, Term
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import joins_without_space
 from s2s_cli.text.tokenizer import EOS, UNK, WORD_START, Tokenizer
@@ -90,6 +92,16 @@ def shared_out(demand: Demand | None, has_text: Sequence[bool]) -> list[Demand |
     return shared
 
 
+def with_terms(source: Source, glossary: Glossary) -> Source:
+    """What was read of a line, with what the terms of each part are to be. Terms are looked for in the text without
+    protected spans."""
+    parts = [
+        part._replace(phrases=tuple(each.term.targets[0] for each in glossary.find(part.text))) if part.ids else part
+        for part in source.parts
+    ]
+    return replace(source, parts=parts)
+
+
 def _clean(text: str, name: str) -> str:
     clean = clean_line(_text(text, name))
     if not clean:
@@ -130,6 +142,23 @@ class Vocabulary:
                 if self.contains(text, avoided):
                     told = f"{printable(repr(text), 60)} has what is to be avoided, {printable(repr(avoided), 60)}"
                     raise DataError(f"the {kind} {told}", hint="leave out one of them")
+
+    def check_term(self, term: Term) -> None:
+        """Raises DataError, with the line of the glossary, for a translation with symbols that the model does not
+        know."""
+        try:
+            self._phrase(term.targets[0], f"translation of the term {printable(repr(term.source), 60)},")
+        except DataError as error:
+            hint = "leave the term out, or give a translation in other characters first"
+            raise DataError(error.what, where=term.where or None, hint=hint) from None
+
+    def and_phrases(self, demand: Demand | None, phrases: Sequence[str]) -> Demand | None:
+        """With phrases of a glossary among the constraints, as often as they are there, unless the demand has them
+        itself. Those in which something is to be avoided are left out: what is said of one line counts for more."""
+        given = demand or Demand()
+        lacking = Counter(phrases) - Counter(given.constraints)
+        fitting = [phrase for phrase in lacking.elements() if not any(self.contains(phrase, x) for x in given.avoid)]
+        return given._replace(constraints=(*given.constraints, *fitting)) if fitting else demand
 
     def contains(self, text: str, phrase: str) -> bool:
         """Whether a phrase that is to be avoided stands in a text, as whole words."""
@@ -196,13 +225,13 @@ class Vocabulary:
         counts = Counter(self._phrase(text) for text in texts)
         return [Phrase(ids, times, is_word) for (ids, is_word), times in counts.items()]
 
-    def _phrase(self, text: str) -> tuple[tuple[int, ...], bool]:
+    def _phrase(self, text: str, name: str = "constraint") -> tuple[tuple[int, ...], bool]:
         """Symbols of a phrase as it stands within a sentence, where a space comes before most."""
         is_attached = not self._has_spaces or text[0] in _ATTACHED
         if self.tokenizer.kind == "character" and not is_attached:
             text, is_attached = " " + text, True
         inside = is_attached and self.tokenizer.kind != "word"
-        return tuple(self._ids(text, "constraint", inside=inside)), self._is_word(text[-1])
+        return tuple(self._ids(text, name, inside=inside)), self._is_word(text[-1])
 
     # --------------------------------------------------------------------------------------------------------- prefix
 

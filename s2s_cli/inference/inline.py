@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from s2s_cli.inference.nesting import Layout, Mark, Place, forest, in_order
+from s2s_cli.inference.nesting import Layout, Mark, Place, forest, in_order, ranges_of, without_codes
 from s2s_cli.inference.positions import Guide
 from s2s_cli.inference.translation import Alignment
 from s2s_cli.text.codes import Code, Kind, Part, Parts, partners
@@ -51,21 +51,29 @@ class Flat:
         """What a model that knows marks reads of it: the text, and the places of the codes."""
         return (self.text, *((place.offset, place.code.kind) for place in self.places))
 
-    def restored(self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = ()) -> Parts | None:
+    def restored(
+        self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = (), phrases: Sequence[str] = ()
+    ) -> Parts | None:
         """The parts of the translation. None if the codes are nested too deeply."""
         text = " ".join(text.split())
-        return self.parts if text == self.text else self.rebuilt(text, alignment, marks)
+        is_same = text == self.text and not phrases
+        return self.parts if is_same else self.rebuilt(text, alignment, marks, phrases)
 
-    def rebuilt(self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = ()) -> Parts | None:
+    def rebuilt(
+        self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = (), phrases: Sequence[str] = ()
+    ) -> Parts | None:
         """As `restored`, of text without white space around it, also if it is the same as before."""
-        body = self.body(text, alignment, marks)
+        body = self.body(text, alignment, marks, phrases)
         return None if body is None else (*self.head, *body, *self.tail)
 
-    def body(self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = ()) -> Parts | None:
+    def body(
+        self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = (), phrases: Sequence[str] = ()
+    ) -> Parts | None:
         """What `rebuilt` puts between head and tail.
 
         marks: places, and where the model has written their symbols in its text, from the left. A place that it has
         written twice counts where it is first; one that it has not written goes where the alignment says.
+        phrases: what no code may stand in. It goes behind, or before if it opens a pair there.
         """
         if self.is_too_deep:
             return None
@@ -75,7 +83,8 @@ class Flat:
             written.setdefault(place, Mark(offset, rank))
         laid: list[str | int] = []
         Layout(self.places, Guide(self.text, text, alignment), written).lay(roots, 0, len(text), laid)
-        return tuple(self._spaced([item for item in in_order(laid, self.places) if item != ""]))
+        untorn = without_codes(ranges_of(phrases, text), in_order(laid, self.places), self.places)
+        return tuple(self._spaced([item for item in untorn if item != ""]))
 
     def _spaced(self, laid: Sequence[str | int]) -> list[Part]:
         """The parts, with the white space that single codes had around them."""

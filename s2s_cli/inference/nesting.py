@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from s2s_cli.inference.positions import Guide
@@ -170,3 +172,42 @@ def in_order(laid: Sequence[str | int], places: Sequence[Place]) -> list[str | i
         for position, code in zip(positions, codes, strict=True):
             items[position] = code
     return items
+
+
+def ranges_of(phrases: Iterable[str], text: str) -> list[tuple[int, int]]:
+    """Where phrases stand in a text, from the left; those that overlap are one."""
+    places = {(match.start(), match.start() + len(each)) for each in phrases for match in _starts(each, text)}
+    ranges: list[tuple[int, int]] = []
+    for start, end in sorted(places):
+        if ranges and start < ranges[-1][1]:
+            start, end = ranges[-1][0], max(end, ranges.pop()[1])
+        ranges.append((start, end))
+    return ranges
+
+
+def _starts(phrase: str, text: str) -> Iterable[re.Match[str]]:
+    return re.finditer(f"(?={re.escape(phrase)})", text)  # overlapping ones, too
+
+
+def without_codes(
+    ranges: Sequence[tuple[int, int]], laid: Sequence[str | int], places: Sequence[Place]
+) -> list[str | int]:
+    """With no code strictly inside any of these ranges of the text, which do not overlap. The first ones that open
+    pairs in it go before it, all others behind it, so that their order stays, and with it how they are nested."""
+    if not ranges:
+        return list(laid)
+    text, codes = "", list[tuple[int, int]]()  # where codes stand in the text, and which
+    for item in laid:
+        if isinstance(item, int):
+            codes.append((len(text), item))
+        else:
+            text += item
+    for start, end in ranges:
+        opens = True
+        for number, (at, code) in enumerate(codes):
+            if start < at < end:
+                opens = opens and places[code].code.kind is Kind.OPEN
+                codes[number] = (start if opens else end, code)
+    cut = [0, *(at for at, _ in codes), len(text)]
+    pieces = [text[begin:end] for begin, end in pairwise(cut)]
+    return [pieces[0], *(item for (_, code), piece in zip(codes, pieces[1:], strict=True) for item in (code, piece))]

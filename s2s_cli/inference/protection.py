@@ -112,8 +112,9 @@ def written(part: Piece) -> str:
 
 
 def _restored(candidate: Candidate, flat: Flat, source_words: Words) -> Candidate:
-    is_same = candidate.text == flat.text
-    body = flat.middle if is_same else flat.body(candidate.text, candidate.alignment, candidate.marks)
+    is_same = candidate.text == flat.text and not candidate.phrases
+    laid = candidate.alignment, candidate.marks, candidate.phrases
+    body = flat.middle if is_same else flat.body(candidate.text, *laid)
     assert body is not None, "what is nested too deeply was made single"
     parts = flat.parts if is_same else (*flat.head, *body, *flat.tail)
     text = one_line("".join(map(written, parts)))

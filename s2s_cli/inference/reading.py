@@ -38,6 +38,7 @@ class Part(NamedTuple):
     text: str  # as in the line
     ids: list[int]  # none for white space
     places: tuple[int, ...] = ()  # of the spans that marks in `ids` stand for, in the order of the marks
+    phrases: tuple[str, ...] = ()  # that its translation must contain, since its terms are to be these
 
 
 @dataclass(frozen=True)

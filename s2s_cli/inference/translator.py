@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from s2s_cli.inference.inline import Flat
     from s2s_cli.inference.protection import Protection
     from s2s_cli.search.sampling import Place
+    from s2s_cli.text.glossary import Glossary
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
 STEP_SCORES = 1 << 24  # most log-probabilities of one step (sentences × beam × vocabulary): 64 MiB
@@ -75,6 +76,7 @@ class Translator:
         protection: what in a line is not translated, and comes out as it is.
         """
         self.protection = protection
+        self._glossary: Glossary | None = None
         self.model, self.tokenizers = model, tokenizers
         self.options = options or SearchOptions()
         self.division, self.batch_tokens = division or Division(), batch_tokens
@@ -182,9 +184,10 @@ class Translator:
         """As `translate`, of texts from which codes were taken out, for a model that `carries`: where it puts them is
         left in the `marks` of the candidates."""
         assert self.protection is not None, "the model does not carry"
-        sources = self.protection.read_flats(flats, self.tokenizers.source, self.division)
-        nothing = [None for source in sources for _ in source.parts]
-        return self._translate(sources, nothing, options or self.options, batch_tokens=batch_tokens, first=first)
+        sources = self._with_terms(self.protection.read_flats(flats, self.tokenizers.source, self.division))
+        options = options or self.options
+        demands = self.demands([source.line for source in sources], sources, options)
+        return self._translate(sources, demands, options, batch_tokens=batch_tokens, first=first)
 
     def _translate(
         self,
@@ -233,12 +236,29 @@ class Translator:
             undivided = [text if number in whole else "" for number, text in enumerate(texts)]
             for number, source in enumerate(read(undivided, self.tokenizers.source, division)):
                 sources[number] = source if number in whole else sources[number]
-        return sources
+        return self._with_terms(sources)
 
     def _read(self, lines: Sequence[str], division: Division) -> list[Source]:
         if self.protection is not None:
             return self.protection.read(lines, self.tokenizers.source, division)
         return read(lines, self.tokenizers.source, division)
+
+    def force_terms(self, glossary: Glossary | None) -> None:
+        """Have what the terms of a glossary are to be stand in the translation of each sentence that they stand in, as
+        if it were demanded of that sentence; None: of no glossary any more.
+
+        Raises DataError, with the line of the glossary, for what the model cannot write.
+        """
+        for term in glossary.terms if glossary else ():
+            self._vocabulary.check_term(term)
+        self._glossary = glossary
+
+    def _with_terms(self, sources: list[Source]) -> list[Source]:
+        if self._glossary is None:
+            return sources
+        from s2s_cli.inference.demands import with_terms
+
+        return [with_terms(source, self._glossary) for source in sources]
 
     def search(
         self,
@@ -270,10 +290,13 @@ class Translator:
     ) -> list[Demand | None]:
         """What is demanded of each part of all lines, for `search`. sources: what `read` made of them. Raises as
         `check`."""
-        if not any(isinstance(line, Request) and line.makes_demands for line in lines):
+        has_terms = any(part.phrases for source in sources for part in source.parts)
+        if not has_terms and not any(isinstance(line, Request) and line.makes_demands for line in lines):
             return [None for source in sources for _ in source.parts]
-        from s2s_cli.inference.demands import demand_of, shared_out
+        from s2s_cli.inference.demands import demand_of, refuse_constraints, shared_out
 
+        if has_terms:
+            refuse_constraints(options)
         found: list[Demand | None] = []
         for number, (line, source) in enumerate(zip(lines, sources, strict=True), start=1):
             demand = None
@@ -283,7 +306,9 @@ class Translator:
                     demand = demand_of(line)
                 except DataError as error:
                     raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
-            found += shared_out(demand, [bool(part.ids) for part in source.parts])
+            shared = shared_out(demand, [bool(part.ids) for part in source.parts])
+            pairs = zip(shared, source.parts, strict=True)
+            found += [self._vocabulary.and_phrases(each, part.phrases) for each, part in pairs]
         return found
 
     @cached_property

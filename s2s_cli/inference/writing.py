@@ -56,6 +56,7 @@ class Writer:
                     source_words=word_of_source,
                 ),
                 marks=tuple(self._marks(part, found.ids, len(text))),
+                phrases=part.phrases,
             )
             candidates.append(candidate)
         return candidates
@@ -201,6 +202,7 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
         words=words,
         evidence=evidence,
         marks=tuple(marks),
+        phrases=tuple(dict.fromkeys(phrase for candidate in chosen for phrase in candidate.phrases)),
     )
 
 

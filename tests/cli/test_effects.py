@@ -40,6 +40,7 @@ REFUSED = [
     ("translate a --shard 1/2 -o b --protect-pattern x", "--protect-pattern"),
     ("translate a --shard 1/2 -o b --glossary g.tsv", "--glossary"),
     ("translate --glossary-match any-case", "--glossary-match"),
+    ("translate --glossary-way forced", "--glossary-way"),
     ("translate --greedy --beam 5", "--beam"),
     ("translate --greedy --n-best 2", "--n-best"),
     ("translate --normalization none --length-penalty 2", "--length-penalty"),

@@ -1,25 +1,15 @@
-"""What --protect, --protect-pattern and --glossary say."""
+"""What --protect and --protect-pattern say."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
-
 import pytest
 
-from s2s_cli.cli.protection import protection_of, with_glossary
+from s2s_cli.cli.protection import protection_of
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.protection import Protection
-from s2s_cli.inference.translator import Translator
 from s2s_cli.text.protected import Finder
 
 OWN = Protection(Finder(("urls",), ("X+",)))
-
-
-def fake(*, terms: bool, protection: Protection | None = None) -> Translator:
-    source = SimpleNamespace(term_tags=(4, 5, 6) if terms else None)
-    return cast("Translator", SimpleNamespace(tokenizers=SimpleNamespace(source=source), protection=protection))
 
 
 def test_by_default_the_model_decides():
@@ -43,18 +33,3 @@ def test_what_cannot_be_protected_is_refused(kinds: str | None, patterns: list[s
     with pytest.raises(UsageError) as error:
         protection_of(kinds, patterns, None)
     assert error.value.where == where
-
-
-def test_a_glossary_needs_a_model_that_reads_terms(tmp_path: Path):
-    path = tmp_path / "terms.tsv"
-    path.write_text("Haus\thouse\n")
-    found = with_glossary(path, "any-case", fake(terms=True, protection=OWN))
-    assert found is not None
-    assert found.finder == OWN.finder
-    assert found.glossary is not None
-    assert [each.term.targets for each in found.glossary.find("das HAUS")] == [("house",)]
-    assert with_glossary(None, None, fake(terms=False, protection=OWN)) is OWN
-    with pytest.raises(UsageError, match="not been trained with terms"):
-        with_glossary(path, None, fake(terms=False))
-    with pytest.raises(UsageError, match="no way to match"):
-        with_glossary(path, "loosely", fake(terms=True))

@@ -1,0 +1,206 @@
+"""Terms of a glossary that are demanded of the translations of the sentences they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+
+import pytest
+from copy_model import ALPHABET, CopyModel
+from gibberish import BEAM, TOKENIZERS, gibberish, text_of, times
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s_cli import Request
+from s2s_cli.errors import DataError, UsageError
+from s2s_cli.inference.inline import flatten
+from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+from s2s_cli.inference.protection import Protection
+from s2s_cli.inference.reading import Division
+from s2s_cli.inference.translator import Translator
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.text.codes import Code, Kind, Part
+from s2s_cli.text.glossary import Glossary, Row
+from s2s_cli.text.protected import Finder
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import TokenizerPair, mark_name
+
+ROWS = [Row("car", "red caravan"), Row("man", "us"), Row("Anna", "reddish", ["any-case"]), Row("is", "drives an")]
+GLOSSARY = Glossary(ROWS)
+MARKS = [mark_name(number) for number in (1, 2)]
+SYMBOLS = [*ALPHABET, *"<>/%"]
+
+
+def forced(kind: str = "subwords", workers: int = 1, language: str = "") -> Translator:
+    made = Translator(
+        gibberish(kind).model,
+        gibberish(kind).tokenizers,
+        options=BEAM,
+        division=Division(target=language, max_pieces=30),
+        workers=workers,
+    )
+    made.force_terms(GLOSSARY)
+    return made
+
+
+def assert_written(text: str, translation: str) -> None:
+    for target in {each.term.targets[0] for each in GLOSSARY.find(text)}:
+        wanted = sum(each.term.targets[0] == target for each in GLOSSARY.find(text))
+        assert times(target, translation) >= wanted, (text, translation)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_every_term_is_written_as_often_as_it_stands_there_whatever_the_batch(kind: str):
+    lines, translator = [*text_of(5, 20), "", "car car man"], forced(kind)
+    together = translator.translate(lines)
+    for line, translation in zip(lines, together, strict=True):
+        assert_written(line, translation.text)
+        assert translator.translate([line])[0].text == translation.text
+
+
+def test_lines_without_terms_are_translated_as_ever():
+    lines = ["the red men", "caravan - us", ""]
+    assert forced().translate(lines) == gibberish("subwords").translate(lines)
+    assert forced().translate(lines, SearchOptions(beam=1)) == gibberish("subwords").translate(
+        lines, SearchOptions(beam=1)
+    )
+
+
+def test_a_term_belongs_to_its_sentence():
+    line = "the car drives. Anna is red. Anna an Anna."
+    translator = forced()
+    [source] = translator.read([line])
+    assert [part.phrases for part in source.parts] == [("red caravan",), ("reddish", "drives an"), ("reddish",) * 2]
+    first, second, _ = translator.demands([line], [source], BEAM)
+    assert first and first.constraints == ("red caravan",)
+    assert second and second.constraints == ("reddish", "drives an")
+    alone = [translator.translate([part.text.strip()])[0].text for part in source.parts]
+    assert translator.translate([line])[0].text == " ".join(alone)
+
+
+def test_workers_do_the_same():
+    lines, alone, shared = text_of(7, 60), forced(), forced(workers=2)
+    with shared:
+        found = shared.translate(lines, batch_tokens=100)
+    assert [each.text for each in found] == [each.text for each in alone.translate(lines)]
+
+
+def test_what_a_request_says_counts_for_more():
+    translator = forced()
+    requests = [
+        Request("the car", ("red caravan",)),  # is not demanded twice
+        Request("the car", ("a red caravan", "us")),
+        Request("the car. the man.", avoid=("caravan",)),
+        Request("the car", prefix="the red"),
+    ]
+    demands = translator.demands(requests, translator.read(requests), BEAM)
+    found = [demand.constraints for demand in demands if demand]
+    assert found == [("red caravan",), ("a red caravan", "us", "red caravan"), ("us",), ("red caravan",)]
+    once, both, without, begun = (each.text for each in translator.translate(requests))
+    assert times("red caravan", once) >= 1
+    assert times("a red caravan", both) >= 1 and times("us", both) >= 1
+    assert not times("caravan", without.lower()) and times("us", without)
+    assert begun.startswith("the red") and times("red caravan", begun)
+
+
+def test_a_memory_is_asked_first():
+    lookup = Lookup(TranslationMemory([("the car", "us")]))
+    taken, made = RememberingTranslator(forced(), lookup).translate(["the car", "a car"])
+    assert taken.text == "us"
+    assert times("red caravan", made.text)
+
+
+def test_what_the_model_cannot_write_is_told_with_its_line(tmp_path: Path):
+    path = tmp_path / "terms.tsv"
+    path.write_text("car\tred\nstreet\tStraße\n")
+    with pytest.raises(DataError) as error:
+        forced().force_terms(Glossary.read(path))
+    assert str(error.value).startswith(f"{path}:2: the model cannot write 'ß' of the translation of the term 'street'")
+    path.write_text("car\tred\ncar\tStraße\n")  # the second one need not be written
+    forced().force_terms(Glossary.read(path))
+
+
+@pytest.mark.parametrize("options", [SearchOptions(beam=1), replace(BEAM, groups=2)], ids=["greedy", "diverse"])
+def test_searches_that_cannot_see_to_it_are_refused(options: SearchOptions):
+    with pytest.raises(UsageError):
+        forced().translate(["the car"], options)
+
+
+# ----------------------------------------------------------------------------------------------------- spans and terms
+
+
+def copying(*, marked: bool) -> Translator:
+    """Swaps the case of what it reads, and forces the spelling of two words."""
+    tags = MARKS if marked else []
+    pair = TokenizerPair(
+        CharacterTokenizer([*tags, *SYMBOLS], tags),
+        CharacterTokenizer([*tags, *(symbol.swapcase() for symbol in SYMBOLS)], tags),
+    )
+    made = Translator(
+        CopyModel(pair.target.size),
+        pair,
+        options=SearchOptions(beam=4),
+        division=Division(source="en", target="en"),
+        protection=Protection(Finder()),
+    )
+    made.force_terms(Glossary([Row("ab cd", "AB CD EF"), Row("gh", "GH")]))
+    return made
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_spans_stay_and_tear_no_term_apart(marked: bool):
+    lines = ["xy %s ab cd.", "<b>ab</b> cd xy", "ab <i>cd</i>, <b>gh</b> {n}", "<b>ab %s cd</b>. Gh {x} gh"]
+    with copying(marked=marked) as translator:
+        for line, found in zip(lines, translator.translate(lines), strict=True):
+            assert times("AB CD EF", found.text) == 1, found.text
+            for span in ("%s", "<b>", "</b>", "<i>", "</i>", "{n}", "{x}"):
+                assert found.text.count(span) == line.count(span), found.text
+        [source] = translator.read(["Gh %s xy. Gh gh."])
+        assert [part.phrases for part in source.parts] == [(), ("GH",)]
+
+
+def test_so_it_is_in_documents():
+    from s2s_cli.documents.document import Languages
+    from s2s_cli.documents.formats import read_document
+    from s2s_cli.documents.translation import translate_document
+
+    content = b"""msgid "xy <b>ab</b> cd %s"\nmsgstr ""\n\nmsgid "xy"\nmsgstr ""\n"""
+    for marked in (False, True):
+        with copying(marked=marked) as translator:
+            assert translator.carries == marked
+            document = read_document("po", BytesIO(content), Languages("en", "de"))
+            text = translate_document(translator, document, translator.options).decode()
+        assert times("AB CD EF", text) == 1, text
+        assert [text.count(span) for span in ("<b>", "</b>", "%s")] == [2, 2, 2]  # in the source and in the translation
+
+
+def parts_of(layout: list[str], order: list[str]) -> Iterator[Part]:
+    """Words, with codes between them."""
+    for number, (word, code) in enumerate(zip(layout, order, strict=True)):
+        yield f"{word} " if number else word
+        if code:
+            kind = Kind.OPEN if code in "bi" else Kind.CLOSE if code in "BI" else Kind.ALONE
+            yield Code(f"<{code}>", kind, code.lower())
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(st.sampled_from(["", "", "b", "B", "i", "I", "x"]), min_size=5, max_size=5),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 14)), max_size=4),
+)
+def test_no_code_is_put_into_a_phrase(codes: list[str], alignment: list[tuple[int, int]], marks: list[tuple[int, int]]):
+    """Wherever alignment and marks say, in text of one phrase or of two that overlap."""
+    flat = flatten(tuple(parts_of("one two three four five".split(), codes)), marked=True)
+    marks = sorted({(place, at) for place, at in marks if place < len(flat.places)}, key=lambda mark: mark[1])
+    for text, phrases in product(["A b c D e"], [["b c"], ["b c", "c D"], ["A b c D e"], ["e"]]):
+        found = flat.rebuilt(text, alignment, marks, phrases)
+        plain = flat.rebuilt(text, alignment, marks)
+        assert found is not None and plain is not None
+        written = "".join(part if isinstance(part, str) else part.text for part in found)
+        assert all(phrase in written for phrase in phrases), written
+        assert [part for part in found if isinstance(part, Code)] == [p for p in plain if isinstance(p, Code)]
+        assert "".join(part for part in found if isinstance(part, str)).replace(" ", "") == text.replace(" ", "")
