@@ -5,33 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from s2s_cli import console
 from s2s_cli.checkpoint.model_directory import Confidence
-from s2s_cli.data.batches import padded
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
 from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.request import Request
+from s2s_cli.inference.searching import Job, Searcher
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
 from s2s_cli.processes import JobLost, WorkerPool
-from s2s_cli.search.beam import beam_search
-from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import StepModel
-from s2s_cli.text.hygiene import one_line
 from s2s_cli.text.tokenizer import TokenizerPair
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Demand, Vocabulary
+    from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.inline import Flat
     from s2s_cli.inference.protection import Protection
     from s2s_cli.search.sampling import Place
@@ -82,6 +76,7 @@ class Translator:
         self.division, self.batch_tokens = division or Division(), batch_tokens
         self.writer = Writer(tokenizers, self.division, calibration)
         self.device = device
+        self._searcher = Searcher(model, tokenizers.target, self.division.target)
         self._turn = threading.Lock()
         self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
 
@@ -207,7 +202,7 @@ class Translator:
         batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
         places = [(first + number, part) for number, source in enumerate(sources) for part in range(len(source.parts))]
         jobs = [
-            _Job([parts[i].ids for i in batch], options, [places[i] for i in batch], [demands[i] for i in batch])
+            Job([parts[i].ids for i in batch], options, [places[i] for i in batch], [demands[i] for i in batch])
             for batch in batches
         ]
         try:
@@ -250,7 +245,7 @@ class Translator:
         Raises DataError, with the line of the glossary, for what the model cannot write.
         """
         for term in glossary.terms if glossary else ():
-            self._vocabulary.check_term(term)
+            self._searcher.vocabulary.check_term(term)
         self._glossary = glossary
 
     def _with_terms(self, sources: list[Source]) -> list[Source]:
@@ -273,7 +268,7 @@ class Translator:
         demands: on each part, see `s2s_cli.inference.demands`.
         """
         with self._turn:
-            return self._search(_Job(sources, options, places, demands))
+            return self._searcher.search(Job(sources, options, places, demands))
 
     def check(self, request: Request, options: SearchOptions | None = None) -> None:
         """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
@@ -283,7 +278,7 @@ class Translator:
         if (demand := demand_of(request)) is not None:
             if demand.constraints:
                 refuse_constraints(options or self.options)
-            self._vocabulary.check(demand)
+            self._searcher.vocabulary.check(demand)
 
     def demands(
         self, lines: Sequence[str | Request], sources: Sequence[Source], options: SearchOptions
@@ -308,15 +303,8 @@ class Translator:
                     raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
             shared = shared_out(demand, [bool(part.ids) for part in source.parts])
             pairs = zip(shared, source.parts, strict=True)
-            found += [self._vocabulary.and_phrases(each, part.phrases) for each, part in pairs]
+            found += [self._searcher.vocabulary.and_phrases(each, part.phrases) for each, part in pairs]
         return found
-
-    @cached_property
-    def _vocabulary(self) -> Vocabulary:
-        """The target symbols, as demands need them."""
-        from s2s_cli.inference.demands import Vocabulary
-
-        return Vocabulary(self.tokenizers.target, self.division.target)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
         """The log-probability of each target as the translation of the source at the same index.
@@ -343,7 +331,8 @@ class Translator:
         lengths = [max(len(source), len(target)) + 1 if source else 0 for source, target in pairs]
         tokens = self.batch_tokens if batch_tokens is None else batch_tokens
         for batch in token_batches(lengths, tokens, max(1, STEP_SCORES // self.model.vocabulary)):
-            log_probs = self._force([pairs[index] for index in batch])
+            with self._turn:
+                log_probs = self._searcher.force([pairs[index] for index in batch])
             for index, log_prob in zip(batch, log_probs, strict=True):
                 scored[index] = replace(scored[index], log_prob=log_prob, tokens=len(pairs[index][1]) + 1)
         return scored
@@ -355,85 +344,24 @@ class Translator:
         return list(token_batches(lengths, tokens, max(1, STEP_SCORES // (options.width * self.model.vocabulary))))
 
     def _search_all(
-        self, batches: Sequence[list[int]], jobs: Sequence[_Job]
+        self, batches: Sequence[list[int]], jobs: Sequence[Job]
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Each batch with the hypotheses that its job finds."""
         with self._turn:
             if self._pool is None or len(jobs) < self._pool.size:
-                yield from ((batch, self._search(job)) for batch, job in zip(batches, jobs, strict=True))
+                yield from ((batch, self._searcher.search(job)) for batch, job in zip(batches, jobs, strict=True))
                 return
             for index, found in self._pool.map(jobs):
                 yield batches[index], found
 
-    def _search(self, job: _Job) -> list[list[Hypothesis]]:
-        options = job.options
-        found = self._candidates(padded(job.sources), options.of_candidates(), job.places, job.demands)
-        if options.risk is None:
-            return found
-        from s2s_cli.inference.minimum_risk import least_risk
-        from s2s_cli.text.similarity import build_utility
-
-        decode, utility = self.tokenizers.target.decode, build_utility(options.risk.utility, self.division.target)
-        texts = [[one_line(decode(each.ids)) for each in candidates] for candidates in found]
-        is_drawn = options.sampling is not None
-        return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
-
-    def _candidates(
-        self,
-        batch: tuple[np.ndarray, np.ndarray],
-        options: SearchOptions,
-        places: Sequence[Place] | None,
-        demands: Sequence[Demand | None],
-    ) -> list[list[Hypothesis]]:
-        model, room_B, wanted = self.model, np.zeros(len(batch[0]), np.int64), []
-        if any(demand is not None for demand in demands):
-            from s2s_cli.search.guidance import Guided
-
-            wanted = [self._vocabulary.wanted(demand) for demand in demands]
-            admitted = [[index for phrase in each.phrases for index in phrase.ids] for each in wanted]
-            model = Guided(model, [each.guide for each in wanted], admitted)
-            room_B = np.array([each.room for each in wanted])
-        if any(each.phrases for each in wanted):
-            from s2s_cli.search.constrained import constrained_beam_search
-
-            phrases = [each.phrases for each in wanted]
-            return constrained_beam_search(model, *batch, options, phrases, self._vocabulary.goes_on_V, room_B)
-        if options.sampling:
-            from s2s_cli.search.sampling import sample
-
-            return sample(model, *batch, options, places, room_B)
-        if options.groups > 1:
-            from s2s_cli.search.diverse import diverse_beam_search
-
-            return diverse_beam_search(model, *batch, options, room_B)
-        return (greedy_search if options.beam == 1 else beam_search)(model, *batch, options, room_B)
-
-    def _make_work(self) -> Callable[[_Job], list[list[Hypothesis]]]:
+    def _make_work(self) -> Callable[[Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
         use_threads(self.model, 1)
-        return self._search
-
-    def _force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
-        """log p(target | source) of each pair."""
-        from s2s_cli.search.scoring import forced_log_probs
-
-        source = padded([source for source, _ in pairs])
-        target_BT, _ = padded([target for _, target in pairs])
-        with self._turn:
-            return forced_log_probs(self.model, *source, target_BT).tolist()
+        return self._searcher.search
 
 
 def _tell_loss() -> None:
     console.warn("a worker process ended unexpectedly; its lines are translated again")
-
-
-class _Job(NamedTuple):
-    """Source sentences, the options of their search, their places in the input, and what is demanded of each."""
-
-    sources: Sequence[list[int]]
-    options: SearchOptions
-    places: Sequence[Place] | None
-    demands: Sequence[Demand | None]
 
 
 def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:

@@ -92,6 +92,28 @@ def test_strict_input(run: Path) -> None:
     assert b"<stdin>:2" in done.messages and is_one_sentence(done.messages)
 
 
+def test_a_glossary_is_kept_to(run: Path, tmp_path: Path) -> None:
+    """In each sentence, whatever is protected, or demanded besides; with a PO file, too."""
+    glossary, document = tmp_path / "terms.tsv", tmp_path / "a.po"
+    glossary.write_text("deux\tred fox\ncinq\tquick\n")
+    lines = [b'{"text": "un deux. Trois <b>cinq</b>", "constraints": ["dog"]}', b'{"text": "un"}']
+    options = ["--glossary", glossary, "--glossary-match", "any-case"]
+    done = translate(run, b"\n".join(lines), "--json-input", *options)
+    first, second = done.output.decode().splitlines()
+    assert (done.code, done.messages) == (0, b"")
+    assert all(phrase in first for phrase in ("red fox", "quick", "dog")) and "fox" not in second
+    done = translate(run, b"Un DEUX. Trois <b>cinq</b>", "--protect", "tags", *options)
+    assert b"red fox" in done.output and b"quick" in done.output
+    assert (done.output.count(b"<b>"), done.output.count(b"</b>")) == (1, 1)
+    document.write_text('msgid "un <b>cinq</b> %s"\nmsgstr ""\n')
+    written = translate(run, b"", document, *options).output
+    assert b"quick" in written and written.count(b"%s") == 2
+    glossary.write_text("deux\tfox\ncinq\tFox\n")
+    done = translate(run, b"un", *options)
+    assert (done.code, done.output) == (3, b"")
+    assert f"{glossary}:2: the model cannot write 'F'".encode() in done.messages and is_one_sentence(done.messages)
+
+
 def test_requests_in_json(run: Path) -> None:
     """What is demanded stands in the output, and other fields come back; a line that is no request ends it."""
     lines = [

@@ -1,0 +1,101 @@
+"""Search, the second stage of translation: hypotheses for the parts of a batch, by whichever search its options say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from s2s_cli.data.batches import padded
+from s2s_cli.search.beam import beam_search
+from s2s_cli.search.greedy import greedy_search
+from s2s_cli.search.history import Hypothesis
+from s2s_cli.search.options import SearchOptions
+from s2s_cli.search.step_model import StepModel
+from s2s_cli.text.hygiene import one_line
+from s2s_cli.text.tokenizer import Tokenizer
+
+# What few translations need is imported where it is needed.
+if TYPE_CHECKING:
+    from s2s_cli.inference.demands import Demand, Vocabulary
+    from s2s_cli.search.sampling import Place
+
+
+class Job(NamedTuple):
+    """Source sentences, the options of their search, their places in the input, and what is demanded of each."""
+
+    sources: Sequence[list[int]]
+    options: SearchOptions
+    places: Sequence[Place] | None
+    demands: Sequence[Demand | None]
+
+
+@dataclass
+class Searcher:
+    """Searches with one model. language: code of the target language."""
+
+    model: StepModel
+    target: Tokenizer
+    language: str
+
+    def search(self, job: Job) -> list[list[Hypothesis]]:
+        """The hypotheses for each part, best first."""
+        options = job.options
+        found = self._candidates(padded(job.sources), options.of_candidates(), job.places, job.demands)
+        if options.risk is None:
+            return found
+        from s2s_cli.inference.minimum_risk import least_risk
+        from s2s_cli.text.similarity import build_utility
+
+        decode, utility = self.target.decode, build_utility(options.risk.utility, self.language)
+        texts = [[one_line(decode(each.ids)) for each in candidates] for candidates in found]
+        is_drawn = options.sampling is not None
+        return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
+
+    def _candidates(
+        self,
+        batch: tuple[np.ndarray, np.ndarray],
+        options: SearchOptions,
+        places: Sequence[Place] | None,
+        demands: Sequence[Demand | None],
+    ) -> list[list[Hypothesis]]:
+        model, room_B, wanted = self.model, np.zeros(len(batch[0]), np.int64), []
+        if any(demand is not None for demand in demands):
+            from s2s_cli.search.guidance import Guided
+
+            wanted = [self.vocabulary.wanted(demand) for demand in demands]
+            admitted = [[index for phrase in each.phrases for index in phrase.ids] for each in wanted]
+            model = Guided(model, [each.guide for each in wanted], admitted)
+            room_B = np.array([each.room for each in wanted])
+        if any(each.phrases for each in wanted):
+            from s2s_cli.search.constrained import constrained_beam_search
+
+            phrases = [each.phrases for each in wanted]
+            return constrained_beam_search(model, *batch, options, phrases, self.vocabulary.goes_on_V, room_B)
+        if options.sampling:
+            from s2s_cli.search.sampling import sample
+
+            return sample(model, *batch, options, places, room_B)
+        if options.groups > 1:
+            from s2s_cli.search.diverse import diverse_beam_search
+
+            return diverse_beam_search(model, *batch, options, room_B)
+        return (greedy_search if options.beam == 1 else beam_search)(model, *batch, options, room_B)
+
+    def force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+        """log p(target | source) of each pair."""
+        from s2s_cli.search.scoring import forced_log_probs
+
+        source = padded([source for source, _ in pairs])
+        target_BT, _ = padded([target for _, target in pairs])
+        return forced_log_probs(self.model, *source, target_BT).tolist()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The target symbols, as demands need them."""
+        from s2s_cli.inference.demands import Vocabulary
+
+        return Vocabulary(self.target, self.language)
