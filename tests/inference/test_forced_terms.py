@@ -18,8 +18,9 @@ from s2s_cli import Request
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.inline import flatten
 from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
-from s2s_cli.inference.protection import Protection
+from s2s_cli.inference.protection import Protection, restored
 from s2s_cli.inference.reading import Division
+from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.codes import Code, Kind, Part
@@ -179,8 +180,8 @@ def test_so_it_is_in_documents():
 
 def parts_of(layout: list[str], order: list[str]) -> Iterator[Part]:
     """Words, with codes between them."""
-    for number, (word, code) in enumerate(zip(layout, order, strict=True)):
-        yield f"{word} " if number else word
+    for word, code in zip(layout, order, strict=True):
+        yield f"{word} "
         if code:
             kind = Kind.OPEN if code in "bi" else Kind.CLOSE if code in "BI" else Kind.ALONE
             yield Code(f"<{code}>", kind, code.lower())
@@ -204,3 +205,15 @@ def test_no_code_is_put_into_a_phrase(codes: list[str], alignment: list[tuple[in
         assert all(phrase in written for phrase in phrases), written
         assert [part for part in found if isinstance(part, Code)] == [p for p in plain if isinstance(p, Code)]
         assert "".join(part for part in found if isinstance(part, str)).replace(" ", "") == text.replace(" ", "")
+
+
+def test_so_it_is_where_the_translation_reads_as_the_source():
+    flat = flatten(tuple(parts_of(["a", "b", "c"], ["", "x", ""])))
+    assert flat.restored("a b c", []) == flat.parts
+    parts = flat.restored("a b c", [], (), ["b c"])
+    assert parts is not None and "a b c" in parts
+    masked = Protection(Finder()).masked("a b %s c", marked=False)
+    assert masked is not None and masked.text == "a b c"
+    for phrases, text in (((), "a b %s c"), (("b c",), "a b c %s")):
+        same = Candidate("a b c", 0.0, [], phrases=phrases)
+        assert restored(Translation.from_candidates("a b c", [], [same]), masked).text == text
