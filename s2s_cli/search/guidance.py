@@ -94,7 +94,8 @@ class _Avoided:
     def __init__(self, avoided: Sequence[Avoided | None], vocabulary: int) -> None:
         distinct = {id(each): each for each in avoided if each is not None}
         offsets, offset, bases = {id(None): FREE}, 2, [np.zeros(2, np.int64)]
-        keys, following = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        # The key of no state comes first, for the vocabulary may have no symbol of any phrase.
+        keys, following = [np.full(1, -1)], [np.zeros(1, np.int64)]
         for name, each in distinct.items():
             offsets[name] = offset
             keys.append(each.keys_X + offset * vocabulary)
@@ -112,7 +113,7 @@ class _Avoided:
     def after(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """The states after symbols, or ~states after those that are banned."""
         keys = states * self.vocabulary + symbols
-        places = self._keys_X.searchsorted(keys).clip(0, max(0, len(self._keys_X) - 1))
+        places = self._keys_X.searchsorted(keys).clip(0, len(self._keys_X) - 1)
         return np.where(
             self._keys_X[places] == keys, self._following_X[places], self._bases_Q[states] + self._others_V[symbols]
         )

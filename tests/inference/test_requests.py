@@ -154,6 +154,13 @@ def test_symbols_are_banned_as_the_text_says(phrases: list[str], data: st.DataOb
         state = leads.after(state, np.array(written[-1:]))
 
 
+@pytest.mark.parametrize("kind", sorted(TOKENIZERS))
+def test_what_no_symbol_has_need_not_be_avoided(kind: str) -> None:
+    translator = gibberish(kind)
+    [one, other] = translator.translate(["the man", Request("the man", avoid=("☃",))])
+    assert one.text == other.text
+
+
 def test_workers_do_the_same() -> None:
     requests = [Request(text, ("red car",), prefix="the ", others={"n": n}) for n, text in enumerate(text_of(3, 120))]
     alone, shared = gibberish("subwords"), gibberish("subwords", workers=2)
