@@ -8,8 +8,9 @@ single one beside those of its neighbour. Where the alignment says nothing, plac
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TypeGuard
 
 from s2s_cli.inference.nesting import Layout, Mark, Place, forest, in_order, ranges_of, without_codes
@@ -84,7 +85,19 @@ class Flat:
         laid: list[str | int] = []
         Layout(self.places, Guide(self.text, text, alignment), written).lay(roots, 0, len(text), laid)
         untorn = without_codes(ranges_of(phrases, text), in_order(laid, self.places), self.places)
-        return tuple(self._spaced([item for item in untorn if item != ""]))
+        return tuple(self._parted(self._spaced([item for item in untorn if item != ""]), phrases))
+
+    def _parted(self, body: Sequence[Part], phrases: Sequence[str]) -> Iterator[Part]:
+        """With a space between a phrase and a code that would make its word longer, such as an address."""
+        if not phrases:
+            yield from body
+            return
+        parts, end = (*self.head, *body, *self.tail), len(self.head) + len(body)
+        for number in range(len(self.head), end + 1):
+            if _lengthens(parts[:number], parts[number:], tuple(phrases)):
+                yield " "
+            if number < end:
+                yield parts[number]
 
     def _spaced(self, laid: Sequence[str | int]) -> list[Part]:
         """The parts, with the white space that single codes had around them."""
@@ -216,6 +229,21 @@ def _trimmed(parts: Sequence[Part], *, marked: bool) -> tuple[list[Part], list[P
     if isinstance(text, str):
         middle[-1], tail = text.rstrip(), [text[len(text.rstrip()) :], *tail]
     return _filled(head), _filled(middle), _filled(tail)
+
+
+def _lengthens(before: Parts, after: Parts, phrases: tuple[str, ...]) -> bool:
+    """Whether a code begins with a letter where a phrase ends, or ends with one where a phrase begins."""
+    if not (before and after and written(before[-1])[-1:].isalnum() and written(after[0])[:1].isalnum()):
+        return False
+    texts_before = [*takewhile(_is_text, reversed(before))]
+    texts_after = [*takewhile(_is_text, after)]
+    if isinstance(after[0], Code):
+        return "".join(map(written, reversed(texts_before))).endswith(phrases)
+    return not texts_before and "".join(map(written, texts_after)).startswith(phrases)
+
+
+def _is_text(part: Part) -> bool:
+    return isinstance(part, str)
 
 
 def _filled(parts: Sequence[Part]) -> list[Part]:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from s2s_cli.inference.confidence import Evidence
-from s2s_cli.inference.inline import Flat, flatten
+from s2s_cli.inference.inline import Flat, flatten, written
 from s2s_cli.inference.reading import Division, Part, Source, read
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
-from s2s_cli.text.codes import Code, Kind, Parts
+from s2s_cli.inference.unbroken import Piece as LinePiece
+from s2s_cli.inference.unbroken import Unbroken, pieces_of
+from s2s_cli.text.codes import Code, Kind
 from s2s_cli.text.codes import Part as Piece
 from s2s_cli.text.glossary import Glossary, Occurrence
 from s2s_cli.text.hygiene import one_line
@@ -91,8 +93,11 @@ class Protection:
         return flatten([_alone(part) for part in parts], marked=marked) if flat.is_too_deep else flat
 
 
-def restored(translation: Translation, flat: Flat) -> Translation:
-    """The translation of a masked line, with the spans in each of its candidates, and the alignment of all words."""
+def restored(translation: Translation, flat: Flat, unbroken: Unbroken | None = None) -> Translation:
+    """The translation of a masked line, with the spans in each of its candidates, and the alignment of all words.
+
+    unbroken: what is demanded of it.
+    """
     spans = [part.text for part in flat.parts if isinstance(part, Code)]
     if not translation.n_best:  # there was nothing for the model to translate
         text = " ".join(one_line("".join(map(written, flat.parts))).split())
@@ -100,26 +105,25 @@ def restored(translation: Translation, flat: Flat) -> Translation:
         evidence = Evidence([0.0] * count, list(range(count)))
         only = Candidate(text, 0.0, [], [(word, word) for word in range(count)], evidence=evidence)
         return replace(translation, text=text, score=0.0, alignment=only.alignment, n_best=[only], protected=spans)
-    source_words = Words.of(flat.text, flat, flat.middle)
-    candidates = [_restored(candidate, flat, source_words) for candidate in translation.n_best]
+    source_words = Words.of(flat.text, pieces_of(flat, flat.middle))
+    candidates = [_restored(candidate, flat, source_words, unbroken) for candidate in translation.n_best]
     best = candidates[0]
     return replace(translation, text=best.text, alignment=best.alignment, n_best=candidates, protected=spans)
 
 
-def written(part: Piece) -> str:
-    """The part as it stands in the line."""
-    return part if isinstance(part, str) else part.text
-
-
-def _restored(candidate: Candidate, flat: Flat, source_words: Words) -> Candidate:
-    is_same = candidate.text == flat.text and not candidate.phrases
-    laid = candidate.alignment, candidate.marks, candidate.phrases
+def _restored(candidate: Candidate, flat: Flat, source_words: Words, unbroken: Unbroken | None) -> Candidate:
+    phrases = (*candidate.phrases, *unbroken.phrases) if unbroken else candidate.phrases
+    is_same = candidate.text == flat.text and not phrases and not unbroken
+    laid = candidate.alignment, candidate.marks, phrases
     body = flat.middle if is_same else flat.body(candidate.text, *laid)
     assert body is not None, "what is nested too deeply was made single"
-    parts = flat.parts if is_same else (*flat.head, *body, *flat.tail)
+    pieces = pieces_of(flat, body)
+    if unbroken is not None:
+        pieces = unbroken.begun(pieces, candidate.text)
+    parts = flat.parts if is_same else [piece.part for piece in pieces]
     text = one_line("".join(map(written, parts)))
     links = candidate.alignment
-    words, count = Words.of(candidate.text, flat, body), len(text.split())
+    words, count = Words.of(candidate.text, pieces), len(text.split())
     alignment = words.aligned(source_words, links) if links else []
     evidence = _told_of_lines(candidate.evidence, source_words, words, count)
     return replace(candidate, text=text, alignment=alignment, marks=(), words=count, evidence=evidence)
@@ -146,13 +150,12 @@ class Words:
     spans: dict[str, list[int]]
 
     @classmethod
-    def of(cls, text: str, flat: Flat, body: Parts) -> Words:
-        """body: what stands between head and tail: the characters of `text`, but for white space, and spans."""
+    def of(cls, text: str, pieces: Sequence[LinePiece]) -> Words:
+        """pieces: of the line; they have all characters of `text` but for white space."""
         spans: dict[str, list[int]] = {}
         word_of: list[int] = []  # for each character of the text
         word, inside = -1, False
-        head, tail = len(flat.head), len(flat.head) + len(body)
-        for number, part in enumerate((*flat.head, *body, *flat.tail)):
+        for part, is_text in pieces:
             for place, character in enumerate(written(part)):
                 if character.isspace():
                     inside = False
@@ -161,7 +164,7 @@ class Words:
                 if isinstance(part, Code):
                     if place == 0:
                         spans.setdefault(part.text, []).append(word)
-                elif head <= number < tail:
+                elif is_text:
                     word_of.append(word)
         begins = accumulate((len(each) for each in text.split()), initial=0)
         return cls([word_of[begin] for begin in begins if begin < len(word_of)], spans)

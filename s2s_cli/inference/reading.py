@@ -14,6 +14,7 @@ from s2s_cli.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from s2s_cli.inference.inline import Flat
+    from s2s_cli.inference.unbroken import Unbroken
 
 CHARACTERS_PER_PIECE = 32  # far above any real text: longer parts are divided before costly work
 WHOLE_PIECES = 10_000  # most pieces of a line that must stay whole
@@ -52,6 +53,8 @@ class Source:
     """Whether its end was left out, because it exceeded 1 MiB, or `WHOLE_PIECES` where it must stay whole."""
     flat: Flat | None = None
     """Of a line with protected spans: what the model does not read of it. The parts are then those of its text."""
+    unbroken: Unbroken | None = None
+    """Of such a line: what is demanded of its translation, where spans must not go."""
 
 
 def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:

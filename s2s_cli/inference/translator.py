@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.inline import Flat
     from s2s_cli.inference.protection import Protection
+    from s2s_cli.inference.unbroken import Unbroken
     from s2s_cli.search.sampling import Place
     from s2s_cli.text.glossary import Glossary
 
@@ -218,8 +220,8 @@ class Translator:
         """The first stage: each line in parts, tokenised. division: by default the model's. Raises DataError for a line
         with a lone surrogate.
 
-        The line of a request that the whole translation must heed is divided only if it is too long, and nothing in it
-        is protected: a span that was put back might tear apart what is demanded.
+        The line of a request that the whole translation must heed is divided only if it is too long. Spans that are put
+        back into its translation do not tear apart what is demanded.
         """
         division = division or self.division
         texts = [line.text if isinstance(line, Request) else line for line in lines]
@@ -229,9 +231,23 @@ class Translator:
             if division.split == "always":
                 division = replace(division, split="long")
             undivided = [text if number in whole else "" for number, text in enumerate(texts)]
-            for number, source in enumerate(read(undivided, self.tokenizers.source, division)):
-                sources[number] = source if number in whole else sources[number]
+            for number, (line, source) in enumerate(zip(lines, self._read(undivided, division), strict=True)):
+                if number in whole and isinstance(line, Request):
+                    with _naming_line(number + 1):
+                        sources[number] = replace(source, unbroken=self._demand(line, source.flat)[1])
         return self._with_terms(sources)
+
+    def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand | None, Unbroken | None]:
+        """What is demanded of the text that the model reads, and of the line, if it has protected spans (`flat`)."""
+        from s2s_cli.inference.demands import demand_of
+
+        demand = demand_of(request)
+        if demand is None or flat is None or self.protection is None:
+            return demand, None
+        from s2s_cli.inference.unbroken import unbroken
+
+        of_line = unbroken(demand, flat, self.protection.finder)
+        return demand._replace(prefix=of_line.masked_prefix()), of_line
 
     def _read(self, lines: Sequence[str], division: Division) -> list[Source]:
         if self.protection is not None:
@@ -273,12 +289,22 @@ class Translator:
     def check(self, request: Request, options: SearchOptions | None = None) -> None:
         """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
         another, and UsageError for constraints in a search that cannot honour them."""
-        from s2s_cli.inference.demands import demand_of, refuse_constraints
+        if request.makes_demands:
+            flat = None
+            if self.protection is not None:
+                flat = self.protection.masked(request.text, marked=bool(self.tokenizers.source.marks))
+            self._checked(request, flat, options)
 
-        if (demand := demand_of(request)) is not None:
+    def _checked(self, request: Request, flat: Flat | None, options: SearchOptions | None) -> Demand | None:
+        """What is demanded of the text that the model reads. Raises as `check`."""
+        from s2s_cli.inference.demands import refuse_constraints
+
+        demand, _ = self._demand(request, flat)
+        if demand is not None:
             if demand.constraints:
                 refuse_constraints(options or self.options)
             self._searcher.vocabulary.check(demand)
+        return demand
 
     def demands(
         self, lines: Sequence[str | Request], sources: Sequence[Source], options: SearchOptions
@@ -288,7 +314,7 @@ class Translator:
         has_terms = any(part.phrases for source in sources for part in source.parts)
         if not has_terms and not any(isinstance(line, Request) and line.makes_demands for line in lines):
             return [None for source in sources for _ in source.parts]
-        from s2s_cli.inference.demands import demand_of, refuse_constraints, shared_out
+        from s2s_cli.inference.demands import refuse_constraints, shared_out
 
         if has_terms:
             refuse_constraints(options)
@@ -296,11 +322,8 @@ class Translator:
         for number, (line, source) in enumerate(zip(lines, sources, strict=True), start=1):
             demand = None
             if isinstance(line, Request):
-                try:
-                    self.check(line, options)
-                    demand = demand_of(line)
-                except DataError as error:
-                    raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
+                with _naming_line(number):
+                    demand = self._checked(line, source.flat, options)
             shared = shared_out(demand, [bool(part.ids) for part in source.parts])
             pairs = zip(shared, source.parts, strict=True)
             found += [self._searcher.vocabulary.and_phrases(each, part.phrases) for each, part in pairs]
@@ -358,6 +381,14 @@ class Translator:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
         use_threads(self.model, 1)
         return self._searcher.search
+
+
+@contextmanager
+def _naming_line(number: int) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
 
 
 def _tell_loss() -> None:

@@ -76,7 +76,7 @@ class Writer:
             return translation
         from s2s_cli.inference.protection import restored  # late: most lines have nothing to restore
 
-        return restored(translation, source.flat)
+        return restored(translation, source.flat, source.unbroken)
 
     def text_of(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
         """The translation of a line from the candidates of each of its parts (none for a part of white space).

@@ -15,7 +15,7 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
 from s2s_cli.text.symbols import CharacterTokenizer, WordTokenizer
-from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
+from s2s_cli.text.tokenizer import EOS, UNK, Tokenizer, TokenizerPair
 
 BEAM = SearchOptions(beam=4, max_length_ratio=1.0, max_length_offset=5)
 WORDS = "the man men a car cars red reddish is driving drives caravan an Anna us US - , .".split()
@@ -44,6 +44,9 @@ class RandomModel(CopyModel):
     def __init__(self, vocabulary: int, seed: int = 1) -> None:
         super().__init__(vocabulary)
         self.table = np.random.default_rng(seed).normal(scale=2.0, size=(vocabulary, vocabulary)).astype(np.float32)
+
+    def start(self, source_BS, source_lengths_B, admitted=()):
+        return super().start(np.where(source_BS == UNK, EOS + 1, source_BS), source_lengths_B, admitted)
 
     def step(self, previous_BK, state):
         step, state = super().step(previous_BK, state)

@@ -1,0 +1,172 @@
+"""Demands on lines with protected spans. What is demanded stands in the translation as it is: no span goes into a
+phrase, and none before a prefix, but for those that the prefix itself has.
+
+Characters that the model has read or written are counted without white space, which spans bring and take.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from s2s_cli.errors import DataError, printable
+from s2s_cli.inference.inline import Flat, flatten, written
+from s2s_cli.inference.nesting import ranges_of
+from s2s_cli.text.codes import Code, Part
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.demands import Demand
+    from s2s_cli.text.protected import Finder
+
+
+class Piece(NamedTuple):
+    """A part of a line. is_text: whether it is of the text that the model has read or written; no code is."""
+
+    part: Part
+    is_text: bool
+
+
+@dataclass(frozen=True)
+class Unbroken:
+    """What is demanded of the translation of a line, of which a model knows the text only."""
+
+    phrases: tuple[str, ...]
+    prefix: Flat
+    ends_open: bool
+    """Whether the last word of the prefix may go on."""
+
+    def masked_prefix(self) -> str:
+        """What the translation of the text begins with."""
+        text = self.prefix.text
+        return text if self.ends_open or not text else text + " "
+
+    def begun(self, pieces: Sequence[Piece], text: str) -> list[Piece]:
+        """The pieces of a translated line, which begins with the prefix as it is; spans that stood before its end, or
+        in the word or phrase that goes on there, follow. text: what the model has written."""
+        if not self.prefix.parts:
+            return list(pieces)
+        begun = len(self.masked_prefix())
+        end = max([begun, *(end for begin, end in ranges_of(self.phrases, text) if begin < begun)])
+        while end and text[end - 1 : end].isalnum() and text[end : end + 1].isalnum():
+            end += 1
+        has_space, last = text[:end].endswith(" "), self.prefix.parts[-1]
+        before, after = _cut(pieces, _count(text[:end]), late=has_space or isinstance(last, Code))
+        own = [code.text for code in self.prefix.parts if isinstance(code, Code)]
+        codes = _without([piece for piece in before if isinstance(piece.part, Code)], own)
+        rest = _without(after, own)
+        codes, rest = _with_shorter(codes, own), _with_shorter(rest, own)
+        first = pieces_of(self.prefix, self.prefix.middle)
+        if isinstance(last, Code) and last.is_word and text[begun : begun + 1].isalnum():
+            first.append(Piece(" ", False))
+            has_space = True
+        return [*first, Piece(text[begun:end], True), *_apart(codes, has_space, rest)]
+
+
+def unbroken(demand: Demand, flat: Flat, finder: Finder) -> Unbroken:
+    """Of a clean demand, for a line with spans. Raises DataError for a constraint that has one of these, and for what a
+    line without text cannot have."""
+    if (demand.constraints or demand.prefix) and not flat.is_translatable:
+        raise DataError("protected text alone has no translation that constraints or a prefix could be in")
+    spans = Counter(part.text for part in flat.parts if isinstance(part, Code))
+    for phrase in demand.constraints:
+        if found := [part.text for part in finder.parts(phrase) if isinstance(part, Code) and part.text in spans]:
+            told = f"the constraint {printable(repr(phrase), 60)} has {printable(found[0], 30)}, which is protected"
+            raise DataError(told, hint="it comes by itself: name the words beside it, or protect less")
+    parts: list[Part] = []
+    for part in finder.parts(demand.prefix):
+        is_span = isinstance(part, Code) and spans[part.text] > 0
+        spans[written(part)] -= is_span
+        parts.append(part if is_span else written(part))
+    ends_open = bool(parts) and isinstance(parts[-1], str) and not parts[-1].endswith(" ")
+    return Unbroken(demand.constraints, flatten(parts), ends_open)
+
+
+def pieces_of(flat: Flat, body: Iterable[Part]) -> list[Piece]:
+    """A line in pieces. body: what stands between its head and its tail."""
+    return [
+        *(Piece(part, False) for part in flat.head),
+        *(Piece(part, isinstance(part, str)) for part in body),
+        *(Piece(part, False) for part in flat.tail),
+    ]
+
+
+def _text(part: Part) -> str:
+    return part if isinstance(part, str) else part.text
+
+
+def _is_word(piece: Piece) -> bool:
+    return isinstance(piece.part, Code) and piece.part.is_word
+
+
+def _apart(codes: Sequence[Piece], has_space: bool, after: Sequence[Piece]) -> list[Piece]:
+    """Codes after a text, and what follows them, with spaces around those that stand as words do. has_space: whether
+    the text ends with one."""
+    apart: list[Piece] = []
+    for piece in codes:
+        if _is_word(piece) and not has_space:
+            apart.append(Piece(" ", False))
+        apart.append(piece)
+        has_space = False
+    following = next((written(piece.part)[:1] for piece in after if piece.is_text or _is_word(piece)), "")
+    touches = bool(after) and (_is_word(codes[-1]) if codes else _is_word(after[0]))
+    return [*apart, *([Piece(" ", False)] if touches and following.isalnum() else []), *after]
+
+
+def _cut(pieces: Sequence[Piece], count: int, *, late: bool = False) -> tuple[list[Piece], list[Piece]]:
+    """The pieces with the first `count` characters of text, and the others. late: what stands between these characters
+    and the next one belongs to the first."""
+    before: list[Piece] = []
+    for number, piece in enumerate(pieces):
+        if not late and not count:
+            return before, list(pieces[number:])
+        if piece.is_text and isinstance(piece.part, str):
+            at, count = _place(piece.part, count, late=late)
+            if at < len(piece.part):
+                halves = [piece._replace(part=piece.part[:at]), piece._replace(part=piece.part[at:])]
+                return [*before, *halves[: at > 0]], [halves[1], *pieces[number + 1 :]]
+        before.append(piece)
+    return before, []
+
+
+def _place(text: str, count: int, *, late: bool) -> tuple[int, int]:
+    """The place after so many characters that are no white space (late: before the next one), and how many lack."""
+    for at, character in enumerate(text):
+        if not count and (not late or not character.isspace()):
+            return at, 0
+        count -= not character.isspace()
+    return len(text), count
+
+
+def _without(pieces: Sequence[Piece], codes: list[str]) -> list[Piece]:
+    """Without these codes, each of which is taken off the list when it is found."""
+    left: list[Piece] = []
+    gap = False  # one was left out after white space
+    for piece in pieces:
+        if isinstance(piece.part, Code) and piece.part.text in codes:
+            codes.remove(piece.part.text)
+            gap = bool(left) and written(left[-1].part).endswith(" ")
+            continue
+        if gap and isinstance(piece.part, str) and not piece.part[:1].isalnum():
+            left[-1] = left[-1]._replace(part=written(left[-1].part).rstrip())
+        gap = False
+        left.append(piece)
+    return left
+
+
+def _with_shorter(pieces: Sequence[Piece], codes: list[str]) -> list[Piece]:
+    """Without these codes in enumerations, which are one code."""
+    shorter: list[Piece] = []
+    for piece in pieces:
+        for code in [code for code in codes if _is_word(piece) and code in written(piece.part)]:
+            codes.remove(code)
+            before, _, after = written(piece.part).partition(code)
+            rest = before + after[before.endswith(" ") and after.startswith(" ") :]
+            piece = Piece(Code(rest.strip(" ,;/|")), False)
+        shorter.append(piece)
+    return shorter
+
+
+def _count(text: str) -> int:
+    return sum(not character.isspace() for character in text)

@@ -1,0 +1,106 @@
+"""Demands on lines with protected spans: both come out, over a translator that writes gibberish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from gibberish import BEAM, TOKENIZERS, WORDS, gibberish, times
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from s2s_cli import Request
+from s2s_cli.errors import DataError
+from s2s_cli.inference.protection import Protection
+from s2s_cli.inference.reading import Division
+from s2s_cli.inference.translator import Translator
+from s2s_cli.text.codes import Code, Kind
+from s2s_cli.text.protected import Finder
+
+KINDS = st.sampled_from(sorted(TOKENIZERS))
+PLAIN = [word for word in WORDS if word.isalpha()]
+PHRASES = st.lists(st.sampled_from(PLAIN), min_size=1, max_size=3).map(" ".join)
+SPANS = ["<b>", "</b>", "<i>", "</i>", "<x/>", "%s", "{name}", "http://e.org/a"]
+SPANNED = st.lists(st.sampled_from([*SPANS, *WORDS]), min_size=1, max_size=9).flatmap(
+    lambda words: st.lists(st.sampled_from(["", " ", " "]), min_size=len(words), max_size=len(words)).map(
+        lambda spaces: "".join(map(str.__add__, words, spaces)).strip()
+    )
+)
+
+
+def spans_of(text: str) -> list[Code]:
+    return [part for part in Finder().parts(text) if isinstance(part, Code)]
+
+
+def is_nested(codes: list[Code]) -> bool:
+    stack: list[str] = []
+    for code in codes:
+        if code.kind is Kind.OPEN:
+            stack.append(code.name)
+        elif code.kind is Kind.CLOSE and (not stack or stack.pop() != code.name):
+            return False
+    return not stack
+
+
+def assert_spans(line: str, text: str) -> None:
+    for span, count in Counter(code.text for code in spans_of(line)).items():
+        assert text.count(span) >= count, (line, text)
+    tags = Counter(code.text for code in spans_of(text) if code.text in SPANS[:5])
+    assert tags == Counter(code.text for code in spans_of(line) if code.text in SPANS[:5]), (line, text)
+
+
+@cache
+def protecting(kind: str, language: str = "en") -> Translator:
+    plain = gibberish(kind)
+    division = Division("long", source="en", target=language, max_pieces=30)
+    model, pair = plain.model, plain.tokenizers
+    return Translator(model, pair, options=BEAM, division=division, protection=Protection(Finder()))
+
+
+@settings(max_examples=40)
+@given(KINDS, SPANNED, st.lists(PHRASES, max_size=3), PHRASES.map(lambda text: text + " ") | PHRASES | st.just(""))
+def test_demands_and_protected_spans_are_both_kept(kind: str, line: str, phrases: list[str], prefix: str) -> None:
+    translator = protecting(kind)
+    [source] = translator.read([line])
+    assume(bool(source.parts and source.parts[0].ids) and source.flat is not None)
+    [found] = translator.translate([Request(line, phrases, prefix=prefix)], replace(BEAM, n_best=2))
+    for candidate in found.n_best:
+        assert candidate.text.startswith(prefix), (prefix, candidate.text)
+        for phrase, count in Counter(phrases).items():
+            assert times(phrase, candidate.text) >= count, (phrase, candidate.text)
+        assert_spans(line, candidate.text)
+        assert is_nested(spans_of(candidate.text)) or not is_nested(spans_of(line))
+
+
+@settings(max_examples=40)
+@given(KINDS, SPANNED, st.data())
+def test_a_prefix_may_have_spans_of_the_line(kind: str, line: str, data: st.DataObject) -> None:
+    translator = protecting(kind)
+    [source] = translator.read([line])
+    assume(bool(source.parts and source.parts[0].ids) and source.flat is not None)
+    singles = [code.text for code in spans_of(line) if code.kind is Kind.ALONE]
+    assume(bool(singles))
+    words = data.draw(st.lists(st.sampled_from(PLAIN), max_size=3))
+    words.insert(data.draw(st.integers(0, len(words))), data.draw(st.sampled_from(singles)))
+    prefix = " ".join(words)
+    [found] = translator.translate([Request(line, prefix=prefix)])
+    assert found.text.startswith(prefix), (prefix, found.text)
+    assert_spans(line, found.text)
+    assert "  " not in found.text, (line, prefix, found.text)
+
+
+@pytest.mark.parametrize(
+    ("request_", "what"),
+    [
+        (Request("the {name} car", ("red {name}",)), "the constraint 'red {name}' has {name}, which is protected"),
+        (Request("{name} <b>", ("car",)), "protected text alone has no translation that constraints"),
+        (Request("{name}", prefix="the"), "protected text alone has no translation that constraints"),
+    ],
+)
+def test_demands_that_protected_text_cannot_meet_are_told(request_: Request, what: str) -> None:
+    for work in (lambda: protecting("words").translate(["a", request_]), lambda: protecting("words").check(request_)):
+        with pytest.raises(DataError) as raised:
+            work()
+        assert what in str(raised.value)
