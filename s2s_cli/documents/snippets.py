@@ -9,8 +9,9 @@ from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document, Edit, Unit
 from s2s_cli.documents.html import Html
 from s2s_cli.documents.inline_xml import InlineXml
-from s2s_cli.documents.translation import Segments
+from s2s_cli.documents.translation import Key, Segments
 from s2s_cli.documents.xml import Element
+from s2s_cli.inference.inline import Flat
 from s2s_cli.inference.translation import Translation
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 
@@ -74,26 +75,32 @@ class Snippet:
     cut: slice
 
     @property
-    def texts(self) -> list[str]:
-        return self.segments.texts
+    def flats(self) -> Mapping[Key, Flat]:
+        return dict(zip(self.segments.keys, self.segments.flats, strict=True))
 
-    def written(self, found: Mapping[str, Translation]) -> str:
+    def written(self, found: Mapping[Key, Translation]) -> str:
         """The piece with these translations; what has no sound one is as it was."""
         return self.segments.written(found)[0].decode("utf-8")[self.cut]
 
 
 def snippet(
-    text: str, form: str, languages: tuple[str, str], *, ignored: frozenset[str], splitting: frozenset[str]
+    text: str,
+    form: str,
+    languages: tuple[str, str],
+    *,
+    marked: bool,
+    ignored: frozenset[str],
+    splitting: frozenset[str],
 ) -> Snippet:
-    """A piece of `html` or `xml`. languages: codes of both sides. ignored, splitting: as of `XmlSnippet`. Raises
-    DataError for XML that is not sound, and for lone surrogates in either."""
+    """A piece of `html` or `xml`. languages: codes of both sides. marked: as of `Segments`. ignored, splitting: as of
+    `XmlSnippet`. Raises DataError for XML that is not sound, and for lone surrogates in either."""
     document: Document
     if form == "html":
         document = HtmlSnippet(_encoded(text), "text", Languages(*languages))
-        return Snippet(Segments(document), slice(None))
+        return Snippet(Segments(document, marked=marked), slice(None))
     data = _encoded(f"<{_ROOT}>{text}</{_ROOT}>")
     document = XmlSnippet(data, "text", Languages(*languages), ignored=ignored, splitting=splitting)
-    return Snippet(Segments(document), slice(len(_ROOT) + 2, -len(_ROOT) - 3))
+    return Snippet(Segments(document, marked=marked), slice(len(_ROOT) + 2, -len(_ROOT) - 3))
 
 
 def _encoded(text: str) -> bytes:

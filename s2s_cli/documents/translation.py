@@ -107,9 +107,9 @@ class Segments:
     def _key(self, flat: Flat) -> Key:
         return flat.key if self.marked else flat.text
 
-    def written(self, found: Mapping[str, Translation] | Mapping[Key, Translation]) -> tuple[bytes, Left]:
+    def written(self, by_key: Mapping[Key, Translation]) -> tuple[bytes, Left]:
         """The document with the translation of each text, and what is left as it was."""
-        left, by_key = Left(), dict[Key, Translation](found.items())
+        left = Left()
         translated: list[Parts | None] = []
         for unit, flats in zip(self._document.units, self._flats, strict=True):
             try:

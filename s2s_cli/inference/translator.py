@@ -180,11 +180,16 @@ class Translator:
     ) -> list[Translation]:
         """As `translate`, of texts from which codes were taken out, for a model that `carries`: where it puts them is
         left in the `marks` of the candidates."""
-        assert self.protection is not None, "the model does not carry"
-        sources = self._with_terms(self.protection.read_flats(flats, self.tokenizers.source, self.division))
+        sources = self.read_flats(flats)
         options = options or self.options
         demands = self.demands([source.line for source in sources], sources, options)
         return self._translate(sources, demands, options, batch_tokens=batch_tokens, first=first)
+
+    def read_flats(self, flats: Sequence[Flat], division: Division | None = None) -> list[Source]:
+        """The first stage of `translate_flats`, as `read`."""
+        assert self.protection is not None, "the model does not carry"
+        division = division or self.division
+        return self._with_terms(self.protection.read_flats(flats, self.tokenizers.source, division))
 
     def _translate(
         self,

@@ -7,7 +7,6 @@ from typing import Any
 
 from s2s_cli.inference.reading import Part
 from s2s_cli.inference.translator import Translator
-from s2s_cli.inference.writing import align_words
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.watching import Continuation, watched_beam_search
 from s2s_cli.text.tokenizer import EOS, SYMBOLS, WORD_START, Tokenizer
@@ -22,17 +21,17 @@ def explained(translator: Translator, part: Part, options: SearchOptions) -> dic
     source, target = translator.tokenizers.source, translator.tokenizers.target
     found, steps = watched_beam_search(translator.model, [*part.ids, EOS], options)
     best = found[0]
-    source_words, words = source.word_indices(part.ids), target.word_indices(best.ids)
+    [candidate] = translator.writer.candidates(part, [best])
     attention = best.attention
     return {
         "source": part.text.strip(),
         "source_tokens": [*source.pieces(part.ids), SYMBOLS[EOS]],
         "source_words": _words(source, part.ids),
-        "text": target.decode(best.ids),
+        "text": candidate.text,
         "tokens": target.pieces(best.ids),
         "words": _words(target, best.ids),
         "score": round(best.score, 4),
-        "alignment": [] if attention is None else align_words(attention, source_words, words),
+        "alignment": candidate.alignment,
         "attention": None if attention is None else [[round(float(x), 4) for x in row] for row in attention],
         "steps": [_step(step, target) for step in steps],
     }
@@ -54,8 +53,9 @@ def _step(step: Sequence[Continuation], target: Tokenizer) -> list[dict[str, Any
 
 
 def _words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """The words as the alignment counts them."""
+    """The words as the alignment counts them; the marks of protected spans belong to none."""
     words: dict[int, str] = {}
-    for word, piece in zip(tokenizer.word_indices(ids), tokenizer.pieces(ids), strict=True):
-        words[word] = words.get(word, "") + piece
+    pieces = tokenizer.pieces(ids)
+    for place, word in zip(*tokenizer.text_pieces(ids), strict=True):
+        words[word] = words.get(word, "") + pieces[place]
     return [word.replace(WORD_START, " ").strip() for word in words.values()]

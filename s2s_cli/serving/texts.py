@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from s2s_cli.inference.reading import Source
+from s2s_cli.inference.inline import Flat
+from s2s_cli.inference.reading import Division, Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.batching import Batcher
@@ -16,6 +17,7 @@ from s2s_cli.serving.models import Kind, Models, Pair
 from s2s_cli.serving.queue import Sized
 
 _LINE_ENDS = re.compile(r"(\r\n|\n|\r)")
+Line = TypeVar("Line")
 READ_AT_ONCE = 16  # lines between two looks at what else there is to do
 
 
@@ -23,10 +25,12 @@ class Prepared(Protocol):
     """A text with markup: what there is to translate in it, and how its translations go back."""
 
     @property
-    def texts(self) -> Sequence[str]: ...
+    def flats(self) -> Mapping[Any, Flat]:
+        """The texts, by what tells one from another."""
+        ...
 
-    def written(self, found: Mapping[str, Translation]) -> str:
-        """The text with the translation of each of `texts` in its place."""
+    def written(self, found: Mapping[Any, Translation]) -> str:
+        """The text with the translation of each of `flats` in its place."""
         ...
 
 
@@ -34,10 +38,17 @@ class Prepare(Protocol):
     """Finds what there is to translate in a text with markup. Raises DataError if the markup is not sound."""
 
     def __call__(
-        self, text: str, form: str, languages: Pair, *, ignored: frozenset[str], splitting: frozenset[str]
+        self,
+        text: str,
+        form: str,
+        languages: Pair,
+        *,
+        marked: bool,
+        ignored: frozenset[str],
+        splitting: frozenset[str],
     ) -> Prepared:
-        """form: `html` or `xml`. ignored, splitting: names of elements of XML, those whose content is not translated,
-        and those that divide a text."""
+        """form: `html` or `xml`. marked: whether the model reads marks for the markup in texts. ignored, splitting:
+        names of elements of XML, those whose content is not translated, and those that divide a text."""
         ...
 
 
@@ -69,14 +80,19 @@ class Texts:
         """
         if wish.form == "text":
             return await self._plain(texts, wish)
+        translator = self.models.translators[self.models.numbers[wish.pair]]
+        marked = translator.carries
         prepared = [
-            self._prepare(text, wish.form, wish.pair, ignored=wish.ignored, splitting=wish.splitting) for text in texts
+            self._prepare(text, wish.form, wish.pair, marked=marked, ignored=wish.ignored, splitting=wish.splitting)
+            for text in texts
         ]
-        lines = list(dict.fromkeys(line for each in prepared for line in each.texts))
-        found = dict(zip(lines, await self._lines(lines, wish), strict=True))
-        ranks = [
-            {line: _ranked(translation, rank) for line, translation in found.items()} for rank in range(wish.n_best)
-        ]
+        flats = {key: flat for each in prepared for key, flat in each.flats.items()}
+        if marked:
+            translations = await self._lines(list(flats.values()), translator.read_flats, wish)
+        else:
+            translations = await self._lines([flat.text for flat in flats.values()], translator.read, wish)
+        found = dict(zip(flats, translations, strict=True))
+        ranks = [{key: _ranked(translation, rank) for key, translation in found.items()} for rank in range(wish.n_best)]
         return [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
 
     async def explain(self, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
@@ -92,7 +108,8 @@ class Texts:
         """Texts line by line; white space around a line and the ends of lines stay as they are."""
         pieces = [_LINE_ENDS.split(text) if wish.keeps_lines else [text] for text in texts]
         lines = [piece for text in pieces for piece in text[::2]]
-        found = iter(await self._lines(lines, wish))
+        translator = self.models.translators[self.models.numbers[wish.pair]]
+        found = iter(await self._lines(lines, translator.read, wish))
         results = []
         for text in pieces:
             translations = [next(found) for _ in text[::2]]
@@ -105,14 +122,17 @@ class Texts:
             results.append(list(dict.fromkeys(ranked)))
         return results
 
-    async def _lines(self, lines: Sequence[str], wish: Wish) -> list[Translation]:
+    async def _lines(
+        self, lines: Sequence[Line], read: Callable[[Sequence[Line], Division], list[Source]], wish: Wish
+    ) -> list[Translation]:
+        """The translation of each line, or text with marks for its markup. read: makes parts of them."""
         number = self.models.numbers[wish.pair]
         translator = self.models.translators[number]
         division = replace(translator.division, split=wish.split) if wish.split else translator.division
         options = _options(translator.options, wish.n_best)
         sources: list[Source] = []
         for begin in range(0, len(lines), READ_AT_ONCE):
-            sources += translator.read(lines[begin : begin + READ_AT_ONCE], division)
+            sources += read(lines[begin : begin + READ_AT_ONCE], division)
             await asyncio.sleep(0)
         parts = [part for source in sources for part in source.parts if part.ids]
         sized = [Sized(tuple(part), len(part.ids) + 1) for part in parts]
@@ -134,7 +154,7 @@ def _ranked(translation: Translation, rank: int) -> Translation:
     if rank == 0 or rank >= len(translation.n_best):
         return translation
     candidate = translation.n_best[rank]
-    return replace(translation, text=candidate.text, alignment=candidate.alignment)
+    return replace(translation, text=candidate.text, alignment=candidate.alignment, n_best=[candidate])
 
 
 def _framed(line: str, text: str) -> str:

@@ -10,8 +10,8 @@ from s2s_cli.errors import DataError
 
 
 def translated(text: str, form: str, write=shouted, ignored=(), splitting=()) -> str:
-    found = snippet(text, form, ("en", "de"), ignored=frozenset(ignored), splitting=frozenset(splitting))
-    return found.written(dict(zip(found.texts, FakeTranslator(write).translate(found.texts), strict=True)))
+    found = snippet(text, form, ("en", "de"), marked=False, ignored=frozenset(ignored), splitting=frozenset(splitting))
+    return found.written(dict(zip(found.flats, FakeTranslator(write).translate(list(found.flats)), strict=True)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""What is served of models that carry protected spans by marks, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving_process import LETTERS
+
+from s2s_cli import Translator
+from s2s_cli.data.languages import Languages
+from s2s_cli.documents.formats import read_document
+from s2s_cli.documents.snippets import snippet
+from s2s_cli.documents.translation import translate_document
+from s2s_cli.inference.protection import Protection
+from s2s_cli.serving.models import Kind, Models
+from s2s_cli.serving.queue import Sized
+from s2s_cli.serving.texts import Texts, Wish
+from s2s_cli.text.protected import Finder
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import TokenizerPair, mark_name
+
+PAIR = ("de", "en")
+MARKS = [mark_name(number) for number in (1, 2, 3)]
+
+
+@pytest.fixture(scope="module")
+def translator(tools, tmp_path_factory: pytest.TempPathFactory) -> Translator:
+    letters = [piece for piece in LETTERS.pieces(range(LETTERS.size))[4:]]
+    tokenizer = CharacterTokenizer([*MARKS, *letters], MARKS)
+    pair = TokenizerPair(tokenizer, tokenizer)
+    often = [*tokenizer.marks[:2], *tokenizer.encode(["a e"])[0]]
+    bias = dict.fromkeys(often, 3.0) | dict.fromkeys(tokenizer.marks[:2], 3.8)  # it writes marks anywhere
+    folder: Path = tools.export(tmp_path_factory.mktemp("marked") / "model", PAIR, pair, bias=bias, packed=True, seed=2)
+    found = Translator.load(folder, device="cpu", threads=1)
+    found.protection = Protection(Finder())
+    return found
+
+
+class Direct:
+    """In the place of the queue and its workers."""
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+
+    async def answers(self, kind: Kind, parts: Sequence[Sized]) -> list[Any]:
+        return [answer for part in parts for answer in self.models._work((kind, [part.content]))]
+
+
+@pytest.fixture
+def texts(translator: Translator) -> Texts:
+    models = Models([translator], {PAIR: 0})
+    return Texts(models, Direct(models), snippet)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p>der <b>rote</b> Hund <i>ist</i> da. und <a href='x'>hier</a>, <b>dort</b></p><p>der <b>rote Hund</b></p>",
+        "<p>nimm {name} und <b>%s</b>.</p><p></p><p>{name}</p>",
+    ],
+)
+def test_html_is_translated_as_a_page_is(translator: Translator, texts: Texts, page: str) -> None:
+    document = read_document("html", BytesIO(page.encode()), Languages(*PAIR))
+    expected = translate_document(translator, document, translator.options).decode()
+    assert asyncio.run(texts.translate([page], Wish(PAIR, form="html"))) == [[expected]]
+    [several] = asyncio.run(texts.translate([page], Wish(PAIR, n_best=2, form="html")))
+    assert several[0] == expected
+    spans = ("<b>", "</b>", "{name}", "%s", "</p>")
+    assert all(each.count(span) == page.count(span) for each in several for span in spans)
+
+
+def test_lines_are_translated_as_lines_are(translator: Translator, texts: Texts) -> None:
+    lines = ["nimm {name} und <b>dort</b>.", "", "{name}"]
+    expected = [[each.text] for each in translator.translate(lines)]
+    assert asyncio.run(texts.translate(lines, Wish(PAIR))) == expected
+
+
+def test_marks_are_no_words_of_an_explanation(translator: Translator, texts: Texts) -> None:
+    line = "nimm {name} und hier"
+    [part] = asyncio.run(texts.explain(line, PAIR, 4))
+    assert MARKS[0] in part["source_tokens"] and MARKS[0] in part["tokens"]
+    assert part["source_words"] == ["nimm", "und", "hier"]
+    assert part["words"] == part["text"].split()
+    assert not any(mark in word for mark in MARKS for word in part["words"])
+    assert [target for _, target in part["alignment"]] == list(range(len(part["words"])))
+    assert all(source < 3 for source, _ in part["alignment"])
