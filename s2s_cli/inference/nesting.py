@@ -110,6 +110,8 @@ class Layout:
             last = min(max(last, first), end)
             if node.paired and node.first is not None and first < last:
                 first = self._after_space(first)
+            while node.last is not None and first < last and target[last - 1] == " ":
+                last -= 1
             laid.append(target[cursor:first])
             if node.first is not None:
                 laid.append(node.first)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from fake_translators import FakeTranslator, document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.inline import Flat, flatten
+from s2s_cli.inference.translation import Translation
 from s2s_cli.text.codes import Code, Kind, Part
 from s2s_cli.text.protected import PERCENT, with_placeholders
 
@@ -135,3 +138,27 @@ def test_a_text_nested_too_deeply_has_no_translation():
         parts = [*pair(parts, "b"), " y"]
     flat: Flat = flatten(parts)
     assert flat.rebuilt("z", []) is None
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(["AB-1", "x", "y."]), min_size=1, max_size=6), st.data())
+def test_tags_stay_outside_of_what_the_translator_protects(words: list[str], data: st.DataObject) -> None:
+    place = st.tuples(st.integers(0, 4), st.integers(0, len(words) - 1))
+    links = data.draw(st.lists(place, max_size=4))
+
+    class Protecting(FakeTranslator):
+        def translate(self, lines, options=None, *, batch_tokens=None, first=0):
+            text = " ".join(words)
+            return [Translation(line, text, alignment=links, protected=["AB-1"]) for line in lines]
+
+    page = document("html", b"<p>AB-1 <b>one</b> two <i>three <b>four</b></i></p>")
+    found = translate_document(Protecting(), page, None).decode()
+    assert found.count("AB-1") == words.count("AB-1"), found
+    assert is_nested(with_placeholders(found)), found
+
+
+def test_no_tag_goes_around_white_space_at_its_end() -> None:
+    """A mark that a model writes after a space: in Markdown, `**so **` is no emphasis."""
+    flat = flatten(with_placeholders("a <b>b</b> c"))
+    parts = flat.rebuilt("x so y", [], [(0, 2), (1, 5)])
+    assert parts is not None and written(parts) == "x <b>so</b> y"
