@@ -115,6 +115,13 @@ KINDS = {
     "no average": ["training.averaging.method=none", "validation.metric=chrf", "training.clip_norm=null"],
     "few updates": ["training.updates=17", "training.batch_sentences=5", "tokenizer.kind=character"],
     "noise": [*NOISE, "training.accumulate=2"],
+    "marks and terms": [
+        *NOISE[1:4],
+        "tokenizer={kind: sentencepiece, vocabulary: 60, joint: true}",
+        "data.protect={kinds: [placeholders], symbols: 2, share: 0.5}",
+        "data.terms={share: 0.5}",
+        "data.train=[{tsv: train.tsv, weight: 0.5, tag: <a>}, {tsv: dev.tsv, weight: 2.5}]",
+    ],
     "minimum risk": ["training.objective={kind: minimum_risk, candidates: 3}", "training.updates=11"],
     "impatience": ["validation.patience=1", "validation.every=2", "training.learning_rate=1e-9"],
 }
