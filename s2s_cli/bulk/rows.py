@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from s2s_cli.bulk.cutting import Part, Span
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.inference.request import parsed
+from s2s_cli.inference.translation import json_line
 from s2s_cli.inference.translator import Translator
 
 if TYPE_CHECKING:
@@ -50,17 +51,19 @@ def translate_json_lines(
         rows = [_row(line, column, f"{name}:{place}") for place, line in enumerate(window, number + 1)]
         for row, translation in zip(rows, translate([row[column] for row in rows], number), strict=True):
             row[ADDED] = translation
-        sink.write("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode(errors="replace"))
+        sink.write("".join(f"{json_line(row)}\n" for row in rows).encode())
         number += len(rows)
 
 
 def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        row = parsed(line.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}", where=where) from error
     if not isinstance(row, dict) or not isinstance(row.get(column), str):
         raise DataError(f"has no text `{column}`", where=where, hint="name the field of the text with --column")
+    if any("\ud800" <= character <= "\udfff" for character in row[column]):
+        raise DataError(f"has a lone surrogate in `{column}`, which is no text", where=where)
     if ADDED in row:
         raise DataError(f"has a `{ADDED}` already", where=where)
     return row
@@ -144,7 +147,5 @@ def _parquet() -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError as error:
-        raise MachineError(
-            "Parquet needs pyarrow, which is not installed", hint="pip install 's2s-cli[parquet]'"
-        ) from error
+        raise UsageError("Parquet needs pyarrow", hint="pip install 's2s-cli[parquet]'") from error
     return pyarrow, parquet

@@ -126,8 +126,8 @@ def translate(
             metavar="FILE",
             rich_help_panel=_MEMORY,
             show_default=False,
-            help="A translation memory, .tmx or .tsv (source, translation), also .gz or .xz; may be repeated. What"
-            " stands there is not translated again.",
+            help="A translation memory, .tmx or .tsv (source, translation), also .gz, .xz or .zst; may be repeated."
+            " What stands there is not translated again.",
         ),
     ] = None,
     fuzzy: Annotated[

@@ -50,7 +50,7 @@ class TranslationMemory:
     @classmethod
     def read(cls, paths: Sequence[Path], languages: Languages) -> TranslationMemory:
         """From TMX files, whose texts in the two languages are read, and from TSV files with source and translation in
-        the first two columns; plain, `.gz` or `.xz`.
+        the first two columns; plain, `.gz`, `.xz` or `.zst`.
 
         Raises UsageError for a file of another kind, DataError with file:line for one that is not sound.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +43,7 @@ class Request:
         Raises DataError, which says what is wrong with it.
         """
         try:
-            values = json.loads(line, parse_constant=_refuse)
+            values = parsed(line)
         except RecursionError:
             raise DataError("not JSON that can be read: it is nested too deeply", hint=_HINT) from None
         except ValueError as error:
@@ -69,6 +70,15 @@ class _Record(Form):
 
 _FIELDS = ("text", "constraints", "avoid", "prefix")
 _HINT = 'give an object a line, such as {"text": "...", "constraints": ["..."], "avoid": ["..."], "prefix": "..."}'
+
+
+def parsed(line: str | bytes) -> Any:
+    """The value of a text of JSON. Raises ValueError also for numbers that JSON could not write again."""
+    return json.loads(line, parse_constant=_refuse, parse_float=_finite)
+
+
+def _finite(number: str) -> float:
+    return value if math.isfinite(value := float(number)) else _refuse(number)
 
 
 def _refuse(constant: str) -> Any:

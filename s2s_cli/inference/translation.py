@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Alignment = list[tuple[int, int]]
 """Pairs (source word, target word), both counted from 0, in the order of the target words."""
 
-# Some readers treat these as the end of a line, and `json` does not escape them.
-_JSON_LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+# Some readers treat the first three as the end of a line; UTF-8 lacks the others. `json` escapes none of them.
+_ESCAPED = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029, *range(0xD800, 0xE000))}
 
 
 class LinesLost(MachineError):
@@ -142,7 +142,7 @@ class Translation:
         if len(self.n_best) > 1:
             record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
         record |= {name: value for name, value in self.others.items() if name not in record}
-        return json.dumps(record, ensure_ascii=False, allow_nan=False).translate(_JSON_LINE_BREAKS)
+        return json_line(record)
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,11 @@ class Scored:
     log_prob: float | None = None  # log p(target | source) in nats, the end of the sentence included
     tokens: int = 0  # target pieces in the sum, the end of the sentence included
     truncated: bool = False  # whether a side was longer than 10,000 pieces, and only its beginning read
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """An object as one line of JSON that any reader of lines and of UTF-8 can read, without its newline."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False).translate(_ESCAPED)
 
 
 def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:

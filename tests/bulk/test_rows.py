@@ -28,7 +28,7 @@ def in_parts(source: Path, target: Path, column: str, count: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 7, 40])
 def test_rows_of_json(tmp_path: Path, count: int):
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    rows = [{"id": number, "body": text, "more": [None, {"a": "é"}]} for number, text in enumerate(TEXTS)]
+    rows = [{"id": number, "body": text, "more": [None, {"a": "é\ud800"}]} for number, text in enumerate(TEXTS)]
     source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     in_parts(source, target, "body", count)
     found = [json.loads(line) for line in target.read_text().splitlines()]
@@ -43,6 +43,8 @@ def test_rows_of_json(tmp_path: Path, count: int):
         ("[1]", "no text `text`"),
         ('{"text": 1}', "no text"),
         ('{"text": "", "translation": 1}', "already"),
+        ('{"text": "a\\ud800"}', "lone surrogate"),
+        ('{"text": "a", "id": 1e999}', "1e999 is no number of JSON"),
     ],
 )
 def test_bad_rows_of_json_are_named(tmp_path: Path, line: str, message: str):

@@ -230,11 +230,12 @@ def stream(lines: bytes, **output: object) -> str:
 
 
 def test_a_stream_of_requests_is_written_as_text_or_json() -> None:
-    lines = b'{"text": "Abc", "id": [1], "score": "theirs"}\n{"text": "", "doc": null}\n{"text": "aB", "prefix": "AbC"}'
+    lines = b'{"text": "Abc", "id": [1, "\\ud800"], "score": "theirs"}\n'
+    lines += b'{"text": "", "doc": null}\n{"text": "aB", "prefix": "AbC"}'
     assert stream(lines) == "aBC\n\nAbC\n"
     records = [json.loads(line) for line in stream(lines, format="json").splitlines()]
     assert [record["translation"] for record in records] == ["aBC", "", "AbC"]
-    assert records[0]["id"] == [1]
+    assert records[0]["id"] == [1, "\ud800"]
     assert records[0]["score"] != "theirs"
     assert records[1]["doc"] is None
 
@@ -245,6 +246,7 @@ def test_a_stream_of_requests_is_written_as_text_or_json() -> None:
         (b'{"text": ', "not JSON at column 10", ExitCode.DATA),
         (b"", "not JSON at column 1", ExitCode.DATA),
         (b"[]", "not a JSON object", ExitCode.DATA),
+        (b'{"text": "a", "id": 1e999}', "not JSON: 1e999 is no number of JSON", ExitCode.DATA),
         (b"{}", "text: this key is missing", ExitCode.DATA),
         (b'{"text": 1, "avoid": "x"}', "text: give text, not 1; avoid: give a list, not the text 'x'", ExitCode.DATA),
         (b'{"text": "a", "constraints": ["#"]}', "the model cannot write '#'", ExitCode.DATA),
