@@ -112,7 +112,7 @@ IDLE: dict[str, list[Idle]] = {
         Idle(
             ("attention", "in_place", "form", "memory", "min_confidence", "protect", "protect_pattern", "glossary"),
             is_bulk,
-            "lines are translated into files of their own",
+            "files in parts, or into a folder, are translated without it",
             "leave it out, or write to one file without --shard and --ray",
         ),
         Idle(
