@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -99,3 +99,18 @@ class Searcher:
         from s2s_cli.inference.demands import Vocabulary
 
         return Vocabulary(self.target, self.language)
+
+
+def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:
+    """The indices of each batch, longest first, so that sources of similar length share a batch.
+
+    tokens: most tokens of a batch, padding included; a longer source forms a batch of its own. sentences: most sources
+    of a batch. Sources of length 0 are in no batch.
+    """
+    order = sorted((index for index, length in enumerate(lengths) if length), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        longest = lengths[order[start]]
+        size = max(1, min(sentences, tokens // longest))
+        yield order[start : start + size]
+        start += size

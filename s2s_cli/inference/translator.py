@@ -15,7 +15,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
 from s2s_cli.inference.reading import Division, Source, read
 from s2s_cli.inference.request import Request
-from s2s_cli.inference.searching import Job, Searcher
+from s2s_cli.inference.searching import Job, Searcher, token_batches
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
 from s2s_cli.inference.writing import Writer
 from s2s_cli.processes import JobLost, WorkerPool
@@ -398,18 +398,3 @@ def _naming_line(number: int) -> Iterator[None]:
 
 def _tell_loss() -> None:
     console.warn("a worker process ended unexpectedly; its lines are translated again")
-
-
-def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:
-    """The indices of each batch, longest first, so that sources of similar length share a batch.
-
-    tokens: most tokens of a batch, padding included; a longer source forms a batch of its own. sentences: most sources
-    of a batch. Sources of length 0 are in no batch.
-    """
-    order = sorted((index for index, length in enumerate(lengths) if length), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        longest = lengths[order[start]]
-        size = max(1, min(sentences, tokens // longest))
-        yield order[start : start + size]
-        start += size

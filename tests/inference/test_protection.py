@@ -213,7 +213,7 @@ def test_documents_have_their_codes_as_marks_too(tmp_path: Path):
 def test_deep_nesting_and_long_lines_are_restored():
     line = "<b>" * 200 + "Uno" + "</b>" * 200 + " due"
     assert translator(MARKED).translate([line])[0].text.count("b>") == 400
-    assert translator(split="never").translate(["%s uno " * 3000])[0].text.count("%s") == 3000
+    assert translator(split="never").translate(["%s uno " * 500])[0].text.count("%s") == 500
 
 
 def test_a_span_never_ends_the_line():

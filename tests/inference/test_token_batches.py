@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.inference.translator import token_batches
+from s2s_cli.inference.searching import token_batches
 
 LENGTHS = st.lists(st.integers(0, 40), max_size=60)
 
