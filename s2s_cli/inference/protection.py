@@ -119,7 +119,7 @@ def _restored(candidate: Candidate, flat: Flat, source_words: Words, unbroken: U
     assert body is not None, "what is nested too deeply was made single"
     pieces = pieces_of(flat, body)
     if unbroken is not None:
-        pieces = unbroken.begun(pieces, candidate.text)
+        pieces = unbroken.begun(pieces, candidate.text, phrases)
     parts = flat.parts if is_same else [piece.part for piece in pieces]
     text = one_line("".join(map(written, parts)))
     links = candidate.alignment

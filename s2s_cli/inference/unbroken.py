@@ -42,13 +42,16 @@ class Unbroken:
         text = self.prefix.text
         return text if self.ends_open or not text else text + " "
 
-    def begun(self, pieces: Sequence[Piece], text: str) -> list[Piece]:
+    def begun(self, pieces: Sequence[Piece], text: str, phrases: Sequence[str]) -> list[Piece]:
         """The pieces of a translated line, which begins with the prefix as it is; spans that stood before its end, or
-        in the word or phrase that goes on there, follow. text: what the model has written."""
+        in the word or phrase that goes on there, follow.
+
+        text: what the model has written. phrases: all that were demanded, also by a glossary.
+        """
         if not self.prefix.parts:
             return list(pieces)
         begun = len(self.masked_prefix())
-        end = max([begun, *(end for begin, end in ranges_of(self.phrases, text) if begin < begun)])
+        end = max([begun, *(end for begin, end in ranges_of(phrases, text) if begin < begun)])
         while end and text[end - 1 : end].isalnum() and text[end : end + 1].isalnum():
             end += 1
         has_space, last = text[:end].endswith(" "), self.prefix.parts[-1]
@@ -90,10 +93,6 @@ def pieces_of(flat: Flat, body: Iterable[Part]) -> list[Piece]:
         *(Piece(part, isinstance(part, str)) for part in body),
         *(Piece(part, False) for part in flat.tail),
     ]
-
-
-def _text(part: Part) -> str:
-    return part if isinstance(part, str) else part.text
 
 
 def _is_word(piece: Piece) -> bool:

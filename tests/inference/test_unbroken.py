@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from s2s_cli import Request
 from s2s_cli.errors import DataError
+from s2s_cli.inference.demands import Demand
+from s2s_cli.inference.inline import flatten, written
 from s2s_cli.inference.protection import Protection
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translator import Translator
+from s2s_cli.inference.unbroken import pieces_of, unbroken
 from s2s_cli.text.codes import Code, Kind
 from s2s_cli.text.protected import Finder
 
@@ -104,3 +107,11 @@ def test_demands_that_protected_text_cannot_meet_are_told(request_: Request, wha
         with pytest.raises(DataError) as raised:
             work()
         assert what in str(raised.value)
+
+
+def test_a_span_before_a_prefix_goes_behind_the_phrase_that_the_prefix_begins() -> None:
+    flat = flatten(Finder().parts("{x} ein rotes Auto"))
+    demanded = unbroken(Demand(prefix="the red"), flat, Finder())
+    text = "the red car is"
+    pieces = pieces_of(flat, flat.body(text, [], (), ["red car"]) or ())
+    assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, ["red car"])) == "the red car {x} is"
