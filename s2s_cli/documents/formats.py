@@ -10,7 +10,7 @@ from s2s_cli.errors import DataError, MachineError
 
 if TYPE_CHECKING:
     from s2s_cli.data.languages import Languages
-from s2s_cli.documents.document import Document
+    from s2s_cli.documents.document import Document
 
 
 class Format(NamedTuple):

@@ -19,6 +19,7 @@ ALWAYS = "torch matplotlib pydantic click rich yaml tqdm safetensors asyncio ray
 PROCESSES_AND_NETWORKS = "multiprocessing concurrent socket ssl http".split()
 WHERE_NOTHING_IS_SCORED = [*ALWAYS, *PROCESSES_AND_NETWORKS, "sacrebleu", "regex", "secrets"]
 FOR_HELP = [*WHERE_NOTHING_IS_SCORED, *"numpy sentencepiece hashlib json".split()]
+NOT_OF_PLAIN_LINES = "documents.document inference.demands inference.protection inference.memory text.glossary".split()
 OTHER_COMMANDS = ["s2s_cli.cli.prep", "s2s_cli.cli.train", "s2s_cli.cli.evaluate"]
 WITHOUT = {
     "--version": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.options"],
@@ -26,7 +27,10 @@ WITHOUT = {
     "translate --help": [*FOR_HELP, *OTHER_COMMANDS],
     "train --help": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.evaluate"],
     "serve --help": [*FOR_HELP, *OTHER_COMMANDS, "starlette", "uvicorn"],
-    "translate --model model": [*WHERE_NOTHING_IS_SCORED, *OTHER_COMMANDS, "s2s_cli.training", "s2s_cli.model"],
+    "translate --model model": [
+        *(*WHERE_NOTHING_IS_SCORED, *OTHER_COMMANDS, "s2s_cli.training", "s2s_cli.model"),
+        *(f"s2s_cli.{name}" for name in NOT_OF_PLAIN_LINES),
+    ],
     "translate --model model --json --n-best 2": WHERE_NOTHING_IS_SCORED,
     "translate --model model text": WHERE_NOTHING_IS_SCORED,  # which shows a bar, if anybody watches
     "evaluate --hypothesis text --reference text": [*ALWAYS, "sentencepiece", "s2s_cli.inference"],
