@@ -269,20 +269,24 @@ def _workers(
         stop(workers)
 
 
-# No thread may fork while this process holds both ends of a worker's pipe: the child would inherit the worker's end and
-# hold it open after the worker has died.
-_both_ends = threading.RLock()
+_ends: dict[int, Connection] = {}
+"""The workers' ends of pipes that are open in this process, by the thread that starts the worker."""
 
 
-def _renew() -> None:
-    global _both_ends
-    _both_ends = threading.RLock()
+def _close_ends_of_others() -> None:
+    """After any fork, in the child: it holds no worker's end of a pipe but its own.
+
+    Held open by others, it would outlive the worker. (A lock that forks wait for is no way to it: there are more of
+    these, such as that of `concurrent.futures`, and two threads that fork would take them in different orders.)
+    """
+    _ends.pop(threading.get_ident(), None)
+    for connection in _ends.values():
+        connection.close()
+    _ends.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _both_ends.acquire(), after_in_parent=lambda: _both_ends.release(), after_in_child=_renew
-    )
+    os.register_at_fork(after_in_child=_close_ends_of_others)
 
 
 def _start(
@@ -296,15 +300,17 @@ def _start(
 
     context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
     try:
-        with _both_ends:
-            ours, theirs = context.Pipe()
-            with theirs:
-                inherited = [ours, *(worker.connection for worker in others)] if method == "fork" else []
-                process = context.Process(target=_serve, args=(make_work, theirs, inherited), daemon=method == "fork")
-                process.start()
+        ours, theirs = context.Pipe()
+        _ends[threading.get_ident()] = theirs
+        with theirs:
+            inherited = [ours, *(worker.connection for worker in others)] if method == "fork" else []
+            process = context.Process(target=_serve, args=(make_work, theirs, inherited), daemon=method == "fork")
+            process.start()
         outcome.append(Worker(process, ours))
     except BaseException as error:
         outcome.append(error)
+    finally:
+        _ends.pop(threading.get_ident(), None)
 
 
 def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, inherited: list[Connection]) -> None:

@@ -210,13 +210,15 @@ def test_whoever_stops_early_gets_fresh_results_afterwards() -> None:
 @pytest.fixture
 def other_forks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another thread forks at the worst moments: it would inherit the worker's end of the pipe, and hold it open."""
+    import concurrent.futures.thread  # noqa: F401  # it has a lock that forks wait for
+
     children: list[int] = []
     start = multiprocessing.context.ForkProcess.start
 
     def fork_elsewhere() -> threading.Thread:
         thread = threading.Thread(target=lambda: children.append(os.fork() or _sleep_on()))
         thread.start()
-        thread.join(0.3)  # it has to wait until there is but one end
+        thread.join(PATIENCE)
         return thread
 
     def start_between_forks(process: multiprocessing.process.BaseProcess) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,47 @@ import typer
 from s2s_cli import console
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
-from s2s_cli.cli.options import LimitArguments
 from s2s_cli.errors import MachineError
 
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
+_LIMITS = "Limits"
+
+
+@dataclass(frozen=True)
+class LimitArguments:
+    """What a request to a server may ask for, with the names and values of `s2s_cli.serving.limits.Limits`."""
+
+    body_bytes: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Bytes of a request's body.")
+    ] = 1 << 20
+    texts: Annotated[int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Texts of a request.")] = 500
+    characters: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Characters of a request.")
+    ] = 50_000
+    alternatives: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Alternatives that a request may ask for.")
+    ] = 10
+    waiting: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            rich_help_panel=_LIMITS,
+            help="Sentences that may wait; what comes then is answered by 503 and when to try again.",
+        ),
+    ] = 2000
+    read_seconds: Annotated[
+        float, typer.Option(metavar="X", rich_help_panel=_LIMITS, help="Time for a request to come.")
+    ] = 15.0
+    answer_seconds: Annotated[
+        float, typer.Option(metavar="X", rich_help_panel=_LIMITS, help="Time until it must be answered.")
+    ] = 60.0
+    stop_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="X", rich_help_panel=_LIMITS, help="Time after SIGTERM to answer what was accepted before it."
+        ),
+    ] = 20.0
 
 
 @takes_groups
