@@ -26,6 +26,7 @@ TEST = "test_2016_flickr"
 REFERENCE = [
     "model.tied=none",
     "model.attention.query=previous",
+    *(f"model.dropout.{place}=0.2" for place in ("embedding", "state", "readout")),
     "training.learning_rate=1e-3",
     "training.schedule=constant",
     "training.warmup=0",
