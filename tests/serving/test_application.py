@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from s2s_cli.serving.app import build_app, json_response
 from s2s_cli.serving.limits import Keys, Limits
 from s2s_cli.serving.looking import Metrics
+from s2s_cli.serving.server import _listening
 
 
 def asked(app: Any, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -58,3 +60,8 @@ def test_a_fault_is_told_without_its_inside(capfd: pytest.CaptureFixture[str]):
 
 def test_text_that_no_encoding_has_can_be_answered():
     assert json.loads(json_response({"a": "\ud800 ü"}).body.decode()) == {"a": "\ud800 ü"}
+
+
+def test_an_answer_does_not_wait_until_its_head_is_acknowledged():
+    with _listening("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
