@@ -70,12 +70,17 @@ class Tokenizer(ABC):
         found = [self.tags[name] for name in TERM_TAGS if name in self.tags]
         return (found[0], found[1], found[2]) if len(found) == len(TERM_TAGS) else None
 
+    @cached_property
+    def _tag_ids(self) -> frozenset[int]:
+        return frozenset(self.tags.values())
+
     def text_pieces(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
         """Where the pieces of text stand among these ids, and the index of the word of each. Tags are no text; what is
         said of a term belongs to its last word."""
-        if not self.tags:
+        tags = self._tag_ids
+        if tags.isdisjoint(ids):
             return list(range(len(ids))), self.word_indices(ids)
-        tags, (_, begin, end) = set(self.tags.values()), self.term_tags or (-1, -1, -1)
+        _, begin, end = self.term_tags or (-1, -1, -1)
         given, places, plain = False, list[tuple[int, bool]](), list[int]()
         for place, index in enumerate(ids):
             given = (given or index == begin) and index != end
