@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ def translate_bulk(
             raise UsageError("of several inputs, no file is divided", where="--join", hint="name one INPUT")
         _tell(files[0][1], join(*files[0]))
         return
-    task = replace(_task(context, model, search, machine, written), column=bulk.column)
+    task = _task(context, model, search, machine, written, bulk.column)
     if bulk.ray:
         from s2s_cli.bulk.files import translate_files
 
@@ -80,6 +79,7 @@ def _task(
     search: SearchArguments,
     machine: MachineArguments,
     written: OutputOptions,
+    column: str | None,
 ) -> Task:
     """What is to be done with each file, by the settings of the (first) model. Its weights are not read."""
     from s2s_cli.bulk.unit import Machine, Task
@@ -95,7 +95,7 @@ def _task(
     refuse_idle(context, device=device, **vars(options))
     warn_of_segmenter(options, config.languages.target)
     decoder = Machine(device, machine.precision, machine.engine, machine.shortlist)
-    return Task(tuple(path.resolve() for path in models), options, written, decoder)
+    return Task(tuple(path.resolve() for path in models), options, written, decoder, column)
 
 
 def _translate(

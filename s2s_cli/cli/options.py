@@ -272,7 +272,6 @@ class BulkArguments:
     join: Annotated[
         bool, typer.Option("--join", rich_help_panel=_BULK, help="Put the parts together, after all are translated.")
     ] = False
-
     ray: Annotated[
         str | None,
         typer.Option(
@@ -283,7 +282,6 @@ class BulkArguments:
             " here. --workers is then the number of parts at a time. Needs s2s-cli[ray].",
         ),
     ] = None
-
     column: Annotated[
         str | None,
         typer.Option(

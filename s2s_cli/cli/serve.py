@@ -12,7 +12,7 @@ import typer
 from s2s_cli import console
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
-from s2s_cli.errors import MachineError
+from s2s_cli.errors import MachineError, UsageError
 
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
 _LIMITS = "Limits"
@@ -109,8 +109,6 @@ def serve(
     curl -d q='Guten Tag!' -d source=de -d target=en http://127.0.0.1:5000/translate
     DEEPL_SERVER_URL=http://127.0.0.1:5000 DEEPL_AUTH_KEY=any python3 -m deepl text --to EN-US 'Guten Tag!'
     """
-    from s2s_cli.errors import UsageError
-
     if log not in ("text", "json", "none"):
         raise UsageError(f"unknown form `{log}`", where="--log", hint="text, json or none")
     models = shared.chosen_models(model) if model is None else model

@@ -18,11 +18,12 @@ from s2s_cli.inference.translation import Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.text.codes import Code, Kind
+from s2s_cli.text.codes import Code
 from s2s_cli.text.glossary import Glossary, Row
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, mark_name
+from scripts.protected_spans import is_nested
 
 MARKS = [mark_name(number) for number in (1, 2, 3)]
 MARKED = TokenizerPair(*(CharacterTokenizer([*MARKS, *text], MARKS) for text in (ALPHABET, ALPHABET.swapcase())))
@@ -48,16 +49,6 @@ def spans(text: str) -> list[Code]:
 def expected_pairs(line: str) -> bool:
     """Whether pairs of the line are nested, so that those of its translation must be."""
     return is_nested(spans(line))
-
-
-def is_nested(found: list[Code]) -> bool:
-    stack: list[str] = []
-    for code in found:
-        if code.kind is Kind.OPEN:
-            stack.append(code.name)
-        elif code.kind is Kind.CLOSE and (not stack or stack.pop() != code.name):
-            return False
-    return not stack
 
 
 def assert_kept(line: str, text: str) -> None:

@@ -21,6 +21,7 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.unbroken import pieces_of, unbroken
 from s2s_cli.text.codes import Code, Kind
 from s2s_cli.text.protected import Finder
+from scripts.protected_spans import is_nested
 
 KINDS = st.sampled_from(sorted(TOKENIZERS))
 PLAIN = [word for word in WORDS if word.isalpha()]
@@ -35,16 +36,6 @@ SPANNED = st.lists(st.sampled_from([*SPANS, *WORDS]), min_size=1, max_size=9).fl
 
 def spans_of(text: str) -> list[Code]:
     return [part for part in Finder().parts(text) if isinstance(part, Code)]
-
-
-def is_nested(codes: list[Code]) -> bool:
-    stack: list[str] = []
-    for code in codes:
-        if code.kind is Kind.OPEN:
-            stack.append(code.name)
-        elif code.kind is Kind.CLOSE and (not stack or stack.pop() != code.name):
-            return False
-    return not stack
 
 
 def assert_spans(line: str, text: str) -> None:
