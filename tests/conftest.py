@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +82,8 @@ def start_child(function: Callable[[], object], report: int = 2) -> int:
         return child
     status = 1
     try:
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)  # its other threads are not forked with it, and it would wait for them
         function()
         status = 0
     except BaseException:

@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import time
-import traceback
 from functools import partial
 from pathlib import Path
 
@@ -125,13 +124,15 @@ def test_killed_three_times_it_ends_as_if_nothing_had_happened(
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_many_times_a_checkpoint_always_loads(recipe: Path, whole: Path, tmp_path: Path):
+def test_killed_at_random_moments_many_times_a_checkpoint_always_loads(
+    recipe: Path, whole: Path, tmp_path: Path, tools
+):
     """S2S_KILLS says how often. The processes are forked: starting Python would take most of the time."""
     moments, kills, number = random.Random(5), 0, 0
     while kills < KILLS:
         run, number, code, patience = tmp_path / f"run-{number}", number + 1, -signal.SIGKILL, 0.2
         while code == -signal.SIGKILL:
-            child = fork(lambda run=run: train_here(recipe, run))
+            child = tools.start_child(lambda run=run: train_here(recipe, run))
             time.sleep(moments.uniform(0, patience))
             os.kill(child, signal.SIGKILL)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -144,23 +145,8 @@ def test_killed_at_random_moments_many_times_a_checkpoint_always_loads(recipe: P
         shutil.rmtree(run)
 
 
-def fork(function) -> int:
-    """A child that runs the function. Its exit code is 0 if that returns."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            function()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return child
-
-
 def test_a_second_signal_while_saving_leaves_at_once_and_the_old_checkpoint_is_whole(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools
 ):
     run, flush, receive = tmp_path / "run", atomic._flush, StopRequest.receive
 
@@ -176,7 +162,7 @@ def test_a_second_signal_while_saving_leaves_at_once_and_the_old_checkpoint_is_w
 
     monkeypatch.setattr(atomic, "_flush", slow_flush)
     monkeypatch.setattr(StopRequest, "receive", receive_and_note)
-    child = fork(lambda: train_here(recipe, run))
+    child = tools.start_child(lambda: train_here(recipe, run))
     for sign in ("saving", "received"):  # two signals that wait together are one
         while not (tmp_path / sign).exists():
             time.sleep(0.01)
