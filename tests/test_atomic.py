@@ -149,7 +149,8 @@ def test_what_is_no_regular_file_is_written_and_not_replaced(tmp_path):
         pass
 
 
-def test_a_sweep_spares_living_writers_and_foreign_files(tmp_path, tools):
+def test_a_sweep_spares_living_writers_and_foreign_files(tmp_path, tools, monkeypatch):
+    monkeypatch.setattr(atomic, "RETRY_TIME", 0.1)
     foreign = [".hidden", ".a.tmp", "x.0123456789abcdef.tmp"]
     for name in foreign:
         (tmp_path / name).touch()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from s2s_cli import atomic
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.errors import MachineError, UsageError
 
@@ -40,9 +41,10 @@ def test_the_paths_lie_below_the_root(tmp_path):
     assert not run.root.exists()
 
 
-def test_a_second_trainer_fails_soon_and_learns_who_was_first(tmp_path, tools):
+def test_a_second_trainer_fails_soon_and_learns_who_was_first(tmp_path, tools, monkeypatch):
     run = RunDirectory(tmp_path / "run")
     child = hold_in_child(run, tools)
+    monkeypatch.setattr(atomic, "RETRY_TIME", 0.1)
     with pytest.raises(UsageError) as caught, run.lock():
         pytest.fail("two processes hold the lock")
     assert f"is in use by process {child} on {socket.gethostname()} since 2" in str(caught.value)
@@ -52,8 +54,9 @@ def test_a_second_trainer_fails_soon_and_learns_who_was_first(tmp_path, tools):
         pass
 
 
-def test_the_same_process_cannot_hold_it_twice_but_again(tmp_path):
+def test_the_same_process_cannot_hold_it_twice_but_again(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path)
+    monkeypatch.setattr(atomic, "RETRY_TIME", 0.1)
     with run.lock(), pytest.raises(UsageError), run.lock():
         pytest.fail("held twice")
     for _ in range(2):
@@ -91,8 +94,9 @@ def test_orphaned_workers_do_not_keep_the_lock(tmp_path, tools):
     os.close(reading), os.close(writing)
 
 
-def test_a_child_that_leaves_the_block_does_not_release_the_lock(tmp_path, tools):
+def test_a_child_that_leaves_the_block_does_not_release_the_lock(tmp_path, tools, monkeypatch):
     run = RunDirectory(tmp_path)
+    monkeypatch.setattr(atomic, "RETRY_TIME", 0.1)
     with run.lock():
         lock = run.lock()
 

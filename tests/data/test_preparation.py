@@ -395,10 +395,9 @@ STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs"
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("prepared_before", [False, True])
 def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepared_before: bool) -> None:
-    prepare(_recipe(), corpora, tmp_path / "whole")
-    run = tmp_path / "run"
-    if prepared_before:
-        prepare(_recipe(), corpora, run)
+    run, whole = tmp_path / "run", tmp_path / ("run" if prepared_before else "whole")
+    prepare(_recipe(), corpora, whole)
+    expected = _hashes(whole)
     process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(stage, corpora, run))
     process.start()
     process.join()
@@ -408,7 +407,7 @@ def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepare
     else:
         assert not (run / "data").exists()
     prepare(_recipe(), corpora, run)
-    assert _hashes(run) == _hashes(tmp_path / "whole")
+    assert _hashes(run) == expected
 
 
 def _interrupted_at(corpora: Path, run: Path, training: Event) -> None:

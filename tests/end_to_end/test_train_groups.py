@@ -101,7 +101,8 @@ def note_weights(trainer: Trainer, *, below: Path) -> None:
         (2, False, ()),
         (2, True, ()),
         (2, True, SAMPLED),
-        (3, False, ("training.batch_sentences=2", "training.accumulate=2")),  # the third has nothing to do
+        # The third has nothing to do.
+        pytest.param(3, False, ("training.batch_sentences=2", "training.accumulate=2"), marks=pytest.mark.slow),
         (3, True, ("training.batch_sentences=2", "training.updates=3")),
     ],
 )
@@ -122,8 +123,8 @@ def test_several_processes_train_as_one_and_have_the_same_weights(
     ("before", "after", "on_one_machine"),
     [
         (1, 2, True),
-        (2, 1, False),
         (2, 3, True),
+        pytest.param(2, 1, False, marks=pytest.mark.slow),
         pytest.param(1, 2, False, marks=pytest.mark.slow),
         pytest.param(2, 1, True, marks=pytest.mark.slow),
         pytest.param(2, 3, False, marks=pytest.mark.slow),
@@ -229,7 +230,7 @@ def errors(messages: str) -> list[str]:
     return re.findall(r"^error: .*", messages, re.MULTILINE)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_process_takes_the_others_with_it_and_the_run_goes_on_bit_for_bit(
     rank: int, recipe: Path, by_two: Path, tmp_path: Path
 ):
@@ -257,7 +258,7 @@ def test_a_process_that_is_late_is_waited_for(recipe: Path, tmp_path: Path):
     assert ended.codes == [0, 0]
 
 
-@pytest.mark.parametrize("absent", [0, 1])
+@pytest.mark.parametrize("absent", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_group_whose_member_never_comes_ends_in_bounded_time_with_one_sentence(
     absent: int, recipe: Path, tmp_path: Path
 ):

@@ -127,7 +127,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+FIRST = {"bf16", "no attention", "accumulation", "mean of the last", "noise", "marks and terms", "minimum risk"}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind not in FIRST)) for kind in KINDS])
 def test_every_kind_of_recipe_ends_the_same_however_it_was_stopped(
     kind: str, recipe: Path, tmp_path: Path, interruptions: Interruptions
 ):

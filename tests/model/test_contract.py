@@ -192,9 +192,9 @@ def test_diverse_beam(subject: Callable[[], StepModel]) -> None:
     for sentence, together in zip(SENTENCES, found, strict=True):
         [alone] = diverse_beam_search(model, *padded([sentence]), options)
         assert [symbols_of(each) for each in alone] == [symbols_of(each) for each in together]
+        plain = Plain(model, sentence)
         for hypothesis in together:
-            forced = Plain(model, sentence).forced(symbols_of(hypothesis))
-            assert hypothesis.log_prob == pytest.approx(forced, abs=CLOSE)
+            assert hypothesis.log_prob == pytest.approx(plain.forced(symbols_of(hypothesis)), abs=CLOSE)
 
 
 @each_subject

@@ -14,7 +14,7 @@ from s2s_cli.native import compiling
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("cases", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [150, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_no_access_beyond_the_arrays(cases: int, tmp_path: Path) -> None:
     checks = "-fsanitize=address,undefined"
     # To compile the engine with -O1 takes four times as long.
