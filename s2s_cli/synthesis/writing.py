@@ -104,13 +104,14 @@ def _timed(plan: Plan, translator: Translator, given: list[str]) -> Trial:
 
 def _tell(plan: Plan, translator: Translator, lines: int, left: int) -> None:
     """Say what is to be done; if it is much, also how long it will take."""
-    by = " and ".join(plan.made_of["by"])
+    *others, last = plan.made_of["by"]
+    by = f"{', '.join(others)} and {last} write" if others else f"{last} writes"
     rest = f" (the {left:,} that are left)" if left < lines else ""
     duration = ""
     if left >= MANY:
         seconds = try_lines(plan, translator, lines).seconds * left / lines
         duration = f"; this takes about {console.duration(seconds)}"
-    console.say(f"{plan.name}: {by} writes the {plan.written_side} of {lines:,} lines{rest}{duration}")
+    console.say(f"{plan.name}: {by} the {plan.written_side} of {lines:,} lines{rest}{duration}")
 
 
 def _translator(plan: Plan, workers: int | None = None) -> Translator:
