@@ -102,11 +102,7 @@ IDLE: dict[str, list[Idle]] = {
             lambda values: not is_bulk(values) or not has_rows(values),
             "there are columns only in .jsonl and .parquet files, with -o DIR, --shard or --ray",
         ),
-        Idle(
-            _OF_OUTPUT,
-            lambda values: is_bulk(values) and has_rows(values),
-            "rows get a column of translations",
-        ),
+        Idle(_OF_OUTPUT, lambda values: is_bulk(values) and has_rows(values), "rows get a column of translations"),
         Idle(("shard",), lambda values: values["ray"], "--ray divides the work itself"),
         Idle(("threads",), lambda values: values["ray"], "with --ray, each part is translated by one thread"),
         Idle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from s2s_cli import console
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.glossary import PANEL, GlossaryMatch, read_glossary
+from s2s_cli.cli.glossary import GlossaryMatch, read_glossary, term_option
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.glossary import Glossary
 
-_FILES = "Without a model"
+_without_model = partial(typer.Option, rich_help_panel="Without a model")
 
 
 @takes_groups
@@ -32,7 +33,6 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="DIR",
-            show_default=False,
             help="A run, or the model in it; repeated, an ensemble. By default $S2S_MODEL, else the newest of ./runs.",
         ),
     ] = None,
@@ -41,7 +41,6 @@ def evaluate(
         typer.Option(
             "--test",
             metavar="NAME",
-            show_default=False,
             help="A test set of the recipe, or `dev`; may be repeated; by default all test sets.",
         ),
     ] = None,
@@ -49,10 +48,8 @@ def evaluate(
     metrics: shared.MetricArguments,
     glossary: Annotated[
         Path | None,
-        typer.Option(
+        term_option(
             metavar="FILE",
-            rich_help_panel=PANEL,
-            show_default=False,
             help="Score by a glossary too, a term and its translation a line, between them a tab: term success and"
             " consistency.",
         ),
@@ -60,33 +57,22 @@ def evaluate(
     glossary_match: GlossaryMatch = None,
     references: Annotated[
         list[Path] | None,
-        typer.Option(
+        _without_model(
             "--reference",
             metavar="FILE",
-            show_default=False,
-            rich_help_panel=_FILES,
             help="References, one a line, also .gz or .xz; repeated for several a sentence.",
         ),
     ] = None,
     hypothesis: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=_FILES, help="Translations to score; by default stdin."),
+        Path | None, _without_model(metavar="FILE", help="Translations to score; by default stdin.")
     ] = None,
     source: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            rich_help_panel=_FILES,
-            help="The sources of the translations, which --glossary needs.",
-        ),
+        Path | None, _without_model(metavar="FILE", help="The sources of the translations, which --glossary needs.")
     ] = None,
     language: Annotated[
         str,
-        typer.Option(
-            metavar="CODE",
-            rich_help_panel=_FILES,
-            help="Language of the texts, which selects the tokenizer of BLEU and ROUGE (zh, ja, ...).",
+        _without_model(
+            metavar="CODE", help="Language of the texts, which selects the tokenizer of BLEU and ROUGE (zh, ja, ...)."
         ),
     ] = "en",
     search: shared.SearchArguments,

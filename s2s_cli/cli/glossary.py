@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,28 +16,12 @@ if TYPE_CHECKING:
     from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.glossary import Glossary
 
-PANEL = "Terms"
-
+term_option = partial(typer.Option, rich_help_panel="Terms")
 GlossaryMatch = Annotated[
     str | None,
-    typer.Option(
-        "--glossary-match",
+    term_option(
         metavar="any-case,inflected",
-        rich_help_panel=PANEL,
-        show_default=False,
         help="Terms are also found in other capitals; with up to three letters more at the end of a word.",
-    ),
-]
-
-GlossaryWay = Annotated[
-    str | None,
-    typer.Option(
-        "--glossary-way",
-        metavar="inline|forced",
-        rich_help_panel=PANEL,
-        show_default=False,
-        help="Terms are told to a model that was trained with `data.terms`; or the search sees to it that their"
-        " translations come, with any model. By default what the model was trained for.",
     ),
 ]
 WAYS = ("inline", "forced")
@@ -52,26 +38,47 @@ def read_glossary(path: Path, match: str | None) -> Glossary:
     return Glossary.read(path, names)
 
 
-def use_glossary(
-    path: Path, match: str | None, way: str | None, translator: Translator, options: SearchOptions
-) -> None:
-    """Have the translator write the terms of --glossary. way: `inline` or `forced`; by default inline, if the model has
-    learnt that. Raises UsageError for a way that is none for this model or this search."""
-    learnt = translator.tokenizers.source.term_tags is not None
-    way = way or ("inline" if learnt else "forced")
-    if way not in WAYS:
-        raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
-    if way == "inline" and not learnt:
-        hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
-        raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
-    if way == "forced":
-        from s2s_cli.inference.demands import refuse_constraints
+@dataclass(frozen=True)
+class GlossaryArguments:
+    """By which agreed translations of terms."""
 
-        refuse_constraints(options)
-        translator.force_terms(read_glossary(path, match))
-        return
-    from s2s_cli.inference.protection import Protection
-    from s2s_cli.text.protected import Finder
+    glossary: Annotated[
+        Path | None, term_option(metavar="FILE", help="Translate terms by this file: SOURCE TAB TARGET in each line.")
+    ] = None
+    glossary_match: GlossaryMatch = None
+    glossary_way: Annotated[
+        str | None,
+        term_option(
+            metavar="inline|forced",
+            help="Terms are told to a model that was trained with `data.terms`; or the search sees to it that their"
+            " translations come, with any model. By default what the model was trained for.",
+        ),
+    ] = None
 
-    given = translator.protection
-    translator.protection = Protection(given.finder if given else Finder((), ()), read_glossary(path, match))
+    def use(self, translator: Translator, options: SearchOptions) -> None:
+        """Have the translator write the terms of --glossary, if there is one: inline, if the model has learnt that and
+        no way was named. Raises UsageError for a way that is none for this model or this search."""
+        if self.glossary is None:
+            return
+        learnt = translator.tokenizers.source.term_tags is not None
+        way = self.glossary_way or ("inline" if learnt else "forced")
+        if way not in WAYS:
+            raise UsageError(
+                f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}"
+            )
+        if way == "inline" and not learnt:
+            hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
+            raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
+        if way == "forced":
+            from s2s_cli.inference.demands import refuse_constraints
+
+            refuse_constraints(options)
+            translator.force_terms(read_glossary(self.glossary, self.glossary_match))
+            return
+        from s2s_cli.inference.protection import Protection
+        from s2s_cli.text.protected import Finder
+
+        given = translator.protection
+        translator.protection = Protection(
+            given.finder if given else Finder((), ()), read_glossary(self.glossary, self.glossary_match)
+        )

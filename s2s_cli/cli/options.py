@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,32 +21,27 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-_METRICS, _MACHINE = "Metrics (by default BLEU and chrF)", "Machine"
-_BULK = "Bulk"
-_SEARCH = "Search (by default as the model's recipe says)"
-_SAMPLING = "Other kinds of search"
+output_option = partial(typer.Option, rich_help_panel="Output")
+_search = partial(typer.Option, rich_help_panel="Search (by default as the model's recipe says)")
+_other_search = partial(typer.Option, rich_help_panel="Other kinds of search")
+_machine = partial(typer.Option, rich_help_panel="Machine")
+_bulk = partial(typer.Option, rich_help_panel="Bulk")
+_metric = partial(typer.Option, rich_help_panel="Metrics (by default BLEU and chrF)")
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        show_default=False,
         help="Override a key, such as training.learning_rate=3e-4 or data.test.0.name=news; may be repeated.",
     ),
 ]
 RunPath = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", show_default=False, help="Directory of the run, by default runs/NAME of the recipe."),
+    Path | None, typer.Option(metavar="DIR", help="Directory of the run, by default runs/NAME of the recipe.")
 ]
 BatchTokens = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=_MACHINE,
-        help="Largest number of source pieces in a batch; fewer need less memory.",
-    ),
+    int | None, _machine(metavar="N", help="Largest number of source pieces in a batch; fewer need less memory.")
 ]
 
 
@@ -53,107 +49,72 @@ BatchTokens = Annotated[
 class SearchArguments:
     """How to search; None stands for what the model's recipe says."""
 
-    beam: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=_SEARCH, help="Number of hypotheses kept at each step.")
-    ] = None
-    greedy: Annotated[
-        bool,
-        typer.Option(
-            "--greedy", rich_help_panel=_SEARCH, help="Take the most probable piece at each step: a beam of 1."
-        ),
-    ] = False
+    beam: Annotated[int | None, _search(metavar="N", help="Number of hypotheses kept at each step.")] = None
+    greedy: Annotated[bool, _search("--greedy", help="Take the most probable piece at each step: a beam of 1.")] = False
     normalization: Annotated[
         str | None,
-        typer.Option(
+        _search(
             metavar="wu|average|none",
-            rich_help_panel=_SEARCH,
             help="How hypotheses of different lengths are compared: by the penalty of Wu et al. 2016, the mean per"
             " piece, or the sum.",
         ),
     ] = None
     length_penalty: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            rich_help_panel=_SEARCH,
-            help="Exponent of the penalty; a larger one favours longer translations.",
-        ),
+        float | None, _search(metavar="X", help="Exponent of the penalty; a larger one favours longer translations.")
     ] = None
-    min_length: Annotated[
-        int | None,
-        typer.Option(metavar="N", rich_help_panel=_SEARCH, help="Smallest number of pieces in a translation."),
-    ] = None
+    min_length: Annotated[int | None, _search(metavar="N", help="Smallest number of pieces in a translation.")] = None
     max_length_ratio: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", rich_help_panel=_SEARCH, help="Largest number of pieces in a translation per source piece ..."
-        ),
+        float | None, _search(metavar="X", help="Largest number of pieces in a translation per source piece ...")
     ] = None
-    max_length_offset: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=_SEARCH, help="... plus this number.")
-    ] = None
+    max_length_offset: Annotated[int | None, _search(metavar="N", help="... plus this number.")] = None
     diverse: Annotated[
         int | None,
-        typer.Option(
+        _other_search(
             min=2,
             metavar="N",
-            rich_help_panel=_SAMPLING,
             help="Divide the beam into N groups that avoid one another's pieces (Vijayakumar et al. 2018).",
         ),
     ] = None
     diversity: Annotated[
         float | None,
-        typer.Option(
+        _other_search(
             metavar="X",
-            rich_help_panel=_SAMPLING,
             help="What a piece costs a group, in nats, for each hypothesis of the groups before that has just taken it;"
             " by default 0.5.",
         ),
     ] = None
-    sample: Annotated[
-        bool, typer.Option("--sample", rich_help_panel=_SAMPLING, help="Draw each piece at random, by its probability.")
-    ] = False
+    sample: Annotated[bool, _other_search("--sample", help="Draw each piece at random, by its probability.")] = False
     temperature: Annotated[
         float | None,
-        typer.Option(
+        _other_search(
             metavar="X",
-            rich_help_panel=_SAMPLING,
             help="Below 1, probable pieces are drawn more often than they are probable; above 1, less often.",
         ),
     ] = None
-    top_k: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=_SAMPLING, help="Draw among the N most probable pieces.")
-    ] = None
+    top_k: Annotated[int | None, _other_search(metavar="N", help="Draw among the N most probable pieces.")] = None
     top_p: Annotated[
         float | None,
-        typer.Option(
+        _other_search(
             metavar="X",
-            rich_help_panel=_SAMPLING,
             help="Draw among the fewest pieces that have this share of the probability (Holtzman et al. 2020).",
         ),
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=_SAMPLING,
-            help="The same seed draws the same; by default another each time, which is told.",
-        ),
+        _other_search(metavar="N", help="The same seed draws the same; by default another each time, which is told."),
     ] = None
     mbr: Annotated[
         str | None,
-        typer.Option(
+        _other_search(
             metavar="chrf|bleu",
-            rich_help_panel=_SAMPLING,
             help="Of all that the beam or --sample finds, write what is most like the rest by this metric: minimum"
             " Bayes risk (Kumar and Byrne 2004; Eikema and Aziz 2020). Scores are expected values of the metric.",
         ),
     ] = None
     candidates: Annotated[
         int | None,
-        typer.Option(
+        _other_search(
             metavar="N",
-            rich_help_panel=_SAMPLING,
             help="Number of draws that --mbr compares with --sample; by default 50. Without it, that is the beam.",
         ),
     ] = None
@@ -202,46 +163,38 @@ class SearchArguments:
 class MachineArguments:
     """What computes, with the names and values of `Translator.load`."""
 
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", rich_help_panel=_MACHINE, help="Where to compute.")
-    ] = "auto"
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", rich_help_panel=_MACHINE, help="Processor threads, by default one per core."),
-    ] = None
+    device: Annotated[str, _machine(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto"
+    threads: Annotated[int | None, _machine(min=1, metavar="N", help="Processor threads, by default one per core.")] = (
+        None
+    )
     workers: Annotated[
         int | None,
-        typer.Option(
+        _machine(
             min=1,
             metavar="N",
-            rich_help_panel=_MACHINE,
-            show_default=False,
             help="Worker processes for long input, with one thread each; by default one per core. Short input is"
             " translated by one process with all threads.",
         ),
     ] = None
     precision: Annotated[
         str,
-        typer.Option(
+        _machine(
             metavar="auto|fp32|bf16",
-            rich_help_panel=_MACHINE,
             help="Number type of the matrix products; `auto` is bf16 where the processor computes it natively.",
         ),
     ] = "auto"
     engine: Annotated[
         str,
-        typer.Option(
+        _machine(
             metavar="auto|reference|fast|int8",
-            rich_help_panel=_MACHINE,
             help="What decodes: PyTorch operations, fused operations in C, or these in 8 bits. `auto` is int8 if that"
             " cost the model at most 0.1 BLEU on its dev set, else fast, or reference where neither is available.",
         ),
     ] = "auto"
     shortlist: Annotated[
         bool,
-        typer.Option(
+        _machine(
             "--shortlist",
-            rich_help_panel=_MACHINE,
             help="Write only pieces that occurred with those of the source in training: faster, rarely another word.",
         ),
     ] = False
@@ -261,33 +214,25 @@ class BulkArguments:
 
     shard: Annotated[
         str | None,
-        typer.Option(
+        _bulk(
             metavar="K/N",
-            rich_help_panel=_BULK,
-            show_default=False,
             help="Translate the Kth of N parts only, into OUTPUT.K-of-N; of several inputs, every Nth file. What was"
             " done before is skipped.",
         ),
     ] = None
-    join: Annotated[
-        bool, typer.Option("--join", rich_help_panel=_BULK, help="Put the parts together, after all are translated.")
-    ] = False
+    join: Annotated[bool, _bulk("--join", help="Put the parts together, after all are translated.")] = False
     ray: Annotated[
         str | None,
-        typer.Option(
+        _bulk(
             metavar="ADDRESS",
-            rich_help_panel=_BULK,
-            show_default=False,
             help="Have a Ray cluster translate: `local` starts one on this machine, `auto` takes the one that runs"
             " here. --workers is then the number of parts at a time. Needs s2s-cli[ray].",
         ),
     ] = None
     column: Annotated[
         str | None,
-        typer.Option(
+        _bulk(
             metavar="NAME",
-            rich_help_panel=_BULK,
-            show_default=False,
             help="Column of the text in .parquet files (by default `text`), or in .jsonl files, which are lines without"
             " this option. All columns are written, and `translation`.",
         ),
@@ -308,49 +253,30 @@ class BulkArguments:
 class MetricArguments:
     """What to score by."""
 
-    bleu: Annotated[bool, typer.Option("--bleu", rich_help_panel=_METRICS, help="BLEU (Papineni et al. 2002).")] = False
-    chrf: Annotated[bool, typer.Option("--chrf", rich_help_panel=_METRICS, help="chrF (Popović 2015).")] = False
-    chrf_words: Annotated[
-        bool, typer.Option("--chrf++", rich_help_panel=_METRICS, help="chrF++, with words (Popović 2017).")
-    ] = False
-    ter: Annotated[
-        bool, typer.Option("--ter", rich_help_panel=_METRICS, help="TER (Snover et al. 2006); less is better.")
-    ] = False
-    accuracy: Annotated[
-        bool,
-        typer.Option("--accuracy", rich_help_panel=_METRICS, help="Share of the lines that equal their reference."),
-    ] = False
+    bleu: Annotated[bool, _metric("--bleu", help="BLEU (Papineni et al. 2002).")] = False
+    chrf: Annotated[bool, _metric("--chrf", help="chrF (Popović 2015).")] = False
+    chrf_words: Annotated[bool, _metric("--chrf++", help="chrF++, with words (Popović 2017).")] = False
+    ter: Annotated[bool, _metric("--ter", help="TER (Snover et al. 2006); less is better.")] = False
+    accuracy: Annotated[bool, _metric("--accuracy", help="Share of the lines that equal their reference.")] = False
     character_accuracy: Annotated[
         bool,
-        typer.Option(
-            "--character-accuracy",
-            rich_help_panel=_METRICS,
-            help="Share of the reference's characters that stand at the same position.",
-        ),
+        _metric("--character-accuracy", help="Share of the reference's characters that stand at the same position."),
     ] = False
 
     rouge: Annotated[
-        bool,
-        typer.Option(
-            "--rouge",
-            rich_help_panel=_METRICS,
-            help="ROUGE-1, -2 and -L, for summaries (Lin 2004); needs s2s-cli[rouge].",
-        ),
+        bool, _metric("--rouge", help="ROUGE-1, -2 and -L, for summaries (Lin 2004); needs s2s-cli[rouge].")
     ] = False
     distinct: Annotated[
         bool,
-        typer.Option(
+        _metric(
             "--distinct",
-            rich_help_panel=_METRICS,
             help="Distinct words, and distinct pairs of words, for each 100 words written (Li et al. 2016).",
         ),
     ] = False
     perplexity: Annotated[
         bool,
-        typer.Option(
-            "--perplexity",
-            rich_help_panel=_METRICS,
-            help="Perplexity of the references, per piece of the model's tokenizer; less is better.",
+        _metric(
+            "--perplexity", help="Perplexity of the references, per piece of the model's tokenizer; less is better."
         ),
     ] = False
 

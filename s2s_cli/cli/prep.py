@@ -22,7 +22,6 @@ def prep(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            show_default=False,
             help="Have a Ray cluster clean and encode: `local`, `auto`, or an address. Needs s2s-cli[ray].",
         ),
     ] = None,

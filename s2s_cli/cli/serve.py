@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,43 +16,29 @@ from s2s_cli.cli.command import takes_groups
 from s2s_cli.errors import MachineError, UsageError
 
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
-_LIMITS = "Limits"
+_limit = partial(typer.Option, rich_help_panel="Limits")
 
 
 @dataclass(frozen=True)
 class LimitArguments:
     """What a request to a server may ask for, with the names and values of `s2s_cli.serving.limits.Limits`."""
 
-    body_bytes: Annotated[
-        int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Bytes of a request's body.")
-    ] = 1 << 20
-    texts: Annotated[int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Texts of a request.")] = 500
-    characters: Annotated[
-        int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Characters of a request.")
-    ] = 50_000
-    alternatives: Annotated[
-        int, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="Alternatives that a request may ask for.")
-    ] = 10
+    body_bytes: Annotated[int, _limit(min=1, metavar="N", help="Bytes of a request's body.")] = 1 << 20
+    texts: Annotated[int, _limit(min=1, metavar="N", help="Texts of a request.")] = 500
+    characters: Annotated[int, _limit(min=1, metavar="N", help="Characters of a request.")] = 50_000
+    alternatives: Annotated[int, _limit(min=1, metavar="N", help="Alternatives that a request may ask for.")] = 10
     waiting: Annotated[
         int,
-        typer.Option(
+        _limit(
             min=1,
             metavar="N",
-            rich_help_panel=_LIMITS,
             help="Sentences that may wait; what comes then is answered by 503 and when to try again.",
         ),
     ] = 2000
-    read_seconds: Annotated[
-        float, typer.Option(metavar="X", rich_help_panel=_LIMITS, help="Time for a request to come.")
-    ] = 15.0
-    answer_seconds: Annotated[
-        float, typer.Option(metavar="X", rich_help_panel=_LIMITS, help="Time until it must be answered.")
-    ] = 60.0
+    read_seconds: Annotated[float, _limit(metavar="X", help="Time for a request to come.")] = 15.0
+    answer_seconds: Annotated[float, _limit(metavar="X", help="Time until it must be answered.")] = 60.0
     stop_seconds: Annotated[
-        float,
-        typer.Option(
-            metavar="X", rich_help_panel=_LIMITS, help="Time after SIGTERM to answer what was accepted before it."
-        ),
+        float, _limit(metavar="X", help="Time after SIGTERM to answer what was accepted before it.")
     ] = 20.0
 
 
@@ -64,7 +51,6 @@ def serve(
         typer.Option(
             "--model",
             metavar="DIR",
-            show_default=False,
             help="A model, or the run that made it; repeated, one for each pair of languages. By default $S2S_MODEL,"
             " else the newest model below ./runs.",
         ),
@@ -77,7 +63,6 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            show_default=False,
             help="Answer only who has a key of this file: KEY [REQUESTS-PER-MINUTE [CHARACTERS]], one on a line.",
         ),
     ] = None,
@@ -85,14 +70,10 @@ def serve(
         str, typer.Option(metavar="text|json|none", help="One line on stderr for each request; texts are never in it.")
     ] = "text",
     beam: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", show_default=False, help="Hypotheses kept, by default as the recipes say."),
+        int | None, typer.Option(min=1, metavar="N", help="Hypotheses kept, by default as the recipes say.")
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", show_default=False, help="Processes that translate, by default one for each core."
-        ),
+        int | None, typer.Option(min=1, metavar="N", help="Processes that translate, by default one for each core.")
     ] = None,
     batch_tokens: Annotated[
         int, typer.Option(min=1, metavar="N", help="Largest number of source pieces in a batch.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -14,15 +15,131 @@ from s2s_cli.cli import files
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.glossary import PANEL, GlossaryMatch, GlossaryWay, use_glossary
-from s2s_cli.cli.protection import protection_of
+from s2s_cli.cli.glossary import GlossaryArguments
+from s2s_cli.cli.options import output_option
+from s2s_cli.cli.protection import ProtectionArguments
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.inference.attention_view.view import AttentionView
+    from s2s_cli.inference.output import OutputOptions
     from s2s_cli.inference.translator import Translator
 
-_OUTPUT, _MEMORY = "Output", "Translation memory"
+
+@dataclass(frozen=True)
+class OutputArguments:
+    """What is written, and where to."""
+
+    output: Annotated[
+        Path | None,
+        output_option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR",
+            help="Write to this file, which appears or is replaced as a whole; or each input to a file in this folder,"
+            " unless that is done.",
+        ),
+    ] = None
+    in_place: Annotated[bool, output_option("--in-place", help="Replace the document by its translation.")] = False
+    form: Annotated[
+        str | None,
+        output_option(
+            "--format",
+            metavar="text|po|xliff|tmx|srt|vtt|html|markdown|docx",
+            help="Format of the document, by default that of its suffix. Only its text is translated.",
+        ),
+    ] = None
+    as_json: Annotated[
+        bool, output_option("--json", help="Write one JSON object per line: translation, score, pieces, alignment.")
+    ] = False
+    n_best: Annotated[
+        int, output_option(metavar="N", help="Write the N best, or N draws: LINE ||| TRANSLATION ||| SCORE.")
+    ] = 1
+    alignments: Annotated[
+        bool, output_option("--alignments", help="Append the word alignment: ||| 0-0 1-2 (source-target).")
+    ] = False
+    attention: Annotated[
+        Path | None,
+        output_option(
+            "--attention",
+            metavar="FILE",
+            help="Draw the attention weights: all sentences into one .html file, or each into a .png file of its own"
+            " (FILE-LINE.png from the second on).",
+        ),
+    ] = None
+    min_confidence: Annotated[
+        float | None,
+        output_option(
+            min=0.0,
+            max=1.0,
+            metavar="X",
+            help="Leave translations empty that are good less probably than this; in JSON, `confident` is false.",
+        ),
+    ] = None
+    strict: Annotated[bool, output_option("--strict", help="Stop at a line that is not valid UTF-8.")] = False
+
+    def options(self, requests: bool, batch_tokens: int | None) -> OutputOptions:
+        """For the stream; requests: whether lines are JSON objects."""
+        from s2s_cli.inference.output import OutputOptions
+
+        return OutputOptions(
+            format="json" if self.as_json else "text",
+            n_best=self.n_best,
+            alignments=self.alignments,
+            strict=self.strict,
+            requests=requests,
+            batch_tokens=batch_tokens,
+            min_confidence=self.min_confidence,
+        )
+
+    def view(self) -> AttentionView | None:
+        """What draws the attention weights, if they were asked for."""
+        if self.attention is None:
+            return None
+        from s2s_cli.inference.attention_view.view import AttentionView
+
+        return AttentionView(self.attention)
+
+    def check(self, translator: Translator) -> None:
+        """Raise UsageError for a confidence that the model cannot tell."""
+        if self.min_confidence is not None and translator.writer.calibration is None:
+            hint = "models exported by this version have one, if their dev set has 100 lines"
+            raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
+
+
+@dataclass(frozen=True)
+class MemoryArguments:
+    """What was translated before."""
+
+    memory: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--memory",
+            metavar="FILE",
+            rich_help_panel="Translation memory",
+            help="A translation memory, .tmx or .tsv (source, translation), also .gz, .xz or .zst; may be repeated."
+            " What stands there is not translated again.",
+        ),
+    ] = None
+    fuzzy: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            rich_help_panel="Translation memory",
+            help="In JSON, show the most similar entry of the memory, from this similarity on; 1 for none.",
+        ),
+    ] = 0.75
+
+    def applied_to(self, translator: Translator, shows_similar: bool) -> Translator:
+        """One that looks lines up first, if there is a memory. shows_similar: whether similar entries are written."""
+        if not self.memory:
+            return translator
+        from s2s_cli.data.languages import Languages
+        from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+
+        languages = Languages(translator.division.source, translator.division.target)
+        memory = TranslationMemory.read(self.memory, languages)
+        return RememberingTranslator(translator, Lookup(memory, self.fuzzy if shows_similar else None))
 
 
 @takes_groups
@@ -31,41 +148,15 @@ def translate(
     *,
     inputs: Annotated[
         list[typer.FileBinaryRead] | None,
-        typer.Argument(metavar="INPUT", help="Files of lines, or a document; by default stdin.", show_default=False),
+        typer.Argument(metavar="INPUT", help="Files of lines, or a document; by default stdin."),
     ] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(
             "--model",
             metavar="DIR",
-            show_default=False,
             help="A model, or the run that made it; repeated, an ensemble. By default $S2S_MODEL, else the newest"
             " model below ./runs.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|DIR",
-            rich_help_panel=_OUTPUT,
-            show_default=False,
-            help="Write to this file, which appears or is replaced as a whole; or each input to a file in this folder,"
-            " unless that is done.",
-        ),
-    ] = None,
-    in_place: Annotated[
-        bool, typer.Option("--in-place", rich_help_panel=_OUTPUT, help="Replace the document by its translation.")
-    ] = False,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="text|po|xliff|tmx|srt|vtt|html|markdown|docx",
-            rich_help_panel=_OUTPUT,
-            show_default=False,
-            help="Format of the document, by default that of its suffix. Only its text is translated.",
         ),
     ] = None,
     json_input: Annotated[
@@ -76,101 +167,10 @@ def translate(
             " Phrases that a translation must contain, must not contain, and its beginning.",
         ),
     ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            rich_help_panel=_OUTPUT,
-            help="Write one JSON object per line: translation, score, pieces, alignment.",
-        ),
-    ] = False,
-    n_best: Annotated[
-        int,
-        typer.Option(
-            metavar="N", rich_help_panel=_OUTPUT, help="Write the N best, or N draws: LINE ||| TRANSLATION ||| SCORE."
-        ),
-    ] = 1,
-    alignments: Annotated[
-        bool,
-        typer.Option(
-            "--alignments", rich_help_panel=_OUTPUT, help="Append the word alignment: ||| 0-0 1-2 (source-target)."
-        ),
-    ] = False,
-    attention: Annotated[
-        Path | None,
-        typer.Option(
-            "--attention",
-            metavar="FILE",
-            rich_help_panel=_OUTPUT,
-            help="Draw the attention weights: all sentences into one .html file, or each into a .png file of its own"
-            " (FILE-LINE.png from the second on).",
-        ),
-    ] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="X",
-            rich_help_panel=_OUTPUT,
-            help="Leave translations empty that are good less probably than this; in JSON, `confident` is false.",
-        ),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", rich_help_panel=_OUTPUT, help="Stop at a line that is not valid UTF-8.")
-    ] = False,
-    memory: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--memory",
-            metavar="FILE",
-            rich_help_panel=_MEMORY,
-            show_default=False,
-            help="A translation memory, .tmx or .tsv (source, translation), also .gz, .xz or .zst; may be repeated."
-            " What stands there is not translated again.",
-        ),
-    ] = None,
-    fuzzy: Annotated[
-        float,
-        typer.Option(
-            metavar="X",
-            rich_help_panel=_MEMORY,
-            help="In JSON, show the most similar entry of the memory, from this similarity on; 1 for none.",
-        ),
-    ] = 0.75,
-    protect: Annotated[
-        str | None,
-        typer.Option(
-            "--protect",
-            metavar="KINDS",
-            rich_help_panel=_OUTPUT,
-            show_default=False,
-            help="What comes out as it is, each span once: some of tags,placeholders,urls,emails,numbers, or none. By"
-            " default what the model has learnt to carry.",
-        ),
-    ] = None,
-    protect_pattern: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--protect-pattern",
-            metavar="REGEX",
-            rich_help_panel=_OUTPUT,
-            show_default=False,
-            help="Also what this regular expression finds; may be repeated.",
-        ),
-    ] = None,
-    glossary: Annotated[
-        Path | None,
-        typer.Option(
-            "--glossary",
-            metavar="FILE",
-            rich_help_panel=PANEL,
-            show_default=False,
-            help="Translate terms by this file: SOURCE TAB TARGET in each line.",
-        ),
-    ] = None,
-    glossary_match: GlossaryMatch = None,
-    glossary_way: GlossaryWay = None,
+    output: OutputArguments,
+    protection: ProtectionArguments,
+    memory: MemoryArguments,
+    terms: GlossaryArguments,
     search: shared.SearchArguments,
     batch_tokens: shared.BatchTokens = None,
     machine: shared.MachineArguments,
@@ -198,17 +198,7 @@ def translate(
     """
     form = files.document_format(context.params)
     target = files.target_of(context.params, form)
-    from s2s_cli.inference.output import OutputOptions
-
-    written = OutputOptions(
-        format="json" if as_json else "text",
-        n_best=n_best,
-        alignments=alignments,
-        strict=strict,
-        requests=json_input,
-        batch_tokens=batch_tokens,
-        min_confidence=min_confidence,
-    )
+    written = output.options(json_input, batch_tokens)
     if files.is_bulk(context.params):
         from s2s_cli.cli.bulk import translate_bulk
 
@@ -220,19 +210,15 @@ def translate(
     is_typed = not inputs and target is None and prompt.is_wanted()
     if form and is_typed:
         raise UsageError("a document is not typed at a prompt", where="--format", hint="name a file")
-    view = _view(attention)
+    view = output.view()
     translator = machine.load_translator(models)
-    options = search.applied_to(translator.options, n_best)
+    options = search.applied_to(translator.options, output.n_best)
     refuse_idle(context, device=translator.device, **vars(options))
-    translator.protection = protection_of(protect, protect_pattern or [], translator.protection)
-    if glossary is not None:
-        use_glossary(glossary, glossary_match, glossary_way, translator, options)
+    translator.protection = protection.applied_to(translator.protection)
+    terms.use(translator, options)
     shared.warn_of_segmenter(options, translator.division.target)
-    if min_confidence is not None and translator.writer.calibration is None:
-        hint = "models exported by this version have one, if their dev set has 100 lines"
-        raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
-    if memory:
-        translator = _remembering(translator, memory, fuzzy if as_json else None)
+    output.check(translator)
+    translator = memory.applied_to(translator, output.as_json)
     sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
     with translator, view or nullcontext(), files.sink_of(target) as sink:
         if form:
@@ -246,20 +232,3 @@ def translate(
             for source in map(files.content_of, sources):
                 with source as lines:
                     translate_stream(translator, lines, sink, options, written, view)
-
-
-def _remembering(translator: Translator, paths: Sequence[Path], fuzzy: float | None) -> Translator:
-    from s2s_cli.data.languages import Languages
-    from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
-
-    languages = Languages(translator.division.source, translator.division.target)
-    lookup = Lookup(TranslationMemory.read(paths, languages), fuzzy)
-    return RememberingTranslator(translator, lookup)
-
-
-def _view(path: Path | None) -> AttentionView | None:
-    if path is None:
-        return None
-    from s2s_cli.inference.attention_view.view import AttentionView
-
-    return AttentionView(path)
