@@ -6,12 +6,10 @@ import math
 
 import pytest
 import torch
-from family import SOURCE_SIZE, build, example, section
+from family import build, example, section
 from test_cells import normalised
 
-from s2s_cli.model.building import build_model
 from s2s_cli.model.encoder import TransformerEncoder, sinusoids
-from s2s_cli.model.kernels.packing import pack_linears
 
 TRANSFORMER = {"encoder.kind": "transformer", "encoder.layers": 2}
 
@@ -45,22 +43,3 @@ def test_positions_are_those_of_the_paper() -> None:
             angle = position / 10_000 ** (2 * pair / 8)
             assert positions_SM[position, pair] == pytest.approx(math.sin(angle), abs=1e-12)
             assert positions_SM[position, pair + 4] == pytest.approx(math.cos(angle), abs=1e-12)
-
-
-@pytest.mark.parametrize("packs", [False, True], ids=["plain", "packed"])
-@torch.inference_mode()
-def test_padding_changes_no_bit_of_packed_products(packs: bool) -> None:
-    torch.manual_seed(2)
-    sizes = {"embedding": 24, "encoder.kind": "transformer", "encoder.layers": 3}
-    model = build_model(section(**sizes), SOURCE_SIZE, 13).eval()
-    if packs:
-        pack_linears(model.encoder)
-    lengths_B = torch.tensor([1, 2, 15, 16, 17, 31, 40, 70])
-    source_BS = torch.randint(4, SOURCE_SIZE, (len(lengths_B), 70))
-    together = model.encoder(source_BS, lengths_B, model.kernel).states_BSM
-    for row, length in enumerate(lengths_B):
-        one = slice(row, row + 1)
-        alone = model.encoder(source_BS[one, :length], lengths_B[one], model.kernel).states_BSM
-        torch.testing.assert_close(alone[0], together[row, :length])
-        if packs:  # how a plain product adds up depends on the number of rows and on the processor
-            assert torch.equal(alone[0], together[row, :length])

@@ -6,9 +6,7 @@ import functools
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-
-from s2s_cli.model.cells import Cell
+from torch import Tensor
 
 ROWS = 64
 """The number of rows for which the order is chosen. It is always the same, so that the product of a row hardly ever
@@ -65,26 +63,6 @@ def packed(weight_NK: Tensor) -> Factor:
     if weight_NK.dtype is torch.float32 and weight_NK.device.type == "cpu" and can_pack():
         return PackedFactor(weight_NK)
     return PlainFactor(weight_NK)
-
-
-class PackedLinear(nn.Module):
-    """`nn.Linear` with a packed weight, for models that are no longer trained."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.factor, self.bias = packed(linear.weight.detach()), linear.bias
-
-    def forward(self, x_XK: Tensor) -> Tensor:
-        product_RN = self.factor.product(x_XK.reshape(-1, x_XK.size(-1)))
-        return (product_RN if self.bias is None else product_RN + self.bias).view(*x_XK.shape[:-1], -1)
-
-
-def pack_linears(module: nn.Module) -> None:
-    """Let all dense layers below `module` multiply by packed weights; cells keep theirs, which kernels read."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear) and not isinstance(parent, Cell):
-                setattr(parent, name, PackedLinear(child))
 
 
 @functools.cache
