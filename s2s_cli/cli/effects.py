@@ -137,7 +137,7 @@ IDLE: dict[str, list[Idle]] = {
             "--reference scores files, without a model",
         ),
         Idle(
-            ("hypothesis", "language", "source"),
+            ("hypothesis", "baseline", "language", "source"),
             lambda values: not values["references"],
             "without --reference, a model is scored on the test sets of its recipe",
             "add --reference FILE to score files",

@@ -17,6 +17,7 @@ from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.evaluation.report import TestResult
+    from s2s_cli.evaluation.significance import Comparison
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.glossary import Glossary
@@ -60,11 +61,19 @@ def evaluate(
         _without_model(
             "--reference",
             metavar="FILE",
-            help="References, one a line, also .gz or .xz; repeated for several a sentence.",
+            help="References, one a line, also .gz, .xz or .zst; repeated for several a sentence.",
         ),
     ] = None,
     hypothesis: Annotated[
         Path | None, _without_model(metavar="FILE", help="Translations to score; by default stdin.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        _without_model(
+            metavar="FILE",
+            help="Translations of another system: also tell the difference to them, and how probable it is by chance"
+            " (paired bootstrap: Koehn 2004).",
+        ),
     ] = None,
     source: Annotated[
         Path | None, _without_model(metavar="FILE", help="The sources of the translations, which --glossary needs.")
@@ -88,6 +97,7 @@ def evaluate(
     s2s evaluate --model runs/quickstart --test test --bleu --beam 10
     s2s evaluate --perplexity --distinct --sample --top-p 0.9 --seed 1
     s2s evaluate --hypothesis output.txt --reference a.txt --reference b.txt --ter
+    s2s evaluate --hypothesis new.txt --baseline old.txt --reference a.txt --bleu
     s2s evaluate --hypothesis output.txt --reference a.txt --source input.txt --glossary terms.tsv
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
@@ -95,7 +105,7 @@ def evaluate(
         if glossary and not source:
             raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")
         terms = read_glossary(glossary, glossary_match) if glossary else None
-        results = [_score_files(hypothesis, references, metrics.names(), language, source, terms)]
+        results = [_score_files(hypothesis, references, metrics.names(), language, source, terms, baseline)]
     else:
         if metrics.perplexity and machine.shortlist:
             raise UsageError(
@@ -123,18 +133,25 @@ def _score_files(
     language: str,
     source: Path | None,
     terms: Glossary | None,
+    baseline: Path | None,
 ) -> TestResult:
     from s2s_cli.evaluation.metrics import read_lines, read_stdin, score
     from s2s_cli.evaluation.report import TestResult
 
     lines = read_lines(hypothesis) if hypothesis else read_stdin()
+    reference_lines = [read_lines(path) for path in references]
     _warn_of_tokenizer(metrics, language)
-    scores = score(lines, [read_lines(path) for path in references], metrics, language)
+    scores = score(lines, reference_lines, metrics, language)
     if terms and source:
         from s2s_cli.evaluation.terminology import terminology
 
         scores += terminology(terms, read_lines(source), lines)
-    return TestResult(str(hypothesis or "stdin"), len(lines), scores)
+    comparisons: list[Comparison] = []
+    if baseline:
+        from s2s_cli.evaluation.significance import paired_bootstrap
+
+        comparisons = paired_bootstrap(read_lines(baseline), lines, reference_lines, metrics=metrics, language=language)
+    return TestResult(str(hypothesis or "stdin"), len(lines), scores, comparisons)
 
 
 def _score_model(

@@ -293,6 +293,24 @@ def test_evaluate_counts_terms_by_the_sources(folder):
         invoke("evaluate", *arguments)
 
 
+def test_evaluate_compares_two_systems(folder):
+    sentences = [f"the dog number {number} runs under the house" for number in range(20)]
+    worse = [line.replace("house", "tree") if number % 2 else line for number, line in enumerate(sentences)]
+    Path("ref").write_text("\n".join(sentences) + "\n")
+    Path("old").write_text("\n".join(worse) + "\n")
+    arguments = ["--reference", "ref", "--hypothesis", "ref", "--baseline", "old", "--chrf"]
+    score, comparison = json.loads(invoke("evaluate", *arguments, "--json"))
+    assert score["value"] == comparison["system"] == 100 > comparison["baseline"]
+    assert comparison["p_value"] < 0.05
+    [_, line] = invoke("evaluate", *arguments).splitlines()
+    difference = comparison["system"] - comparison["baseline"]
+    assert line.startswith(
+        f"ref - baseline  chrF2   {difference:+.2f}  p = {comparison['p_value']:.4f}  nrefs:1|bs:1000"
+    )
+    [_, same] = json.loads(invoke("evaluate", "--reference", "ref", "--hypothesis", "old", *arguments[4:], "--json"))
+    assert same["p_value"] == 1
+
+
 def test_evaluate_refuses_files_of_unlike_length(folder):
     Path("two").write_text("a\nb\n")
     Path("three").write_text("a\nb\nc\n")

@@ -75,6 +75,7 @@ REFUSED = [
     ("translate page.html --min-confidence 0.5", "--min-confidence"),
     ("translate --json --fuzzy 0.5", "--fuzzy"),
     ("translate --memory a.tmx --fuzzy 0.5", "--fuzzy"),
+    ("evaluate --baseline b", "--baseline"),
     ("evaluate --greedy --beam 5", "--beam"),
     ("evaluate --normalization none --length-penalty 2 --json", "--length-penalty"),
     ("evaluate --greedy --length-penalty 0.5 --json", "--length-penalty"),
