@@ -18,7 +18,7 @@ import numpy as np
 from s2s_cli.errors import CheckpointError, printable
 
 LINE = 64  # bytes of a line of a cache
-_LARGEST_HEADER = 16 * 2**20  # bytes; a thousand arrays need some 100 kB
+LARGEST_HEADER = 16 * 2**20  # bytes; a thousand arrays need some 100 kB
 _KINDS: dict[np.dtype[Any], str] = {
     np.dtype(np.uint8): "U8",
     np.dtype(np.int8): "I8",
@@ -56,8 +56,8 @@ def decode_arrays(data: bytes | mmap, where: object) -> tuple[dict[str, np.ndarr
     length = int.from_bytes(view[:8], "little")
     if len(view) < 8 or length > len(view) - 8:
         raise CheckpointError("is not a safetensors file", where=where)
-    if length > _LARGEST_HEADER:
-        raise CheckpointError(f"has a header of {length:,} bytes; at most {_LARGEST_HEADER:,} are allowed", where=where)
+    if length > LARGEST_HEADER:
+        raise CheckpointError(f"has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are allowed", where=where)
     content = view[8 + length :]
     try:
         header = json.loads(bytes(view[8 : 8 + length]).decode())

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from s2s_cli.checkpoint.arrays import LARGEST_HEADER
 from s2s_cli.errors import CheckpointError, printable
 
-_LARGEST_HEADER = 16 * 2**20  # bytes; a thousand tensors need some 100 kB
 _DTYPES = {
     torch.bool: "BOOL",
     torch.uint8: "U8",
@@ -61,8 +61,8 @@ def decode_tensors(data: bytes, where: object) -> dict[str, Tensor]:
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or data[8:9] != b"{" or length > len(data) - 8:
         raise CheckpointError("is not a safetensors file", where=where)
-    if length > _LARGEST_HEADER:
-        raise CheckpointError(f"has a header of {length:,} bytes; at most {_LARGEST_HEADER:,} are allowed", where=where)
+    if length > LARGEST_HEADER:
+        raise CheckpointError(f"has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are allowed", where=where)
     try:
         return load_safetensors(data)
     except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:

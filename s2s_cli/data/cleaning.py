@@ -165,18 +165,23 @@ _FOLDING = _Folding()
 
 def sentence_key(text: str) -> bytes:
     """64 bits that are equal for sentences that differ only in case and punctuation; empty if nothing else is in it."""
-    folded = " ".join(text.casefold().translate(_FOLDING).split())
-    return blake2b(folded.encode(), digest_size=8).digest() if folded else b""
+    return _digest(" ".join(text.casefold().translate(_FOLDING).split()))
 
 
 def line_key(text: str) -> int | None:
-    """64 bits that are equal for lines that differ only in case, punctuation, spaces and forms of characters (NFKC);
-    None if nothing else is in it."""
+    """The same of lines that also may differ in spaces and forms of characters (NFKC); None if nothing else is in it.
+
+    It finds more than `sentence_key`, as excluded lines may come from files that nobody cleaned.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING)
     bare = unicodedata.normalize("NFKC", "".join(folded.split()))  # folding may have undone the normal form
-    return int.from_bytes(blake2b(bare.encode(), digest_size=8).digest()) if bare else None
+    return int.from_bytes(_digest(bare)) if bare else None
 
 
 def pair_key(source: str, target: str) -> bytes:
     """64 bits that are equal for equal pairs of clean lines."""
-    return blake2b(f"{source}\n{target}".encode(), digest_size=8).digest()
+    return _digest(f"{source}\n{target}")
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest() if text else b""

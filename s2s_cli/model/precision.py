@@ -32,6 +32,11 @@ def choose_dtype(precision: str, device: torch.device, where: str | None = None)
     return PRECISIONS[precision]
 
 
+def precision_of(dtype: torch.dtype) -> str:
+    """The name of a number type in recipes and options."""
+    return next(name for name, kind in PRECISIONS.items() if kind is dtype)
+
+
 def has_native_bfloat16(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":

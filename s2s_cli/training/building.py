@@ -34,7 +34,7 @@ from s2s_cli.text.similarity import build_utility
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import MovingAverage
-from s2s_cli.training.decoding import build_decoder
+from s2s_cli.training.decoding import build_step_model
 from s2s_cli.training.initial import begin_with
 from s2s_cli.training.minimum_risk import Writer
 from s2s_cli.training.objective import OBJECTIVES, Objective
@@ -188,10 +188,10 @@ def build_translator(
 ) -> Translator:
     """A translator by a copy of the model, with the recipe's decoding.
 
-    device: by default that of the model. precision: of PyTorch. The other arguments are those of `build_decoder`.
+    device: by default that of the model. precision: of PyTorch. The other arguments are those of `build_step_model`.
     """
     device = device or next(model.parameters()).device
-    decoder = build_decoder(
+    decoder = build_step_model(
         model,
         recipe.model,
         engine,

@@ -17,7 +17,7 @@ from s2s_cli.recipe import schema
 from s2s_cli.search.step_model import StepModel
 
 
-def build_decoder(
+def build_step_model(
     model: Seq2Seq,
     section: schema.Model,
     engine: str,

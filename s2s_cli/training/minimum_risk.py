@@ -40,7 +40,7 @@ from s2s_cli.search.sampling import sample
 from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.similarity import Utility
 from s2s_cli.training.batches import Batch
-from s2s_cli.training.decoding import build_decoder
+from s2s_cli.training.decoding import build_step_model
 from s2s_cli.training.loss import Loss, loss_of, shift_right, valid_positions
 
 Ids = list[int]
@@ -69,7 +69,7 @@ class Writer:
         source_BS, source_lengths_B = batch.source_BS.numpy(force=True), batch.source_lengths_B.numpy(force=True)
         parts = [slice(first, first + at_once) for first in range(0, len(source_BS), at_once)]
         with torch.autocast(device.type, enabled=False):
-            decoder = build_decoder(model, self.section, "auto", device, self.dtype, forbidden=self.forbidden)
+            decoder = build_step_model(model, self.section, "auto", device, self.dtype, forbidden=self.forbidden)
             found = [some for part in parts for some in self._search(decoder, source_BS[part], source_lengths_B[part])]
         return [list({tuple(each.ids): each.ids for each in some}.values()) for some in found]
 

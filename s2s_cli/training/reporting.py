@@ -15,6 +15,7 @@ import torch
 from s2s_cli import atomic, console
 from s2s_cli.model.kernels import FusedKernel
 from s2s_cli.model.kernels.backend import passes_name
+from s2s_cli.model.precision import precision_of
 from s2s_cli.training.trainer import Position, Trainer, Update
 from s2s_cli.training.validation import Figures
 
@@ -25,8 +26,6 @@ Kind = Literal["train", "validation", "test"]
 ORDER: dict[Kind, int] = {"train": 0, "validation": 1, "test": 2}
 """The order in which lines of the same update are written."""
 
-PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}
-
 
 def machinery(trainer: Trainer) -> str:
     """The kernel, precision and device of training, as text."""
@@ -36,7 +35,7 @@ def machinery(trainer: Trainer) -> str:
     threads = torch.get_num_threads()
     place = f"{threads} thread{'s' * (threads > 1)}" if trainer.device.type == "cpu" else "GPU"
     processes = f", {trainer.group.size} processes" if trainer.group.size > 1 else ""
-    return f"{kernel}, {PRECISIONS[trainer.dtype]}, {place}{processes}"
+    return f"{kernel}, {precision_of(trainer.dtype)}, {place}{processes}"
 
 
 @dataclass
