@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gettext
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -99,4 +100,5 @@ def is_nested(codes: list[Code]) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` may stop reading
     main()

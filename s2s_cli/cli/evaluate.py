@@ -51,7 +51,7 @@ def evaluate(
         Path | None,
         term_option(
             metavar="FILE",
-            help="Score by a glossary too, a term and its translation a line, between them a tab: term success and"
+            help="Also score the use of terms, by this file (SOURCE TAB TARGET in each line): term success and"
             " consistency.",
         ),
     ] = None,
@@ -61,7 +61,7 @@ def evaluate(
         _without_model(
             "--reference",
             metavar="FILE",
-            help="References, one a line, also .gz, .xz or .zst; repeated for several a sentence.",
+            help="References, one a line, also .gz, .xz or .zst; may be repeated, for several of each sentence.",
         ),
     ] = None,
     hypothesis: Annotated[

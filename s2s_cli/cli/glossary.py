@@ -50,8 +50,8 @@ class GlossaryArguments:
         str | None,
         term_option(
             metavar="inline|forced",
-            help="Terms are told to a model that was trained with `data.terms`; or the search sees to it that their"
-            " translations come, with any model. By default what the model was trained for.",
+            help="inline: tell the terms to a model that was trained with `data.terms`, its default. forced: let the"
+            " search write their translations, with any model.",
         ),
     ] = None
 

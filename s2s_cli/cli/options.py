@@ -101,21 +101,24 @@ class SearchArguments:
     ] = None
     seed: Annotated[
         int | None,
-        _other_search(metavar="N", help="The same seed draws the same; by default another each time, which is told."),
+        _other_search(
+            metavar="N", help="The same seed draws the same; by default a new one each time, which is printed."
+        ),
     ] = None
     mbr: Annotated[
         str | None,
         _other_search(
             metavar="chrf|bleu",
-            help="Of all that the beam or --sample finds, write what is most like the rest by this metric: minimum"
-            " Bayes risk (Kumar and Byrne 2004; Eikema and Aziz 2020). Scores are expected values of the metric.",
+            help="Of all that the beam or --sample finds, write what is most similar to the rest by this metric:"
+            " minimum Bayes risk (Kumar and Byrne 2004; Eikema and Aziz 2020). Scores are its expected values.",
         ),
     ] = None
     candidates: Annotated[
         int | None,
         _other_search(
             metavar="N",
-            help="Number of draws that --mbr compares with --sample; by default 50. Without it, that is the beam.",
+            help="Number of draws that --mbr compares with --sample; by default 50. Without --sample, it compares the"
+            " beam.",
         ),
     ] = None
 
@@ -195,7 +198,7 @@ class MachineArguments:
         bool,
         _machine(
             "--shortlist",
-            help="Write only pieces that occurred with those of the source in training: faster, rarely another word.",
+            help="Write only pieces that occurred with those of the source in training: faster, with rare differences.",
         ),
     ] = False
 
@@ -225,7 +228,7 @@ class BulkArguments:
         str | None,
         _bulk(
             metavar="ADDRESS",
-            help="Have a Ray cluster translate: `local` starts one on this machine, `auto` takes the one that runs"
+            help="Translate on a Ray cluster: `local` starts one on this machine, `auto` takes the one that runs"
             " here. --workers is then the number of parts at a time. Needs s2s-cli[ray].",
         ),
     ] = None

@@ -22,14 +22,14 @@ def prep(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Have a Ray cluster clean and encode: `local`, `auto`, or an address. Needs s2s-cli[ray].",
+            help="Clean and encode on a Ray cluster: `local`, `auto`, or an address. Needs s2s-cli[ray].",
         ),
     ] = None,
 ) -> None:
-    """Clean, tokenise and store the data of a recipe; let models write the corpora that they are to write.
+    """Clean, tokenise and store the data of a recipe.
 
-    `s2s train` does this by itself; use this command to look at the data first. Run again, it does nothing unless
-    a file or a key that it depends on has changed, and says which one.
+    Corpora that a model is to write are written too. `s2s train` does all this by itself; use this command to look at
+    the data first. Run again, it does nothing unless a file or a key that it depends on has changed, and says which.
 
     \b
     s2s prep recipes/quickstart.yaml

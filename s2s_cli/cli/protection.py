@@ -21,13 +21,13 @@ class ProtectionArguments:
         str | None,
         output_option(
             metavar="KINDS",
-            help="What comes out as it is, each span once: some of tags,placeholders,urls,emails,numbers, or none. By"
-            " default what the model has learnt to carry.",
+            help="Copy spans of these kinds, each once: some of tags,placeholders,urls,emails,numbers, or none. By"
+            " default those that the model was trained to protect.",
         ),
     ] = None
     protect_pattern: Annotated[
         list[str] | None,
-        output_option(metavar="REGEX", help="Also what this regular expression finds; may be repeated."),
+        output_option(metavar="REGEX", help="Also protect what this regular expression matches; may be repeated."),
     ] = None
 
     def applied_to(self, given: Protection | None) -> Protection | None:

@@ -63,7 +63,7 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Answer only who has a key of this file: KEY [REQUESTS-PER-MINUTE [CHARACTERS]], one on a line.",
+            help="Answer only requests with a key of this file: KEY [REQUESTS-PER-MINUTE [CHARACTERS]], one on a line.",
         ),
     ] = None,
     log: Annotated[

@@ -37,7 +37,7 @@ class OutputArguments:
             "-o",
             metavar="FILE|DIR",
             help="Write to this file, which appears or is replaced as a whole; or each input to a file in this folder,"
-            " unless that is done.",
+            " except for those that are done.",
         ),
     ] = None
     in_place: Annotated[bool, output_option("--in-place", help="Replace the document by its translation.")] = False
@@ -73,7 +73,7 @@ class OutputArguments:
             min=0.0,
             max=1.0,
             metavar="X",
-            help="Leave translations empty that are good less probably than this; in JSON, `confident` is false.",
+            help="Leave translations with a lower confidence empty; in JSON, `confident` is false.",
         ),
     ] = None
     strict: Annotated[bool, output_option("--strict", help="Stop at a line that is not valid UTF-8.")] = False
@@ -118,7 +118,7 @@ class MemoryArguments:
             metavar="FILE",
             rich_help_panel="Translation memory",
             help="A translation memory, .tmx or .tsv (source, translation), also .gz, .xz or .zst; may be repeated."
-            " What stands there is not translated again.",
+            " Lines that are in it are not translated again.",
         ),
     ] = None
     fuzzy: Annotated[
@@ -176,10 +176,10 @@ def translate(
     machine: shared.MachineArguments,
     bulk: shared.BulkArguments,
 ) -> None:
-    """Translate text, one line out for each line in, in order; or a document, of which all but the text stays.
+    """Translate lines, one line out for each line in, or a document.
 
     A line that comes through an open pipe is translated at once, and memory does not grow with the input. On a terminal
-    there is a prompt, which remembers what was typed.
+    there is a prompt, which remembers what was typed. Of a document, only the text changes.
 
     \b
     echo "Bonjour !" | s2s translate
