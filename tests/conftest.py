@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,19 @@ def export(directory: Path, languages: tuple[str, str], tokenizers: Any, *, seed
     return directory
 
 
+def write_pairs(directory: Path, **sides: tuple[Iterable[Sequence[int]], int]) -> Any:
+    """The shards of pairs, opened. sides: of `source` and `target`, the ids of each sentence, and their number."""
+    import numpy as np
+
+    from s2s_cli.data.shards import ParallelData, ShardWriter
+
+    for name, (sentences, size) in sides.items():
+        with ShardWriter(directory / name, size) as writer:
+            for ids in sentences:
+                writer.write(np.array(ids), np.array([len(ids)]))
+    return ParallelData.open(directory)
+
+
 class Tools:
     """What tests of several directories share, as one fixture: test directories are not packages."""
 
@@ -140,6 +153,7 @@ class Tools:
     start_child = staticmethod(start_child)
     leftovers = staticmethod(leftovers)
     export = staticmethod(export)
+    write_pairs = staticmethod(write_pairs)
 
 
 @pytest.fixture(scope="session")

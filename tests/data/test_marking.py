@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-import numpy as np
 import pytest
 
 from s2s_cli.data.lexicon import Lexicon
 from s2s_cli.data.marking import Aligner, MarkedSampling, Marking, Shares, shared_spans
 from s2s_cli.data.sampling import SubwordSampling
-from s2s_cli.data.shards import ParallelData, ShardWriter
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
@@ -33,13 +32,10 @@ TOKENIZERS = TokenizerPair(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
-    directory = tmp_path_factory.mktemp("data")
-    for name, lines, tokenizer in (("source", SOURCE, TOKENIZERS.source), ("target", TARGET, TOKENIZERS.target)):
-        with ShardWriter(directory / name, tokenizer.size) as writer:
-            for ids in tokenizer.encode(lines):
-                writer.write(np.array(ids), np.array([len(ids)]))
-    return ParallelData.open(directory)
+def data(tools, tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
+    source, target = TOKENIZERS.source, TOKENIZERS.target
+    sides = {"source": (source.encode(SOURCE), source.size), "target": (target.encode(TARGET), target.size)}
+    return tools.write_pairs(tmp_path_factory.mktemp("data"), **sides)
 
 
 @pytest.fixture(scope="module")

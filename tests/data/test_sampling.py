@@ -10,7 +10,7 @@ import pytest
 
 from s2s_cli.data.batches import Pairs
 from s2s_cli.data.sampling import SubwordSampling
-from s2s_cli.data.shards import ParallelData, ShardWriter
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -27,13 +27,10 @@ TOKENIZERS = TokenizerPair(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
-    directory = tmp_path_factory.mktemp("data")
-    for name, lines, tokenizer in (("source", SOURCE, TOKENIZERS.source), ("target", TARGET, TOKENIZERS.target)):
-        with ShardWriter(directory / name, tokenizer.size) as writer:
-            for ids in tokenizer.encode(lines):
-                writer.write(np.array(ids), np.array([len(ids)]))
-    return ParallelData.open(directory)
+def data(tools, tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
+    source, target = TOKENIZERS.source, TOKENIZERS.target
+    sides = {"source": (source.encode(SOURCE), source.size), "target": (target.encode(TARGET), target.size)}
+    return tools.write_pairs(tmp_path_factory.mktemp("data"), **sides)
 
 
 def sampling(source: float | None = 0.2, target: float | None = 0.3, seed: int = 1) -> SubwordSampling:

@@ -6,10 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 from tiny import tiny_section
 
-from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair, mark_name
 from s2s_cli.training.exporting import shortlist
@@ -17,12 +15,11 @@ from s2s_cli.training.exporting import shortlist
 MARKS = [mark_name(1), mark_name(2)]
 
 
-def test_each_mark_is_a_candidate_for_itself(tmp_path: Path):
+def test_each_mark_is_a_candidate_for_itself(tools, tmp_path: Path):
     pair = TokenizerPair(CharacterTokenizer([*MARKS, *"ab"], MARKS), CharacterTokenizer(["c", *MARKS, "d"], MARKS))
-    for name, tokenizer, text in (("source", pair.source, "ab"), ("target", pair.target, "cd")):
-        with ShardWriter(tmp_path / name, tokenizer.size) as writer:
-            writer.write(np.array(tokenizer.encode([text])[0]), np.array([2]))
-    prepared: Any = SimpleNamespace(tokenizers=pair, train=ParallelData.open(tmp_path))
+    sides = {"source": (pair.source.encode(["ab"]), pair.source.size)}
+    sides["target"] = (pair.target.encode(["cd"]), pair.target.size)
+    prepared: Any = SimpleNamespace(tokenizers=pair, train=tools.write_pairs(tmp_path, **sides))
     recipe: Any = SimpleNamespace(model=tiny_section())
     found = shortlist(recipe, prepared)
     assert found is not None

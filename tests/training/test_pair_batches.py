@@ -7,17 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s2s_cli.data.shards import ParallelData, ShardWriter
 from s2s_cli.text.tokenizer import EOS, PAD
 from s2s_cli.training.batches import collate
 
 
-def test_collate(tmp_path: Path) -> None:
-    for name, sequences in (("source", [[4], [5, 6, 7], [8]]), ("target", [[9, 10], [11], []])):
-        with ShardWriter(tmp_path / name, 100) as writer:
-            ids = np.array([index for ids in sequences for index in ids])
-            writer.write(ids, np.array([len(ids) for ids in sequences]))
-    batch = collate(ParallelData.open(tmp_path), np.array([2, 1]))
+def test_collate(tools, tmp_path: Path) -> None:
+    data = tools.write_pairs(tmp_path, source=([[4], [5, 6, 7], [8]], 100), target=([[9, 10], [11], []], 100))
+    batch = collate(data, np.array([2, 1]))
     assert batch.source_BS.tolist() == [[8, EOS, PAD, PAD], [5, 6, 7, EOS]]
     assert batch.source_lengths_B.tolist() == [2, 4]
     assert batch.target_BT.tolist() == [[EOS, PAD], [11, EOS]]

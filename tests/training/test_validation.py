@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import batch_of, random_batches, random_pairs, tiny_model, tiny_trainer
 
-from s2s_cli.data.shards import ParallelData, ShardWriter
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.decoding import Decoding
 from s2s_cli.text.symbols import CharacterTokenizer
@@ -22,12 +22,10 @@ LETTERS = CharacterTokenizer("abcdefgh")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> ParallelData:
-    directory = tmp_path_factory.mktemp("dev")
-    for name, sides in zip(("source", "target"), zip(*PAIRS, strict=True), strict=True):
-        with ShardWriter(directory / name, LETTERS.size) as writer:
-            writer.write(np.concatenate(sides), np.array([len(side) for side in sides]))
-    return ParallelData.open(directory)
+def data(tools, tmp_path_factory) -> ParallelData:
+    sources, targets = zip(*PAIRS, strict=True)
+    size = LETTERS.size
+    return tools.write_pairs(tmp_path_factory.mktemp("dev"), source=(sources, size), target=(targets, size))
 
 
 def validator_of(data: ParallelData, batch_tokens: int = 40) -> Validator:
