@@ -94,9 +94,7 @@ class Translation:
     others: Mapping[str, Any] = field(default_factory=dict)  # of the request, passed through
 
     @classmethod
-    def from_candidates(
-        cls, source: str, source_tokens: list[str], candidates: list[Candidate], *, truncated: bool = False
-    ) -> Translation:
+    def from_candidates(cls, source: str, source_tokens: list[str], candidates: list[Candidate]) -> Translation:
         """The translation of a line for which the search found `candidates` (at least one, best first)."""
         best = candidates[0]
         return cls(
@@ -107,7 +105,6 @@ class Translation:
             source_tokens=source_tokens,
             alignment=best.alignment,
             finished=best.finished,
-            truncated=truncated,
             n_best=candidates,
             attention=best.attention,
             confidence=best.confidence,

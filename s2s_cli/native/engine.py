@@ -24,8 +24,8 @@ for _name, _kinds in ARITHMETICS.items():
     _STEPS[f"conditional_{_name}"] = _kinds | _first
 
 
-def _operand(name: str, columns: str, role: str = "written") -> tuple[Parameter, ...]:
-    return Parameter(f"{name}_R{columns}", "operand", role), Parameter(f"{name}_scales_R", "scale", role)
+def _readouts(role: str) -> tuple[Parameter, ...]:
+    return Parameter("readouts_RD", "operand", role), Parameter("readouts_scales_R", "scale", role)
 
 
 def _matrix(name: str, packed: str, outputs: str, prefix: str = "") -> tuple[Parameter, ...]:
@@ -91,7 +91,7 @@ _STEP = (
     Parameter("origins_R", "int64", limits=(0, "N")),
     Parameter("after_RH", "float32", "written"),
     Parameter("attention_RS", "float32", "written"),
-    *_operand("readouts", "D"),
+    *_readouts("written"),
 )
 _GATHER = (
     Parameter("weights_VD", "operand"),
@@ -101,7 +101,7 @@ _GATHER = (
 _PROJECTION = (
     *_matrix("output", "BPQ", "BV"),
     Parameter("bias_BV", "float32"),
-    *_operand("readouts", "D", "read"),
+    *_readouts("read"),
     Parameter("sets_b", "int64", limits=(0, "B")),
 )
 _BEST = (

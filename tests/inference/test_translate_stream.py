@@ -315,7 +315,7 @@ class Forgetful(list[object]):
 @pytest.mark.parametrize("n_best", [1, 2])
 def test_alignments_of_a_model_without_attention_are_refused(n_best: int) -> None:
     candidate = Candidate(text="B", score=-1.0, tokens=["B"])
-    translation = Translation.from_candidates("b", ["b"], [candidate] * n_best, truncated=False)
+    translation = Translation.from_candidates("b", ["b"], [candidate] * n_best)
     with pytest.raises(UsageError, match="no attention"):
         render(0, translation, OutputOptions(alignments=True, n_best=n_best))
     assert render(0, Translation(""), OutputOptions(alignments=True)) == " ||| \n"  # a blank line

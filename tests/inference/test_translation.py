@@ -22,15 +22,15 @@ def test_pharaoh_pairs_are_source_then_target() -> None:
 
 def test_the_best_candidate_is_the_translation() -> None:
     candidates = [candidate("a b"), candidate("c d", -0.9)]
-    translation = Translation.from_candidates("x y z", ["x", "y", "z"], candidates, truncated=True)
+    translation = Translation.from_candidates("x y z", ["x", "y", "z"], candidates)
     assert (translation.text, translation.score, translation.tokens) == ("a b", -0.5, ["a", "b"])
     assert translation.alignment == [(0, 0), (2, 1)]
-    assert translation.truncated and translation.finished
+    assert translation.finished and not translation.truncated
     assert translation.n_best == candidates
 
 
 def test_json_form() -> None:
-    translation = Translation.from_candidates("été", ["é", "té"], [candidate("summer")], truncated=False)
+    translation = Translation.from_candidates("été", ["é", "té"], [candidate("summer")])
     assert json.loads(translation.to_json(7)) == {
         "line": 7,
         "source": "été",
@@ -50,14 +50,14 @@ def test_json_form() -> None:
 
 
 def test_json_lists_the_candidates_where_there_are_several() -> None:
-    translation = Translation.from_candidates("x", ["x"], [candidate("a"), candidate("b", -1.0)], truncated=False)
+    translation = Translation.from_candidates("x", ["x"], [candidate("a"), candidate("b", -1.0)])
     record = json.loads(translation.to_json(0))
     assert [(each["translation"], each["score"]) for each in record["n_best"]] == [("a", -0.5), ("b", -1.0)]
 
 
 @pytest.mark.parametrize("score", [float("-inf"), float("nan")])
 def test_json_has_no_number_that_is_none(score: float) -> None:
-    translation = Translation.from_candidates("x", ["x"], [candidate("a", score)], truncated=False)
+    translation = Translation.from_candidates("x", ["x"], [candidate("a", score)])
     assert json.loads(translation.to_json(0), parse_constant=pytest.fail)["score"] is None
 
 
