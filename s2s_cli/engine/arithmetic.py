@@ -1,6 +1,6 @@
 """The number types in which the engine multiplies matrices.
 
-Rows go in as an `Operand` and come out as a `Product`. In int8 every row has a scale of its own, so that no row changes
+Rows go in as an `Operand` and come out in float32. In int8 every row has a scale of its own, so that no row changes
 the rounding of another, and every output of a weight matrix has one too; sums are exact.
 """
 
