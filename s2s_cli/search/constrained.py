@@ -121,17 +121,8 @@ def _extend(
 ) -> _Extended:
     """best: the best symbols after each hypothesis, with log p, [B, J, C]. left_B: symbols that may follow this one."""
     (log_probs_BJC, symbols_BJC), (B, J), rows_B1 = best, log_probs_BJ.shape, np.arange(len(log_probs_BJ))[:, None]
-    M = progress.states_BKM.shape[2]
-
-    # What is demanded, unless it stands among the best anyway.
-    demanded_BJN = table.demanded(progress.states_BKM.reshape(B * J, M)).reshape(B, J, 2 * M)
-    offered_BJC = np.where(log_probs_BJC > -np.inf, symbols_BJC, PAD)
-    is_new_BJN = (demanded_BJN != PAD) & ~(demanded_BJN[..., None] == offered_BJC[:, :, None]).any(axis=3)
-    is_new_BJN &= (log_probs_BJ > -np.inf)[:, :, None]
-    asked_P = np.flatnonzero(is_new_BJN)
-    demanded_log_probs_BJN = np.full(demanded_BJN.shape, -np.inf, log_probs_BJC.dtype)
-    if len(asked_P):
-        demanded_log_probs_BJN.ravel()[asked_P] = step.log_probs_of(asked_P // (2 * M), demanded_BJN.ravel()[asked_P])
+    demanded_BJN = table.demanded(progress.states_BKM.reshape(B * J, -1)).reshape(B, J, -1)
+    demanded_log_probs_BJN = _log_probs_of_new(demanded_BJN, log_probs_BJ, step, best)
 
     # All candidates, and how far they are.
     symbols_BN = np.concatenate([symbols_BJC.reshape(B, -1), demanded_BJN.reshape(B, -1)], axis=1)
@@ -155,6 +146,22 @@ def _extend(
     complete_BK = np.where(is_complete_BK, chosen.log_probs_BC, -np.inf)
     room_B = width - (~is_complete_BK & (chosen.log_probs_BC > -np.inf)).sum(axis=1)
     return _Extended(chosen, states_BNM[rows_B1, places_BK], complete_BK, room_B)
+
+
+def _log_probs_of_new(
+    demanded_BJN: np.ndarray, log_probs_BJ: np.ndarray, step: Step, best: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """log p of what is demanded of each open hypothesis; -inf where it stands among the best anyway."""
+    log_probs_BJC, symbols_BJC = best
+    offered_BJC = np.where(log_probs_BJC > -np.inf, symbols_BJC, PAD)
+    is_new_BJN = (demanded_BJN != PAD) & ~(demanded_BJN[..., None] == offered_BJC[:, :, None]).any(axis=3)
+    is_new_BJN &= (log_probs_BJ > -np.inf)[:, :, None]
+    asked_P = np.flatnonzero(is_new_BJN)
+    log_probs_BJN = np.full(demanded_BJN.shape, -np.inf, log_probs_BJC.dtype)
+    if len(asked_P):
+        rows_P, symbols_P = asked_P // demanded_BJN.shape[2], demanded_BJN.ravel()[asked_P]
+        log_probs_BJN.ravel()[asked_P] = step.log_probs_of(rows_P, symbols_P)
+    return log_probs_BJN
 
 
 def allocated(log_probs_BN: np.ndarray, banks_BN: np.ndarray, width: int) -> np.ndarray:
