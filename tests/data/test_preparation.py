@@ -1,88 +1,31 @@
-"""Preparation: what comes out, when it is done again, and what a kill leaves behind."""
+"""Preparation: what comes out, and when it is done again."""
 
 from __future__ import annotations
 
-import errno
-import gzip
-import hashlib
 import json
-import lzma
-import multiprocessing
 import os
-import signal
-import time
-from itertools import repeat
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import sacrebleu
+from small_corpora import files, hashes, sentences, tiny_recipe, write
 
-from s2s_cli import atomic, processes
-from s2s_cli.data import preparation, training_split
+from s2s_cli import processes
+from s2s_cli.data import training_split
 from s2s_cli.data.preparation import open_prepared, prepare
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.sealed import ManifestWriter, SealedDirectory
-
-WORDS_FR = "le chat la maison rouge bleue mange dort petit grand vite bien hier demain".split()
-WORDS_EN = "the cat a house red blue eats sleeps small big fast well yesterday tomorrow".split()
-
-
-def _sentences(count: int, seed: int) -> list[tuple[str, str]]:
-    random = np.random.default_rng(seed)
-    rows = [random.integers(0, len(WORDS_FR), random.integers(4, 12)) for _ in range(count)]
-    return [(" ".join(WORDS_FR[i] for i in row) + ".", " ".join(WORDS_EN[i] for i in row) + ".") for row in rows]
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    content = "".join(f"{line}\n" for line in lines).encode()
-    path.write_bytes({".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)(content))
-
-
-@pytest.fixture
-def corpora(tmp_path: Path) -> Path:
-    """A folder with the corpora of `_recipe`."""
-    folder = tmp_path / "corpora"
-    folder.mkdir()
-    for name, count, seed in (("train", 300, 1), ("more", 50, 2), ("dev", 20, 3), ("test", 20, 4)):
-        sources, targets = zip(*_sentences(count, seed), strict=True)
-        _write(folder / f"{name}.fr.xz", list(sources))
-        _write(folder / f"{name}.en.gz", list(targets))
-    return folder
-
-
-def _files(name: str) -> dict[str, Any]:
-    return {"source": f"{name}.fr.xz", "target": f"{name}.en.gz"}
-
-
-def _recipe(**sections: Any) -> Recipe:
-    data = {"train": [_files("train"), _files("more")], "dev": [_files("dev")], "test": [_files("test")]}
-    values = {
-        "name": "tiny",
-        "languages": {"source": "fr", "target": "en"},
-        "tokenizer": {"vocabulary": 80},
-        **sections,
-        "data": data | sections.get("data", {}),
-    }
-    return Recipe.read(values)
-
-
-def _hashes(directory: Path) -> dict[str, str]:
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {str(p.relative_to(directory)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
+from s2s_cli.sealed import SealedDirectory
 
 # -------------------------------------------------------------------------------------------------------------- content
 
 
 def test_pairs_come_out_whole_and_in_order(corpora: Path, tmp_path: Path) -> None:
-    data = prepare(_recipe(), corpora, tmp_path / "run")
+    data = prepare(tiny_recipe(), corpora, tmp_path / "run")
     kept = []
     seen: set[tuple[str, str]] = set()
-    for pair in (*_sentences(300, 1), *_sentences(50, 2)):
+    for pair in (*sentences(300, 1), *sentences(50, 2)):
         if pair not in seen:
             kept.append(pair)
             seen.add(pair)
@@ -94,11 +37,11 @@ def test_pairs_come_out_whole_and_in_order(corpora: Path, tmp_path: Path) -> Non
     ]  # fmt: skip
     assert decoded == kept
     assert data.test_names == ["test"] and len(data.dev) == 20
-    assert data.dev_texts() == tuple(map(list, zip(*_sentences(20, 3), strict=True)))
+    assert data.dev_texts() == tuple(map(list, zip(*sentences(20, 3), strict=True)))
 
 
 def test_each_rule_is_counted_and_no_side_ever_shifts(corpora: Path, tmp_path: Path) -> None:
-    dev_source, test_target = _sentences(20, 3)[0][0], _sentences(20, 4)[0][1]
+    dev_source, test_target = sentences(20, 3)[0][0], sentences(20, 4)[0][1]
     pairs = [
         ("le chat", "the cat"),
         ("", "nothing on the left"),
@@ -112,11 +55,11 @@ def test_each_rule_is_counted_and_no_side_ever_shifts(corpora: Path, tmp_path: P
         ("la maison rouge mange la maison", "the"),
         ("un chien", "a dog"),
     ]
-    _write(corpora / "train.fr.xz", [source for source, _ in pairs])
-    _write(corpora / "train.en.gz", [target for _, target in pairs])
-    recipe = _recipe(
+    write(corpora / "train.fr.xz", [source for source, _ in pairs])
+    write(corpora / "train.en.gz", [target for _, target in pairs])
+    recipe = tiny_recipe(
         tokenizer={"kind": "word", "vocabulary": 60},
-        data={"train": [_files("train")], "cleaning": {"max_pieces": 30, "max_length_ratio": 2.0}},
+        data={"train": [files("train")], "cleaning": {"max_pieces": 30, "max_length_ratio": 2.0}},
     )
     data = prepare(recipe, corpora, tmp_path / "run")
     counts = data.manifest.splits["train"]
@@ -134,9 +77,9 @@ def test_held_out_texts_score_like_the_original_file(corpora: Path, tmp_path: Pa
     """Whatever is in a reference, the score is that of sacrebleu on the file."""
     references = ["Caf\u0065\u0301  au lait", "a\u2028b\u0085c\x0b", " spaces  kept ", "", "tab\tand nul\0", "ﬁn…"]
     sources = ["un", "", "trois\u00a0mots", "quatre", "five", "six"]
-    _write(corpora / "test.fr.xz", sources)
-    _write(corpora / "test.en.gz", references)
-    data = prepare(_recipe(), corpora, tmp_path / "run")
+    write(corpora / "test.fr.xz", sources)
+    write(corpora / "test.en.gz", references)
+    data = prepare(tiny_recipe(), corpora, tmp_path / "run")
     kept_sources, kept = data.test_texts("test")
     assert kept == references
     assert kept_sources == ["un", "", "trois mots", "quatre", "five", "six"]
@@ -152,36 +95,36 @@ def test_held_out_texts_score_like_the_original_file(corpora: Path, tmp_path: Pa
 @pytest.mark.parametrize("kind", ["sentencepiece", "character", "word"])
 @pytest.mark.parametrize("joint", [True, False])
 def test_tokenizers_of_all_kinds(corpora: Path, tmp_path: Path, kind: str, joint: bool) -> None:
-    data = prepare(_recipe(tokenizer={"kind": kind, "vocabulary": 60, "joint": joint}), corpora, tmp_path / "run")
+    data = prepare(tiny_recipe(tokenizer={"kind": kind, "vocabulary": 60, "joint": joint}), corpora, tmp_path / "run")
     assert data.tokenizers.joint == joint and data.tokenizers.source.kind == kind
     assert data.manifest.tokenizers["source"] == data.tokenizers.source.size <= 60
 
 
 def test_columns_and_several_tests(corpora: Path, tmp_path: Path) -> None:
-    _write(corpora / "all.tsv", [f"{i}\t{en}\t{fr}" for i, (fr, en) in enumerate(_sentences(60, 9))])
+    write(corpora / "all.tsv", [f"{i}\t{en}\t{fr}" for i, (fr, en) in enumerate(sentences(60, 9))])
     tsv = {"tsv": "all.tsv", "columns": [3, 2]}
-    tests = [_files("test"), {"tsv": "all.tsv", "columns": [3, 2], "name": "in domain/x"}]
-    recipe = _recipe(data={"train": [tsv], "test": tests, "cleaning": {"drop_overlap": False}})
+    tests = [files("test"), {"tsv": "all.tsv", "columns": [3, 2], "name": "in domain/x"}]
+    recipe = tiny_recipe(data={"train": [tsv], "test": tests, "cleaning": {"drop_overlap": False}})
     data = prepare(recipe, corpora, tmp_path / "run")
     assert data.test_names == ["test", "in-domain-x"]
-    assert data.test_texts("in-domain-x")[0][0] == _sentences(60, 9)[0][0]
+    assert data.test_texts("in-domain-x")[0][0] == sentences(60, 9)[0][0]
 
 
 def test_number_of_processes_and_size_of_chunks_change_nothing(
     corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare(_recipe(), corpora, tmp_path / "one")
+    prepare(tiny_recipe(), corpora, tmp_path / "one")
     monkeypatch.setattr(training_split, "CHUNK", 7)
     for cores in (1, 3):
         monkeypatch.setattr(processes, "usable_cores", lambda cores=cores: cores)
-        prepare(_recipe(), corpora, tmp_path / str(cores))
-        assert _hashes(tmp_path / str(cores)) == _hashes(tmp_path / "one")
+        prepare(tiny_recipe(), corpora, tmp_path / str(cores))
+        assert hashes(tmp_path / str(cores)) == hashes(tmp_path / "one")
 
 
 def test_the_sample_is_bounded_and_uniform(corpora: Path, tmp_path: Path) -> None:
     lines = [str(number) for number in range(1000)]
     for name in ("s", "t"):
-        _write(tmp_path / name, lines)
+        write(tmp_path / name, lines)
     kept = np.arange(1000) % 2 == 0
     text = training_split.CleanText(tmp_path / "s", tmp_path / "t", kept, [])
     numbers = [int(source) for source, _ in training_split.sample(text, 100)]
@@ -205,31 +148,31 @@ def test_a_second_run_does_nothing_unless_something_relevant_changed(
         assert captured.out == ""
         return captured.err
 
-    report = said(_recipe())
+    report = said(tiny_recipe())
     assert "350 pairs read" in report and "unknown" in report and "prepared in" in report
-    first = _hashes(run)
+    first = hashes(run)
     nothing_done = f"data is up to date: {run / 'data'}\n"
-    assert said(_recipe()) == nothing_done
-    assert said(_recipe(training={"epochs": 3}, seed=9)) == nothing_done
+    assert said(tiny_recipe()) == nothing_done
+    assert said(tiny_recipe(training={"epochs": 3}, seed=9)) == nothing_done
     os.utime(corpora / "dev.fr.xz", (1, 1))
-    assert said(_recipe()) == nothing_done
-    assert _hashes(run) == first
-    assert "data.cleaning.max_pieces: 100 -> 12" in said(_recipe(data={"cleaning": {"max_pieces": 12}}))
+    assert said(tiny_recipe()) == nothing_done
+    assert hashes(run) == first
+    assert "data.cleaning.max_pieces: 100 -> 12" in said(tiny_recipe(data={"cleaning": {"max_pieces": 12}}))
     assert "tokenizer.vocabulary: 80 -> 70" in said(
-        _recipe(tokenizer={"vocabulary": 70}, data={"cleaning": {"max_pieces": 12}})
+        tiny_recipe(tokenizer={"vocabulary": 70}, data={"cleaning": {"max_pieces": 12}})
     )
-    said(_recipe())
-    _write(corpora / "dev.en.gz", [target for _, target in _sentences(20, 33)])
-    assert "dev.en.gz (dev.0.target): changed content" in said(_recipe())
-    assert "more.fr.xz (train.1.source): removed" in said(_recipe(data={"train": [_files("train")]}))
-    assert "prepared in" in said(_recipe(data={"train": [_files("train")]}), force=True)
+    said(tiny_recipe())
+    write(corpora / "dev.en.gz", [target for _, target in sentences(20, 33)])
+    assert "dev.en.gz (dev.0.target): changed content" in said(tiny_recipe())
+    assert "more.fr.xz (train.1.source): removed" in said(tiny_recipe(data={"train": [files("train")]}))
+    assert "prepared in" in said(tiny_recipe(data={"train": [files("train")]}), force=True)
 
 
 def test_moved_corpora_are_the_same_corpora(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    prepare(_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
     capsys.readouterr()
     corpora.rename(tmp_path / "elsewhere")
-    prepare(_recipe(), tmp_path / "elsewhere", tmp_path / "run")
+    prepare(tiny_recipe(), tmp_path / "elsewhere", tmp_path / "run")
     assert capsys.readouterr().err == f"data is up to date: {tmp_path / 'run' / 'data'}\n"
 
 
@@ -237,22 +180,22 @@ def test_moved_corpora_are_the_same_corpora(corpora: Path, tmp_path: Path, capsy
 def test_damaged_data_is_noticed_and_made_anew(
     corpora: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(_recipe(), corpora, tmp_path / "run")
-    first = _hashes(tmp_path / "run")
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
+    first = hashes(tmp_path / "run")
     (tmp_path / "run" / "data" / name).write_bytes(b"{")
     with pytest.raises(DataError):
         open_prepared(tmp_path / "run")
-    prepare(_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert f"data is prepared again: {tmp_path / 'run' / 'data' / name}: " in capsys.readouterr().err
-    assert _hashes(tmp_path / "run") == first
+    assert hashes(tmp_path / "run") == first
 
 
 @pytest.mark.parametrize("name", ["train/source.bin", "train/target.idx", "dev/target.txt", "tokenizer.model"])
 def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
     corpora: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(_recipe(), corpora, tmp_path / "run")
-    first, path = _hashes(tmp_path / "run"), tmp_path / "run" / "data" / name
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
+    first, path = hashes(tmp_path / "run"), tmp_path / "run" / "data" / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -260,38 +203,38 @@ def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
         opened = open_prepared(tmp_path / "run")
         opened.dev_texts()
         opened.verify()
-    prepare(_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert f"prepared again: {path}" in capsys.readouterr().err
-    assert _hashes(tmp_path / "run") == first
+    assert hashes(tmp_path / "run") == first
 
 
 def test_what_is_hashed_when(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file once where it is prepared or looked at again; what a model is scored on where that is read."""
     verified: list[str] = []
     monkeypatch.setattr(SealedDirectory, "verify", lambda self, name: verified.append(name))
-    prepared = prepare(_recipe(), corpora, tmp_path / "run")
+    prepared = prepare(tiny_recipe(), corpora, tmp_path / "run")
     open_prepared(tmp_path / "run").test_texts("test")
     assert verified == []
-    prepare(_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert verified == list(prepared.manifest.files)
 
 
 def test_data_of_the_form_before_is_up_to_date(
     corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = prepare(_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
+    path = prepare(tiny_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
     content = json.loads(path.read_text())
     assert content["tokenizers"]["joint"] is True
     content["files"] = {name: {"bytes": e["size"], "sha256": e["sha256"]} for name, e in content["files"].items()}
     path.write_text(json.dumps(content))
     capsys.readouterr()
-    prepare(_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert capsys.readouterr().err.startswith("data is up to date")
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "train/../secret", "train/deep/file", "manifest.json"])
 def test_files_outside_the_directory_are_refused(corpora: Path, tmp_path: Path, name: str) -> None:
-    manifest = prepare(_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
+    manifest = prepare(tiny_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
     content = json.loads(manifest.read_text())
     content["files"][name] = {"size": 1, "sha256": "0" * 64}
     manifest.write_text(json.dumps(content))
@@ -308,158 +251,33 @@ def test_nothing_prepared(tmp_path: Path) -> None:
 
 
 def test_sides_of_unlike_length_leave_nothing(corpora: Path, tmp_path: Path) -> None:
-    _write(corpora / "train.en.gz", ["one line"] * 299)
+    write(corpora / "train.en.gz", ["one line"] * 299)
     with pytest.raises(DataError, match="300 and 299 lines") as caught:
-        prepare(_recipe(), corpora, tmp_path / "run")
+        prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert caught.value.exit_code == 3
     assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_wrong_checksum(corpora: Path, tmp_path: Path) -> None:
-    train = {**_files("train"), "sha256": {"source": "0" * 64}}
+    train = {**files("train"), "sha256": {"source": "0" * 64}}
     with pytest.raises(DataError, match="SHA-256"):
-        prepare(_recipe(data={"train": [train]}), corpora, tmp_path / "run")
+        prepare(tiny_recipe(data={"train": [train]}), corpora, tmp_path / "run")
 
 
 def test_nothing_left_says_why(corpora: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no training pair is left.* script"):
-        prepare(_recipe(languages={"source": "ru", "target": "en"}), corpora, tmp_path / "run")
+        prepare(tiny_recipe(languages={"source": "ru", "target": "en"}), corpora, tmp_path / "run")
     with pytest.raises(DataError, match=r"no training pair is left.* length"):
-        prepare(_recipe(data={"cleaning": {"max_pieces": 1}}), corpora, tmp_path / "run")
+        prepare(tiny_recipe(data={"cleaning": {"max_pieces": 1}}), corpora, tmp_path / "run")
 
 
 def test_two_tests_of_one_name(corpora: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two test sets"):
-        prepare(_recipe(data={"test": [_files("test"), _files("test")]}), corpora, tmp_path / "run")
-
-
-def test_a_full_disk_leaves_the_old_data(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare(_recipe(), corpora, tmp_path / "run")
-    first = _hashes(tmp_path / "run")
-
-    def full(*arguments: object, **facts: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(ManifestWriter, "seal", full)
-    with pytest.raises(MachineError, match="No space left"):
-        prepare(_recipe(), corpora, tmp_path / "run", force=True)
-    assert _hashes(tmp_path / "run") == first
-
-
-def _wait_within(corpora: Path, run: Path, waiting: Event, go_on: Event) -> None:
-    """In a process of its own: prepare, and wait in the midst of it."""
-    encode = preparation.encode_pairs
-
-    def wait(*arguments: Any) -> dict[str, Any]:
-        waiting.set()
-        assert go_on.wait(120)
-        return encode(*arguments)
-
-    preparation.encode_pairs = wait
-    prepare(_recipe(), corpora, run)
-
-
-def test_two_preparations_at_once_leave_each_other_alone(corpora: Path, tmp_path: Path) -> None:
-    run, context = tmp_path / "run", multiprocessing.get_context("fork")
-    waiting, go_on = context.Event(), context.Event()
-    other = context.Process(target=_wait_within, args=(corpora, run, waiting, go_on))
-    other.start()
-    assert waiting.wait(120)
-    prepare(_recipe(), corpora, run)
-    whole = _hashes(run / "data")
-    assert len(list(run.iterdir())) == 2  # the temporary of the other is untouched
-    go_on.set()
-    other.join()
-    assert other.exitcode == 0
-    assert _hashes(run) == {f"data/{name}": digest for name, digest in whole.items()}
-
-
-# ---------------------------------------------------------------------------------------------------------------- kills
-
-
-def _killed_at(stage: str, corpora: Path, run: Path) -> None:
-    """In a process of its own: prepare, and be killed where `stage` is called, before it does anything."""
-
-    process = os.getpid()
-
-    def kill(*arguments: object, **options: object) -> None:
-        os.kill(process, signal.SIGKILL)  # also from a worker
-
-    setattr({"seal": ManifestWriter, "_publish": atomic}.get(stage, preparation), stage, kill)
-    prepare(_recipe(), corpora, run, force=True)
-
-
-STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs", "seal", "_publish"]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("prepared_before", [False, True])
-def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepared_before: bool) -> None:
-    run, whole = tmp_path / "run", tmp_path / ("run" if prepared_before else "whole")
-    prepare(_recipe(), corpora, whole)
-    expected = _hashes(whole)
-    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(stage, corpora, run))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    if prepared_before:
-        open_prepared(run)
-    else:
-        assert not (run / "data").exists()
-    prepare(_recipe(), corpora, run)
-    assert _hashes(run) == expected
-
-
-def _interrupted_at(corpora: Path, run: Path, training: Event) -> None:
-    """In a process of its own: prepare, with a training of tokenizers that takes an hour and looks for no signal."""
-
-    def train(*arguments: object) -> None:
-        training.set()
-        sum(repeat(1, 10**12))
-
-    preparation.train_tokenizers = train
-    with pytest.raises(KeyboardInterrupt):
-        prepare(_recipe(), corpora, run)
-
-
-def test_an_interrupt_takes_effect_even_while_tokenizers_are_trained(corpora: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    training = context.Event()
-    process = context.Process(target=_interrupted_at, args=(corpora, tmp_path / "run", training))
-    process.start()
-    assert training.wait(120) and process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
-    process.join(120)
-    process.kill()  # if it is deaf
-    assert process.exitcode == 0
-    assert list((tmp_path / "run").iterdir()) == []
-
-
-def _prepare_in_chunks(corpora: Path, run: Path) -> None:
-    training_split.CHUNK = 16
-    prepare(_recipe(), corpora, run)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments(corpora: Path, tmp_path: Path) -> None:
-    prepare(_recipe(), corpora, tmp_path / "whole")
-    expected = _hashes(tmp_path / "whole")
-    random = np.random.default_rng(0)
-    for trial in range(100):
-        run = tmp_path / f"run{trial}"
-        process = multiprocessing.get_context("fork").Process(target=_prepare_in_chunks, args=(corpora, run))
-        process.start()
-        time.sleep(float(random.uniform(0, 0.3)))
-        process.kill()
-        process.join()
-        if (run / "data").exists():
-            assert _hashes(run / "data") == _hashes(tmp_path / "whole" / "data")
-        prepare(_recipe(), corpora, run)
-        assert _hashes(run) == expected
+        prepare(tiny_recipe(data={"test": [files("test"), files("test")]}), corpora, tmp_path / "run")
 
 
 def test_the_manifest_is_json_a_program_may_read(corpora: Path, tmp_path: Path) -> None:
-    data = prepare(_recipe(), corpora, tmp_path / "run")
+    data = prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert json.loads((data.directory / "manifest.json").read_text()) == data.manifest.values()
     assert set(data.manifest.splits) == {"train", "dev", "test-test"}
     assert all(len(record.sha256) == 64 for record in data.manifest.files.values())
