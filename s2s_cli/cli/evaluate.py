@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,61 @@ if TYPE_CHECKING:
     from s2s_cli.text.glossary import Glossary
 
 _without_model = partial(typer.Option, rich_help_panel="Without a model")
+
+
+@dataclass(frozen=True)
+class FileArguments:
+    """Files to score, without a model."""
+
+    references: Annotated[
+        list[Path] | None,
+        _without_model(
+            "--reference",
+            metavar="FILE",
+            help="References, one a line, also .gz, .xz or .zst; may be repeated, for several of each sentence.",
+        ),
+    ] = None
+    hypothesis: Annotated[
+        Path | None, _without_model(metavar="FILE", help="Translations to score; by default stdin.")
+    ] = None
+    baseline: Annotated[
+        Path | None,
+        _without_model(
+            metavar="FILE",
+            help="Translations of another system: also tell the difference to them, and how probable it is by chance"
+            " (paired bootstrap: Koehn 2004).",
+        ),
+    ] = None
+    source: Annotated[
+        Path | None, _without_model(metavar="FILE", help="The sources of the translations, which --glossary needs.")
+    ] = None
+    language: Annotated[
+        str,
+        _without_model(
+            metavar="CODE", help="Language of the texts, which selects the tokenizer of BLEU and ROUGE (zh, ja, ...)."
+        ),
+    ] = "en"
+
+    def score(self, metrics: list[str], terms: Glossary | None) -> TestResult:
+        """The scores of the translations by each metric, and their comparison with the baseline."""
+        from s2s_cli.evaluation.metrics import read_lines, read_stdin, score
+        from s2s_cli.evaluation.report import TestResult
+
+        lines = read_lines(self.hypothesis) if self.hypothesis else read_stdin()
+        references = [read_lines(path) for path in self.references or ()]
+        _warn_of_tokenizer(metrics, self.language)
+        scores = score(lines, references, metrics, self.language)
+        if terms and self.source:
+            from s2s_cli.evaluation.terminology import terminology
+
+            scores += terminology(terms, read_lines(self.source), lines)
+        comparisons: list[Comparison] = []
+        if self.baseline:
+            from s2s_cli.evaluation.significance import paired_bootstrap
+
+            before = read_lines(self.baseline)
+            comparisons = paired_bootstrap(before, lines, references, metrics=metrics, language=self.language)
+        return TestResult(str(self.hypothesis or "stdin"), len(lines), scores, comparisons)
 
 
 @takes_groups
@@ -56,34 +112,7 @@ def evaluate(
         ),
     ] = None,
     glossary_match: GlossaryMatch = None,
-    references: Annotated[
-        list[Path] | None,
-        _without_model(
-            "--reference",
-            metavar="FILE",
-            help="References, one a line, also .gz, .xz or .zst; may be repeated, for several of each sentence.",
-        ),
-    ] = None,
-    hypothesis: Annotated[
-        Path | None, _without_model(metavar="FILE", help="Translations to score; by default stdin.")
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        _without_model(
-            metavar="FILE",
-            help="Translations of another system: also tell the difference to them, and how probable it is by chance"
-            " (paired bootstrap: Koehn 2004).",
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None, _without_model(metavar="FILE", help="The sources of the translations, which --glossary needs.")
-    ] = None,
-    language: Annotated[
-        str,
-        _without_model(
-            metavar="CODE", help="Language of the texts, which selects the tokenizer of BLEU and ROUGE (zh, ja, ...)."
-        ),
-    ] = "en",
+    files: FileArguments,
     search: shared.SearchArguments,
     machine: shared.MachineArguments,
 ) -> None:
@@ -101,11 +130,11 @@ def evaluate(
     s2s evaluate --hypothesis output.txt --reference a.txt --source input.txt --glossary terms.tsv
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
-    if references:
-        if glossary and not source:
+    if files.references:
+        if glossary and not files.source:
             raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")
         terms = read_glossary(glossary, glossary_match) if glossary else None
-        results = [_score_files(hypothesis, references, metrics.names(), language, source, terms, baseline)]
+        results = [files.score(metrics.names(), terms)]
     else:
         if metrics.perplexity and machine.shortlist:
             raise UsageError(
@@ -124,34 +153,6 @@ def evaluate(
     from s2s_cli.evaluation.report import as_text
 
     print((to_json if as_json else as_text)(results))
-
-
-def _score_files(
-    hypothesis: Path | None,
-    references: list[Path],
-    metrics: list[str],
-    language: str,
-    source: Path | None,
-    terms: Glossary | None,
-    baseline: Path | None,
-) -> TestResult:
-    from s2s_cli.evaluation.metrics import read_lines, read_stdin, score
-    from s2s_cli.evaluation.report import TestResult
-
-    lines = read_lines(hypothesis) if hypothesis else read_stdin()
-    reference_lines = [read_lines(path) for path in references]
-    _warn_of_tokenizer(metrics, language)
-    scores = score(lines, reference_lines, metrics, language)
-    if terms and source:
-        from s2s_cli.evaluation.terminology import terminology
-
-        scores += terminology(terms, read_lines(source), lines)
-    comparisons: list[Comparison] = []
-    if baseline:
-        from s2s_cli.evaluation.significance import paired_bootstrap
-
-        comparisons = paired_bootstrap(read_lines(baseline), lines, reference_lines, metrics=metrics, language=language)
-    return TestResult(str(hypothesis or "stdin"), len(lines), scores, comparisons)
 
 
 def _score_model(

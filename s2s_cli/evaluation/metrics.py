@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_lines(path: Path) -> list[str]:
-    """All lines of a UTF-8 file, plain, `.gz` or `.xz`.
+    """All lines of a UTF-8 file, plain, `.gz`, `.xz` or `.zst`.
 
     Raises `MachineError` for a file that cannot be read, `DataError` for a damaged archive and, with `file:line`, for
     other encodings.
