@@ -1,20 +1,32 @@
-"""Connections that take too long are ended: uvicorn itself waits for ever for a request and for a reader."""
+"""What uvicorn leaves open: it waits for ever for a request and for a reader, and keeps a head however long it is."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
+MOST_HEAD = 1 << 16
+"""Bytes of a request's first line and headers. One read may bring some more."""
+MOST_PIPELINED = 100
+"""Requests that may wait on a connection for the answer of another one. One read may bring some more."""
+_UPGRADE = re.compile(rb"\nupgrade(?=:)", re.IGNORECASE)
 
-def timed(protocol: type[Any], read_seconds: float, answer_seconds: float) -> type[Any]:
-    """A protocol of uvicorn with time limits.
+
+def guarded(protocol: type[Any], *, read_seconds: float, answer_seconds: float, most_bytes: int) -> type[Any]:
+    """A protocol of uvicorn with limits.
 
     read_seconds: from the connection, or the first byte after an answer, until a request's head is there.
     answer_seconds: from then until its answer has been sent, so that a reader who does not read holds nothing for ever.
+    most_bytes: after the head, whatever they are.
     """
 
-    class Timed(protocol):
+    class Guarded(protocol):
         _timer: Any = None
         _seen: Any = None  # the cycle of the last request
+        _heard = 0  # bytes of the head, or of what follows it
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -25,18 +37,49 @@ def timed(protocol: type[Any], read_seconds: float, answer_seconds: float) -> ty
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+            before = (self.cycle, in_body := self._is_in_body())
+            super().data_received(data if in_body else _without_upgrade(data))
             if self.cycle is not self._seen:
                 self._seen = self.cycle
                 self._arm(answer_seconds)
             elif self._timer is None:
                 self._arm(read_seconds)
+            in_body = self._is_in_body()
+            self._heard = self._heard + len(data) if (self.cycle, in_body) == before else 0
+            if self.transport.is_closing():
+                return
+            if self._heard > (most_bytes if in_body else MOST_HEAD):
+                self._refuse(413 if in_body else 431, "Invalid request: it is too long")
+            elif len(self._pipelined()) > MOST_PIPELINED:
+                self.transport.abort()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if "path" not in self.scope:  # else the head is over: a trailer, which nobody asks for
+                super().on_header(name, value)
 
         def on_response_complete(self) -> None:
             self._disarm()
-            if self.transport.get_write_buffer_size():
+            if self.transport.get_write_buffer_size() or self._pipelined():
                 self._arm(answer_seconds)
             super().on_response_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(400, "Invalid request: this is not HTTP")
+
+        def _pipelined(self) -> Sequence[Any]:
+            """Requests that came before the one before them was answered; h11 leaves them unread."""
+            return getattr(self, "pipeline", ())
+
+        def _is_in_body(self) -> bool:
+            return self.cycle is not None and self.cycle.more_body
+
+        def _refuse(self, status: int, message: str) -> None:
+            """Answer what never becomes a request, and let the connection go."""
+            body = json.dumps({"error": message}).encode()
+            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+            head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            self.transport.write(head.encode() + body)
+            self.transport.close()
 
         def _arm(self, seconds: float) -> None:
             self._disarm()
@@ -47,4 +90,13 @@ def timed(protocol: type[Any], read_seconds: float, answer_seconds: float) -> ty
                 self._timer.cancel()
                 self._timer = None
 
-    return Timed
+    return Guarded
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The head of a request that asks for no other protocol, as a server may read it (RFC 9110, section 7.8). httptools
+    would take the body for one of that protocol; Java's client asks for HTTP/2 so."""
+    if not _UPGRADE.search(data):
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\nignored", head) + end + rest

@@ -22,6 +22,8 @@ from s2s_cli.serving.texts import Prepare
 BATCH_TOKENS = 1500
 KEPT_ALIVE = 30  # seconds that a connection may be idle between two requests
 BACKLOG = 2048
+CHUNKING = 8
+"""Bytes that a byte of a body may take where each is a chunk by itself."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,17 @@ def _listening(host: str, port: int) -> socket.socket:
 def _run(app: Any, listener: socket.socket, limits: Limits) -> None:
     import uvicorn
 
-    from s2s_cli.serving.connections import timed
+    from s2s_cli.serving.connections import guarded
+    from s2s_cli.serving.fields import DRAINED
 
     config = uvicorn.Config(
         app,
-        http=timed(_protocol(), limits.read_seconds, limits.answer_seconds + limits.read_seconds),
+        http=guarded(
+            _protocol(),
+            read_seconds=limits.read_seconds,
+            answer_seconds=limits.answer_seconds + limits.read_seconds,
+            most_bytes=CHUNKING * DRAINED * limits.body_bytes,
+        ),
         loop="asyncio",
         ws="none",
         lifespan="on",

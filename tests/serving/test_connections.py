@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s2s_cli.serving.connections import timed
+from s2s_cli.serving.connections import guarded
 
 
 class Clock:
@@ -44,18 +44,22 @@ class Protocol:
 
     def data_received(self, data: bytes) -> None:
         if data.endswith(b"!"):
-            self.cycle = SimpleNamespace()
+            self.cycle = SimpleNamespace(more_body=False)
 
     def on_response_complete(self) -> None: ...
 
 
 @pytest.fixture
 def connection() -> Any:
-    made = timed(Protocol, read_seconds=10, answer_seconds=100)(Clock())
+    made = guarded(Protocol, read_seconds=10, answer_seconds=100, most_bytes=1000)(Clock())
     made.ended = []
     made.unread = 0
     made.connection_made(
-        SimpleNamespace(abort=lambda: made.ended.append(made.loop.now), get_write_buffer_size=lambda: made.unread)
+        SimpleNamespace(
+            abort=lambda: made.ended.append(made.loop.now),
+            get_write_buffer_size=lambda: made.unread,
+            is_closing=lambda: bool(made.ended),
+        )
     )
     return made
 
@@ -92,3 +96,11 @@ def test_nothing_happens_after_the_end(connection: Any):
     connection.connection_lost(None)
     connection.loop.pass_by(1000)
     assert connection.ended == []
+
+
+def test_a_request_that_waits_for_the_one_before_it_has_a_time_too(connection: Any):
+    connection.pipeline = [object()]
+    connection.data_received(b"GET!")
+    connection.on_response_complete()
+    connection.loop.pass_by(100)
+    assert connection.ended == [100]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+from contextlib import closing, suppress
 from urllib.parse import urlencode
 
 import pytest
 from serving_process import Server
+from starts import PATIENCE
 
 from s2s_cli import Translator
 
@@ -126,6 +129,44 @@ def test_what_cannot_be_meant_is_refused(server: Server, fields: object, part: s
 def test_bodies_that_are_none(server: Server, body: bytes, headers: dict[str, str], status: int):
     answer = server.ask("/translate", body, **headers)
     assert answer.status == status and isinstance(answer.body, dict)
+
+
+HEAD = b"POST /translate HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "status"),
+    [
+        (HEAD + b"X: ", b"a" * 65_536, b"431"),
+        (HEAD, b"X: a\r\n" * 10_000, b"431"),
+        (b"GET /", b"a" * 65_536, b"431"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n" * 100_000, b"413"),  # trailers
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;", b"a" * 1_000_000, b"413"),
+        (b"", b"GET /health HTTP/1.1\r\n\r\n" * 1000, b"200"),
+    ],
+)
+def test_what_never_becomes_a_request_is_not_kept(server: Server, start: bytes, piece: bytes, status: bytes):
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)) as connection:
+        with pytest.raises(ConnectionError):
+            for data in (start, *[piece] * 2000):
+                connection.sendall(data)
+        received = b""
+        with suppress(ConnectionError):  # a reset may overtake the answer
+            received = connection.recv(4096)
+    assert received[:12] in (b"HTTP/1.1 %s" % status, b"")
+
+
+def test_what_is_not_http_is_told_so(server: Server):
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)) as connection:
+        connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and list(json.loads(body)) == ["error"]
+
+
+def test_a_client_that_asks_for_another_protocol_is_answered_by_this_one(server: Server, german: Translator):
+    asked = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAA"}
+    answer = server.ask("/translate", {"q": "ja", "source": "de", "target": "en"}, **asked)
+    assert answer.body == {"translatedText": german.translate(["ja"])[0].text}
 
 
 def test_paths_and_methods(server: Server):
