@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +23,7 @@ from s2s_cli.serving.libretranslate import LibreTranslate
 from s2s_cli.serving.limits import Refused
 from s2s_cli.serving.looking import Metrics, log_line
 from s2s_cli.serving.openapi import document
-from s2s_cli.serving.service import ClientGone, Service
+from s2s_cli.serving.service import Service
 
 MOST_EXPLAINED = 4  # sentences
 GONE = 499  # the status of a request whose client has gone, as nginx logs it
@@ -121,11 +121,11 @@ def _of_programs(service: Service, metrics: Metrics) -> list[Entry]:
         fields = await read_fields(request, service.limits)
         account = service.keys.account(fields.word("api_key", "") or None)
         texts, _ = fields.texts("q")
-        service.charge(request, account, texts)
         pair = (fields.word("source"), fields.word("target"))
         if pair not in service.models.numbers:
             raise Refused(400, f"{printable('-'.join(pair), 40)} is not supported")
-        return {"parts": await service.explain(request, "\n".join(texts), pair, MOST_EXPLAINED)}
+        with service.charged(request, account, texts):
+            return {"parts": await service.explain(request, "\n".join(texts), pair, MOST_EXPLAINED)}
 
     return [
         Entry("/translate", ("POST",), libre.translate),
@@ -206,6 +206,6 @@ def _gone(request: Request, error: Exception) -> Response:
 _HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
     Refused: _refusal,
     HTTPException: _http_error,
-    ClientGone: _gone,
+    ClientDisconnect: _gone,
     Exception: _fault,
 }

@@ -90,8 +90,7 @@ class Batcher(Generic[Kind, Answer]):
         """
         if not parts:
             return []
-        if self.queue.parts + len(parts) > self._most_waiting and self.queue.parts:
-            raise Full(self.patience)
+        self.admit(len(parts))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         request: Request[Answer] = Request(len(parts), lambda fault: _settle(future, fault))
         self.queue.add(kind, parts, request)
@@ -102,6 +101,11 @@ class Batcher(Generic[Kind, Answer]):
             self.queue.forget(request)
             request.is_over = True
         return request.found  # type: ignore[return-value]  # all parts are done
+
+    def admit(self, parts: int = 1) -> None:
+        """Raise Full if so many parts could not wait now."""
+        if self.queue.parts and self.queue.parts + parts > self._most_waiting:
+            raise Full(self.patience)
 
     @property
     def patience(self) -> int:

@@ -38,24 +38,20 @@ class DeepL:
         if not texts or len(texts) > MOST_TEXTS:
             raise Refused(400, f"Parameter 'text' must have from 1 to {MOST_TEXTS} texts")
         target = fields.word("target_lang")
-        wish = self._wish(fields)
+        wish, is_billed = self._wish(fields), fields.flag("show_billed_characters")
         if account.characters + sum(map(len, texts)) > account.most_characters:
             raise Refused(456, "Quota exceeded. The character limit has been reached.")
-        service.charge(request, account, texts)
-        source = fields.word("source_lang", "auto")
-        guesses = await service.guesses(texts, source, target)
-        codes = [guess.language for guess in guesses] or [source] * len(texts)
-        pairs = [self._pair(code, target) for code in codes]
-        found = [""] * len(texts)
-        for pair in dict.fromkeys(pairs):
-            chosen = [index for index, each in enumerate(pairs) if each == pair]
-            results = await service.translate(request, [texts[i] for i in chosen], wish._replace(pair=pair))
-            for index, result in zip(chosen, results, strict=True):
-                found[index] = result[0]
+        with service.charged(request, account, texts):
+            source = fields.word("source_lang", "auto")
+            guesses = await service.guesses(texts, source, target)
+            codes = [guess.language for guess in guesses] or [source] * len(texts)
+            wishes = [wish._replace(pair=self._pair(code, target)) for code in codes]
+            found = await service.translate(request, texts, wishes)
         translations: list[dict[str, Any]] = [
-            {"detected_source_language": pair[0].upper(), "text": text} for pair, text in zip(pairs, found, strict=True)
+            {"detected_source_language": wish.pair[0].upper(), "text": result[0]}
+            for wish, result in zip(wishes, found, strict=True)
         ]
-        if fields.flag("show_billed_characters"):
+        if is_billed:
             for translation, text in zip(translations, texts, strict=True):
                 translation["billed_characters"] = len(text)
         return {"translations": translations}

@@ -29,16 +29,11 @@ class LibreTranslate:
         source, target = fields.word("source"), fields.word("target")
         form = fields.choice("format", "text", ("text", "html"))
         alternatives = fields.number("alternatives", 0, service.limits.alternatives)
-        service.charge(request, account, texts)
-        guesses = await service.guesses(texts, source, target)
-        codes = [guess.language for guess in guesses] or [source] * len(texts)
-        found: list[list[str]] = [[] for _ in texts]
-        for code in dict.fromkeys(codes):
-            wish = Wish(self._pair(code, target), n_best=1 + alternatives, form=form)
-            chosen = [index for index, each in enumerate(codes) if each == code]
-            results = await service.translate(request, [texts[index] for index in chosen], wish)
-            for index, result in zip(chosen, results, strict=True):
-                found[index] = result
+        with service.charged(request, account, texts):
+            guesses = await service.guesses(texts, source, target)
+            codes = [guess.language for guess in guesses] or [source] * len(texts)
+            wishes = [Wish(self._pair(code, target), n_best=1 + alternatives, form=form) for code in codes]
+            found = await service.translate(request, texts, wishes)
         answer: dict[str, Any] = {"translatedText": _one_or_all([each[0] for each in found], is_list)}
         if guesses:
             answer["detectedLanguage"] = _one_or_all([_guess(each) for each in guesses], is_list)
@@ -51,8 +46,8 @@ class LibreTranslate:
         fields = await read_fields(request, self._service.limits)
         account = self._service.keys.account(_key(fields))
         texts, _ = fields.texts("q")
-        self._service.charge(request, account, texts)
-        return [_guess(guess) for guess in await self._service.detector.guesses("\n".join(texts))]
+        with self._service.charged(request, account, texts):
+            return [_guess(guess) for guess in await self._service.detector.guesses("\n".join(texts))]
 
     async def languages(self, request: Request) -> Any:
         """`GET /languages`."""

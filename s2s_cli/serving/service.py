@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from s2s_cli.serving.batching import Full
 from s2s_cli.serving.languages import Detector, Guess
@@ -17,10 +18,6 @@ from s2s_cli.serving.texts import Texts, Wish
 Result = TypeVar("Result")
 
 
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
-
-
 class Service:
     """Translation for requests."""
 
@@ -29,13 +26,25 @@ class Service:
         self.detector = Detector(models.sources)
         self._texts = texts
 
-    def charge(self, request: Request, account: Account, texts: Sequence[str]) -> None:
-        """Count the characters of the request. Raises Refused if they are too many."""
+    @contextmanager
+    def charged(self, request: Request, account: Account, texts: Sequence[str]) -> Iterator[None]:
+        """Count the characters of the request. Raises Refused if they are too many.
+
+        What is refused costs nothing: a client that is told to try again would pay each time. A client that goes has
+        had its texts translated.
+        """
         characters = self.limits.check_texts(texts)
         if account.characters + characters > account.most_characters:
             raise Refused(429, "Slowdown: the characters of this API key are used up")
-        account.characters += characters
+        account.characters += characters  # at once: others may ask with the same key meanwhile
         request.state.characters = characters
+        try:
+            yield
+        except ClientDisconnect:
+            raise
+        except Exception:
+            account.characters -= characters
+            raise
 
     async def guesses(self, texts: Sequence[str], source: str, target: str) -> list[Guess]:
         """The language of each text, if `source` is `auto`: the most probable one that is translated into `target`."""
@@ -49,10 +58,20 @@ class Service:
             found.append((possible or ranked)[0])
         return found
 
-    async def translate(self, request: Request, texts: Sequence[str], wish: Wish) -> list[list[str]]:
-        """As `Texts.translate`, within the time that there is. Raises Refused and ClientGone."""
-        request.state.pair = "-".join(wish.pair)
-        return await self._within(request, self._texts.translate(texts, wish))
+    async def translate(self, request: Request, texts: Sequence[str], wishes: Sequence[Wish]) -> list[list[str]]:
+        """For each text its translations by the wish beside it, as `Texts.translate`, within the time that there is.
+        Raises Refused and ClientDisconnect."""
+        request.state.pair = ",".join(dict.fromkeys("-".join(wish.pair) for wish in wishes))
+        return await self._within(request, self._translated(texts, wishes))
+
+    async def _translated(self, texts: Sequence[str], wishes: Sequence[Wish]) -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in texts]
+        for wish in dict.fromkeys(wishes):
+            chosen = [index for index, each in enumerate(wishes) if each == wish]
+            results = await self._texts.translate([texts[index] for index in chosen], wish)
+            for index, result in zip(chosen, results, strict=True):
+                found[index] = result
+        return found
 
     async def explain(self, request: Request, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
         """As `Texts.explain`, in the same way."""
@@ -70,7 +89,7 @@ class Service:
             if working.done():
                 return working.result()
             if leaving.done():
-                raise ClientGone
+                raise ClientDisconnect
             raise Refused(503, "This takes too long at present", retry_after=5)
         except Full as full:
             raise Refused(503, "Too many requests are waiting", retry_after=full.seconds) from None

@@ -78,6 +78,7 @@ class Texts:
 
         Raises DataError for a text that is none, and what `Batcher.answers` raises.
         """
+        self._batcher.admit()  # before the work of reading texts that could not wait
         if wish.form == "text":
             return await self._plain(texts, wish)
         translator = self.models.translators[self.models.numbers[wish.pair]]
@@ -99,7 +100,8 @@ class Texts:
         """How the first parts of a text are translated."""
         number = self.models.numbers[pair]
         translator = self.models.translators[number]
-        lines = [line for line in _LINE_ENDS.split(text) if line.strip()]
+        self._batcher.admit()
+        lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # each has a part at least
         parts = [part for source in translator.read(lines) for part in source.parts if part.ids][:most_parts]
         kind = Kind(number, replace(translator.options, n_best=1), explains=True)
         return await self._batcher.answers(kind, [Sized(tuple(part), len(part.ids) + 1) for part in parts])

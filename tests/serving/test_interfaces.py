@@ -222,6 +222,7 @@ def test_sentences_are_split_as_asked(server: Server, german: Translator):
         {"text": ["<a>"], "tag_handling": "xml"},
         {"text": ["a"], "ignore_tags": ["x"]},
         {"text": ["a"], "split_sentences": "2"},
+        {"text": ["a"], "show_billed_characters": "yes"},
         {"text": "a", "target_lang": None},
     ],
 )
@@ -263,7 +264,7 @@ def test_metrics_and_the_log_tell_of_requests_but_not_of_texts(server: Server):
 
 def test_the_log_as_json_and_keys(models, tmp_path):
     keys = tmp_path / "keys"
-    keys.write_text("free\nslow 2 20\n")
+    keys.write_text("free\nslow 2 20\ncounted - 9\n")
     with Server("--log", "json", "--api-keys", keys, models=models) as server:
         assert libre(server, q="a").status == 403
         assert libre(server, q="a", api_key="wrong").status == 403
@@ -276,6 +277,10 @@ def test_the_log_as_json_and_keys(models, tmp_path):
         assert slow.status == 429 and int(slow.headers["retry-after"]) > 0
         big = {"text": ["a" * 21], "source_lang": "DE", "target_lang": "EN-US"}
         assert server.ask("/v2/translate", big, authorization="DeepL-Auth-Key free").status == 200
+        counted = {"authorization": "DeepL-Auth-Key counted"}
+        assert server.ask("/v2/translate", fields | {"target_lang": "FR"}, **counted).status == 400
+        assert libre(server, q="abcd", target="fr", api_key="counted").status == 400
+        assert server.ask("/v2/usage", **counted).body["character_count"] == 0  # what is refused costs nothing
         lines = [json.loads(line) for line in server.process.said().splitlines() if line.startswith("{")]
-        assert [line["status"] for line in lines if line["path"] == "/translate"] == [403, 403, 200]
+        assert [line["status"] for line in lines if line["path"] == "/translate"] == [403, 403, 200, 400]
         assert "slow" not in server.process.said()

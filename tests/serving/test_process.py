@@ -132,8 +132,10 @@ def test_what_nobody_waits_for_is_forgotten(models: list[Path]):
             connection.sendall(b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             while "s2s_batch_parts_count 0.0" in (metrics := server.ask("/metrics").body.decode()):
                 assert "s2s_requests_open" in metrics
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nq=")
         deadline = time.monotonic() + PATIENCE
-        while "POST /translate 499" not in server.process.said():
+        while server.process.said().count("POST /translate 499") < 2:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         assert "s2s_queue_parts 0.0" in server.ask("/metrics").body.decode()

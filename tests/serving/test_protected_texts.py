@@ -47,6 +47,8 @@ class Direct:
     def __init__(self, models: Models) -> None:
         self.models = models
 
+    def admit(self) -> None: ...
+
     async def answers(self, kind: Kind, parts: Sequence[Sized]) -> list[Any]:
         return [answer for part in parts for answer in self.models._work((kind, [part.content]))]
 
