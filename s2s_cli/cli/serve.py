@@ -92,7 +92,7 @@ def serve(
     """
     if log not in ("text", "json", "none"):
         raise UsageError(f"unknown form `{log}`", where="--log", hint="text, json or none")
-    models = shared.chosen_models(model) if model is None else model
+    models = shared.chosen_models(model)
     try:
         from s2s_cli.documents.snippets import snippet
         from s2s_cli.serving.limits import Limits

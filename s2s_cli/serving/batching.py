@@ -23,7 +23,7 @@ LEAST_SHARE = 200  # tokens: below it, a batch is not divided among idle workers
 MOST_DEATHS = 3
 """Workers that may die at the same part before it is given up."""
 RESTART_DELAY = 1.0
-"""Seconds until the next try after a worker could not be started."""
+"""Seconds until the next try after a worker could not be started, or died before it was ready."""
 
 Job = tuple[Kind, list[Any]] | None
 """A kind and the contents of the parts of a batch; None: be ready."""
@@ -197,7 +197,7 @@ class Batcher(Generic[Kind, Answer]):
         assert self._loop is not None
         self._loop.remove_reader(worker.connection.fileno())
         self._workers.remove(worker)
-        self._busy.pop(worker, None)
+        was_ready = self._busy.pop(worker, None) != []
         self._begun.pop(worker, None)
         if worker in self._idle:
             self._idle.remove(worker)
@@ -205,7 +205,10 @@ class Batcher(Generic[Kind, Answer]):
         self._watcher.lost()
         console.warn("a worker process ended unexpectedly; what it had is translated again")
         self._try_again(batch, PartLost(), any(waiting.deaths + 1 >= MOST_DEATHS for waiting in batch))
-        self._restart()
+        if was_ready:
+            self._restart()
+        else:  # the next one might do the same at once, and so on without end
+            self._loop.call_later(RESTART_DELAY, self._restart)
         self._hand_out()
 
     def _try_again(self, batch: Sequence[Waiting[Kind]], fault: Exception, is_last: bool) -> None:

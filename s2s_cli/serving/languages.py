@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from s2s_cli.serving.limits import Refused
+
 NAMES = dict(
     line.split(" ", 1)
     for line in """af Afrikaans
@@ -108,12 +110,15 @@ class Detector:
         self._lock = asyncio.Lock()
 
     async def guesses(self, text: str) -> list[Guess]:
-        """The served languages, the most probable first. A text without letters could be in any of them."""
+        """The served languages, the most probable first. A text without letters could be in any of them. Raises Refused
+        if the classifier knows none of them."""
         if len(self._codes) == 1:  # nothing to tell apart
             return [Guess(code, 100.0) for code in self._codes.values()]
         async with self._lock:
             if self._classifier is None:
                 self._classifier = await asyncio.to_thread(_load, list(self._codes))
+        if not self._codes.keys() & set(self._classifier.labels):
+            raise Refused(400, "The language of a text cannot be detected here: name its source language")
         ranked = self._classifier.rank(text[:5000])
         return [Guess(self._codes[base], round(100 * share, 1)) for base, share in ranked]
 

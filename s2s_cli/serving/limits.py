@@ -66,14 +66,19 @@ class Account:
     filled: float = field(init=False, default=-math.inf)
 
     def __post_init__(self) -> None:
-        self.tokens = self.per_minute
+        self.tokens = self._most_tokens
+
+    @property
+    def _most_tokens(self) -> float:
+        """In the bucket, which holds a request at least: with less it would never let one through."""
+        return max(1.0, self.per_minute)
 
     def take(self, now: float) -> int:
         """Let one request through, or tell in how many seconds there may be one; 0 if it was let through."""
         if self.per_minute == math.inf:
             return 0
         if self.filled > -math.inf:
-            self.tokens = min(self.per_minute, self.tokens + (now - self.filled) * self.per_minute / 60)
+            self.tokens = min(self._most_tokens, self.tokens + (now - self.filled) * self.per_minute / 60)
         self.filled = now
         if self.tokens < 1:
             return max(1, math.ceil(round((1 - self.tokens) * 60 / self.per_minute, 6)))
@@ -122,7 +127,9 @@ class Keys:
             except ValueError:
                 hint = "a line is KEY [REQUESTS-PER-MINUTE [CHARACTERS]], with `-` for no limit"
                 raise DataError("not a key with its limits", where=f"{path}:{number}", hint=hint) from None
-            accounts[_digest(words[0])] = Account(values[0], values[1])
+            if (digest := _digest(words[0])) in accounts:
+                raise DataError("a key that stands above already", where=f"{path}:{number}")
+            accounts[digest] = Account(values[0], values[1])
         if not accounts:
             raise DataError("there is no key in it", where=path)
         return Keys(accounts)

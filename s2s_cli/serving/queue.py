@@ -80,7 +80,7 @@ class Waiting(Generic[Kind]):
 
 
 class FairQueue(Generic[Kind]):
-    """Waiting parts, by kind. `parts` and `tokens` count those whose requests are not over."""
+    """Waiting parts, by kind; `parts` and `tokens` count them."""
 
     def __init__(self) -> None:
         self.parts = self.tokens = 0
@@ -106,14 +106,17 @@ class FairQueue(Generic[Kind]):
         self._requests.add(waiting.request)
 
     def forget(self, request: Request) -> None:
-        """A request is over: its parts no longer count, and are left out when their turn comes."""
+        """A request is over: its parts leave the queue."""
         if request not in self._requests:
             return
         self._requests.discard(request)
-        for heap in self._heaps.values():
-            for _, _, waiting in heap:
-                if waiting.request is request:
+        for kind, heap in list(self._heaps.items()):
+            if forgotten := [waiting for _, _, waiting in heap if waiting.request is request]:
+                for waiting in forgotten:
                     self._count(waiting, -1)
+                kept = [each for each in heap if each[2].request is not request]
+                heapq.heapify(kept)
+                self._keep(kind, kept)
 
     def take(self, budget: int, most: Callable[[Kind], int]) -> list[Waiting[Kind]]:
         """The next batch, which leaves the queue; empty if nothing waits.
@@ -121,32 +124,28 @@ class FairQueue(Generic[Kind]):
         budget: most tokens, parts × longest; a longer part is a batch of its own, and so is one at which a worker died.
         most: parts of a batch, by the kind.
         """
-        kind = self._next_kind()
+        kind = min(self._heaps, key=lambda kind: self._heaps[kind][0][:2], default=None)  # whose part is most due
         if kind is None:
             return []
         heap, batch, longest, limit = self._heaps[kind], list[Waiting[Kind]](), 0, most(kind)
         while heap and len(batch) < limit:
             waiting = heap[0][2]
-            if not waiting.request.is_over:
-                longest = max(longest, waiting.part.tokens)
-                is_suspect = waiting.deaths > 0 or (batch and batch[0].deaths > 0)
-                if batch and (is_suspect or longest * (len(batch) + 1) > budget):
-                    break
-                batch.append(waiting)
-                self._count(waiting, -1)
+            longest = max(longest, waiting.part.tokens)
+            is_suspect = waiting.deaths > 0 or (batch and batch[0].deaths > 0)
+            if batch and (is_suspect or longest * (len(batch) + 1) > budget):
+                break
+            batch.append(waiting)
+            self._count(waiting, -1)
             heapq.heappop(heap)
+        self._keep(kind, heap)
         self._advance(batch)
         return batch
 
-    def _next_kind(self) -> Kind | None:
-        """The kind of the part that is most due. Parts of requests that are over leave the queue."""
-        for kind in list(self._heaps):
-            heap = self._heaps[kind]
-            while heap and heap[0][2].request.is_over:
-                heapq.heappop(heap)
-            if not heap:
-                del self._heaps[kind]
-        return min(self._heaps, key=lambda kind: self._heaps[kind][0][:2], default=None)
+    def _keep(self, kind: Kind, heap: list[tuple[float, int, Waiting[Kind]]]) -> None:
+        if heap:
+            self._heaps[kind] = heap
+        else:
+            del self._heaps[kind]
 
     def _advance(self, batch: Sequence[Waiting[Kind]]) -> None:
         """Let the clock run by the work of a batch, shared among the requests that wait."""

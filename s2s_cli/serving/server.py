@@ -90,12 +90,10 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, TypeError) as error:  # the second for what cannot be the name of a host
         listener.close()
-        hint = "choose another one by --host and --port"
-        raise MachineError(
-            f"cannot listen there: {error.strerror or error}", where=f"{host}:{port}", hint=hint
-        ) from error
+        reason, hint = getattr(error, "strerror", None) or error, "choose another one by --host and --port"
+        raise MachineError(f"cannot listen there: {reason}", where=f"{host}:{port}", hint=hint) from error
     shown = f"[{host}]" if ":" in host else host
     console.say(f"serving on http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
     return listener

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from s2s_cli.errors import MachineError
 from s2s_cli.serving.app import build_app, json_response
-from s2s_cli.serving.limits import Keys, Limits
+from s2s_cli.serving.languages import Detector
+from s2s_cli.serving.limits import Keys, Limits, Refused
 from s2s_cli.serving.looking import Metrics
 from s2s_cli.serving.server import _listening
 
@@ -65,3 +67,14 @@ def test_text_that_no_encoding_has_can_be_answered():
 def test_an_answer_does_not_wait_until_its_head_is_acknowledged():
     with _listening("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_languages_that_nothing_tells_apart_are_not_guessed():
+    with pytest.raises(Refused, match="name its source"):
+        asyncio.run(Detector(["qaa", "qab"]).guesses("some text"))
+
+
+@pytest.mark.parametrize("host", ["a..b", "ä..b", "192.0.2.1"])
+def test_where_nothing_can_listen(host: str):
+    with pytest.raises(MachineError, match="cannot listen"):
+        _listening(host, 0)

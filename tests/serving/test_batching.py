@@ -45,8 +45,17 @@ def make_work() -> Callable[[Any], list[str]]:
     return work
 
 
+def make_no_work() -> Callable[[Any], list[str]]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
 def with_batcher(
-    scenario: Callable[[Batcher, Watcher], Awaitable[None]], *, workers: int = 1, waiting: int = 100
+    scenario: Callable[[Batcher, Watcher], Awaitable[None]],
+    *,
+    workers: int = 1,
+    waiting: int = 100,
+    make_work: Callable[[], Callable[[Any], list[str]]] = make_work,
 ) -> None:
     watcher = Watcher()
     batcher: Batcher[str, str] = Batcher(
@@ -123,6 +132,17 @@ def test_a_worker_that_is_killed_loses_nothing():
         assert await asyncio.gather(*asked) == [[f"T{r}-{p}" for p in range(7)] for r in range(40)]
 
     with_batcher(scenario, workers=2, waiting=1000)
+
+
+def test_workers_that_die_before_they_are_ready_are_not_forked_without_end(monkeypatch: pytest.MonkeyPatch):
+    async def scenario(batcher: Batcher, watcher: Watcher) -> None:
+        monkeypatch.setattr("s2s_cli.serving.batching.RESTART_DELAY", 3600.0)
+        while not watcher.deaths:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert watcher.deaths == 1 and batcher.alive == 0
+
+    with_batcher(scenario, make_work=make_no_work)
 
 
 def test_who_comes_when_too_much_waits_is_told_when_to_come_again(fifo: str):

@@ -19,6 +19,11 @@ def test_a_bucket_lets_through_so_many_a_minute():
     assert account.take(10_000.0) == 0 and account.tokens == 2.0
 
 
+def test_a_rate_may_be_less_than_one_a_minute():
+    account = Account(per_minute=0.5)
+    assert [account.take(now) for now in (0.0, 1.0, 121.0)] == [0, 119, 0]
+
+
 def test_keys_are_read_with_their_limits(tmp_path: Path):
     path = tmp_path / "keys"
     path.write_text("# ours\nfirst\nsecond 2 # slow\nthird - 100\n\n")
@@ -37,7 +42,7 @@ def test_keys_are_read_with_their_limits(tmp_path: Path):
         assert refused.value.status == 403
 
 
-@pytest.mark.parametrize("text", ["a b", "a 0", "a -1", "a 1 2 3", "a nan", "", "# nothing", "a 1 x"])
+@pytest.mark.parametrize("text", ["a b", "a 0", "a -1", "a 1 2 3", "a 1\na 2", "a nan", "", "# nothing", "a 1 x"])
 def test_a_file_without_sound_keys_is_refused(tmp_path: Path, text: str):
     path = tmp_path / "keys"
     path.write_text(text)
