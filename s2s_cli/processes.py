@@ -206,16 +206,27 @@ class Worker(NamedTuple):
 
     def receive(self) -> Any:
         """The result of its chunk. Raises what the work raised, and `WorkerLost` if there is no answer."""
-        _ready([self])
-        try:
-            if not self.connection.poll():  # dead, although another process holds its end of the pipe open
+        if not self._has_answered():
+            _ready([self])
+            if not self._has_answered():  # dead, although another process holds its end of the pipe open
                 raise WorkerLost
+        return self.take()
+
+    def take(self) -> Any:
+        """As `receive`, where it is known that there is something to read, or that the pipe has ended."""
+        try:
             result, error = self.connection.recv()
         except (EOFError, ConnectionError) as lost:
             raise WorkerLost from lost
         if error is not None:
             raise error
         return result
+
+    def _has_answered(self) -> bool:
+        try:
+            return self.connection.poll()
+        except ConnectionError as lost:
+            raise WorkerLost from lost
 
 
 def _ready(workers: Iterable[Worker]) -> list[Worker]:

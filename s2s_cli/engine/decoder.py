@@ -13,7 +13,8 @@ G = 3 H gates, A attention, M memory, D readout, W = G + D values, V symbols, C 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +36,7 @@ class Batch:
     output: Output
 
 
-@dataclass(frozen=True)
-class EngineState:
+class EngineState(NamedTuple):
     """sentences_b: which of the batch are still searched. states_NH: s_t of the rows of the last step. rows_BK: which
     of them each hypothesis goes on from."""
 
@@ -46,10 +46,10 @@ class EngineState:
     rows_BK: np.ndarray
 
     def reorder(self, origin_BK: np.ndarray) -> EngineState:
-        return replace(self, rows_BK=self.rows_BK[np.arange(len(origin_BK))[:, None], origin_BK])
+        return self._replace(rows_BK=self.rows_BK[np.arange(len(origin_BK))[:, None], origin_BK])
 
     def select(self, sentences_b: np.ndarray) -> EngineState:
-        return replace(self, rows_BK=self.rows_BK[sentences_b], sentences_b=self.sentences_b[sentences_b])
+        return self._replace(rows_BK=self.rows_BK[sentences_b], sentences_b=self.sentences_b[sentences_b])
 
 
 class Engine:
@@ -84,7 +84,7 @@ class Engine:
         rows = (previous_BK.ravel(), state.rows_BK.ravel())
         batch.step((state.states_NH, state.sentences_b, *rows, after_RH, attention_RS, readouts))
         step = EngineStep(batch.output, readouts, state.sentences_b, attention_RS.reshape(B, K, -1))
-        return step, replace(state, states_NH=after_RH, rows_BK=np.arange(B * K).reshape(B, K))
+        return step, state._replace(states_NH=after_RH, rows_BK=np.arange(B * K).reshape(B, K))
 
     def _weights(self) -> list[Argument]:
         """What a step reads of the model, in the order of `passes.step`."""

@@ -172,7 +172,7 @@ class Batcher(Generic[Kind, Answer]):
         """An answer is there, or the worker is dead."""
         batch = self._busy.get(worker, [])
         try:
-            answers = worker.receive()
+            answers = worker.take()
         except WorkerLost:
             self._replace(worker, batch)
             return

@@ -134,8 +134,9 @@ class Texts:
         options = _options(translator.options, wish.n_best)
         sources: list[Source] = []
         for begin in range(0, len(lines), READ_AT_ONCE):
+            if begin:
+                await asyncio.sleep(0)
             sources += read(lines[begin : begin + READ_AT_ONCE], division)
-            await asyncio.sleep(0)
         parts = [part for source in sources for part in source.parts if part.ids]
         sized = [Sized(tuple(part), len(part.ids) + 1) for part in parts]
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
