@@ -59,6 +59,22 @@ def test_only_the_last_of_what_was_typed_is_shown(page: Browser, server: Server,
     page.until(lambda: page.text("#result") == expected)
 
 
+def test_a_translation_stays_where_its_explanation_is_refused(
+    browser: Browser, models: list[Path], german: Translator, tmp_path: Path
+):
+    keys = tmp_path / "keys"
+    keys.write_text("once 1\n")
+    with Server("--api-keys", keys, models=models) as server:
+        browser.open(f"{server.address}/")
+        browser.until(lambda: browser.run("return document.querySelectorAll('#target option').length"))
+        fill = "const [id, value, name] = arguments, field = document.getElementById(id); field.value = value;"
+        for field in (("key", "once", "change"), ("text", "guten Tag", "input")):
+            browser.run(f"{fill} field.dispatchEvent(new Event(name));", *field)
+        browser.until(lambda: "Slowdown" in browser.text("#status"))
+        assert browser.text("#result") == german.translate(["guten Tag"])[0].text
+        assert all("429" in complaint for complaint in browser.complaints())
+
+
 def test_words_are_linked_by_pointer_and_keys(page: Browser, german: Translator):
     translated(page, TEXT)
     page.point_at("#result .word")

@@ -17,6 +17,9 @@ let limit = Infinity;
 let timer = 0;
 let running = new AbortController();
 
+// As the server counts them: the length of a string counts some of them twice.
+const characters = (string) => [...string].length;
+
 function option(value, name) {
   const made = document.createElement("option");
   [made.value, made.textContent] = [value, name];
@@ -37,7 +40,7 @@ function fillTargets() {
 function later() {
   clearTimeout(timer);
   running.abort();
-  at("count").textContent = text.value ? `${text.value.length} characters` : "";
+  at("count").textContent = text.value ? `${characters(text.value)} characters` : "";
   behind.replaceChildren(text.value);
   result.classList.add("old");
   timer = setTimeout(now, PAUSE);
@@ -47,20 +50,31 @@ async function now() {
   const signal = (running = new AbortController()).signal;
   const typed = text.value;
   if (!typed.trim()) return clearResult();
-  if (typed.length > limit) return fail(`At most ${limit} characters`);
+  if (characters(typed) > limit) return fail(`At most ${limit} characters`);
   at("status").textContent = "Translating …";
   try {
     const answer = await translate(typed, source.value, target.value, signal);
     const from = answer.detectedLanguage?.language ?? source.value;
     at("detected").textContent = answer.detectedLanguage ? `Detected: ${answer.detectedLanguage.language}` : "";
     show(answer.translatedText, answer.alternatives ?? []);
-    const { parts } = await explain(typed, from, target.value, signal);
-    showWords(result, behind, typed, answer.translatedText, parts);
-    showInside(parts);
+    await showHow(typed, from, answer.translatedText, signal);
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Failure)) console.error(error);
     fail(error.message);
+  }
+}
+
+// The translation stays where its explanation fails: the server may be busy, or the key used up for this minute.
+async function showHow(typed, from, translation, signal) {
+  try {
+    const { parts } = await explain(typed, from, target.value, signal);
+    showWords(result, behind, typed, translation, parts);
+    showInside(parts);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    showInside([]);
+    at("status").textContent = `No explanation: ${error.message}`;
   }
 }
 
