@@ -39,17 +39,18 @@ class Evidence:
     source_words: list[int] = field(default_factory=list)
     """For each of these the source word, as the alignment counts them; -1 for what is no text."""
 
-    def joined(self, other: Evidence, first_source_word: int, first_target_word: int) -> Evidence:
-        """This evidence and after it that of a part whose words are counted from these numbers on."""
-        pair = [each.attention_S for each in (self, other) if each.attention_S is not None]
-        return Evidence(
-            log_probs=self.log_probs + other.log_probs,
-            words=self.words + [word if word < 0 else word + first_target_word for word in other.words],
-            source_pieces=self.source_pieces + other.source_pieces,
-            attention_S=np.concatenate(pair) if pair else None,
-            source_words=self.source_words
-            + [word if word < 0 else word + first_source_word for word in other.source_words],
-        )
+
+def joined(parts: Sequence[tuple[Evidence, int, int]]) -> Evidence:
+    """The evidence of the parts of a line. With that of a part stand the numbers of its first source and first target
+    word in the line."""
+    attention = [each.attention_S for each, _, _ in parts if each.attention_S is not None]
+    return Evidence(
+        log_probs=[log_prob for each, _, _ in parts for log_prob in each.log_probs],
+        words=[word if word < 0 else word + first for each, _, first in parts for word in each.words],
+        source_pieces=sum(each.source_pieces for each, _, _ in parts),
+        attention_S=np.concatenate(attention) if attention else None,
+        source_words=[word if word < 0 else word + first for each, first, _ in parts for word in each.source_words],
+    )
 
 
 class Figures(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from s2s_cli.checkpoint.model_directory import Confidence
-from s2s_cli.inference.confidence import Evidence, confidence
+from s2s_cli.inference.confidence import Evidence, confidence, joined
 from s2s_cli.inference.reading import Division, Part, Source
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.search.history import Hypothesis
@@ -180,13 +180,13 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
     """The joined candidates of the parts. offsets: of the source words. joints: the text before each candidate."""
     texts: list[str] = []
     alignment: Alignment = []
-    evidence = Evidence()
+    evidence: list[tuple[Evidence, int, int]] = []
     marks: list[tuple[int, int]] = []
     words = length = 0
     for candidate, offset, joint in zip(chosen, offsets, joints, strict=True):
         first = words if joint or not words or not candidate.words else words - 1
         alignment += [(source + offset, target + first) for source, target in candidate.alignment]
-        evidence = evidence.joined(candidate.evidence, offset, first)
+        evidence.append((candidate.evidence, offset, first))
         words = first + candidate.words if candidate.words else words
         if candidate.text:
             texts += [joint if texts else "", candidate.text]
@@ -200,7 +200,7 @@ def _joined(chosen: Sequence[Candidate], offsets: Sequence[int], joints: Sequenc
         alignment=list(dict.fromkeys(alignment)),  # the halves of a divided word may be linked twice
         finished=all(candidate.finished for candidate in chosen),
         words=words,
-        evidence=evidence,
+        evidence=joined(evidence),
         marks=tuple(marks),
         phrases=tuple(dict.fromkeys(phrase for candidate in chosen for phrase in candidate.phrases)),
     )

@@ -18,7 +18,8 @@ from s2s_cli.serving.queue import Sized
 
 _LINE_ENDS = re.compile(r"(\r\n|\n|\r)")
 Line = TypeVar("Line")
-READ_AT_ONCE = 16  # lines between two looks at what else there is to do
+Result = TypeVar("Result")
+LONG = 2000  # characters: reading and writing more of them would keep other requests waiting
 
 
 class Prepared(Protocol):
@@ -83,18 +84,24 @@ class Texts:
             return await self._plain(texts, wish)
         translator = self.models.translators[self.models.numbers[wish.pair]]
         marked = translator.carries
-        prepared = [
-            self._prepare(text, wish.form, wish.pair, marked=marked, ignored=wish.ignored, splitting=wish.splitting)
-            for text in texts
-        ]
+        characters = sum(map(len, texts))
+
+        def prepare() -> list[Prepared]:
+            names = {"ignored": wish.ignored, "splitting": wish.splitting}
+            return [self._prepare(text, wish.form, wish.pair, marked=marked, **names) for text in texts]
+
+        prepared = await _aside(characters, prepare)
         flats = {key: flat for each in prepared for key, flat in each.flats.items()}
         if marked:
-            translations = await self._lines(list(flats.values()), translator.read_flats, wish)
+            translations = await self._lines(list(flats.values()), translator.read_flats, wish, characters)
         else:
-            translations = await self._lines([flat.text for flat in flats.values()], translator.read, wish)
+            lines = [flat.text for flat in flats.values()]
+            translations = await self._lines(lines, translator.read, wish, characters)
         found = dict(zip(flats, translations, strict=True))
         ranks = [{key: _ranked(translation, rank) for key, translation in found.items()} for rank in range(wish.n_best)]
-        return [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
+        return await _aside(
+            characters, lambda: [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
+        )
 
     async def explain(self, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
         """How the first parts of a text are translated."""
@@ -111,7 +118,7 @@ class Texts:
         pieces = [_LINE_ENDS.split(text) if wish.keeps_lines else [text] for text in texts]
         lines = [piece for text in pieces for piece in text[::2]]
         translator = self.models.translators[self.models.numbers[wish.pair]]
-        found = iter(await self._lines(lines, translator.read, wish))
+        found = iter(await self._lines(lines, translator.read, wish, sum(map(len, texts))))
         results = []
         for text in pieces:
             translations = [next(found) for _ in text[::2]]
@@ -125,26 +132,36 @@ class Texts:
         return results
 
     async def _lines(
-        self, lines: Sequence[Line], read: Callable[[Sequence[Line], Division], list[Source]], wish: Wish
+        self,
+        lines: Sequence[Line],
+        read: Callable[[Sequence[Line], Division], list[Source]],
+        wish: Wish,
+        characters: int,
     ) -> list[Translation]:
-        """The translation of each line, or text with marks for its markup. read: makes parts of them."""
+        """The translation of each line, or text with marks for its markup. read: makes parts of them. characters: of
+        all lines, about."""
         number = self.models.numbers[wish.pair]
         translator = self.models.translators[number]
         division = replace(translator.division, split=wish.split) if wish.split else translator.division
         options = _options(translator.options, wish.n_best)
-        sources: list[Source] = []
-        for begin in range(0, len(lines), READ_AT_ONCE):
-            if begin:
-                await asyncio.sleep(0)
-            sources += read(lines[begin : begin + READ_AT_ONCE], division)
+        sources = await _aside(characters, lambda: read(lines, division))
         parts = [part for source in sources for part in source.parts if part.ids]
         sized = [Sized(tuple(part), len(part.ids) + 1) for part in parts]
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
-        found = iter(answers)
-        return [
-            translator.writer.line(source, [next(found) if part.ids else [] for part in source.parts], options)
-            for source in sources
-        ]
+
+        def write() -> list[Translation]:
+            found = iter(answers)
+            return [
+                translator.writer.line(source, [next(found) if part.ids else [] for part in source.parts], options)
+                for source in sources
+            ]
+
+        return await _aside(characters, write)
+
+
+async def _aside(characters: int, work: Callable[[], Result]) -> Result:
+    """The result of work on so many characters, done by a thread if it takes long."""
+    return work() if characters <= LONG else await asyncio.to_thread(work)
 
 
 def _options(options: SearchOptions, n_best: int) -> SearchOptions:

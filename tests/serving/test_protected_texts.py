@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.protection import Protection
 from s2s_cli.serving.models import Kind, Models
 from s2s_cli.serving.queue import Sized
-from s2s_cli.serving.texts import Texts, Wish
+from s2s_cli.serving.texts import LONG, Texts, Wish
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair, mark_name
@@ -53,8 +54,9 @@ class Direct:
         return [answer for part in parts for answer in self.models._work((kind, [part.content]))]
 
 
-@pytest.fixture
-def texts(translator: Translator) -> Texts:
+@pytest.fixture(params=[LONG, 0], ids=["here", "aside"])
+def texts(translator: Translator, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Texts:
+    monkeypatch.setattr("s2s_cli.serving.texts.LONG", request.param)
     models = Models([translator], {PAIR: 0})
     return Texts(models, Direct(models), snippet)  # type: ignore[arg-type]
 
@@ -80,6 +82,23 @@ def test_lines_are_translated_as_lines_are(translator: Translator, texts: Texts)
     lines = ["nimm {name} und <b>dort</b>.", "", "{name}"]
     expected = [[each.text] for each in translator.translate(lines)]
     assert asyncio.run(texts.translate(lines, Wish(PAIR))) == expected
+
+
+def test_other_requests_go_on_while_a_long_text_is_read(translator: Translator) -> None:
+    models, heard = Models([translator], {PAIR: 0}), threading.Event()
+
+    def patient(text: str, *rest: Any, **others: Any) -> Any:
+        assert heard.wait(60), "the loop waits for the text"
+        return snippet(text, *rest, **others)
+
+    async def both() -> Any:
+        texts = Texts(models, Direct(models), patient)  # type: ignore[arg-type]
+        asking = asyncio.ensure_future(texts.translate(["<p>ja</p>" * LONG], Wish(PAIR, form="html")))
+        await asyncio.sleep(0.01)
+        heard.set()
+        return await asking
+
+    assert asyncio.run(both())[0][0].startswith("<p>")
 
 
 def test_marks_are_no_words_of_an_explanation(translator: Translator, texts: Texts) -> None:
