@@ -101,6 +101,8 @@ def _clean(text: str, most: int) -> str:
 
 def _text(line: str, number: int) -> tuple[str, bool]:
     """The line without white space around it, and whether its end was left out."""
+    if not isinstance(line, str):
+        raise TypeError(f"line {number} is no text, but of type {type(line).__name__}")
     text = line.strip()
     try:
         data = text.encode("utf-8")

@@ -79,7 +79,7 @@ class Translator:
         self.writer = Writer(tokenizers, self.division, calibration)
         self.device = device
         self._searcher = Searcher(model, tokenizers.target, self.division.target)
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()  # a signal's handler may close what it interrupts
         self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
 
     def __enter__(self) -> Translator:
@@ -89,9 +89,10 @@ class Translator:
         self.close()
 
     def close(self) -> None:
-        """End the worker processes."""
+        """End the worker processes, after the call of another thread that uses them."""
         if self._pool is not None:
-            self._pool.close()
+            with self._turn:
+                self._pool.close()
 
     @classmethod
     def load(
@@ -154,6 +155,7 @@ class Translator:
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
+        lines = list(lines)  # which are gone over several times
         sources, options = self.read(lines), options or self.options
         demands = self.demands(lines, sources, options)
         translations = self._translate(

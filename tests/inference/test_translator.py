@@ -12,6 +12,7 @@ from copy_model import ALPHABET, GREEDY, TOKENIZERS, CopyModel, copy_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2s_cli import Request
 from s2s_cli.errors import DataError, ExitCode
 from s2s_cli.inference import reading
 from s2s_cli.inference.translator import Translator
@@ -103,6 +104,17 @@ def test_a_lone_surrogate_is_a_typed_error() -> None:
 def test_one_string_is_no_list_of_lines() -> None:
     with pytest.raises(TypeError, match="list of lines"):
         copy_translator().translate("one line")
+
+
+@pytest.mark.parametrize("line", [None, b"bytes", 5, Request(None)])  # type: ignore[arg-type]
+def test_what_is_no_text_is_named(line: object) -> None:
+    with pytest.raises(TypeError, match="line 2 is no text"):
+        copy_translator().translate(["fine", line])  # type: ignore[list-item]
+
+
+def test_lines_may_come_from_a_generator() -> None:
+    found = copy_translator().translate(line for line in ["a", "b"])  # type: ignore[arg-type]
+    assert [each.text for each in found] == ["A", "B"]
 
 
 def test_without_end_of_sentence_it_stops_at_the_limit() -> None:

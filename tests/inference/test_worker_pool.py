@@ -6,6 +6,8 @@ import io
 import multiprocessing
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from copy_model import copy_translator
@@ -31,6 +33,19 @@ def test_translations_do_not_depend_on_the_workers(monkeypatch: pytest.MonkeyPat
         assert [translation.text for translation in translator.translate(lines, GREEDY)] == alone
         assert len(multiprocessing.active_children()) == 2
     assert not multiprocessing.active_children()
+
+
+def test_closing_waits_for_the_call_of_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s_cli.inference.translator.LEAST_SHARE", 16)
+    lines = ["abc", "bb " * 7] * 200
+    with two_workers(copy_translator()) as translator, ThreadPoolExecutor() as threads:
+        asked = threads.submit(translator.translate, lines, GREEDY)
+        while not multiprocessing.active_children():
+            time.sleep(0.001)
+        translator.close()
+        assert not multiprocessing.active_children()
+        alone = copy_translator().translate(lines, GREEDY)
+        assert [each.text for each in asked.result()] == [each.text for each in alone]
 
 
 def test_lines_that_no_worker_survives_are_named(
