@@ -7,14 +7,15 @@ python=$1 wheel=$2 constraints=${3:-}
 
 "$python" -m pip install --quiet --no-cache-dir --no-deps "$wheel"
 needed=$("$python" - <<'EOF'
-import re
 from importlib.metadata import requires
 
+from pip._vendor.packaging.requirements import Requirement
+
 for line in requires("s2s-cli"):
-    name, _, extra = line.partition("; extra ==")
-    wanted = not extra or extra.strip(" '\"") == "serve"
-    if wanted and re.match(r"[\w-]+", name)[0] not in ("torch", "sacrebleu"):  # of training and of scoring
-        print(name.strip().replace(" ", ""))
+    needed = Requirement(line)
+    wanted = needed.marker is None or needed.marker.evaluate({"extra": "serve"})
+    if wanted and needed.name not in ("torch", "sacrebleu"):  # of training and of scoring
+        print(f"{needed.name}{needed.specifier}")
 EOF
 )
 # shellcheck disable=SC2086 # one word for each requirement

@@ -27,6 +27,14 @@ def test_the_dockerfile_uses_what_is_there():
     assert "USER s2s" in text and "HEALTHCHECK" in text and "torch" not in text.lower().replace("pytorch", "")
 
 
+def test_what_serving_needs_is_listed_without_what_other_extras_need():
+    listing = (FOLDER / "install.sh").read_text().split("<<'EOF'\n")[1].split("EOF\n")[0]
+    listed = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout.split()
+    names = {re.split("[<>=]", line)[0] for line in listed}
+    assert {"starlette", "uvicorn", "numpy"} <= names and all(re.fullmatch(r"[\w.-]+", name) for name in names)
+    assert not names & {"torch", "sacrebleu", "matplotlib", "backports-zstd", "pytest"}
+
+
 @pytest.mark.slow  # installs into a new environment
 def test_what_the_container_installs_serves_without_torch(tools, tmp_path: Path):
     letters = CharacterTokenizer("▁abcdefghijklmnopqrstuvwxyz")
