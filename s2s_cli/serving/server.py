@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import resource
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,18 @@ def serve(paths: Sequence[Path], settings: Settings, limits: Limits, prepare: Pr
 
         service = Service(models, Texts(models, batcher, prepare), limits, keys)
         app = build_app(service, metrics, settings.log, lifespan)
+        _allow_many_connections()
         with _listening(settings.host, settings.port) as listener:
             _run(app, listener, limits)
     finally:
         batcher.close()
+
+
+def _allow_many_connections() -> None:
+    """Each is an open file, of which a process usually may have 1,024, for the sake of programs that use `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from serving_process import Answer, Server, answer_of
@@ -116,6 +118,18 @@ def test_slow_clients_are_let_go_and_others_served(models: list[Path]):
             received = connection.makefile("rb").read()  # until the server ends it
             assert received.startswith(b"HTTP/1.1 408") if number % 3 == 1 else received == b""
             connection.close()
+
+
+def with_few_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (50, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def test_many_connections_leave_room_for_another(models: list[Path]):
+    options = ("--read-seconds", "3600")
+    with Server(*options, models=models, before=with_few_files, forked=True) as server, ExitStack() as open_ones:
+        for _ in range(100):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert server.ask("/health").status == 200
 
 
 def test_who_takes_too_long_is_told_so(models: list[Path]):
