@@ -6,6 +6,7 @@ The result lies in `<run>/data`: the tokenizers, the shards of `train`, the shar
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -66,6 +67,11 @@ class PreparedData:
         return self.sealed.path
 
     @property
+    def learnt(self) -> str:
+        """SHA-256 over what a training depends on: the tokenizers and the shards of train and dev."""
+        return _learnt(self.manifest)
+
+    @property
     def test_names(self) -> list[str]:
         return self.manifest.tests
 
@@ -85,6 +91,11 @@ class PreparedData:
     def _texts(self, split: str) -> tuple[list[str], list[str]]:
         text = HeldOutText.open(self.sealed, split)
         return text.sources, text.references
+
+
+def _learnt(manifest: DataManifest) -> str:
+    hashes = sorted((name, file.sha256) for name, file in manifest.files.items() if not name.startswith("test-"))
+    return sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 def open_prepared(run: Path) -> PreparedData:
@@ -118,7 +129,8 @@ def prepare(
     initial: directory of the model of `init`; without it, such a run keeps the tokenizers that it has. mapper: who
     cleans and encodes; the result does not depend on it. The caller holds the lock of the run; without it, two
     processes would do the same work and one result be discarded.
-    Raises DataError for faults of the corpora, MachineError for those of disk and network.
+    Raises DataError for faults of the corpora, and for data on which the checkpoints of the run cannot go on: theirs is
+    then kept, since it may be all that is left of the corpora. Raises MachineError for faults of disk and network.
     """
     atomic.sweep(run)
     splits, exclude = _locate(recipe, recipe_dir, written), _locate_excluded(recipe, recipe_dir)
@@ -139,10 +151,18 @@ def prepare(
         writer = ManifestWriter(directory)
         facts = _build(recipe, splits, exclude, writer, base, mapper)
         manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
+        if before and before.learnt != _learnt(manifest) and any((run / "checkpoints").glob("step-*")):
+            raise other_data(run)
     for line in _report(manifest):
         console.say(line)
     console.say(f"prepared in {time.monotonic() - begin:.1f} s: {run / 'data'}")
     return open_prepared(run)
+
+
+def other_data(run: Path) -> DataError:
+    """The error for prepared data that is not what the checkpoints of a run were trained on."""
+    hint = "restore corpora and recipe as they were, or take another name (`name:` or --run)"
+    return DataError("the prepared data is not that of the checkpoints", where=run, hint=hint)
 
 
 def prepare_apart(

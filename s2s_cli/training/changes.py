@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +9,8 @@ from typing import Any, Self
 
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.data.preparation import PreparedData
-from s2s_cli.errors import DataError, UsageError
+from s2s_cli.data.preparation import PreparedData, other_data
+from s2s_cli.errors import UsageError
 from s2s_cli.forms import KeyPath
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
@@ -72,17 +70,15 @@ class Basis:
     """What a checkpoint was trained on."""
 
     data: str
-    """SHA-256 over the tokenizers and the shards of train and dev."""
+    """See `PreparedData.learnt`."""
     order: dict[str, Any]
     """What else the order of batches depends on."""
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
-        files = prepared.sealed.files
-        hashes = sorted((name, files[name].sha256) for name in files if not name.startswith("test-"))
         settings, weights, protect = recipe.training, recipe.data.weights, recipe.data.protect
         return cls(
-            hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
+            prepared.learnt,
             {
                 "seed": recipe.seed,
                 "batch_tokens": settings.batch_tokens,
@@ -99,9 +95,5 @@ class Basis:
         Raises `DataError` if it cannot be resumed at all.
         """
         if self.data != older.data:
-            raise DataError(
-                "the prepared data is not that of the checkpoints",
-                where=run.root,
-                hint="restore the corpora as they were, or train under another name (`name:` or --run)",
-            )
+            raise other_data(run.root)
         return self.order == older.order

@@ -319,13 +319,15 @@ def test_the_model_may_change_before_there_are_checkpoints(recipe: Path, copy: P
     assert steps(copy) == [2]
 
 
-def test_another_content_of_the_corpus_is_refused(recipe: Path, tmp_path: Path):
+def test_another_content_of_the_corpus_is_refused_and_the_data_of_the_run_is_kept(recipe: Path, tmp_path: Path):
     task = Path(shutil.copytree(recipe.parent, tmp_path / "task"))
     train_here(task / "recipe.yaml", tmp_path / "run", *BASE, "training.updates=5")
     lines = (task / "train.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    prepared = content(tmp_path / "run" / "data" / "train")
     (task / "train.tsv").write_text("".join(lines[:-1]), encoding="utf-8")
     with pytest.raises(DataError, match="not that of the checkpoints"):
         train_here(task / "recipe.yaml", tmp_path / "run", *BASE)
+    assert content(tmp_path / "run" / "data" / "train") == prepared
     (task / "train.tsv").write_text("".join(lines), encoding="utf-8")
     train_here(task / "recipe.yaml", tmp_path / "run", *BASE)
     assert steps(tmp_path / "run")[-1] == UPDATES
