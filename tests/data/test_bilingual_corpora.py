@@ -277,11 +277,15 @@ def test_memory_does_not_grow_with_a_translation_memory(tmp_path: Path):
         ({"tmx": "a", "po": "b"}, "give either"),
         ({"tmx": "a", "source": "b", "target": "c"}, "give either"),
         ({"tmx": "a", "fields": ["a", "b"]}, "`fields` are of"),
+        ({"source": "a", "target": "b", "columns": [2, 1]}, "`columns` are of"),
+        ({"tsv": "a", "sha256": {"source": "0" * 64}}, "`sha256.source` is of no file: there is tsv"),
+        ({"mono": "a", "side": "target", "by": "m", "sha256": {"tsv": "0" * 64}}, "`sha256.tsv` is of no file"),
+        ({"tsv": "a", "weight": 1e18}, "weight: must be at most"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(corpus: dict[str, Any], what: str):
     with pytest.raises(ValueError, match=what):
-        schema.Corpus.read(corpus)
+        schema.TrainCorpus.read(corpus)
 
 
 def test_splits_of_several_formats_are_prepared(tmp_path: Path):

@@ -142,6 +142,18 @@ def test_null(load, text):
         ),
         ("model: {output: copy, decoder: {context: initial}}", "`copy` needs decoder.context `attention`"),
         ("model: {decoder: {feed_previous: false}}", "needs decoder.feed_previous: true"),
+        (
+            "model: {attention: {heads: 2, coverage: true}, decoder: {context: initial}}",
+            "model.attention.coverage has no effect: model.decoder.context is `initial`; model.attention.heads has no",
+        ),
+        (
+            "model: {encoder: {bridge: copy}, decoder: {context: every_step}}",
+            "model.encoder.bridge has no effect: with model.decoder.context `every_step`",
+        ),
+        (
+            "model: {tied: target, decoder: {context: every_step, feed_previous: false}}",
+            "model.tied `target` has no effect: without model.decoder.feed_previous",
+        ),
         ("init: {extend: true}", "init.from: this key is missing"),
         ("init: {from: 3}", "init.from: give text, not 3 (put it into quotes)"),
         ("init: {from: runs/general}\ntokenizer: {vocabulary: 80}", "`tokenizer` has no effect: init takes"),
@@ -321,6 +333,7 @@ def test_overrides(load):
     recipe = load(
         MINIMAL,
         "training.learning_rate=3e-4",
+        "data.train.0={tsv: pairs.tsv}",
         "data.train.0.columns=[2, 1]",
         "data.dev.0.name=no",
         "languages={source: de, target: nl}",

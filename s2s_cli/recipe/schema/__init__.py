@@ -5,6 +5,7 @@ The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from s2s_cli.forms import characters, matching
@@ -86,26 +87,44 @@ class Recipe(Section):
         return self.replaced(data=self.data.replaced(folders=folders))
 
     def check(self) -> None:
+        if faults := [*self._training_faults(), *self._model_faults(), *self._tokenizer_faults()]:
+            raise ValueError("; ".join(faults))
+
+    def _training_faults(self) -> Iterator[str]:
         dropout = self.model.dropout.values(without=["variational"])
         if self.training.objective.kind == "r_drop" and not any(dropout.values()):
-            raise ValueError("training.objective `r_drop` needs dropout: all values of model.dropout are 0")
+            yield "training.objective `r_drop` needs dropout: all values of model.dropout are 0"
         if getattr(self.training.objective, "mix", None) == 0:
             weighed = {
                 "training.label_smoothing": self.training.label_smoothing,
                 "model.attention.coverage_loss": self.model.attention.coverage_loss,
             }
             for key in (key for key, weight in weighed.items() if weight):
-                raise ValueError(f"{key} has no effect: training.objective.mix is 0 (give {key.split('.')[-1]}: 0)")
+                yield f"{key} has no effect: training.objective.mix is 0 (give {key.split('.')[-1]}: 0)"
+
+    def _model_faults(self) -> Iterator[str]:
+        """Parts that are asked for where nothing uses them. (`Model` allows them: there are such exported models.)"""
+        model, context = self.model, self.model.decoder.context
+        of_attention = {key: getattr(model.attention, key) for key in ("coverage", "coverage_loss", "heads")}
+        for key, value in of_attention.items():
+            if context != "attention" and value != getattr(Attention, key):
+                yield f"model.attention.{key} has no effect: model.decoder.context is `{context}`"
+        if context == "every_step" and model.encoder.bridge == "copy":
+            yield "model.encoder.bridge has no effect: with model.decoder.context `every_step`, s_0 is a parameter"
+        if model.tied == "target" and not model.decoder.feed_previous:
+            yield "model.tied `target` has no effect: without model.decoder.feed_previous there is no target embedding"
+
+    def _tokenizer_faults(self) -> Iterator[str]:
         if self.keeps_tokenizers:
             if "tokenizer" in vars(self):
-                raise ValueError("`tokenizer` has no effect: init takes that of its model (or give init.extend: true)")
+                yield "`tokenizer` has no effect: init takes that of its model (or give init.extend: true)"
             return
         for key, value in (("tied", "all"), ("output", "copy")):
             if getattr(self.model, key) == value and not self.tokenizer.is_joint:
-                raise ValueError(f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)")
+                yield f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)"
         sides: tuple[Literal["source", "target"], ...] = ("source", "target")
         for side in sides:
             kind = self.tokenizer.of_side(side).kind
             if kind != "sentencepiece" and getattr(self.training.subword_sampling, side) is not None:
                 needs = f"needs a tokenizer of kind `sentencepiece`: that of this side is `{kind}`"
-                raise ValueError(f"training.subword_sampling.{side} {needs}")
+                yield f"training.subword_sampling.{side} {needs}"

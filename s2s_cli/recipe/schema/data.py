@@ -69,6 +69,14 @@ class Corpus(Section):
             raise ValueError("`source` and `target` go together")
         if self.fields != ("source", "target") and formats not in (["jsonl"], ["parquet"]):
             raise ValueError("`fields` are of `jsonl` and `parquet`")
+        if self.columns != (1, 2) and formats != ["tsv"]:
+            raise ValueError("`columns` are of `tsv`")
+        self._check_sha256()
+
+    def _check_sha256(self) -> None:
+        """Raise ValueError for a SHA-256 that nothing would be compared with."""
+        if isinstance(self.sha256, dict) and (extra := self.sha256.keys() - self.paths.keys()):
+            raise ValueError(f"`sha256.{min(extra)}` is of no file: there is {', '.join(self.paths)}")
 
 
 class Sample(Section):
@@ -110,7 +118,7 @@ class TrainCorpus(Corpus):
     sample: Sample | None = None
     """Draw at random instead (Edunov et al. 2018). `null`: search."""
 
-    weight: PositiveFloat = 1.0
+    weight: Annotated[float, above(0.0), at_most(1_000_000)] = 1.0
     """How often an epoch takes the corpus: 0.5 takes each pair in every other epoch, 3.0 three times in each."""
     tag: Annotated[str, _tag] | None = None
     """A symbol such as `<bt>`, put before each source as one piece: it tells the model where the pair is from (Caswell
@@ -137,6 +145,8 @@ class TrainCorpus(Corpus):
             raise ValueError("`mono` needs `side`, which side its text is, and `by`, the model that writes the other")
         elif self.beam is not None and self.sample is not None:
             raise ValueError("`beam` has no effect with `sample`")
+        else:
+            self._check_sha256()
 
 
 class Lines(Section):
