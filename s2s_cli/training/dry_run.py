@@ -44,6 +44,7 @@ LEAST_UPDATES = 10  # to be timed at least, even if they take longer
 UPDATES = 20
 """Updates on one batch: a fixed number, so that the verdict does not depend on how fast the machine is."""
 LEARNED = 0.98  # upper bound of the loss after them, relative to the loss before
+KEPT = 1.02  # the same where a model that was trained before is refined, at rates that change it little
 SAMPLE = 2_000  # batches of the first epoch among which the largest is found
 SENTENCES = 32  # of dev that are decoded to estimate a validation
 MANY_UNKNOWN = 0.01  # share of the tokens of dev
@@ -217,7 +218,7 @@ def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:
 def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
     """Train on one batch, from the initial weights.
 
-    Raises `UsageError` if its loss, without dropout, does not fall.
+    Raises `UsageError` if its loss, without dropout, does not fall; or rises, where training begins with a model.
     """
     trainer.schedule = Schedule(recipe.training.learning_rate, "constant", warmup=0)
     before = _loss(trainer, batch)
@@ -225,13 +226,16 @@ def tell_learning(recipe: Recipe, trainer: Trainer, batch: Batch) -> None:
         trainer.update([batch])
     after = _loss(trainer, batch)
     course = f"from {before:.3g} to {after:.3g} in {UPDATES} updates"
-    if not after < LEARNED * before:  # also if it is not a number
+    most, fault, remedy = (
+        (LEARNED, "does not fall", "a higher or a lower") if recipe.init is None else (KEPT, "rises", "a lower")
+    )
+    if not after < most * before:  # also if it is not a number
         raise UsageError(
-            f"the loss of one batch does not fall: {course}",
+            f"the loss of one batch {fault}: {course}",
             where="training.learning_rate",
-            hint="try a higher or a lower learning rate",
+            hint=f"try {remedy} learning rate",
         )
-    console.say(f"learning: the loss of one batch fell {course}")
+    console.say(f"learning: the loss of one batch {'fell' if after < before else 'went'} {course}")
 
 
 @torch.inference_mode()

@@ -192,6 +192,21 @@ def test_a_dry_run_begins_with_the_model(general: Path, special: Path, tmp_path:
     assert sorted(os.listdir(tmp_path / "run")) == ["data", "lock"]
 
 
+def test_a_dry_run_lets_a_model_be_refined_slowly_but_not_be_spoilt(
+    general: Path, special: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(dry_run, "SECONDS", 0.0)
+
+    def try_at(rate: str) -> None:
+        changed = load_recipe(special, [*_from(general), f"training.learning_rate={rate}"])
+        dry_run.dry_run(changed, special.parent, RunDirectory(tmp_path / "run"))
+
+    try_at("1e-9")
+    assert "all checks passed" in capfd.readouterr().err
+    with pytest.raises(UsageError, match=r"the loss of one batch rises: from [0-9.]+ to [0-9.]+"):
+        try_at("10")
+
+
 def test_a_damaged_model_leaves_nothing(general: Path, special: Path, tmp_path: Path):
     model = Path(shutil.copytree(general, tmp_path / "model"))
     (model / "model" / "source.model").write_bytes(b"{" * (model / "model" / "source.model").stat().st_size)
