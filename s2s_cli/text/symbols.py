@@ -26,10 +26,16 @@ class SymbolTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, lines: Iterable[str], *, vocabulary: int, tags: Sequence[str] = ()) -> Self:
-        """The most frequent symbols of clean lines, at most `vocabulary` with the special ones and the tags."""
+        """The most frequent symbols of clean lines, at most `vocabulary` with the special ones and the tags.
+
+        Raises DataError if there is no text, or no room for a symbol of it.
+        """
         counts = Counter(chain.from_iterable(cls.split(line) for line in lines))
         if not counts:
             raise DataError("there is no text to train a tokenizer on")
+        if vocabulary <= len(SYMBOLS) + len(tags):
+            what = f"a vocabulary of {vocabulary} has no room for text beside {len(SYMBOLS)} special symbols"
+            raise DataError(f"{what} and {len(tags)} tags", hint="raise tokenizer.vocabulary")
         ranked = sorted(counts.keys() - set(tags), key=lambda symbol: (-counts[symbol], symbol))
         return cls([*tags, *ranked][: vocabulary - len(SYMBOLS)], tags)
 

@@ -208,6 +208,12 @@ def test_too_small_a_vocabulary_names_what_is_needed() -> None:
         train_sentencepiece(LINES, model="unigram", vocabulary=8, character_coverage=1.0)
 
 
+@pytest.mark.parametrize("vocabulary", [8, 9])
+def test_a_vocabulary_has_room_for_text_beside_the_tags(vocabulary: int) -> None:
+    with pytest.raises(DataError, match=f"a vocabulary of {vocabulary} has no room for text beside 4 special symbols"):
+        WordTokenizer.train(LINES, vocabulary=vocabulary, tags=["<a>", "<b>", "<c>", "<d>", "<e>"])
+
+
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
