@@ -237,6 +237,7 @@ class Session:
     def validate(self, report: Report, stop: StopRequest) -> None:
         """Measure, judge, report, save; if a stop is requested meanwhile, do nothing, and the validation stays due."""
         trainer, position, began = self.trainer, self.trainer.position, time.perf_counter()
+        trainer.require_finite_weights()
         figures = self.group.once(lambda: self._measure(stop))
         merit = self.group.from_first(figures and MERITS[self.recipe.validation.metric](figures))
         if merit is None:
@@ -259,6 +260,7 @@ class Session:
 
     def save(self, score: float | None = None, *, best: bool = False) -> None:
         """Write a checkpoint of the current state."""
+        self.trainer.require_finite_weights()
         snapshot = self.trainer.snapshot(score)
         snapshot.scalars |= {"window": asdict(self.window), "basis": asdict(self.basis)}
         self.group.once(lambda: self.manager.save(snapshot, best=best))

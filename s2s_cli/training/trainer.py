@@ -152,11 +152,8 @@ class Trainer:
         if not math.isfinite(gradient_norm):
             position.skipped += 1
             if position.skipped >= MOST_SKIPPED:
-                raise DataError(
-                    f"the loss was not a finite number in {MOST_SKIPPED} updates in a row, the last being update"
-                    f" {position.update}; the last good checkpoint stands",
-                    hint="lower training.learning_rate, or train with --set training.precision=fp32",
-                )
+                what = f"the loss was not a finite number in {MOST_SKIPPED} updates in a row, the last being update"
+                raise _diverged(f"{what} {position.update}")
             return rate
         position.skipped = 0
         self.optimizer.step(rate)
@@ -164,6 +161,12 @@ class Trainer:
         if self.average is not None:
             self.average.refresh(self.model, position.update)
         return rate
+
+    @torch.no_grad()
+    def require_finite_weights(self) -> None:
+        """Raise DataError if a weight is not a finite number: no checkpoint of it could go on."""
+        if not math.isfinite(torch.nn.utils.get_total_norm(self.parameters, math.inf).item()):
+            raise _diverged(f"a weight is not a finite number after update {self.position.update}")
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """The weights to validate and export: the moving average where there is one."""
@@ -212,3 +215,10 @@ class Trainer:
             for name, parameter in self.model.named_parameters()
             for key, value in self.optimizer.state.get(parameter, {}).items()
         }
+
+
+def _diverged(what: str) -> DataError:
+    return DataError(
+        f"{what}; the last good checkpoint stands",
+        hint="lower training.learning_rate, or train with --set training.precision=fp32",
+    )

@@ -377,12 +377,15 @@ def test_the_exported_model_is_made_again_if_it_is_damaged_or_has_other_settings
     assert [line["kind"] for line in log_of(copy)].count("test") == 1
 
 
-def test_a_loss_that_is_no_number_stops_training_and_the_last_good_checkpoint_stands(recipe: Path, tmp_path: Path):
+@pytest.mark.parametrize("due", ["", "validation.every=1", "training.save_every=1"])
+def test_a_loss_that_is_no_number_stops_training_and_the_last_good_checkpoint_stands(
+    due: str, recipe: Path, tmp_path: Path
+):
     directory = tmp_path / "run"
     train_here(recipe, directory, *BASE, "training.updates=7")
-    overrides = [*BASE, "training.learning_rate=1e38", "training.schedule=constant", "training.save_every=null"]
+    overrides = [*BASE, "training.learning_rate=1e39", "training.schedule=constant", "training.save_every=null"]
     with pytest.raises(DataError, match="not a finite number") as error:
-        train_here(recipe, directory, *overrides, "training.epochs=9", "validation.every=100")
+        train_here(recipe, directory, *overrides, "training.epochs=9", "validation.every=100", *filter(None, [due]))
     assert error.value.exit_code == ExitCode.DATA
     snapshot = CheckpointManager(directory / "checkpoints", keep=1).load_latest()
     assert snapshot is not None
