@@ -9,24 +9,18 @@ import numpy as np
 
 from s2s_cli.text.tokenizer import EOS, PAD
 
-
-class Sequences(Protocol):
-    """Sequences of ids, without EOS."""
-
-    def __getitem__(self, index: int, /) -> np.ndarray | Sequence[int]: ...
+Ids = np.ndarray | Sequence[int]
+"""A sequence, without EOS."""
 
 
 class Pairs(Protocol):
-    """Both sides of a corpus."""
+    """A corpus of pairs of sequences."""
 
-    @property
-    def source(self) -> Sequences: ...
-
-    @property
-    def target(self) -> Sequences: ...
+    def pair(self, index: int, /) -> tuple[Ids, Ids]:
+        """Source and target of one pair."""
 
 
-def padded(sequences: Sequence[np.ndarray | Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def padded(sequences: Sequence[Ids]) -> tuple[np.ndarray, np.ndarray]:
     """Sequences of ids as one matrix [B, L] with EOS and PAD, and their lengths [B] with EOS; int64."""
     lengths_B = np.array([len(ids) + 1 for ids in sequences], np.int64)
     ids_BL = np.full((len(sequences), lengths_B.max(initial=1)), PAD, np.int64)

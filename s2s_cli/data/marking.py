@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from s2s_cli.data.batches import Pairs, Sequences
+from s2s_cli.data.batches import Ids, Pairs
 from s2s_cli.data.lexicon import Lexicon
 from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.data.shards import ParallelData
@@ -327,13 +327,8 @@ class MarkedPairs:
     marking: Marking
     epoch: int
 
-    @property
-    def source(self) -> Sequences:
-        return _Side(self, self.plain.source, 0)
-
-    @property
-    def target(self) -> Sequences:
-        return _Side(self, self.plain.target, 1)
+    def pair(self, index: int) -> tuple[Ids, Ids]:
+        return self.marked(index) or self.plain.pair(index)
 
     def marked(self, index: int) -> tuple[list[int], list[int]] | None:
         """Both sides of a pair with marks or terms; None if it has none in this epoch."""
@@ -341,14 +336,3 @@ class MarkedPairs:
         random = Random(int.from_bytes(blake2b(key, digest_size=8).digest(), "little"))
         source, target = self.data.pair(index)
         return self.marking.changed(source.tolist(), target.tolist(), random)
-
-
-@dataclass(frozen=True)
-class _Side:
-    pairs: MarkedPairs
-    plain: Sequences
-    side: Literal[0, 1]
-
-    def __getitem__(self, index: int) -> np.ndarray | Sequence[int]:
-        marked = self.pairs.marked(int(index))
-        return self.plain[index] if marked is None else marked[self.side]

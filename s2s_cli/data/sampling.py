@@ -10,30 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from s2s_cli.data.batches import Pairs, Sequences
-from s2s_cli.data.shards import ParallelData, Shards
+import numpy as np
+
+from s2s_cli.data.batches import Ids, Pairs
+from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.segmentation import Segmenter
-
-
-@dataclass(frozen=True)
-class SampledSequences:
-    """Sequences of ids, each segmented anew. key: of the random numbers."""
-
-    best: Shards
-    segmenter: Segmenter
-    key: bytes
-
-    def __getitem__(self, index: int) -> list[int]:
-        digest = blake2b(self.key + int(index).to_bytes(8, "little"), digest_size=8).digest()
-        return self.segmenter.segment(self.best[index].tolist(), int.from_bytes(digest, "little"))
-
-
-@dataclass(frozen=True)
-class SampledPairs:
-    """Pairs, one side or both of which are sampled."""
-
-    source: Sequences
-    target: Sequences
 
 
 @dataclass(frozen=True)
@@ -46,13 +27,27 @@ class SubwordSampling:
 
     def pairs(self, data: ParallelData, epoch: int) -> Pairs:
         """The data, as it is segmented in this epoch."""
-        if self.source is None and self.target is None:
-            return data
-        key = f"{self.seed} {epoch} ".encode()
-        return SampledPairs(
-            _sampled(data.source, self.source, key + b"source "), _sampled(data.target, self.target, key + b"target ")
+        return data if self.source is None and self.target is None else SampledPairs(self, data, epoch)
+
+
+@dataclass(frozen=True)
+class SampledPairs:
+    """Pairs, each segmented anew."""
+
+    sampling: SubwordSampling
+    best: ParallelData
+    epoch: int
+
+    def pair(self, index: int) -> tuple[Ids, Ids]:
+        source, target = self.best.pair(index)
+        return (
+            self._sampled(source, self.sampling.source, "source", index),
+            self._sampled(target, self.sampling.target, "target", index),
         )
 
-
-def _sampled(best: Shards, segmenter: Segmenter | None, key: bytes) -> Sequences:
-    return best if segmenter is None else SampledSequences(best, segmenter, key)
+    def _sampled(self, ids: np.ndarray, segmenter: Segmenter | None, side: str, index: int) -> Ids:
+        if segmenter is None:
+            return ids
+        key = f"{self.sampling.seed} {self.epoch} {side} ".encode() + int(index).to_bytes(8, "little")
+        digest = blake2b(key, digest_size=8).digest()
+        return segmenter.segment(ids.tolist(), int.from_bytes(digest, "little"))

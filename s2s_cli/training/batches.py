@@ -45,7 +45,7 @@ class Batch:
 
 def collate(data: Pairs, pairs: np.ndarray) -> Batch:
     """The batch of the given pairs, in their order."""
-    source = padded([data.source[index] for index in pairs])
-    target = padded([data.target[index] for index in pairs])
+    found = [data.pair(index) for index in pairs]
+    source, target = (padded([pair[side] for pair in found]) for side in (0, 1))
     source_BS, source_lengths_B, target_BT, target_lengths_B = map(torch.from_numpy, (*source, *target))
     return Batch(source_BS, source_lengths_B, target_BT, target_lengths_B, pairs)

@@ -74,7 +74,7 @@ def test_marks_stand_for_the_same_on_both_sides(data: ParallelData, marking: Mar
     source_marks, target_marks = TOKENIZERS.source.marks, TOKENIZERS.target.marks
     marked = 0
     for index in range(len(data)):
-        source, target = list(pairs.source[index]), list(pairs.target[index])
+        source, target = map(list, pairs.pair(index))
         found = numbers(source, source_marks)
         assert found == list(range(len(found)))  # in the order of the source
         assert sorted(numbers(target, target_marks)) == found
@@ -108,7 +108,7 @@ def test_a_word_or_phrase_is_marked_with_its_translation(data: ParallelData, mar
 
 def test_what_is_marked_depends_on_seed_epoch_and_pair_alone(data: ParallelData, marking: Marking):
     def all_of(pairs, order) -> dict[int, tuple[list[int], list[int]]]:
-        return {index: (list(pairs.source[index]), list(pairs.target[index])) for index in order}
+        return {index: tuple(map(list, pairs.pair(index))) for index in order}
 
     forward, backward = range(len(data)), range(len(data))[::-1]
     first = all_of(sampled(marking).pairs(data, 0), forward)
@@ -123,7 +123,7 @@ def test_pairs_without_marks_are_segmented_as_ever(data: ParallelData, marking: 
     pairs, plain = with_marks.pairs(data, 3), with_marks.sampling.pairs(data, 3)
     unmarked = [index for index in range(len(data)) if pairs.marked(index) is None]  # type: ignore[attr-defined]
     assert len(unmarked) > 20
-    assert all(list(pairs.source[index]) == list(plain.source[index]) for index in unmarked)
+    assert all(list(pairs.pair(index)[0]) == list(plain.pair(index)[0]) for index in unmarked)
 
 
 def test_spans_of_both_sides_get_the_same_marks():
@@ -165,7 +165,7 @@ def test_terms_are_followed_by_what_they_are_in_the_target(data: ParallelData, m
 def test_terms_have_their_own_share(data: ParallelData, marking: Marking):
     pairs = sampled(Marking(marking.aligner, Shares(0.2, 0.3), seed=1)).pairs(data, 0)
     opening = (TOKENIZERS.source.term_tags or (0,))[0]
-    sides = [list(pairs.source[index]) for index in range(len(data))]
+    sides = [list(pairs.pair(index)[0]) for index in range(len(data))]
     assert 0.15 * len(data) < sum(opening in ids for ids in sides) < 0.45 * len(data)
     assert not any(opening in ids and set(ids) & set(TOKENIZERS.source.marks) for ids in sides)
 
