@@ -6,6 +6,7 @@ A new output is one class here and one row of `OUTPUTS`.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -46,6 +47,10 @@ class Decoded:
         )
 
 
+IMPOSSIBLE = -1e9
+"""A logit whose exponential is 0, yet with which every kernel can compute."""
+
+
 class Output(nn.Linear):
     """p(y_t | y_<t, x). As a layer it projects readouts to the vocabulary, [.., R] -> [.., V].
 
@@ -54,6 +59,12 @@ class Output(nn.Linear):
 
     def __init__(self, readout: int, symbols: int, evidence: int) -> None:
         super().__init__(readout, symbols)
+
+    def forbid(self, symbols: Collection[int]) -> None:
+        """From now on, the probability of these symbols is 0."""
+        bias_V = self.bias.detach().clone()
+        bias_V[list(symbols)] = IMPOSSIBLE
+        self.bias = nn.Parameter(bias_V, requires_grad=self.bias.requires_grad)
 
     @abstractmethod
     def log_probs(self, decoded: Decoded) -> Tensor:
@@ -106,6 +117,12 @@ class CopyOutput(Output):
     def __init__(self, readout: int, symbols: int, evidence: int) -> None:
         super().__init__(readout, symbols, evidence)
         self.gate = nn.Linear(evidence, 1)
+        self.forbidden: list[int] = []
+
+    def forbid(self, symbols: Collection[int]) -> None:
+        """They are not copied either: as with special symbols, the attention that they have goes to P."""
+        super().forbid(symbols)
+        self.forbidden += symbols
 
     def log_probs(self, decoded: Decoded) -> Tensor:
         mixture = self._mixture(decoded)
@@ -173,6 +190,8 @@ class CopyOutput(Output):
         assert attention_BXS is not None
         wide = wide_type(attention_BXS.dtype)
         copied_BS = memory.source_BS > EOS  # padding, whatever stands there, has no attention
+        if self.forbidden:
+            copied_BS &= ~torch.isin(memory.source_BS, memory.source_BS.new_tensor(self.forbidden))
         same_BSS = (memory.source_BS[:, :, None] == memory.source_BS[:, None]) & copied_BS[:, :, None]
         with torch.autocast(attention_BXS.device.type, enabled=False):
             attention_BXS = attention_BXS.to(wide)

@@ -14,9 +14,6 @@ from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.kernels import Kernel
 from s2s_cli.model.output import Decoded, Output
 
-IMPOSSIBLE = -1e9
-"""A logit whose exponential is 0, yet with which every kernel can compute."""
-
 
 class Prediction(NamedTuple):
     """log p of every symbol after each hypothesis, at least float32; and the attention, if the decoder has one."""
@@ -78,12 +75,9 @@ class Seq2Seq(nn.Module):
             setattr(self.get_submodule(path), attribute, self.get_parameter(own))
 
     def forbid(self, symbols: Collection[int]) -> None:
-        """Never write these symbols again: their logits become as good as minus infinity."""
-        if not symbols:
-            return
-        bias_V = self.output.bias.detach().clone()
-        bias_V[list(symbols)] = IMPOSSIBLE
-        self.output.bias = nn.Parameter(bias_V, requires_grad=self.output.bias.requires_grad)
+        """Never write these symbols again."""
+        if symbols:
+            self.output.forbid(symbols)
 
     def forward(
         self, source_BS: Tensor, source_lengths_B: Tensor, previous_BT: Tensor, owners_B: Tensor | None = None

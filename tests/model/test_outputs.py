@@ -81,6 +81,15 @@ def test_special_symbols_are_never_copied() -> None:
         assert (found[1, :, symbol] < plain[1, :, symbol]).all()
 
 
+@torch.no_grad()
+def test_what_is_forbidden_is_neither_written_nor_copied() -> None:
+    for model in (build(section()), with_gate(copying(), -60.0), with_gate(copying(), 0.0)):
+        model.forbid([5, 8])
+        probabilities = unrolled(model, source([5, 9, 5, 6], [8, 8], [5, EOS])).exp()
+        assert not probabilities[:, :, [5, 8]].any()
+        torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(3, 5, dtype=torch.double))
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("bias", [-1e4, -100.0, 0.0, 100.0, 1e4])
 @pytest.mark.parametrize("scale", [1.0, 100.0])
