@@ -63,6 +63,11 @@ def test_rules_can_be_left_out() -> None:
     assert set(length_rules(off)) == {"empty", "length"}
 
 
+def test_a_ratio_of_lengths_that_no_pair_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_length_ratio: must be at least 1"):
+        schema.Cleaning.read({"max_length_ratio": 0.5})
+
+
 def test_unknown_languages_have_no_rule_on_script() -> None:
     assert not WrongScript(None, "Latn", 0.5)("что угодно", "anything")
 

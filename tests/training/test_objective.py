@@ -95,7 +95,7 @@ def test_r_drop_pulls_both_predictions_together() -> None:
     for objective in (CrossEntropy(0.0), RDrop(0.0, alpha=5.0)):
         trainer = tiny_trainer(dropout=0.3, objective=objective)
         batches = random_batches(3)
-        for _ in range(40):
+        for _ in range(20):
             trainer.update(batches)
         torch.manual_seed(2)
         with torch.no_grad():
@@ -141,8 +141,7 @@ def test_threads_divide_the_pairs_not_the_passes(threads: int) -> None:
     torch.testing.assert_close(weights[2], weights[1], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("stop", [1, 5])
-def test_with_all_noise_a_restored_trainer_goes_on_bit_for_bit(threads: int, stop: int) -> None:
+def test_with_all_noise_a_restored_trainer_goes_on_bit_for_bit(threads: int, stop: int = 5) -> None:
     def trained(batches: list[Batch]) -> Trainer:
         trainer = tiny_trainer(dropout=0.3, average=True, objective=RDrop(0.1, alpha=5.0))
         trainer.model.word_dropout.threshold = trainer.model.encoder.word_dropout.threshold = 60

@@ -164,7 +164,7 @@ class Cleaning(Section):
 
     max_pieces: Annotated[int, at_least(1), at_most(1_000_000)] = 100
     """Longest side, in pieces of its tokenizer."""
-    max_length_ratio: PositiveFloat | None = 4.0
+    max_length_ratio: Annotated[float, at_least(1.0)] | None = 4.0
     """Longest side over shortest side, in pieces; short pairs (under 10 pieces) are exempt. `null`: no such rule."""
     deduplicate: bool = True
     """Drop exact repetitions of a pair."""
