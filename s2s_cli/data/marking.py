@@ -28,7 +28,7 @@ from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.codes import Code, Part
 from s2s_cli.text.protected import Finder
-from s2s_cli.text.tokenizer import WORD_START, Tokenizer, TokenizerPair
+from s2s_cli.text.tokenizer import UNK, WORD_START, Tokenizer, TokenizerPair
 
 LEAST_LINK = 0.5  # share of a target word that its source word must be the cause of
 LONGEST_PHRASE = 4  # words between two marks
@@ -206,6 +206,8 @@ class Marking:
         result, cursor = list[int](), 0
         for (begin, end), translation, _ in sorted(places):
             given = tokenizers.source.encode_piece(" " + tokenizers.target.decode(target[slice(*translation)]))
+            if UNK in given:  # of another script: with a vocabulary of its own, the source cannot spell it
+                continue
             result += [*source[cursor:begin], opening, *source[begin:end], giving, *given, closing]
             cursor = end
         return [*result, *source[cursor:]], list(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -15,7 +16,7 @@ from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
-from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, mark_name
+from s2s_cli.text.tokenizer import TERM_TAGS, UNK, TokenizerPair, mark_name
 
 WORDS = dict(zip("rot grün blau gelb weiß grau".split(), "red green blue yellow white grey".split(), strict=True))
 DRAW = Random(7)
@@ -33,9 +34,13 @@ TOKENIZERS = TokenizerPair(
 
 @pytest.fixture(scope="module")
 def data(tools, tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
-    source, target = TOKENIZERS.source, TOKENIZERS.target
+    return encoded(tools, tmp_path_factory.mktemp("data"), TOKENIZERS)
+
+
+def encoded(tools, directory: Path, tokenizers: TokenizerPair) -> ParallelData:
+    source, target = tokenizers.source, tokenizers.target
     sides = {"source": (source.encode(SOURCE), source.size), "target": (target.encode(TARGET), target.size)}
-    return tools.write_pairs(tmp_path_factory.mktemp("data"), **sides)
+    return tools.write_pairs(directory, **sides)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +165,21 @@ def test_terms_are_followed_by_what_they_are_in_the_target(data: ParallelData, m
         assert source == plain[0]
         assert len(places) < len(found[0])
     assert glossed > 0.8 * len(data)
+
+
+def test_terms_that_the_source_side_cannot_spell_are_left_out(tools, tmp_path: Path):
+    tags = [*MARKS, *TERM_TAGS]
+    german = train_sentencepiece(SOURCE, model="unigram", vocabulary=60, character_coverage=1.0, tags=tags)
+    tokenizers = TokenizerPair(german, TOKENIZERS.target)  # without the letters of "grey", "yellow" and "white"
+    data = encoded(tools, tmp_path, tokenizers)
+    aligner = Aligner(tokenizers, Lexicon.of(data, tokenizers.target.size), (True, True))
+    marking, told = Marking(aligner, Shares(terms=0.5), seed=1), set()
+    for index in range(len(data)):
+        source, target = (side.tolist() for side in data.pair(index))
+        found, _ = marking.with_terms(source, target, Random(index)) or (source, target)
+        assert UNK not in found
+        told |= set(re.findall(r"[a-z]+", german.decode(found))) & set(WORDS.values())
+    assert told == {"green", "blue"}  # "rot" is too short to be told
 
 
 def test_terms_have_their_own_share(data: ParallelData, marking: Marking):
