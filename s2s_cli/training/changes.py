@@ -24,6 +24,9 @@ FIXED = re.compile(
 
 ABSENT = "(absent)"
 
+BARE = re.compile(r": (\(absent\) -> (null|\[\])|(null|\[\]) -> \(absent\))$")
+"""What else changes where a section or a corpus comes or goes; it is not told."""
+
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
     """Say what changed in the recipe since the last start. Raises `UsageError` if the checkpoints do not allow it."""
@@ -31,7 +34,8 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
         return
     differences = recipe_differences(load_recipe(run.recipe).with_folders([]), recipe.with_folders([]))
     for difference in differences:
-        console.say(f"changed recipe: {difference}")
+        if not BARE.search(difference):
+            console.say(f"changed recipe: {difference}")
     refused = [difference for difference in differences if FIXED.match(difference)]
     if refused and any(run.checkpoints.glob("step-*")):
         raise UsageError(

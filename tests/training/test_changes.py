@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.changes import FIXED, recipe_differences
+from s2s_cli.training.changes import FIXED, recipe_differences, tell_changes
 
 CORPUS = {"source": "a", "target": "b"}
 MINIMAL = {"name": "m", "languages": {"source": "de", "target": "en"}, "data": {"train": [CORPUS], "dev": [CORPUS]}}
@@ -22,6 +28,17 @@ def test_differences_name_each_changed_key():
     assert "validation.every: 500 -> null" in told
     assert "data.test.0.name: (absent) -> no" in told
     assert not any("epochs" in line for line in told)
+
+
+def test_of_a_corpus_that_is_added_only_what_it_has_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    run = RunDirectory(tmp_path)
+    run.recipe.write_text(dump_recipe(Recipe.read(MINIMAL)), encoding="utf-8")
+    data = MINIMAL["data"] | {"test": [{"tsv": "more.tsv"}]}
+    tell_changes(Recipe.read(MINIMAL | {"data": data, "validation": {"every": None}}), run)
+    told = capfd.readouterr().err
+    assert "changed recipe: data.test.0.tsv: (absent) -> more.tsv" in told
+    assert "changed recipe: validation.every: 500 -> null" in told
+    assert "(absent) -> null" not in told and "-> (absent)" not in told
 
 
 def test_what_is_protected_is_fixed_and_how_often_it_is_marked_is_not():
