@@ -31,14 +31,37 @@ def suffix_of(path: Path | str) -> str:
 def reading(path: Path) -> Iterator[IO[bytes]]:
     """The content of a file.
 
-    While inside, raises DataError if the archive is damaged, MachineError if the file cannot be read.
+    Opening and reading it raise DataError if the archive is damaged, MachineError if the file cannot be read.
     """
-    suffix = suffix_of(path)
+    with _faults_of(path):
+        file = path.open("rb", buffering=0) if not (suffix := suffix_of(path)) else _open(path, suffix, "rb")
+    with file, io.BufferedReader(_Content(file, path), 1 << 16) as content:
+        yield content
+
+
+class _Content(io.RawIOBase):
+    """What is read of a file, with errors that name it. Those of whoever reads are none of its own."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self._file, self._path, self.name = file, path, str(path)
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def readinto(self, buffer: Any) -> int | None:
+        with _faults_of(self._path):
+            return self._file.readinto(buffer)
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") if not suffix else io.BufferedReader(_open(path, suffix, "rb"), 1 << 16) as file:
-            yield file
+        yield
     except Exception as error:
-        if suffix and type(error).__name__ in _DAMAGE:
+        if suffix_of(path) and type(error).__name__ in _DAMAGE:
             raise DataError(f"damaged archive: {error}", where=path) from error
         if isinstance(error, OSError):
             raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error

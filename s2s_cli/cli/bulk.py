@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2s_cli import console
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.files import document_format, has_rows
+from s2s_cli.cli.files import STDIN, document_format, has_rows, inputs_of, is_folder
 from s2s_cli.cli.options import BulkArguments, MachineArguments, SearchArguments, chosen_models, warn_of_segmenter
 from s2s_cli.errors import UsageError
 
@@ -49,18 +49,17 @@ def translate_bulk(
 
 def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     """Each input, and the file that its translation goes to."""
-    inputs, output = values["inputs"] or [], Path(values["output"] or "-")
+    sources, output = inputs_of(values), Path(values["output"] or STDIN)
     option = next((f"--{name}" for name in ("shard", "join", "ray") if values[name]), "-o")
-    if not inputs or not all(os.path.isfile(source.name) for source in inputs):
+    if not sources or not all(map(os.path.isfile, sources)):
         raise UsageError("this needs files as INPUT", where=option, hint="name them")
-    if str(output) == "-":
+    if output == STDIN:
         raise UsageError("this needs a file or a folder to write to", where=option, hint="add -o OUTPUT")
     if form := document_format(values):
         raise UsageError(f"{form} is translated as a whole, not by lines", where=option, hint="call s2s for each file")
-    sources = [Path(source.name) for source in inputs]
     if has_rows(values) and len({source.suffix for source in sources}) > 1:
         raise UsageError("files of rows and of lines need commands of their own", where="INPUT", hint="divide them")
-    is_file = len(sources) == 1 and not output.is_dir() and not values["ray"]
+    is_file = len(sources) == 1 and not is_folder(values) and not values["ray"]
     suffix = sources[0].suffix
     if is_file and has_rows(values) and output.suffix != suffix:
         raise UsageError(f"rows of {suffix} stay that", where="-o", hint=f"let its name end in {suffix}")

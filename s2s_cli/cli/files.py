@@ -7,13 +7,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from s2s_cli import compression
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.errors import UsageError
 
-_OF_LINES = ("as_json", "alignments", "attention", "strict")
+STDIN = Path("-")
+"""Stands for stdin among the inputs, and for stdout as the output."""
+_OF_LINES = ("as_json", "alignments", "attention", "strict", "json_input", "min_confidence")
+
+
+def inputs_of(values: Mapping[str, Any]) -> list[Path]:
+    """The inputs that were named."""
+    return [Path(name) for name in values["inputs"] or ()]
 
 
 def document_format(values: Mapping[str, Any]) -> str | None:
@@ -25,11 +32,11 @@ def document_format(values: Mapping[str, Any]) -> str | None:
     if values["form"]:
         return str(values["form"])
     if is_bulk(values):
-        found = {format_of(source.name) for source in values["inputs"] or []} - {None, "text"}
+        found = set(map(format_of, inputs_of(values))) - {None, "text"}
         return next(iter(sorted(found)), None)  # type: ignore[type-var]
-    inputs, output = values["inputs"] or [], values["output"]
-    names = [source.name for source in inputs] or ([output] if output else [])
-    found = {format_of(name) for name in names} - {None}
+    inputs, output = inputs_of(values), values["output"]
+    names = inputs or ([output] if output else [])
+    found = set(map(format_of, names)) - {None}
     if found == {"text"}:
         as_lines = values["n_best"] > 1 or any(values[name] for name in _OF_LINES)
         is_file = values["in_place"] or (output and str(output) != "-")
@@ -39,44 +46,49 @@ def document_format(values: Mapping[str, Any]) -> str | None:
 
 def is_bulk(values: Mapping[str, Any]) -> bool:
     """Whether inputs become files that are skipped where they are done: parts, or files in a folder."""
-    return bool(values["shard"] or values["join"] or values["ray"]) or os.path.isdir(values["output"] or "")
+    return bool(values["shard"] or values["join"] or values["ray"]) or is_folder(values)
+
+
+def is_folder(values: Mapping[str, Any]) -> bool:
+    """Whether the output is a folder, or is to be one."""
+    output = str(values["output"] or "")
+    return os.path.isdir(output) or output.endswith(os.sep)
 
 
 def has_rows(values: Mapping[str, Any]) -> bool:
     """Whether inputs are rows with a column of text."""
-    suffixes = {Path(source.name).suffix for source in values["inputs"] or []}
+    suffixes = {source.suffix for source in inputs_of(values)}
     return ".parquet" in suffixes or (".jsonl" in suffixes and values["column"] is not None)
 
 
 def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
     """The file that is to be written, None for stdout. Raises UsageError for what cannot be meant."""
-    inputs, output = values["inputs"] or [], values["output"]
+    inputs, output = inputs_of(values), Path(values["output"] or STDIN)
     if form and form not in FORMATS:
         raise UsageError(f"unknown format `{form}`", where="--format", hint=f"one of {', '.join(FORMATS)}")
     if form and len(inputs) > 1:
         raise UsageError(f"one document at a time, not {len(inputs)}", where="INPUT", hint="call s2s for each of them")
     if values["in_place"]:
-        if output:
+        if values["output"]:
             raise UsageError("--in-place writes to the input, and -o elsewhere", where="-o", hint="leave one out")
-        if not form or not inputs or not os.path.isfile(inputs[0].name):
+        if not form or not inputs or not inputs[0].is_file():
             raise UsageError("this needs a document in a file as INPUT", where="--in-place", hint="use -o FILE")
-        return Path(inputs[0].name)
-    if output is None or str(output) == "-":
+        return inputs[0]
+    if output == STDIN:
         if form == "docx" and sys.stdout.isatty():
             raise UsageError("a document of this format is not for a terminal", where="--format", hint="add -o FILE")
         return None
     for source in inputs:
-        if os.path.exists(source.name) and os.path.exists(output) and os.path.samefile(source.name, output):
+        if source.exists() and output.exists() and source.samefile(output):
             raise UsageError(f"{output} is the input", where="-o", hint="--in-place replaces a document")
     if not values["form"] and form and inputs and (other := format_of(output)) not in (None, form):
         raise UsageError(f"{form} is not converted to {other}", where="-o", hint="name a file of the same format")
-    return Path(output)
+    return output
 
 
-def content_of(source: BinaryIO) -> AbstractContextManager[IO[bytes]]:
+def content_of(source: Path) -> AbstractContextManager[IO[bytes]]:
     """What an input holds, decompressed if its suffix says so."""
-    name = str(getattr(source, "name", ""))  # a number for stdin, which is no path
-    return compression.reading(Path(name)) if compression.suffix_of(name) else nullcontext(source)
+    return nullcontext(sys.stdin.buffer) if source == STDIN else compression.reading(source)
 
 
 @contextmanager

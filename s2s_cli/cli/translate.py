@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -147,8 +145,15 @@ def translate(
     context: typer.Context,
     *,
     inputs: Annotated[
-        list[typer.FileBinaryRead] | None,
-        typer.Argument(metavar="INPUT", help="Files of lines, or a document; by default stdin."),
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            allow_dash=True,
+            help="Files of lines, or a document; by default stdin.",
+        ),
     ] = None,
     model: Annotated[
         list[Path] | None,
@@ -219,16 +224,17 @@ def translate(
     shared.warn_of_segmenter(options, translator.division.target)
     output.check(translator)
     translator = memory.applied_to(translator, output.as_json)
-    sources: Sequence[BinaryIO] = inputs or [sys.stdin.buffer]
+    sources = map(files.content_of, inputs or [files.STDIN])
     with translator, view or nullcontext(), files.sink_of(target) as sink:
         if form:
             from s2s_cli.documents.translation import translate_file
 
-            translate_file(translator, form, sources[0], sink, options, batch_tokens=batch_tokens)
+            with next(sources) as document:
+                translate_file(translator, form, document, sink, options, batch_tokens=batch_tokens)
         elif is_typed:
             windows = prompt.typed_lines(f"{translator.division.source}> ")
             translate_windows(translator, windows, sink, options, written, view)
         else:
-            for source in map(files.content_of, sources):
+            for source in sources:
                 with source as lines:
                     translate_stream(translator, lines, sink, options, written, view)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +58,28 @@ def test_files_go_into_a_folder_and_are_dealt_out_to_shards():
     Path("out").mkdir()
     run("a.gz b.gz -o out")
     assert gzip.decompress(Path("out/b.gz").read_bytes()) == run("b.gz") == run("", b"b text\n")
+    run("a.gz b.gz -o new/")
+    run("a.gz -o one/")
+    assert Path("new/b.gz").read_bytes() == Path("out/b.gz").read_bytes() and Path("one/a.gz").is_file()
     run("--shard 2/2 a.gz b.gz c.gz d.gz e.gz -o parts")
     assert sorted(path.name for path in Path("parts").glob("[a-z]*")) == ["b.gz", "d.gz"]
     run("--shard 1/2 a.gz b.gz c.gz d.gz e.gz -o parts")
     assert sorted(path.name for path in Path("parts").glob("[a-z]*")) == [f"{name}.gz" for name in "abcde"]
     run("lines -o out.gz")
     assert gzip.decompress(Path("out.gz").read_bytes()) == run("", TEXT.encode())
+
+
+def test_any_number_of_files():
+    """More than a process may have open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    names = [f"{number}.txt" for number in range(80)]
+    for name in names:
+        Path(name).write_text("text\n")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, before[1]))
+    try:
+        assert run(f"{' '.join(names)} --greedy").count(b"\n") == len(names)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_what_is_done_is_skipped_and_what_is_foreign_is_kept():

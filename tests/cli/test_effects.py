@@ -155,6 +155,7 @@ ACCEPTED = [
     "translate --json --greedy --normalization wu --length-penalty 0.5",
     "translate --json --n-best 2",
     "translate --json --strict --attention b.html a.txt -o b.txt",
+    "translate --json-input a.txt -o b.txt",
     "translate page.html --batch-tokens 9 --sample --seed 1",
     "translate a.txt --in-place --beam 3",
     "translate --normalization none --beam 3",
@@ -235,7 +236,8 @@ def test_what_the_model_leaves_without_effect_is_refused(line: str, option: str,
 
 def test_a_model_without_calibration_has_no_least_confidence(reached: list[str]):
     assert is_told(fault_of("translate --min-confidence 0.5"), "--min-confidence")
-    assert reached == ["load"]
+    assert is_told(fault_of("translate a.txt -o b.txt --min-confidence 0.5"), "--min-confidence")
+    assert reached == ["load", "load"]
 
 
 @pytest.mark.parametrize("line", ACCEPTED)
