@@ -235,6 +235,7 @@ def translate(
             windows = prompt.typed_lines(f"{translator.division.source}> ")
             translate_windows(translator, windows, sink, options, written, view)
         else:
+            lines = 0
             for source in sources:
-                with source as lines:
-                    translate_stream(translator, lines, sink, options, written, view)
+                with source as file:
+                    lines += translate_stream(translator, file, sink, options, written, view, before=lines)

@@ -36,6 +36,7 @@ def translate_stream(
     *,
     first: int = 0,
     begins: bool = True,
+    before: int = 0,
 ) -> int:
     """Translate `source` into `sink` until its end; return the number of lines.
 
@@ -46,7 +47,8 @@ def translate_stream(
 
     Nothing is buffered: after any exception, KeyboardInterrupt included, all finished windows have been written.
     `output.n_best` replaces `search.n_best`. `view` draws each window after it was written. Of a part of a file,
-    `first` is the number of its first line, and `begins` whether the file begins with it.
+    `first` is the number of its first line, and `begins` whether the file begins with it. `before` is the number of
+    lines of other files that went into `sink` before: messages leave them out.
 
     Raises
         DataError: invalid UTF-8, where `output.strict` asks for it, or a line that is no request, where
@@ -58,7 +60,7 @@ def translate_stream(
     reader = LineReader(source, begins=begins)
     with _progress(source, sink) as bar:
         windows = _windows(reader, bar)
-        return translate_windows(translator, windows, sink, search, output, view, reader.name, first)
+        return translate_windows(translator, windows, sink, search, output, view, reader.name, first, before)
 
 
 def translate_windows(
@@ -70,12 +72,12 @@ def translate_windows(
     view: AttentionView | None = None,
     name: str = "<stdin>",
     first: int = 0,
+    before: int = 0,
 ) -> int:
     """As `translate_stream`, of lines that somebody else has divided, without their ends. name: of where they are from,
     in messages."""
     writer = LineWriter(sink)
-    stream = _Stream(translator, replace(search, n_best=output.n_best), output, view, name)
-    stream.lines = first
+    stream = _Stream(translator, replace(search, n_best=output.n_best), output, view, name, first, before)
     try:
         for window in windows:
             stream.translate(window, writer)
@@ -94,8 +96,10 @@ class _Stream:
         output: OutputOptions,
         view: AttentionView | None,
         name: str,
+        first: int,
+        before: int,
     ) -> None:
-        self.lines = 0
+        self.lines, self._before = first, before
         self._translator, self._search, self._output = translator, search, output
         self._view, self._name = view, name
         self._invalid = _Tally()
@@ -105,19 +109,18 @@ class _Stream:
         """Translate and write one window; with `strict`, up to its first line of invalid UTF-8."""
         texts, fault = self._decode(window)
         lines, fault = self._requests(texts, fault) if self._output.requests else (texts, fault)
+        first = self._before + self.lines
         try:
             translations = self._translator.translate(
                 lines,
                 self._search,
                 batch_tokens=self._output.batch_tokens,
                 keep_attention=self._view is not None,
-                first=self.lines,
+                first=first,
             )
         except LinesLost as lost:
             raise LinesLost([self.lines + number for number in lost.numbers], self._name) from None
-        text = "".join(
-            render(line, translation, self._output) for line, translation in enumerate(translations, start=self.lines)
-        )
+        text = "".join(render(line, each, self._output) for line, each in enumerate(translations, start=first))
         writer.write(text.encode("utf-8", errors="replace"))
         self._note_truncated(translations)
         self.lines += len(translations)

@@ -69,6 +69,16 @@ def test_files_go_into_a_folder_and_are_dealt_out_to_shards():
     assert gzip.decompress(Path("out.gz").read_bytes()) == run("", TEXT.encode())
 
 
+@pytest.mark.parametrize("options", ["--n-best 2 --beam 3", "--json --greedy", "--sample --seed 5"])
+def test_lines_of_several_files_are_numbered_as_those_of_one(options: str):
+    Path("one").write_text("line 1\nline 2\n")
+    Path("two").write_text("line 1\nline 2\n")
+    assert run(f"one two {options}") == run(options, b"line 1\nline 2\n" * 2)
+    Path("bad").write_bytes(b"line 1\n\xff\n")
+    with pytest.raises(DataError, match="bad:2: invalid UTF-8"):
+        run(f"one bad --strict {options}")
+
+
 def test_any_number_of_files():
     """More than a process may have open."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -143,8 +143,9 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """What `translate_stream` was called with: input, search, output."""
     calls: list[tuple] = []
 
-    def record(translator, source, sink, search, output, view):
+    def record(translator, source, sink, search, output, view, before):
         calls.append((source.read(), search, output))
+        return 1
 
     monkeypatch.setattr("s2s_cli.inference.stream.translate_stream", record)
     return calls

@@ -212,7 +212,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Fake()
 
     monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", load)
-    monkeypatch.setattr("s2s_cli.inference.stream.translate_stream", lambda *_: begun.append("translate"))
+    monkeypatch.setattr("s2s_cli.inference.stream.translate_stream", lambda *_, **__: begun.append("translate") or 1)
     monkeypatch.setattr("s2s_cli.documents.translation.translate_file", lambda *_, **__: begun.append("translate"))
     monkeypatch.setattr("s2s_cli.cli.evaluate._score_model", lambda *_: begun.append("score") or [])
     return begun
