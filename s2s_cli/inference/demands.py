@@ -30,6 +30,7 @@ from s2s_cli.text.sentences import joins_without_space
 from s2s_cli.text.tokenizer import EOS, UNK, WORD_START, Tokenizer
 
 MOST_CONSTRAINTS = 50  # of a line
+MOST_AVOIDED = 500  # characters of a phrase: longer ones take too long to follow, if they repeat themselves
 OPEN_PIECES = 4  # at the end of a prefix, which may be cut in another way
 CACHED = 1024
 _ATTACHED = frozenset(",.;:!?%)]}»”’…、。，；：！？）」』】")
@@ -74,6 +75,8 @@ def demand_of(request: Request) -> Demand | None:
         prefix += " "
     if len(constraints) > MOST_CONSTRAINTS:
         raise DataError(f"a line takes no more than {MOST_CONSTRAINTS} constraints, not {len(constraints)}")
+    if (longest := max(map(len, avoid), default=0)) > MOST_AVOIDED:
+        raise DataError(f"a phrase to avoid has no more than {MOST_AVOIDED} characters, not {longest}")
     if (constraints or prefix) and not request.text.strip():
         raise DataError("an empty text has no translation that constraints or a prefix could be in")
     return Demand(constraints, avoid, prefix)

@@ -94,7 +94,7 @@ class Flat:
             return
         parts, end = (*self.head, *body, *self.tail), len(self.head) + len(body)
         for number in range(len(self.head), end + 1):
-            if _lengthens(parts[:number], parts[number:], tuple(phrases)):
+            if _lengthens(parts, number, tuple(phrases)):
                 yield " "
             if number < end:
                 yield parts[number]
@@ -231,13 +231,13 @@ def _trimmed(parts: Sequence[Part], *, marked: bool) -> tuple[list[Part], list[P
     return _filled(head), _filled(middle), _filled(tail)
 
 
-def _lengthens(before: Parts, after: Parts, phrases: tuple[str, ...]) -> bool:
-    """Whether a code begins with a letter where a phrase ends, or ends with one where a phrase begins."""
-    if not (before and after and written(before[-1])[-1:].isalnum() and written(after[0])[:1].isalnum()):
+def _lengthens(parts: Parts, at: int, phrases: tuple[str, ...]) -> bool:
+    """Whether at this place a code begins with a letter where a phrase ends, or ends with one where a phrase begins."""
+    if not 0 < at < len(parts) or not (written(parts[at - 1])[-1:].isalnum() and written(parts[at])[:1].isalnum()):
         return False
-    texts_before = [*takewhile(_is_text, reversed(before))]
-    texts_after = [*takewhile(_is_text, after)]
-    if isinstance(after[0], Code):
+    texts_before = [*takewhile(_is_text, (parts[place] for place in range(at - 1, -1, -1)))]
+    texts_after = takewhile(_is_text, (parts[place] for place in range(at, len(parts))))
+    if isinstance(parts[at], Code):
         return "".join(map(written, reversed(texts_before))).endswith(phrases)
     return not texts_before and "".join(map(written, texts_after)).startswith(phrases)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from s2s_cli.inference.positions import Guide
@@ -198,18 +199,17 @@ def without_codes(
     pairs in it go before it, all others behind it, so that their order stays, and with it how they are nested."""
     if not ranges:
         return list(laid)
-    text, codes = "", list[tuple[int, int]]()  # where codes stand in the text, and which
-    for item in laid:
-        if isinstance(item, int):
-            codes.append((len(text), item))
-        else:
-            text += item
-    for start, end in ranges:
-        opens = True
-        for number, (at, code) in enumerate(codes):
-            if start < at < end:
-                opens = opens and places[code].code.kind is Kind.OPEN
-                codes[number] = (start if opens else end, code)
+    text = "".join(item for item in laid if isinstance(item, str))
+    ends = accumulate(len(item) if isinstance(item, str) else 0 for item in laid)
+    # where codes stand in the text, and which
+    codes = [(end, item) for end, item in zip(ends, laid, strict=True) if isinstance(item, int)]
+    starts, last, opens = [start for start, _ in ranges], -1, True
+    for number, (at, code) in enumerate(codes):
+        within = bisect_left(starts, at) - 1
+        if within >= 0 and at < ranges[within][1]:
+            opens = (opens or within != last) and places[code].code.kind is Kind.OPEN
+            codes[number] = (ranges[within][not opens], code)
+            last = within
     cut = [0, *(at for at, _ in codes), len(text)]
     pieces = [text[begin:end] for begin, end in pairwise(cut)]
     return [pieces[0], *(item for (_, code), piece in zip(codes, pieces[1:], strict=True) for item in (code, piece))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -15,6 +16,7 @@ from s2s_cli import Request
 from s2s_cli.errors import DataError
 from s2s_cli.inference.demands import Demand
 from s2s_cli.inference.inline import flatten, written
+from s2s_cli.inference.nesting import Place, without_codes
 from s2s_cli.inference.protection import Protection
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translator import Translator
@@ -106,3 +108,38 @@ def test_a_span_before_a_prefix_goes_behind_the_phrase_that_the_prefix_begins() 
     text = "the red car is"
     pieces = pieces_of(flat, flat.body(text, [], (), ["red car"]) or ())
     assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, ["red car"])) == "the red car {x} is"
+
+
+@given(
+    st.lists(st.sampled_from(["ab", "c d", ""]), min_size=1, max_size=8),
+    st.lists(st.tuples(st.integers(0, 8), st.sampled_from(list(Kind))), max_size=6),
+    st.sets(st.integers(0, 24), max_size=6),
+)
+def test_codes_leave_each_range_as_if_it_were_the_only_one(
+    texts: list[str], codes: list[tuple[int, Kind]], edges: set[int]
+):
+    """As many ranges are done at once: one after the other, from the left."""
+    laid: list[str | int] = [*texts]
+    for number, (at, _) in enumerate(codes):
+        laid.insert(min(at, len(laid)), number)
+    numbers = iter(range(len(codes)))
+    laid = [item if isinstance(item, str) else next(numbers) for item in laid]
+    places = [Place(Code("x", kind), 0, False, False, False) for _, kind in codes]
+    sorted_edges = sorted(edge for edge in edges if edge <= len("".join(texts)))
+    ranges = list(zip(sorted_edges[::2], sorted_edges[1::2], strict=False))
+    expected = laid
+    for each in ranges:
+        expected = without_codes([each], expected, places)
+    assert _merged(without_codes(ranges, laid, places)) == _merged(expected)
+
+
+def _merged(laid: Sequence[str | int]) -> list[str | int]:
+    """With each text in one piece."""
+    merged: list[str | int] = [""]
+    for item in laid:
+        last = merged[-1]
+        if isinstance(item, str) and isinstance(last, str):
+            merged[-1] = last + item
+        else:
+            merged.append(item)
+    return [item for item in merged if item != ""]
