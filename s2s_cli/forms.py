@@ -187,6 +187,8 @@ def _scalar(value: Any, kind: type, path: KeyPath, faults: list[Fault]) -> Any:
     fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if fits and (kind is not str or _is_unicode(value)):
         return value
+    if fits:
+        return faults.append(Fault(path, "type", f"a lone surrogate is no text: {shown(value)}", value, kind))
     return _mistyped(value, kind, path, faults)
 
 

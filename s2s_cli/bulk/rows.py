@@ -9,10 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from s2s_cli import console
 from s2s_cli.bulk.cutting import Part, Span
 from s2s_cli.errors import DataError, MachineError, UsageError
-from s2s_cli.inference.request import parsed
-from s2s_cli.inference.translation import json_line
+from s2s_cli.inference.lines import BYTE_ORDER_MARK
+from s2s_cli.inference.request import json_object
+from s2s_cli.inference.translation import LinesLost, json_line
 from s2s_cli.inference.translator import Translator
 
 if TYPE_CHECKING:
@@ -28,12 +30,18 @@ Translate = Callable[[Sequence[str], int], list[str]]
 """Translations of texts, of which the first one has a number."""
 
 
-def translating(translator: Translator, task: Task) -> Translate:
-    """What translates as the task says."""
+def translating(translator: Translator, task: Task, name: str) -> Translate:
+    """What translates as the task says. name: of where the texts are from, in messages."""
     search = replace(task.search, n_best=1)
 
     def translate(texts: Sequence[str], first: int) -> list[str]:
-        found = translator.translate(texts, search, batch_tokens=task.output.batch_tokens, first=first)
+        try:
+            found = translator.translate(texts, search, batch_tokens=task.output.batch_tokens, first=first)
+        except LinesLost as lost:
+            raise LinesLost([first + number for number in lost.numbers], name) from None
+        for number, translation in enumerate(found, first + 1):
+            if translation.truncated:
+                console.warn(f"{name}:{number}: a text that is too long, of which only the beginning was translated")
         return [translation.text for translation in found]
 
     return translate
@@ -57,10 +65,10 @@ def translate_json_lines(
 
 def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
     try:
-        row = parsed(line.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"is not JSON: {error}", where=where) from error
-    if not isinstance(row, dict) or not isinstance(row.get(column), str):
+        row = json_object(line.removeprefix(BYTE_ORDER_MARK))
+    except DataError as error:
+        raise DataError(error.what, where=where) from None
+    if not isinstance(row.get(column), str):
         raise DataError(f"has no text `{column}`", where=where, hint="name the field of the text with --column")
     if any("\ud800" <= character <= "\udfff" for character in row[column]):
         raise DataError(f"has a lone surrogate in `{column}`, which is no text", where=where)

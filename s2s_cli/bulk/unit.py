@@ -144,7 +144,7 @@ def translate_file(
         with new_file(target, made_of, task.facts()) as sink:
             if source.suffix == rows.PARQUET:
                 column = task.column or "text"
-                rows.translate_rows(source, span, sink, column, rows.translating(translator(), task))
+                rows.translate_rows(source, span, sink, column, rows.translating(translator(), task, str(source)))
             else:
                 with compression.writing(sink, compression.suffix_of(target)) as file:
                     _translate_lines(source, span, file, task, translator(), part)
@@ -170,7 +170,7 @@ def _translate_lines(source: Path, span: Span, sink: IO[bytes], task: Task, tran
             begins = span.begin == 0
             translate_stream(translator, reader, sink, task.search, task.output, first=first, begins=begins)
         else:
-            translate = rows.translating(translator, task)
+            translate = rows.translating(translator, task, name)
             rows.translate_json_lines(_lines(reader), sink, task.column, translate, name, first)
 
 

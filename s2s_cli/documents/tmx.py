@@ -40,10 +40,7 @@ class Tmx(InlineXml):
         for unit in root.all("tu"):
             variants = [each for each in unit.children if each.local == "tuv" and each.child("seg")]
             wanted = self.languages.source or self.attributes(unit).get("srclang", default)
-            source = next((each for each in variants if is_same_language(self._language(each), wanted)), None)
-            target = next(
-                (each for each in variants if is_same_language(self._language(each), self.languages.target)), None
-            )
+            source, target = (self._variant(variants, each) for each in (wanted, self.languages.target))
             if source is not None and source is not target:
                 yield from self._unit(source, target, variants[-1])
 

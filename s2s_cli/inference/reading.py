@@ -13,6 +13,7 @@ from s2s_cli.text.sentences import halves, sentences
 from s2s_cli.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.inline import Flat
     from s2s_cli.inference.unbroken import Unbroken
 
@@ -53,8 +54,10 @@ class Source:
     """Whether its end was left out, because it exceeded 1 MiB, or `WHOLE_PIECES` where it must stay whole."""
     flat: Flat | None = None
     """Of a line with protected spans: what the model does not read of it. The parts are then those of its text."""
+    demand: Demand | None = None
+    """What is demanded of the translation of its parts."""
     unbroken: Unbroken | None = None
-    """Of such a line: what is demanded of its translation, where spans must not go."""
+    """Of a line with protected spans: what is demanded of its translation, where these must not go."""
 
 
 def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:

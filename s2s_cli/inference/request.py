@@ -43,15 +43,9 @@ class Request:
         Raises DataError, which says what is wrong with it.
         """
         try:
-            values = parsed(line)
-        except RecursionError:
-            raise DataError("not JSON that can be read: it is nested too deeply", hint=_HINT) from None
-        except ValueError as error:
-            place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataError(f"not JSON{place}: {printable(reason)}", hint=_HINT) from None
-        if not isinstance(values, dict):
-            raise DataError(f"not a JSON object: {printable(line, 60)}", hint=_HINT)
+            values = json_object(line)
+        except DataError as error:
+            raise DataError(error.what, hint=_HINT) from None
         own = {key: value for key, value in values.items() if key in _FIELDS}
         try:
             record = _Record.read(own)
@@ -68,17 +62,35 @@ class _Record(Form):
     prefix: str = ""
 
 
+_MOST_DIGITS = 4000  # Python reads no number of many more
 _FIELDS = ("text", "constraints", "avoid", "prefix")
 _HINT = 'give an object a line, such as {"text": "...", "constraints": ["..."], "avoid": ["..."], "prefix": "..."}'
 
 
-def parsed(line: str | bytes) -> Any:
-    """The value of a text of JSON. Raises ValueError also for numbers that JSON could not write again."""
-    return json.loads(line, parse_constant=_refuse, parse_float=_finite)
+def json_object(line: str | bytes) -> dict[str, Any]:
+    """The object that a line of JSON is. Raises DataError, also for numbers that JSON could not write again."""
+    try:
+        values = json.loads(line, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise DataError("not JSON that can be read: it is nested too deeply") from None
+    except ValueError as error:
+        place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DataError(f"not JSON{place}: {printable(reason)}") from None
+    if not isinstance(values, dict):
+        text = line if isinstance(line, str) else line.decode("utf-8", errors="replace")
+        raise DataError(f"not a JSON object: {printable(text, 60)}")
+    return values
 
 
 def _finite(number: str) -> float:
     return value if math.isfinite(value := float(number)) else _refuse(number)
+
+
+def _whole(number: str) -> int:
+    if len(number) > _MOST_DIGITS:
+        raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
+    return int(number)
 
 
 def _refuse(constant: str) -> Any:

@@ -157,7 +157,7 @@ class Translator:
             raise TypeError("translate takes a list of lines, not one string")
         lines = list(lines)  # which are gone over several times
         sources, options = self.read(lines), options or self.options
-        demands = self.demands(lines, sources, options)
+        demands = self.demands(sources, options)
         translations = self._translate(
             sources, demands, options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
         )
@@ -184,7 +184,7 @@ class Translator:
         left in the `marks` of the candidates."""
         sources = self.read_flats(flats)
         options = options or self.options
-        demands = self.demands([source.line for source in sources], sources, options)
+        demands = self.demands(sources, options)
         return self._translate(sources, demands, options, batch_tokens=batch_tokens, first=first)
 
     def read_flats(self, flats: Sequence[Flat], division: Division | None = None) -> list[Source]:
@@ -225,7 +225,7 @@ class Translator:
 
     def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
         """The first stage: each line in parts, tokenised. division: by default the model's. Raises DataError for a line
-        with a lone surrogate.
+        with a lone surrogate, and for demands that contradict themselves.
 
         The line of a request that the whole translation must heed is divided only if it is too long. Spans that are put
         back into its translation do not tear apart what is demanded.
@@ -237,11 +237,13 @@ class Translator:
         if whole:
             if division.split == "always":
                 division = replace(division, split="long")
-            undivided = [text if number in whole else "" for number, text in enumerate(texts)]
-            for number, (line, source) in enumerate(zip(lines, self._read(undivided, division), strict=True)):
-                if number in whole and isinstance(line, Request):
-                    with _naming_line(number + 1):
-                        sources[number] = replace(source, unbroken=self._demand(line, source.flat)[1])
+            undivided = self._read([text if number in whole else "" for number, text in enumerate(texts)], division)
+            sources = [(undivided if number in whole else sources)[number] for number in range(len(texts))]
+        for number, line in enumerate(lines):
+            if isinstance(line, Request) and line.makes_demands:
+                with _naming_line(number + 1):
+                    demand, of_line = self._demand(line, sources[number].flat)
+                sources[number] = replace(sources[number], demand=demand, unbroken=of_line)
         return self._with_terms(sources)
 
     def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand | None, Unbroken | None]:
@@ -249,7 +251,7 @@ class Translator:
         from s2s_cli.inference.demands import demand_of
 
         demand = demand_of(request)
-        if demand is None or flat is None or self.protection is None:
+        if demand is None or flat is None or self.protection is None or not (demand.constraints or demand.prefix):
             return demand, None
         from s2s_cli.inference.unbroken import unbroken
 
@@ -296,42 +298,35 @@ class Translator:
     def check(self, request: Request, options: SearchOptions | None = None) -> None:
         """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
         another, and UsageError for constraints in a search that cannot honour them."""
-        if request.makes_demands:
-            flat = None
-            if self.protection is not None:
-                flat = self.protection.masked(request.text, marked=bool(self.tokenizers.source.marks))
-            self._checked(request, flat, options)
-
-    def _checked(self, request: Request, flat: Flat | None, options: SearchOptions | None) -> Demand | None:
-        """What is demanded of the text that the model reads. Raises as `check`."""
-        from s2s_cli.inference.demands import refuse_constraints
-
+        flat = None
+        if request.makes_demands and self.protection is not None:
+            flat = self.protection.masked(request.text, marked=bool(self.tokenizers.source.marks))
         demand, _ = self._demand(request, flat)
         if demand is not None:
-            if demand.constraints:
-                refuse_constraints(options or self.options)
-            self._searcher.vocabulary.check(demand)
-        return demand
+            self._check(demand, options or self.options)
 
-    def demands(
-        self, lines: Sequence[str | Request], sources: Sequence[Source], options: SearchOptions
-    ) -> list[Demand | None]:
-        """What is demanded of each part of all lines, for `search`. sources: what `read` made of them. Raises as
-        `check`."""
+    def _check(self, demand: Demand, options: SearchOptions) -> None:
+        from s2s_cli.inference.demands import refuse_constraints
+
+        if demand.constraints:
+            refuse_constraints(options)
+        self._searcher.vocabulary.check(demand)
+
+    def demands(self, sources: Sequence[Source], options: SearchOptions) -> list[Demand | None]:
+        """What is demanded of each part of all lines that were read, for `search`. Raises as `check`."""
         has_terms = any(part.phrases for source in sources for part in source.parts)
-        if not has_terms and not any(isinstance(line, Request) and line.makes_demands for line in lines):
+        if not has_terms and all(source.demand is None for source in sources):
             return [None for source in sources for _ in source.parts]
         from s2s_cli.inference.demands import refuse_constraints, shared_out
 
         if has_terms:
             refuse_constraints(options)
         found: list[Demand | None] = []
-        for number, (line, source) in enumerate(zip(lines, sources, strict=True), start=1):
-            demand = None
-            if isinstance(line, Request):
+        for number, source in enumerate(sources, start=1):
+            if source.demand is not None:
                 with _naming_line(number):
-                    demand = self._checked(line, source.flat, options)
-            shared = shared_out(demand, [bool(part.ids) for part in source.parts])
+                    self._check(source.demand, options)
+            shared = shared_out(source.demand, [bool(part.ids) for part in source.parts])
             pairs = zip(shared, source.parts, strict=True)
             found += [self._searcher.vocabulary.and_phrases(each, part.phrases) for each, part in pairs]
         return found

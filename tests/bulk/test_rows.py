@@ -12,8 +12,10 @@ from models import task_of, translator
 
 from s2s_cli.bulk.cutting import Part
 from s2s_cli.bulk.joining import join, part_path
+from s2s_cli.bulk.rows import translating
 from s2s_cli.bulk.unit import translate_file
 from s2s_cli.errors import DataError
+from s2s_cli.inference.translation import LinesLost
 
 TEXTS = ["one", "", "two. Three", "a\nb", "long " * 30, "né"] * 4
 
@@ -39,8 +41,9 @@ def test_rows_of_json(tmp_path: Path, count: int):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("what", "not JSON"),
-        ("[1]", "no text `text`"),
+        ("what", "not JSON at column 1: Expecting value"),
+        ("[1]", "not a JSON object"),
+        ('{"text": "a", "id": ' + "9" * 5000 + "}", "not JSON: a number of more than 4000 digits"),
         ('{"text": 1}', "no text"),
         ('{"text": "", "translation": 1}', "already"),
         ('{"text": "a\\ud800"}', "lone surrogate"),
@@ -75,6 +78,23 @@ def test_rows_of_parquet(tmp_path: Path, parquet: Any, count: int):
     whole = tmp_path / "whole.parquet"
     translate_file(source, whole, replace(task_of(tmp_path), column="body"), translator)
     assert parquet.read_table(whole).equals(found)
+
+
+def test_rows_are_named_by_their_number_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("s2s_cli.inference.reading.LINE_BYTES", 8)
+    fake = translator()
+    translate = translating(fake, task_of(tmp_path), "in.parquet")
+    assert translate(["a", "b" * 9], 4096) == ["A", "B" * 8]
+    assert capsys.readouterr().err.startswith("warning: in.parquet:4098: a text that is too long")
+
+    def lose(*_: object, **__: object) -> None:
+        raise LinesLost([1, 3])
+
+    fake.translate = lose  # type: ignore[method-assign]
+    with pytest.raises(LinesLost, match=r"in\.parquet: .* lines 4097, 4099"):
+        translate(["a"] * 3, 4096)
 
 
 def test_parquet_without_such_a_column(tmp_path: Path, parquet: Any):

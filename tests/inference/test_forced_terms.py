@@ -75,7 +75,7 @@ def test_a_term_belongs_to_its_sentence():
     translator = forced()
     [source] = translator.read([line])
     assert [part.phrases for part in source.parts] == [("red caravan",), ("reddish", "drives an"), ("reddish",) * 2]
-    first, second, _ = translator.demands([line], [source], BEAM)
+    first, second, _ = translator.demands([source], BEAM)
     assert first and first.constraints == ("red caravan",)
     assert second and second.constraints == ("reddish", "drives an")
     alone = [translator.translate([part.text.strip()])[0].text for part in source.parts]
@@ -97,7 +97,7 @@ def test_what_a_request_says_counts_for_more():
         Request("the car. the man.", avoid=("caravan",)),
         Request("the car", prefix="the red"),
     ]
-    demands = translator.demands(requests, translator.read(requests), BEAM)
+    demands = translator.demands(translator.read(requests), BEAM)
     found = [demand.constraints for demand in demands if demand]
     assert found == [("red caravan",), ("a red caravan", "us", "red caravan"), ("us",), ("red caravan",)]
     once, both, without, begun = (each.text for each in translator.translate(requests))
