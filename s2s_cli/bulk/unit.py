@@ -22,6 +22,7 @@ from s2s_cli.bulk import rows
 from s2s_cli.bulk.cutting import WHOLE, Part, Span, digest_of, lines_before, opened, span_of
 from s2s_cli.errors import CheckpointError, DataError, MachineError, UsageError
 from s2s_cli.forms import at_least
+from s2s_cli.inference.aids import NO_AIDS, Aids
 from s2s_cli.inference.lines import LineReader
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
@@ -52,10 +53,14 @@ class Task:
     machine: Machine = Machine()
     column: str | None = None
     """Of the text, in files of rows; None for files of lines."""
+    aids: Aids = NO_AIDS
+    """`sealed`."""
 
     def load(self, *, threads: int | None = None, workers: int = 1) -> Translator:
-        """Errors as of `Translator.load`."""
-        return Translator.load(self.models, **vars(self.machine), threads=threads, workers=workers)
+        """Errors as of `Translator.load` and `Aids.given_to`."""
+        translator = Translator.load(self.models, **vars(self.machine), threads=threads, workers=workers)
+        self.output.check(translator)
+        return self.aids.given_to(translator, self.search)
 
     @property
     def is_numbered(self) -> bool:
@@ -73,6 +78,7 @@ class Task:
             "output": output,
             "machine": asdict(self.machine),
             "column": self.column,
+            **({"aids": self.aids.facts()} if self.aids != NO_AIDS else {}),
         }
 
 
@@ -204,6 +210,7 @@ _NAMED = {
     "search": "another search",
     "output": "other options of output",
     "column": "another column of text",
+    "aids": "another --protect, --glossary or --memory",
     "machine": "another --engine, --device, --precision or --shortlist",
 }
 

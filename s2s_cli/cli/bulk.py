@@ -16,6 +16,7 @@ from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from s2s_cli.bulk.unit import Task
+    from s2s_cli.inference.aids import Aids
     from s2s_cli.inference.output import OutputOptions
 
 
@@ -26,6 +27,7 @@ def translate_bulk(
     machine: MachineArguments,
     bulk: BulkArguments,
     written: OutputOptions,
+    aids: Aids,
 ) -> None:
     """Translate the inputs of a command into files, or join the parts of one. Arguments as its groups of options."""
     part, files = bulk.part, _files(context.params)
@@ -36,7 +38,7 @@ def translate_bulk(
             raise UsageError("of several inputs, no file is divided", where="--join", hint="name one INPUT")
         _tell(files[0][1], join(*files[0]))
         return
-    task = _task(context, model, search, machine, written, bulk.column)
+    task = _task(context, model, search, machine, written, bulk.column, aids)
     if bulk.ray:
         from s2s_cli.bulk.files import translate_files
 
@@ -79,6 +81,7 @@ def _task(
     machine: MachineArguments,
     written: OutputOptions,
     column: str | None,
+    aids: Aids,
 ) -> Task:
     """What is to be done with each file, by the settings of the (first) model. Its weights are not read."""
     from s2s_cli.bulk.unit import Machine, Task
@@ -94,7 +97,7 @@ def _task(
     refuse_idle(context, device=device, **vars(options))
     warn_of_segmenter(options, config.languages.target)
     decoder = Machine(device, machine.precision, machine.engine, machine.shortlist)
-    return Task(tuple(path.resolve() for path in models), options, written, decoder, column)
+    return Task(tuple(path.resolve() for path in models), options, written, decoder, column, aids.sealed())
 
 
 def _translate(

@@ -88,7 +88,8 @@ _RANKING = ("normalization", "length_penalty")
 _ALONE = ("there is only one hypothesis, so none are compared", "use a beam of more than 1")
 
 _OF_OUTPUT = ("json_input", "as_json", "n_best", "alignments", "strict")
-_OF_TRANSLATING = ("model", *_OF_OUTPUT, "batch_tokens", "shard", "ray", "column")
+_AIDS = ("memory", "protect", "protect_pattern", "glossary")
+_OF_TRANSLATING = ("model", *_OF_OUTPUT, *_AIDS, "min_confidence", "batch_tokens", "shard", "ray", "column")
 
 IDLE: dict[str, list[Idle]] = {
     "translate": [
@@ -102,11 +103,15 @@ IDLE: dict[str, list[Idle]] = {
             lambda values: not is_bulk(values) or not has_rows(values),
             "there are columns only in .jsonl and .parquet files, with -o DIR, --shard or --ray",
         ),
-        Idle(_OF_OUTPUT, lambda values: is_bulk(values) and has_rows(values), "rows get a column of translations"),
+        Idle(
+            (*_OF_OUTPUT, "min_confidence"),
+            lambda values: is_bulk(values) and has_rows(values),
+            "rows get a column of translations",
+        ),
         Idle(("shard",), lambda values: values["ray"], "--ray divides the work itself"),
         Idle(("threads",), lambda values: values["ray"], "with --ray, each part is translated by one thread"),
         Idle(
-            ("attention", "in_place", "form", "memory", "min_confidence", "protect", "protect_pattern", "glossary"),
+            ("attention", "in_place", "form"),
             is_bulk,
             "files in parts, or into a folder, are translated without it",
             "leave it out, or write to one file without --shard and --ray",

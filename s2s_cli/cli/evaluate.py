@@ -13,7 +13,7 @@ from s2s_cli import console
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.glossary import GlossaryMatch, read_glossary, term_option
+from s2s_cli.cli.glossary import GlossaryMatch, term_option
 from s2s_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def evaluate(
     s2s evaluate --hypothesis output.txt --reference a.txt --source input.txt --glossary terms.tsv
     s2s translate < input.txt | s2s evaluate --reference reference.txt --json | jq '.[0].value'
     """
+    from s2s_cli.text.glossary import read_glossary
+
     if files.references:
         if glossary and not files.source:
             raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")

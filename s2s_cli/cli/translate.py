@@ -21,7 +21,6 @@ from s2s_cli.errors import UsageError
 if TYPE_CHECKING:
     from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.output import OutputOptions
-    from s2s_cli.inference.translator import Translator
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,6 @@ class OutputArguments:
 
         return AttentionView(self.attention)
 
-    def check(self, translator: Translator) -> None:
-        """Raise UsageError for a confidence that the model cannot tell."""
-        if self.min_confidence is not None and translator.writer.calibration is None:
-            hint = "models exported by this version have one, if their dev set has 100 lines"
-            raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
-
 
 @dataclass(frozen=True)
 class MemoryArguments:
@@ -127,17 +120,6 @@ class MemoryArguments:
             help="In JSON, show the most similar entry of the memory, from this similarity on; 1 for none.",
         ),
     ] = 0.75
-
-    def applied_to(self, translator: Translator, shows_similar: bool) -> Translator:
-        """One that looks lines up first, if there is a memory. shows_similar: whether similar entries are written."""
-        if not self.memory:
-            return translator
-        from s2s_cli.data.languages import Languages
-        from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
-
-        languages = Languages(translator.division.source, translator.division.target)
-        memory = TranslationMemory.read(self.memory, languages)
-        return RememberingTranslator(translator, Lookup(memory, self.fuzzy if shows_similar else None))
 
 
 @takes_groups
@@ -204,10 +186,21 @@ def translate(
     form = files.document_format(context.params)
     target = files.target_of(context.params, form)
     written = output.options(json_input, batch_tokens)
+    from s2s_cli.inference.aids import Aids
+
+    aids = Aids(
+        protection.protect,
+        tuple(protection.protect_pattern or ()),
+        terms.glossary,
+        terms.glossary_match,
+        terms.glossary_way,
+        tuple(memory.memory or ()),
+        memory.fuzzy if memory.memory and output.as_json else None,
+    )
     if files.is_bulk(context.params):
         from s2s_cli.cli.bulk import translate_bulk
 
-        return translate_bulk(context, model, search, machine, bulk, written)
+        return translate_bulk(context, model, search, machine, bulk, written, aids)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
     from s2s_cli.inference.stream import translate_stream, translate_windows
@@ -219,11 +212,9 @@ def translate(
     translator = machine.load_translator(models)
     options = search.applied_to(translator.options, output.n_best)
     refuse_idle(context, device=translator.device, **vars(options))
-    translator.protection = protection.applied_to(translator.protection)
-    terms.use(translator, options)
     shared.warn_of_segmenter(options, translator.division.target)
-    output.check(translator)
-    translator = memory.applied_to(translator, output.as_json)
+    written.check(translator)
+    translator = aids.given_to(translator, options)
     sources = map(files.content_of, inputs or [files.STDIN])
     with translator, view or nullcontext(), files.sink_of(target) as sink:
         if form:

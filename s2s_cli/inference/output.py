@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.translation import Candidate, Translation, is_confident, pharaoh
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.translator import Translator
 
 Shown = TypeVar("Shown", Translation, Candidate)
 
@@ -49,6 +52,12 @@ class OutputOptions:
             raise UsageError(f"the n-best list must have at least 1 entry, not {self.n_best}")
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise UsageError(f"a batch must have at least 1 token, not {self.batch_tokens}")
+
+    def check(self, translator: Translator) -> None:
+        """Raise UsageError if there is to be a least confidence, and the model has no measure of it."""
+        if self.min_confidence is not None and translator.writer.calibration is None:
+            hint = "models exported by this version have one, if their dev set has 100 lines"
+            raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
 
 
 def render(line: int, translation: Translation, options: OutputOptions) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.text.hygiene import BYTE_ORDER_MARK, clean_line
 from s2s_cli.text.words import words_of
 
@@ -133,6 +133,16 @@ class Glossary:
             if fitting:
                 best = place - begin, min(fitting, key=lambda pair: pair[0])[1]
         return best
+
+
+def read_glossary(path: Path, match: str | None) -> Glossary:
+    """A glossary, and how its terms match: `any-case`, `inflected`, or both with a comma between. Raises
+    UsageError for another match; others as `Glossary.read`."""
+    names = match.split(",") if match else []
+    if unknown := [name for name in names if name not in MATCHES]:
+        hint = f"some of {', '.join(MATCHES)}"
+        raise UsageError(f"`{unknown[0]}` is no way to match a term", where="--glossary-match", hint=hint)
+    return Glossary.read(path, names)
 
 
 def _stems(folded: str) -> Iterator[str]:

@@ -6,13 +6,15 @@ import gzip
 import os
 import resource
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
 
 from s2s_cli.cli.app import app
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.inference.aids import Aids
+from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
 
@@ -50,6 +52,35 @@ def test_shards_joined_are_what_the_plain_command_writes(options: str):
     assert b"".join(path.read_bytes() for path in sorted(Path().glob("out.txt.*-of-3"))) == expected
     run(f"lines {options} -o again")
     assert Path("again").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--glossary terms.tsv", "--memory old.tsv --json --fuzzy 1", "--protect numbers --protect-pattern te+xt"],
+)
+def test_parts_are_given_what_a_stream_is_given(options: str):
+    Path("terms.tsv").write_text("line\tbad\n")
+    Path("old.tsv").write_text("line 7 of the text\tfrom there\nno end\tthe end\n")
+    expected = run(options, TEXT.encode())
+    assert expected != run("--json" if "--json" in options else "", TEXT.encode())
+    for number in (2, 1):
+        run(f"--shard {number}/2 lines -o out {options}")
+    run("--join lines -o out")
+    assert Path("out").read_bytes() == expected
+    with pytest.raises(UsageError, match="another --protect, --glossary or --memory"):
+        run(f"--shard 1/2 lines -o out {'--json' if '--json' in options else ''}")
+
+
+def test_parts_of_another_glossary_are_another_work():
+    Path("terms.tsv").write_text("line\tbad\n")
+    run("--shard 1/2 lines -o out --glossary terms.tsv")
+    Path("terms.tsv").write_text("line\tgood\n")
+    with pytest.raises(UsageError, match="another --protect, --glossary or --memory"):
+        run("--shard 1/2 lines -o out --glossary terms.tsv")
+    aids = Aids(glossary=Path("terms.tsv")).sealed()
+    Path("terms.tsv").write_text("line\tbad\n")
+    with pytest.raises(DataError, match="changed since the work began"):
+        aids.given_to(cast("Any", None), SearchOptions())
 
 
 def test_files_go_into_a_folder_and_are_dealt_out_to_shards():

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from s2s_cli.cli.glossary import GlossaryArguments
 from s2s_cli.errors import UsageError
+from s2s_cli.inference.aids import use_glossary
 from s2s_cli.inference.protection import Protection
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
@@ -42,7 +42,7 @@ def targets(glossary: Glossary | None, text: str) -> list[str]:
 def test_models_that_have_learnt_terms_are_told_them(path: Path, protection: Protection | None):
     for way in (None, "inline"):
         translator = fake(terms=True, protection=protection)
-        GlossaryArguments(path, "any-case", way).use(translator, SearchOptions(beam=1))
+        use_glossary(path, "any-case", way, translator, SearchOptions(beam=1))
         assert translator.protection is not None
         assert translator.protection.finder == (protection.finder if protection else Finder((), ()))
         assert targets(translator.protection.glossary, "das HAUS") == ["house"]
@@ -52,7 +52,7 @@ def test_models_that_have_learnt_terms_are_told_them(path: Path, protection: Pro
 @pytest.mark.parametrize("terms", [False, True])
 def test_with_others_terms_are_forced_and_so_they_are_by_choice(path: Path, terms: bool):
     translator = fake(terms=terms, protection=OWN)
-    GlossaryArguments(path, "inflected", "forced" if terms else None).use(translator, BEAM)
+    use_glossary(path, "inflected", "forced" if terms else None, translator, BEAM)
     [glossary] = vars(translator)["forced"]
     assert targets(glossary, "die Hauses") == ["house"]
     assert translator.protection is OWN
@@ -72,4 +72,4 @@ def test_what_cannot_be_done_is_refused(
     path: Path, match: str | None, way: str | None, search: SearchOptions, what: str
 ):
     with pytest.raises(UsageError, match=what):
-        GlossaryArguments(path, match, way).use(fake(terms=False), search)
+        use_glossary(path, match, way, fake(terms=False), search)

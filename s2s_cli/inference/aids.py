@@ -1,0 +1,130 @@
+"""What a model is given beside a text: what to protect, the terms of a glossary, a translation memory. Arguments are as
+the options of the command line say them, which errors name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s2s_cli.errors import DataError, MachineError, UsageError
+
+# What few translations need is imported where it is needed.
+if TYPE_CHECKING:
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.inference.translator import Translator
+    from s2s_cli.search.options import SearchOptions
+
+WAYS = ("inline", "forced")
+
+
+@dataclass(frozen=True)
+class Aids:
+    """What a translator is given, by default what its model has learnt."""
+
+    protect: str | None = None
+    protect_patterns: tuple[str, ...] = ()
+    glossary: Path | None = None
+    glossary_match: str | None = None
+    glossary_way: str | None = None
+    memories: tuple[Path, ...] = ()
+    fuzzy: float | None = None
+    digests: tuple[str, ...] = ()
+    """The SHA-256 of each file, for work that is done bit by bit; see `sealed`."""
+
+    def sealed(self) -> Aids:
+        """The same for other processes, which refuse files that were changed meanwhile. Raises MachineError."""
+        memories = tuple(path.resolve() for path in self.memories)
+        found = replace(self, glossary=self.glossary and self.glossary.resolve(), memories=memories)
+        return replace(found, digests=found._digests())
+
+    def _digests(self) -> tuple[str, ...]:
+        return tuple(map(_digest, (*([self.glossary] if self.glossary else []), *self.memories)))
+
+    def given_to(self, translator: Translator, options: SearchOptions) -> Translator:
+        """The translator that heeds them, in searches with these options. Raises UsageError for what is none for this
+        model or this search, DataError and MachineError for files."""
+        if self.digests and self.digests != self._digests():
+            hint = "the same file for all parts"
+            raise DataError("a glossary or a memory was changed since the work began", hint=hint)
+        translator.protection = protection_of(self.protect, self.protect_patterns, translator.protection)
+        if self.glossary is not None:
+            use_glossary(self.glossary, self.glossary_match, self.glossary_way, translator, options)
+        if not self.memories:
+            return translator
+        from s2s_cli.data.languages import Languages
+        from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+
+        languages = Languages(translator.division.source, translator.division.target)
+        return RememberingTranslator(translator, Lookup(TranslationMemory.read(self.memories, languages), self.fuzzy))
+
+    def facts(self) -> dict[str, Any]:
+        """What those have in common that give the same, as JSON has it, if they are sealed."""
+        facts = {**vars(self), "glossary": self.glossary is not None, "memories": len(self.memories)}
+        return {name: [*value] if isinstance(value, tuple) else value for name, value in facts.items()}
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
+
+
+NO_AIDS = Aids()
+
+
+def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection | None) -> Protection | None:
+    """What --protect and --protect-pattern say; given: what the model protects without them."""
+    if kinds is None and not patterns:
+        return given
+    if kinds == "none" and not patterns and given is None:
+        raise UsageError("this option has no effect: nothing is protected", where="--protect", hint="leave it out")
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import KINDS, Finder
+
+    own = given.finder.kinds if given else ()
+    names = own if kinds is None else () if kinds == "none" else tuple(kinds.split(","))
+    for name in names:
+        if name not in KINDS:
+            hint = f"some of {', '.join(KINDS)}, or none"
+            raise UsageError(f"`{name}` is nothing that can be protected", where="--protect", hint=hint)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"`{pattern}` is no regular expression: {error}", where="--protect-pattern") from error
+    own_patterns = given.finder.patterns if given and kinds is None else ()
+    finder = Finder(names, (*patterns, *own_patterns))
+    return Protection(finder) if names or finder.patterns else None
+
+
+def use_glossary(
+    path: Path, match: str | None, way: str | None, translator: Translator, options: SearchOptions
+) -> None:
+    """Have the translator write the terms of --glossary. way: `inline` or `forced`; by default inline, if the model has
+    learnt that. Raises UsageError for a way that is none for this model or this search."""
+    from s2s_cli.text.glossary import read_glossary
+
+    learnt = translator.tokenizers.source.term_tags is not None
+    way = way or ("inline" if learnt else "forced")
+    if way not in WAYS:
+        raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
+    if way == "inline" and not learnt:
+        hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
+        raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
+    if way == "forced":
+        from s2s_cli.inference.demands import refuse_constraints
+
+        refuse_constraints(options)
+        translator.force_terms(read_glossary(path, match))
+        return
+    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import Finder
+
+    given = translator.protection
+    translator.protection = Protection(given.finder if given else Finder((), ()), read_glossary(path, match))
