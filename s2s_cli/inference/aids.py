@@ -94,6 +94,8 @@ def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection 
             hint = f"some of {', '.join(KINDS)}, or none"
             raise UsageError(f"`{name}` is nothing that can be protected", where="--protect", hint=hint)
     for pattern in patterns:
+        if not pattern:
+            raise UsageError("an empty pattern finds nothing", where="--protect-pattern", hint="leave it out")
         try:
             re.compile(pattern)
         except re.error as error:

@@ -27,7 +27,12 @@ def test_kinds_replace_those_of_the_model_and_patterns_are_added():
 
 @pytest.mark.parametrize(
     ("kinds", "patterns", "where"),
-    [("none", [], "--protect"), ("tags,words", [], "--protect"), (None, ["("], "--protect-pattern")],
+    [
+        ("none", [], "--protect"),
+        ("tags,words", [], "--protect"),
+        (None, ["("], "--protect-pattern"),
+        (None, [""], "--protect-pattern"),
+    ],
 )
 def test_what_cannot_be_protected_is_refused(kinds: str | None, patterns: list[str], where: str):
     with pytest.raises(UsageError) as error:
