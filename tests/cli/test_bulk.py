@@ -152,6 +152,7 @@ def test_what_is_done_is_skipped_and_what_is_foreign_is_kept():
         ("--shard 1/2 rows.jsonl lines -o a --column c", "INPUT", "rows and of lines"),
         ("--shard 1/2 rows.jsonl -o a.txt --column c", "-o", "stay that"),
         ("lines -o a --sample", "--sample", "draw by another seed"),
+        ("--shard 1/3 lines -o out --min-confidence 0.5", "--min-confidence", "no measure of confidence"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(line: str, where: str, message: str):
