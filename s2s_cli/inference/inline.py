@@ -177,7 +177,7 @@ def _merged(parts: Sequence[Part]) -> list[Part]:
         part = parts[position]
         texts = []
         while _is_listed(part) and (following := _following(parts, position, part.order)):
-            texts += [_WHITE.sub(" ", written(each)) for each in parts[position:following]]
+            texts += [single_spaced(each) for each in parts[position:following]]
             position = following
         last = parts[position]
         merged.append(replace(last, text="".join([*texts, last.text])) if texts and _is_listed(last) else part)
@@ -198,6 +198,11 @@ def _following(parts: Sequence[Part], position: int, order: str) -> int:
 def written(part: Part) -> str:
     """The part as it stands in a text without markup."""
     return part if isinstance(part, str) else part.text
+
+
+def single_spaced(part: Part) -> str:
+    """The same with white space as one space each, except in a code."""
+    return _WHITE.sub(" ", part) if isinstance(part, str) else part.text
 
 
 def _is_listed(part: Part) -> TypeGuard[Code]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from s2s_cli.inference.confidence import Evidence
-from s2s_cli.inference.inline import Flat, flatten, written
+from s2s_cli.inference.inline import Flat, flatten, single_spaced, written
 from s2s_cli.inference.reading import Division, Part, Source, read
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.inference.unbroken import Piece as LinePiece
@@ -100,7 +100,7 @@ def restored(translation: Translation, flat: Flat, unbroken: Unbroken | None = N
     """
     spans = [part.text for part in flat.parts if isinstance(part, Code)]
     if not translation.n_best:  # there was nothing for the model to translate
-        text = " ".join(one_line("".join(map(written, flat.parts))).split())
+        text = one_line("".join(map(single_spaced, flat.parts)))
         count = len(text.split())
         evidence = Evidence([0.0] * count, list(range(count)))
         only = Candidate(text, 0.0, [], [(word, word) for word in range(count)], evidence=evidence)

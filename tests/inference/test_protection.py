@@ -161,6 +161,12 @@ def test_a_line_of_spans_alone_is_copied():
     assert json.loads(found.to_json(0))["protected"] == ["%s", "{x}"]
 
 
+@pytest.mark.parametrize("line", ['<a  href="x">12,  3</a>', "Go {{ a  b }},  {{ c  d }} on"])
+def test_the_spaces_in_a_span_stay(line: str):
+    """Those of the text do not: they count as one."""
+    assert translator().translate([line])[0].text == swapped(line).replace(",  ", ", ")
+
+
 TERMED = TokenizerPair(CharacterTokenizer([*MARKS, *TERM_TAGS, *ALPHABET], [*MARKS, *TERM_TAGS]), MARKED.target)
 
 
