@@ -175,12 +175,15 @@ def _merged(parts: Sequence[Part]) -> list[Part]:
     position = 0
     while position < len(parts):
         part = parts[position]
-        texts = []
+        listed: list[Part] = []
         while _is_listed(part) and (following := _following(parts, position, part.order)):
-            texts += [single_spaced(each) for each in parts[position:following]]
+            listed += [each if isinstance(each, Code) else single_spaced(each) for each in parts[position:following]]
             position = following
         last = parts[position]
-        merged.append(replace(last, text="".join([*texts, last.text])) if texts and _is_listed(last) else part)
+        if listed and _is_listed(last):
+            listed.append(last)
+            part = replace(last, text="".join(map(written, listed)), listed=tuple(listed))
+        merged.append(part)
         position += 1
     return merged
 

@@ -155,14 +155,21 @@ def _without(pieces: Sequence[Piece], codes: list[str]) -> list[Piece]:
 
 
 def _with_shorter(pieces: Sequence[Piece], codes: list[str]) -> list[Piece]:
-    """Without these codes in enumerations, which are one code."""
+    """Without these codes in enumerations, which are one code, each with what stands before it there, or after the
+    first one."""
     shorter: list[Piece] = []
     for piece in pieces:
-        for code in [code for code in codes if _is_word(piece) and code in written(piece.part)]:
+        listed = list(piece.part.listed) if isinstance(piece.part, Code) else []
+        for code in list(codes):
+            at = next((at for at, part in enumerate(listed) if isinstance(part, Code) and part.text == code), None)
+            if at is None or len(listed) == 1:
+                continue
             codes.remove(code)
-            before, _, after = written(piece.part).partition(code)
-            rest = before + after[before.endswith(" ") and after.startswith(" ") :]
-            piece = Piece(Code(rest.strip(" ,;/|")), False)
+            del listed[at]
+            between = max(at - 1, 0)
+            if isinstance(listed[between], str):
+                del listed[between]
+            piece = Piece(Code("".join(map(written, listed)), listed=tuple(listed)), False)
         shorter.append(piece)
     return shorter
 

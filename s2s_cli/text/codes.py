@@ -31,6 +31,8 @@ class Code:
     """Whether it stands in the text as a word or sign does; a mark of no width, such as a comment, needs no spaces."""
     start: int | None = None
     """Where `text` begins in the document, if other units may lie inside it."""
+    listed: tuple[str | Code, ...] = ()
+    """Of an enumeration that is one code: the codes in it, and what stands between them."""
 
     @property
     def is_word(self) -> bool:

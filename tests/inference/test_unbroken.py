@@ -110,6 +110,18 @@ def test_a_span_before_a_prefix_goes_behind_the_phrase_that_the_prefix_begins() 
     assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, ["red car"])) == "the red car {x} is"
 
 
+@pytest.mark.parametrize(
+    ("line", "prefix", "begins", "left"),
+    [("go &amp; a@b.org", "a@b.org", "a@b.org", "&amp;"), ("go %s, {a}, {b}", "{a}", "{a}", "%s, {b}")],
+)
+def test_of_an_enumeration_only_what_the_prefix_has_goes(line: str, prefix: str, begins: str, left: str):
+    flat = flatten(Finder().parts(line))
+    demanded = unbroken(Demand(prefix=prefix), flat, Finder())
+    pieces = demanded.begun(pieces_of(flat, flat.middle), flat.text, ())
+    text = "".join(written(piece.part) for piece in pieces)
+    assert text.startswith(begins) and left in text and text.count(prefix) == 1
+
+
 @given(
     st.lists(st.sampled_from(["ab", "c d", ""]), min_size=1, max_size=8),
     st.lists(st.tuples(st.integers(0, 8), st.sampled_from(list(Kind))), max_size=6),
