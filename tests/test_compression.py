@@ -13,7 +13,9 @@ from s2s_cli.errors import DataError, MachineError
 from s2s_cli.inference.lines import LineReader
 
 
-@pytest.mark.parametrize("data", [b"no archive\n", gzip.compress(b"text\n" * 1000)[:-9]])
+@pytest.mark.parametrize(
+    "data", [b"no archive\n", gzip.compress(b"text\n" * 1000)[:-9]], ids=["no archive", "cut short"]
+)
 def test_a_damaged_archive_is_one_for_every_reader(tmp_path: Path, data: bytes):
     path = tmp_path / "a.gz"
     path.write_bytes(data)
