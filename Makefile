@@ -9,7 +9,7 @@ SHELL := bash
 .PHONY: help install demo wheel test test-all test-browser lint format clean
 
 STAMP := $(VENV)/.installed
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
+PYTEST := $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -57,7 +57,7 @@ test-all: $(STAMP) ## the slow ones too, and each process of `s2s` in a new Pyth
 
 test-browser: $(STAMP) ## the page of `s2s serve` in headless Chromium (Debian's chromium and chromium-driver)
 	@command -v chromium chromedriver > /dev/null || { echo "this needs chromium and chromium-driver (apt-get install chromium chromium-driver)"; exit 1; }
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 0 -m '' tests/serving/test_page.py
+	$(VENV)/bin/python -m pytest -q -n 0 -m '' tests/serving/test_page.py
 
 lint: $(STAMP) ## style and types
 	@$(VENV)/bin/ruff check .

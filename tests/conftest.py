@@ -23,6 +23,9 @@ settings.register_profile("exploring", **UNHURRIED)
 settings.register_profile("steady", derandomize=True, **UNHURRIED)
 settings.load_profile("steady")
 
+# Tests run side by side: several threads each would wait for one another, on a busy machine for most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background has them ignore it, and so would all processes that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)

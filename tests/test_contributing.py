@@ -28,21 +28,21 @@ SOME = "(unrolled_training or padding or learns)"
 
 
 @pytest.mark.parametrize(
-    ("diff", "tests"),
+    ("diffs", "tests"),
     [
-        pytest.param(SCORE, f"cosine and {SOME} or every_score", id="score"),
-        pytest.param(ENCODER, f"convolutional and {SOME}", id="encoder"),
-        pytest.param(SCORE, "cosine or every_score", id="score-all", marks=pytest.mark.slow),
-        pytest.param(ENCODER, "convolutional", id="encoder-all", marks=pytest.mark.slow),
+        pytest.param([SCORE, ENCODER], f"(cosine or convolutional) and {SOME} or every_score", id="both"),
+        pytest.param([SCORE], "cosine or every_score", id="score", marks=pytest.mark.slow),
+        pytest.param([ENCODER], "convolutional", id="encoder", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git to apply the diff with")
-def test_the_new_member_passes_the_tests_of_the_family(diff: str, tests: str, tmp_path: Path) -> None:
+def test_the_new_member_passes_the_tests_of_the_family(diffs: list[str], tests: str, tmp_path: Path) -> None:
     for name in ("s2s_cli", "tests/model"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)  # else a repository above would be meant
-    subprocess.run(["git", "apply"], cwd=tmp_path, input=diff.encode(), check=True)
+    for diff in diffs:
+        subprocess.run(["git", "apply"], cwd=tmp_path, input=diff.encode(), check=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model", "-k", tests],
         cwd=tmp_path,

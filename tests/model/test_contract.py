@@ -100,7 +100,7 @@ REFERENCES: dict[str, Callable[[], StepModel]] = {
     name: functools.partial(member_of, member) for name, member in MEMBERS.items()
 } | {"float32": reference}
 SUBJECTS = ENGINES | ENSEMBLES | REFERENCES
-LATER = {name for place, name in enumerate(MEMBERS) if place % 4}  # of the family, a quarter each time
+LATER = {name for place, name in enumerate(MEMBERS) if place % 8}  # of the family, an eighth each time
 each_subject = pytest.mark.parametrize(
     "subject",
     [pytest.param(make, id=name, marks=[pytest.mark.slow] * (name in LATER)) for name, make in SUBJECTS.items()],
