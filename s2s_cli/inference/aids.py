@@ -3,7 +3,6 @@ the options of the command line say them, which errors name."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,9 +67,10 @@ class Aids:
 
 
 def _digest(path: Path) -> str:
+    from s2s_cli.data.download import file_sha256
+
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
 
