@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
@@ -103,7 +103,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     names = [*VARIANTS, "opennmt", "joeynmt", "marian", "marian-packed8"]
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=" ".join(names))
-    parser.add_argument("--lines", type=int, default=1000, help="of the test set")
+    parser.add_argument("--lines", type=int, default=1000, help="of the test set, from the start again at its end")
     parser.add_argument("--train-minutes", type=float, default=20, help="for each program that has no model yet")
     parser.add_argument("--train-only", action="store_true", help="stop when each program has its model")
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="folder for all that is written")
@@ -172,7 +172,7 @@ def measure_rounds(
     contenders: Sequence[Contender], workload: Workload, options: argparse.Namespace
 ) -> list[dict[str, Measured]]:
     """For each round what each contender reached; one that fails is left out of it."""
-    tokenizer, references = workload.tokenizer(), workload.references()[: options.lines]
+    tokenizer, references = workload.tokenizer(), list(islice(cycle(workload.references()), options.lines))
     folder = options.work.resolve() / "translate"
     folder.mkdir(parents=True, exist_ok=True)
     rounds: list[dict[str, Measured]] = []
@@ -212,11 +212,11 @@ def measure(
 
 
 def first_lines(source: Path, count: int, folder: Path) -> Path:
-    """A file with the first lines of another."""
+    """A file with the first lines of another, which begins anew where it has fewer."""
     path = folder / f"{source.name}.{count}"
     if not path.exists():
         with source.open(encoding="utf-8") as lines:
-            write_lines(path, [line.rstrip("\n") for line in islice(lines, count)])
+            write_lines(path, [line.rstrip("\n") for line in islice(cycle(lines), count)])
     return path
 
 
