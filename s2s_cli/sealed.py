@@ -105,7 +105,8 @@ class ManifestWriter:
         """
         entries = {}
         for name in sorted(set(_names(self.directory, form.levels)) - {MANIFEST}):
-            written = self._written.get(name) or _measure(self.directory / name)
+            path = self.directory / name
+            written = self._written.get(name) or atomic.Written(path.stat().st_size, file_sha256(path))
             entries[name] = FileEntry(size=written.size, sha256=written.sha256)
         manifest = form(files=entries, **facts)
         atomic.write_file(self.directory / MANIFEST, [to_json(manifest)])
@@ -198,10 +199,10 @@ def _names(directory: Path, levels: int) -> Iterator[str]:
                 yield entry.name
 
 
-def _measure(path: Path) -> atomic.Written:
+def file_sha256(path: Path) -> str:
+    """In hexadecimal. Raises OSError if the file cannot be read."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return atomic.Written(file.tell(), digest.hexdigest())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_size(path: Path, size: int) -> None:

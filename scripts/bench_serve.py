@@ -10,6 +10,11 @@ Measured are: `start`, from the process to the first answer; `latency` of one cl
 before and after many requests; `malformed` requests, random bytes and wrong fields, of which none may be answered by
 5xx or not at all; `slow`, the latency of one client beside 200 half-open connections; `kill`, workers that are killed
 under load; `stop`, SIGTERM under load; and `equal`, a text alone, in a list and under load. The table goes to stdout.
+
+    python scripts/bench_translate.py --train-only --only opennmt
+    python scripts/bench_serve.py --model runs/multi30k-de-en --texts dev.de --only opennmt
+
+compares with OpenNMT-py's server, which is given pieces of the captions that s2s is given as text.
 """
 
 from __future__ import annotations
@@ -102,27 +107,30 @@ class Bench:
         from s2s_cli.inference.model_path import model_directory
 
         self.model, self.workers, self.requests = arguments.model, arguments.workers, arguments.requests
+        self.work, self.peers = arguments.work.resolve(), arguments.peers.resolve()
         languages = load_model_files(model_directory(self.model), lambda config: False).config.languages
         self.pair = (languages.source, languages.target)
         self.texts = [line.strip() for line in arguments.texts.read_text(encoding="utf-8").splitlines() if line.strip()]
         self.folder = Path(tempfile.mkdtemp(prefix="s2s-bench-"))
-        self.all = self._file("all", self.texts)
+        self.all = self.file("all", self.texts)
         near = [text for text in self.texts if len(text.split()) == TWELVE] or self.texts
-        self.twelve = self._file("twelve", near)
+        self.twelve = self.file("twelve", near)
 
-    def _file(self, name: str, lines: list[str]) -> Path:
+    def file(self, name: str, lines: list[str]) -> Path:
         path = self.folder / name
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return path
 
-    def start_load(self, server: Server, texts: Path, clients: int, requests: int) -> subprocess.Popen[str]:
+    def start_load(
+        self, port: int, texts: Path, clients: int, requests: int, form: str = "libretranslate"
+    ) -> subprocess.Popen[str]:
         """Clients in a process of their own."""
-        words = [str(server.port), str(texts), *self.pair, str(clients), str(requests)]
+        words = [str(port), str(texts), *self.pair, str(clients), str(requests), form]
         command = [sys.executable, "-m", "scripts.bench.load", *words]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_environment())
 
     def load(self, server: Server, texts: Path, clients: int, requests: int) -> dict[str, Any]:
-        return _finished(self.start_load(server, texts, clients, requests))
+        return _finished(self.start_load(server.port, texts, clients, requests))
 
     def fields(self, text: str | list[str]) -> bytes:
         return json.dumps({"q": text, "source": self.pair[0], "target": self.pair[1]}).encode()
@@ -268,7 +276,7 @@ def slow(bench: Bench) -> list[Row]:
 
 def kill(bench: Bench) -> list[Row]:
     with Server(bench) as server:
-        load = bench.start_load(server, bench.all, 32, 2000)
+        load = bench.start_load(server.port, bench.all, 32, 2000)
         kills = 0
         while load.poll() is None and kills < 10:
             time.sleep(0.4)
@@ -283,7 +291,7 @@ def kill(bench: Bench) -> list[Row]:
 
 def stop(bench: Bench) -> list[Row]:
     with Server(bench) as server:
-        load = bench.start_load(server, bench.all, 32, 1_000_000)
+        load = bench.start_load(server.port, bench.all, 32, 1_000_000)
         time.sleep(3)
         begun = time.perf_counter()
         server.process.send_signal(signal.SIGTERM)
@@ -309,18 +317,54 @@ def _text(body: bytes) -> Any:
     return json.loads(body)["translatedText"]
 
 
-MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
-    each.__name__: each for each in (start, latency, throughput, memory, malformed, slow, kill, stop, equal)
-}
+def opennmt(bench: Bench) -> list[Row]:
+    from scripts.bench.peers import OpenNMT
+    from scripts.bench.servers import free_port, serving
+    from scripts.bench.workload import prepare_workload
+
+    workload = prepare_workload(bench.work / "workload")
+    peer = OpenNMT(bench.peers, workload, bench.workers)
+    if (model := peer.model(bench.work / "models" / peer.environment)) is None:
+        raise SystemExit(f"there is no model of {peer.title} in {bench.work}: see the top of this script")
+    texts = workload.source_text.read_text(encoding="utf-8").splitlines()
+    pieces = workload.side("test", "de").read_text(encoding="utf-8").splitlines()
+    twelve = [number for number, text in enumerate(texts) if len(text.split()) == TWELVE]
+    own = [bench.file("own-all", texts), bench.file("own-twelve", [texts[number] for number in twelve])]
+    other = [bench.file("peer-all", pieces), bench.file("peer-twelve", [pieces[number] for number in twelve])]
+    with Server(bench) as server:
+        mine = _compared(bench, server.port, *own, "libretranslate")
+    with serving(peer.serve(model, port := free_port(), bench.folder), port):
+        theirs = _compared(bench, port, *other, "opennmt")
+    ratios = [f"{one:.3g} against {two:.3g}" for one, two in zip(mine, theirs, strict=True)]
+    return [
+        Row(f"one client, 12 words: p50, ms, against {peer.title}", ratios[0], "ratio"),
+        Row(f"64 clients: sentences/s against {peer.title}", ratios[1], "ratio"),
+    ]
+
+
+def _compared(bench: Bench, port: int, every: Path, twelve: Path, form: str) -> tuple[float, float]:
+    """Milliseconds of one client's request (median), and the sentences a second of 64 clients."""
+    for clients in (1, 64):  # once to warm up
+        _finished(bench.start_load(port, twelve, clients, 64, form))
+    alone = _finished(bench.start_load(port, twelve, 1, 100, form))["milliseconds"]
+    together = _finished(bench.start_load(port, every, 64, 1000, form))
+    assert together["failed"] + together["refused"] == 0, "every request is answered"
+    return median(alone), len(together["milliseconds"]) / together["seconds"]
+
+
+ALONE: list[Callable[[Bench], list[Row]]] = [start, latency, throughput, memory, malformed, slow, kill, stop, equal]
+MEASURES = {each.__name__: each for each in [*ALONE, opennmt]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True, help="sentences, one on a line")
-    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=[each.__name__ for each in ALONE])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="folder of bench_translate.py")
+    parser.add_argument("--peers", type=Path, default=Path("build/peers"), help="folder that install_peers.sh filled")
     arguments = parser.parse_args()
     bench = Bench(arguments)
     print("| figure | here | bar |\n|---|---|---|")

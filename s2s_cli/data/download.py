@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import http.client
 import os
 import time
@@ -18,6 +17,7 @@ from typing import IO
 from s2s_cli import atomic, console
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.folders import cache_folder
+from s2s_cli.sealed import file_sha256
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30.0
@@ -71,11 +71,6 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
             if atomic.is_at(path, part.fileno()):  # the holder of the lock before did not remove or rename it
                 yield part
                 return
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(url: str, part: IO[bytes]) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines
-from s2s_cli.data.download import file_sha256
 from s2s_cli.errors import DataError, MachineError
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.sealed import Document, Manifest
+from s2s_cli.sealed import Document, Manifest, file_sha256
 
 
 class Input(Document):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.sealed import file_sha256
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ class Aids:
 
 
 def _digest(path: Path) -> str:
-    from s2s_cli.data.download import file_sha256
-
     try:
         return file_sha256(path)
     except OSError as error:

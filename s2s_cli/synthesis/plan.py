@@ -16,12 +16,11 @@ from typing import Any, ClassVar
 
 from s2s_cli import console
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines, folders_of, locate_mono, model_folder
-from s2s_cli.data.download import file_sha256
 from s2s_cli.data.manifest import fingerprint
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.model_path import CONFIG_FILE, model_directory
 from s2s_cli.recipe import schema
-from s2s_cli.sealed import MANIFEST, Document, Manifest, SealedDirectory
+from s2s_cli.sealed import MANIFEST, Document, Manifest, SealedDirectory, file_sha256
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 
 SHARD = 2000

@@ -67,8 +67,12 @@ def export(
     console.say(f"the model is in {run.model}; try: echo '...' | s2s translate --model {run.root}")
 
 
-def is_exported(recipe: Recipe, run: RunDirectory, prepared: PreparedData, manager: CheckpointManager) -> bool:
-    """Whether `model/` already holds what `export` would write, undamaged."""
+def is_exported(
+    recipe: Recipe, run: RunDirectory, prepared: PreparedData, manager: CheckpointManager, log: MetricsLog
+) -> bool:
+    """Whether `model/` already holds what `export` would write, undamaged, and the log the scores of all test sets."""
+    if not log.test_names().issuperset(prepared.test_names):
+        return False
     try:
         files = load_model_files(run.model)
     except UserError:

@@ -76,6 +76,11 @@ class MetricsLog:
         if new != old:
             atomic.replace_file(self.path, new)
 
+    def test_names(self) -> set[str]:
+        """The test sets whose scores it has."""
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        return {json.loads(line).get("name") for line in lines if _place(line)[1] == ORDER["test"]}
+
     def write(self, kind: Kind, update: int, **figures: Any) -> None:
         """Append one line. Figures that are not finite become null, since JSON cannot express them."""
         finite = {key: None if _is_broken(value) else value for key, value in figures.items()}

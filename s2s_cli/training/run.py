@@ -165,7 +165,7 @@ class Session:
 
     def _export_if_missing(self) -> None:
         console.say(f"{self.recipe.name}: training is finished, {self.standing()}")
-        if is_exported(self.recipe, self.run_directory, self.prepared, self.manager):
+        if is_exported(self.recipe, self.run_directory, self.prepared, self.manager, self.log):
             console.say(f"the model is in {self.run_directory.model}")
         else:
             self._export()

@@ -7,6 +7,7 @@ additions for the matrix products of a target token.
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -121,6 +122,14 @@ class OpenNMT(Peer):
     def translate(self, model: Path, source: Path, output: Path) -> Command:
         options = "-beam_size 5 -batch_size 64 -batch_type sents".split()
         return self._program("onmt_translate", "-model", model, "-src", source, "-output", output, *options)
+
+    def serve(self, model: Path, port: int, folder: Path) -> Command:
+        """Its server, which takes pieces over HTTP; the model's number is 1."""
+        options = {"gpu": -1, "beam_size": 5, "batch_size": 64}
+        configuration = {"models_root": str(model.parent), "models": [{"id": 1, "model": model.name, "opt": options}]}
+        path = folder / "server.json"
+        path.write_text(json.dumps(configuration), encoding="utf-8")
+        return self._program("onmt_server", "--model_config", path, "--ip", "127.0.0.1", "--port", str(port))
 
 
 class JoeyNMT(Peer):

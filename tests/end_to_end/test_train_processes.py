@@ -21,6 +21,7 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.errors import ExitCode
 from s2s_cli.training.interruption import StopRequest
+from s2s_cli.training.reporting import MetricsLog
 
 KILLS = int(os.environ.get("S2S_KILLS", "100"))
 
@@ -59,6 +60,13 @@ def test_started_again_it_says_that_it_is_finished_and_changes_nothing(recipe: P
     assert code == ExitCode.DONE
     assert "training is finished" in messages
     assert state() == before
+
+
+def test_a_finished_run_scores_a_test_set_that_is_added(recipe: Path, copy: Path, capsys: pytest.CaptureFixture[str]):
+    train_here(recipe, copy, "data.test=[{tsv: test.tsv, name: held-out}, {tsv: dev.tsv, name: later}]")
+    assert "later: BLEU" in capsys.readouterr().err
+    assert MetricsLog(copy / "metrics.jsonl").test_names() == {"held-out", "later"}
+    assert "later" in (copy / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_recipe_that_a_run_keeps_can_be_run_where_it_lies_also_after_a_move(whole: Path, tmp_path: Path):

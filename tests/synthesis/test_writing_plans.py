@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from s2s_cli.data.corpora import as_kept
-from s2s_cli.data.download import file_sha256
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.forms import FormError
 from s2s_cli.recipe.loading import dump_recipe, load_recipe
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.sealed import file_sha256
 from s2s_cli.synthesis.plan import plan_of
 
 MakeRecipe = Callable[..., Recipe]
