@@ -34,9 +34,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
-def log_softmax(logits_RN: np.ndarray) -> np.ndarray:
-    shifted_RN = logits_RN - logits_RN.max(axis=1, keepdims=True)
-    return shifted_RN - np.log(np.exp(shifted_RN).sum(axis=1, keepdims=True))
+def log_softmax(logits_XN: np.ndarray) -> np.ndarray:
+    """Along the last dimension."""
+    shifted_XN = logits_XN - logits_XN.max(axis=-1, keepdims=True)
+    return shifted_XN - np.log(np.exp(shifted_XN).sum(axis=-1, keepdims=True))
 
 
 def product_of(rows: Operand, weights: Matrix, outputs: int) -> np.ndarray:

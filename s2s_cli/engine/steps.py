@@ -37,8 +37,9 @@ class EngineStep:
         return self.output.logits(self.readouts, self.sentences_b)
 
     def log_probs(self) -> np.ndarray:
-        log_probs_RV = log_softmax(self.logits())
-        return self.output.spread(log_probs_RV.reshape(*self.attention_BKS.shape[:2], -1), self.sentences_b)
+        """Also those of lists are summed by symbol: a sum by place is as long as the longest list of the batch."""
+        logits_BKV = self.logits().reshape(*self.attention_BKS.shape[:2], -1)
+        return log_softmax(self.output.spread(logits_BKV, self.sentences_b))
 
     def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         """Of few symbols, only these are multiplied; the sum of all is known from log p of the end."""
@@ -220,8 +221,8 @@ class WeightRows:
         products_PD = readouts.values_RN.astype(kind) * self.weights_VD[symbols_P]
         logits_P = products_PD.sum(axis=1, dtype=kind)
         if self.scales_V is not None and readouts.scales_R is not None:
-            logits_P = logits_P * (readouts.scales_R * self.scales_V[symbols_P])
-        return logits_P + self._bias_V[symbols_P]
+            logits_P = logits_P * (readouts.scales_R * self.scales_V[symbols_P])  # in float64, and rounded once
+        return (logits_P + self._bias_V[symbols_P]).astype(np.float32, copy=False)
 
 
 def room(rows: int, places: int, count: int) -> Best:

@@ -144,3 +144,24 @@ def test_each_sentence_has_the_list_of_its_own_symbols() -> None:
     symbols_BN, counts_B = shortlist.lists(np.array([[1, 2], [0, 0], [3, 1]]), np.array([2, 1, 1]))
     assert counts_B.tolist() == [6, 3, 4]
     assert symbols_BN.tolist() == [[3, 5, 6, 7, 8, 9], [3, 7, 8, 3, 3, 3], [3, 7, 8, 9, 3, 3]]
+
+
+@each_arithmetic
+def test_longer_lists_of_others_change_no_bit(name: str) -> None:
+    draw = np.random.default_rng(5)
+    candidates_VC = draw.integers(EOS + 1, TARGET, (SOURCE, 40))
+    candidates_VC[:25] = 9
+    decoder = engine(name, shortlist=Shortlist(candidates_VC, draw.integers(EOS + 1, TARGET, 20)))
+    source_BS, lengths_B = padded([[30, 40, 49, 26], [4, 5, 6]])
+    together, _ = decoder.step(np.full((2, 1), BOS), decoder.start(source_BS, lengths_B))
+    alone, _ = decoder.step(np.full((1, 1), BOS), decoder.start(source_BS[1:, :4], lengths_B[1:]))
+    assert np.array_equal(together.log_probs()[1], alone.log_probs()[0])
+
+
+@each_arithmetic
+def test_log_probs_are_of_one_type_whoever_asks(name: str) -> None:
+    """A search rounds their sums by it: with a wider one, a forced sentence would have other scores alone."""
+    decoder = engine(name)
+    step, _ = decoder.step(np.full((2, 1), BOS), decoder.start(*sources(5, 3)))
+    found = step.log_probs_of(np.array([0, 1]), np.array([9, 8]))
+    assert found.dtype == step.log_probs().dtype == step.best(EOS + 1, 2, EOS)[0].dtype == np.float32
