@@ -169,17 +169,25 @@ def unshared(lock: int) -> Iterator[None]:
     Such a lock lasts as long as any copy of its descriptor, so a worker must not keep it longer than its parent. A
     child that leaves the block does not release the lock of its parent.
     """
-    held = [lock]
-
-    def close() -> None:
-        while held:
-            os.close(held.pop())
-
-    os.register_at_fork(after_in_child=close)
+    _held.append(lock)
     try:
         yield
     finally:
-        close()
+        if lock in _held:
+            _held.remove(lock)
+            os.close(lock)
+
+
+_held: list[int] = []
+"""The descriptors of all such blocks that are open."""
+
+
+def _close_held() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_close_held)  # once, for it cannot be taken back
 
 
 # ---------------------------------------------------------------------------------------------------- names and locks

@@ -198,6 +198,14 @@ def test_what_a_killed_writer_left_is_swept_although_its_worker_has_not_run_yet(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_write_leaves_nothing_to_the_forks_after_it(tmp_path, monkeypatch):
+    """What is registered stays for as long as the process lives, and each fork runs all of it."""
+    monkeypatch.setattr(os, "register_at_fork", lambda **hooks: pytest.fail("registered anew"))
+    atomic.replace_file(tmp_path / "file", b"content")
+    write_directory(tmp_path / "directory", "text")
+    assert not atomic._held
+
+
 def test_an_interrupt_removes_the_temporary(tmp_path, tools):
     with pytest.raises(KeyboardInterrupt), atomic.new_directory(tmp_path / "target") as directory:
         (directory / "file").touch()
