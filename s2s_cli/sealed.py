@@ -168,6 +168,8 @@ class SealedDirectory:
         with self._listed(name) as file:
             digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # as above
             self._compare(name, file.tell(), digest.hexdigest())
+            if not self.files[name].size:
+                raise CheckpointError("is empty, and cannot be mapped", where=self.path / name)
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     @contextmanager

@@ -48,6 +48,14 @@ def test_round_trip(sealed):
     assert {name: opened.read(name) for name in opened.files} == {"one": b"some bytes", "two": b"written by others"}
 
 
+def test_what_is_mapped_is_verified_and_not_empty(sealed):
+    assert SealedDirectory.open(sealed).map("one")[:] == b"some bytes"
+    (sealed / "one").write_bytes(b"")
+    relist(sealed, one=entry(b""))
+    with pytest.raises(CheckpointError, match="is empty"):
+        SealedDirectory.open(sealed).map("one")
+
+
 def test_hidden_files_are_neither_refused_nor_read(sealed):
     (sealed / ".DS_Store").touch()
     assert SealedDirectory.open(sealed).files.keys() == {"one", "two"}

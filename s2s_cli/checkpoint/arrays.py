@@ -75,7 +75,8 @@ def _array(content: memoryview, *, dtype: str, shape: list[int], data_offsets: l
         raise ValueError("sizes and offsets must be whole numbers")
     if end > len(content) or end - start != math.prod(shape) * kind.itemsize:
         raise ValueError(f"{end - start} bytes for the shape {shape}")
-    return np.frombuffer(content[start:end], kind).reshape(shape)
+    array = np.frombuffer(content[start:end], kind).reshape(shape)
+    return np.require(array, requirements="A")  # a copy, if another program wrote the file: C reads whole numbers
 
 
 def floats(array: np.ndarray) -> np.ndarray:

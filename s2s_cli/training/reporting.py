@@ -97,7 +97,7 @@ def _place(line: bytes) -> tuple[float, int]:
     try:
         content = json.loads(line)
         return int(content["update"]), ORDER[content["kind"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return math.inf, 0
 
 

@@ -48,6 +48,14 @@ def test_whole_lines_come_first_and_begin_at_a_line() -> None:
         assert start % (LINE if array.nbytes % LINE == 0 else array.itemsize) == 0, name
 
 
+def test_numbers_that_another_program_put_anywhere_are_aligned() -> None:
+    header = json.dumps({"odd": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    header += b" " * (len(header) % 4 == 0)
+    numbers = np.array([1.5, -2], np.float32)
+    arrays, _ = decode_arrays(len(header).to_bytes(8, "little") + header + numbers.tobytes(), "a file")
+    assert arrays["odd"].flags.aligned and np.array_equal(arrays["odd"], numbers)
+
+
 def forged(change) -> bytes:
     data = encoded(ARRAYS)
     length = int.from_bytes(data[:8], "little")

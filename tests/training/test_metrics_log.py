@@ -63,7 +63,17 @@ def test_a_last_line_that_only_lacks_its_end_is_kept(log: MetricsLog):
     assert log.path.read_bytes() == b"".join(lines)
 
 
-@pytest.mark.parametrize("foreign", [b"[1]", b"17", b'{"update": 1}', b'{"kind": "other", "update": 1}', b"\0\xff{"])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b"[1]",
+        b"17",
+        b'{"update": 1}',
+        b'{"kind": "other", "update": 1}',
+        b'{"kind": "train", "update": 1e999}',
+        b"\0\xff{",
+    ],
+)
 def test_what_is_no_line_of_a_log_is_dropped(log: MetricsLog, foreign: bytes):
     lines = fill(log, updates=2)
     log.path.write_bytes(lines[0] + foreign + b"\n" + lines[1])
