@@ -129,7 +129,7 @@ class Function:
 
     def bind(self, variant: str, arrays: Sequence[Any], *, threads: int) -> Callable[..., None]:
         """The call with these arrays, which live as long as it does; it takes the scalars."""
-        record, kept, dimensions = self._record(variant, arrays)
+        record, kept, dimensions = Held(self, variant).record(arrays)
         symbol = self.symbol(variant)
 
         def call(*scalars: float, _alive: object = kept) -> None:
@@ -151,13 +151,6 @@ class Function:
             symbol.argtypes, symbol.restype = [c_void_p, *(each.type for each in self.scalars), c_int], None
             self._symbols[variant] = symbol
         return self._symbols[variant]
-
-    def _record(self, variant: str, arrays: Sequence[Any]) -> tuple[Any, list[Any], dict[str, int]]:
-        """The record for C, the arrays that it points to (some may be copies), and the sizes of all dimensions."""
-        dimensions, kept = dict[str, int](), list[Any]()
-        views = self.views(variant, 0, arrays, dimensions, kept)
-        self.check_sizes(dimensions)
-        return self.packed_sizes(dimensions) + packed(views), kept, dimensions
 
     def views(
         self, variant: str, first: int, arrays: Sequence[Any], dimensions: dict[str, int], kept: list[Any]
@@ -270,12 +263,19 @@ class Held:
 
     def __call__(self, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
         """Call it with the last arrays. Raises `ArrayError` as `Function` does."""
+        record, _kept, dimensions = self.record(arrays)
+        self.function.check_scalars(scalars, dimensions)
+        self.function.symbol(self.variant)(record, *scalars, threads)
+
+    def record(self, arrays: Sequence[Any]) -> tuple[bytes, list[Any], dict[str, int]]:
+        """What C is handed, with the last arrays; those of them that it points to (some may be copies); and the sizes
+        of all dimensions."""
         function, dimensions, kept = self.function, dict(self._dimensions), list[Any]()
+        if (count := self._count + len(arrays)) != len(function.parameters):
+            raise ArrayError(f"{function.name}: arrays are {count}, not {len(function.parameters)}")
         views = function.views(self.variant, self._count, arrays, dimensions, kept)
         function.check_sizes(dimensions)
-        function.check_scalars(scalars, dimensions)
-        record = function.packed_sizes(dimensions) + self._views + packed(views)
-        function.symbol(self.variant)(record, *scalars, threads)
+        return function.packed_sizes(dimensions) + self._views + packed(views), kept, dimensions
 
 
 FEW = 100

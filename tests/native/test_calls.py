@@ -86,6 +86,15 @@ def test_indices_must_lie_within_what_they_point_to(function: Function) -> None:
                 call(function, found)
 
 
+@each_function
+def test_as_many_as_declared(function: Function) -> None:
+    """C reads its whole record, however long it is."""
+    found = arguments(function)
+    for arrays in (found.arrays[:-1], [*found.arrays, found.arrays[-1]]):
+        with pytest.raises(ArrayError, match=f"{function.name}: arrays are {len(arrays)}, not"):
+            function("float32", arrays, *found.scalars(), threads=1)
+
+
 @pytest.mark.parametrize("lists", [[], None])
 def test_lists_of_arrays_are_not_empty(lists: list[int] | None) -> None:
     rank_mean, found = engine.FUNCTIONS["rank_mean"], arguments(engine.FUNCTIONS["rank_mean"])
