@@ -54,7 +54,8 @@ class SamplingOptions:
     """Together with the place of a sentence it decides what is drawn."""
 
     def __post_init__(self) -> None:
-        _require(0.0 < self.temperature < math.inf, "temperature", self.temperature, "greater than 0")
+        # Divided by less, the log-probabilities of all symbols would overflow.
+        _require(1e-30 <= self.temperature < math.inf, "temperature", self.temperature, "a number from 1e-30 on")
         _require(self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "at least 1")
         _require(0.0 < self.top_p <= 1.0, "top_p", self.top_p, "greater than 0 and at most 1")
         _require(0 <= self.seed < 2**64, "seed", self.seed, "from 0 on and below 2^64")

@@ -36,7 +36,8 @@ def test_senseless_values_are_refused_by_name(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("temperature", 0.0), ("top_k", 0), ("top_p", 0.0), ("top_p", 1.1), ("seed", -1)]
+    ("name", "value"),
+    [("temperature", 0.0), ("temperature", 1e-40), ("top_k", 0), ("top_p", 0.0), ("top_p", 1.1), ("seed", -1)],
 )
 def test_senseless_sampling_is_refused(name, value):
     with pytest.raises(UsageError, match=name):

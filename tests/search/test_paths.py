@@ -93,7 +93,10 @@ def test_a_sample_has_the_log_probability_of_the_model():
             np.testing.assert_allclose(hypothesis.attention, attention[: len(hypothesis.ids)], atol=1e-6)
 
 
-@pytest.mark.parametrize("sampling", [SamplingOptions(top_k=1), SamplingOptions(temperature=1e-4), TINY_NUCLEUS])
+@pytest.mark.parametrize(
+    "sampling",
+    [SamplingOptions(top_k=1), SamplingOptions(temperature=1e-4), SamplingOptions(temperature=1e-30), TINY_NUCLEUS],
+)
 def test_the_sharpest_samples_are_greedy(sampling):
     model, sentences = TableModel(vocabulary=20, seed=1), [[5, 6], [7], [8, 8, 8]]
     greedy = greedy_search(model, *batch(sentences), SHORT)
