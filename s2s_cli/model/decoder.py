@@ -140,7 +140,7 @@ class EveryStepDecoder(Decoder):
 
 
 class AttentiveStart(Decoder):
-    """What both attention decoders share: keys made once, coverage if the score wants it."""
+    """What all attention decoders share: keys made once, coverage if the score wants it."""
 
     def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], attention: Attention) -> None:
         super().__init__(previous, stack, bridges)

@@ -2,8 +2,8 @@
 
 Their reference is `s2s_cli.engine.passes`. The scales of an operand and of packed weights exist in 8 bits only. What
 belongs to a model comes first, then what belongs to a batch of sentences, and last what belongs to a step: the first
-two are held (`Function.hold`). E: members of an ensemble; P, X and T: blocks of packed
-weights, Q and Y: the numbers in one, see `products`.
+two are held (`Function.hold`). E: members of an ensemble; P, X and T: blocks of packed weights, Q and Y: the numbers in
+one, see `products`.
 """
 
 from __future__ import annotations

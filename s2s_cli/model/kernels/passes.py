@@ -1,8 +1,9 @@
 """What the passes of a fused recurrence read and write, and who carries them out.
 
 A recurrence runs on buffers that hold every position, time first (X: one position more than T). Its matrix products
-stand in `gru.py` and `attention_gru.py`; all that is between two products is a *pass*, made once for a run and then
-called with a position. `aten` makes passes of torch operations, `native` of the C library: same names, same results.
+stand in `gru.py`, `attention_gru.py` and `conditional_gru.py`; all that is between two products is a *pass*, made once
+for a run and then called with a position. `aten` makes passes of torch operations, `native` of the C library: same
+names, same results.
 """
 
 from __future__ import annotations

@@ -104,7 +104,8 @@ class Training(Section):
     """Most updates. `null`: no such limit."""
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "inverse_sqrt", "linear", "plateau"] = "inverse_sqrt"
-    """After the warm-up: constant, falling with the square root of the update, or reduced when dev stops improving."""
+    """After the warm-up: constant, falling with the square root of the update, falling to nearly zero at the last
+    update, or reduced when dev stops improving."""
     warmup: Annotated[int, at_least(0)] = 500
     """Updates over which the learning rate rises from zero."""
     decay_factor: Probability = 0.7
