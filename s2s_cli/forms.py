@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import get_annotations
 from itertools import islice
 from types import NoneType, UnionType
@@ -299,6 +299,15 @@ def _plain(value: Any, of_form: Callable[[Form], dict[str, Any]]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, of_form) for item in value]
     return {key: _plain(inner, of_form) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All that is no mapping itself in nested mappings, with its dotted key."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def shown(value: Any) -> str:

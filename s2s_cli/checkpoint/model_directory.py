@@ -12,7 +12,7 @@ and the tokenizer files, as `s2s_cli.text` writes them
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -22,7 +22,7 @@ import numpy as np
 from s2s_cli import atomic
 from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
 from s2s_cli.errors import CheckpointError, MachineError, UserError
-from s2s_cli.forms import Form, at_least, at_most, characters
+from s2s_cli.forms import Form, at_least, at_most, characters, leaves
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
 from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
@@ -77,8 +77,8 @@ class ModelConfig(Document):
 
     def check(self) -> None:
         for section, most in _LARGEST_SIZES.items():
-            for key, number in _numbers(section, getattr(self, section).values()):
-                if not number <= most:  # also true of NaN
+            for key, number in leaves(getattr(self, section).values(), f"{section}."):
+                if isinstance(number, int | float) and not number <= most:  # also true of NaN
                     raise ValueError(f"{key} is greater than {most:,}")
 
 
@@ -231,12 +231,3 @@ def _identity(directory: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """All numbers of nested mappings with their dotted keys."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(f"{prefix}.{key}", value)
-        elif isinstance(value, int | float):
-            yield f"{prefix}.{key}", value

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines
 from s2s_cli.errors import DataError, MachineError
+from s2s_cli.forms import leaves
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import Document, Manifest, file_sha256
 
@@ -61,19 +62,13 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
         | ({"terms": True} if data.terms else {})
         | ({"protect": data.protect.values(without=["share"])} if data.protect else {}),
     }
-    return dict(_leaves("", json.loads(json.dumps(tree)))) | dict(base)
+    return dict(leaves(json.loads(json.dumps(tree)))) | dict(base)
 
 
 def _without_none(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-
-
-def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [(prefix, value)]
-    return [leaf for key, inner in value.items() for leaf in _leaves(f"{prefix}.{key}".lstrip("."), inner)]
 
 
 def fingerprints(

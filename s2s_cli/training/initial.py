@@ -8,7 +8,7 @@ made of (Gee et al. 2022). A piece without any keeps its random row.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from s2s_cli.checkpoint.model_directory import load_config, load_model_files
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.corpora import folders_of, model_folder
 from s2s_cli.errors import CheckpointError, UsageError, printable
-from s2s_cli.forms import FormError
+from s2s_cli.forms import FormError, leaves
 from s2s_cli.inference.model_path import model_directory
 from s2s_cli.inference.restoring import restore
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -71,7 +71,7 @@ def _find(given: str, recipe_dir: Path, folders: Sequence[str]) -> Path:
 def _with_model(recipe: Recipe, own: schema.Model, where: Path) -> Recipe:
     """The recipe with the model's keys where it has none of its own. Raises UsageError if they differ."""
     given, values = recipe.model.given(), own.values()
-    keys, known = dict(_leaves(given)), dict(_leaves(values))
+    keys, known = dict(leaves(given)), dict(leaves(values))
     clashes = [
         f"model.{key} is {json.dumps(value)}, there {json.dumps(known[key]) if key in known else 'unknown'}"
         for key, value in keys.items()
@@ -84,14 +84,6 @@ def _with_model(recipe: Recipe, own: schema.Model, where: Path) -> Recipe:
         return Recipe.read(values_of(recipe) | {"model": _merged(values, given)})
     except FormError as error:
         raise UsageError(error.faults[0].what, where=f"{KEY} {where}") from error
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
