@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from s2s_cli import console
 from s2s_cli.checkpoint.model_directory import Confidence
@@ -81,6 +83,7 @@ class Translator:
         self._searcher = Searcher(model, tokenizers.target, self.division.target)
         self._turn = threading.RLock()  # a signal's handler may close what it interrupts
         self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
+        _translators.add(self)
 
     def __enter__(self) -> Translator:
         return self
@@ -383,6 +386,19 @@ class Translator:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""
         use_threads(self.model, 1)
         return self._searcher.search
+
+
+_translators: WeakSet[Translator] = WeakSet()
+
+
+def _begin_in_child() -> None:
+    """After any fork, in the child: the thread whose turn it was is not there, and the workers are the parent's."""
+    for each in _translators:
+        each._turn = threading.RLock()
+        each._pool = each._pool and WorkerPool(each._make_work, each._pool.size, _tell_loss)
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 @contextmanager

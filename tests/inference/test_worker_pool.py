@@ -6,6 +6,8 @@ import io
 import multiprocessing
 import os
 import re
+import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,6 +48,32 @@ def test_closing_waits_for_the_call_of_another_thread(monkeypatch: pytest.Monkey
         assert not multiprocessing.active_children()
         alone = copy_translator().translate(lines, GREEDY)
         assert [each.text for each in asked.result()] == [each.text for each in alone]
+
+
+def test_a_child_has_its_own_turn_and_its_own_workers(monkeypatch: pytest.MonkeyPatch, tools) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("s2s_cli.inference.translator.LEAST_SHARE", 16)
+    lines, is_turn, ends = ["abc", "bb " * 7] * 10, threading.Event(), threading.Event()
+    expected = [each.text for each in copy_translator().translate(lines, GREEDY)]
+
+    def in_child() -> str:
+        signal.alarm(20)
+        with translator:
+            assert [each.text for each in translator.translate(lines, GREEDY)] == expected
+        return "translated"
+
+    def take_turn() -> None:
+        with translator._turn:
+            is_turn.set()
+            ends.wait()
+
+    with two_workers(copy_translator()) as translator, ThreadPoolExecutor() as threads:
+        translator.translate(lines, GREEDY)
+        threads.submit(take_turn)
+        is_turn.wait()
+        found = tools.in_child(in_child)
+        ends.set()
+        assert found == (0, "translated")
+        assert [each.text for each in translator.translate(lines, GREEDY)] == expected
 
 
 def test_lines_that_no_worker_survives_are_named(
