@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.text.codes import Code, Kind, Part, Parts
-from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, divided_at, with_placeholders
+from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, divided_at, with_placeholders
 
 _TEMPLATE = re.compile(r"(?<=charset=)CHARSET\b")
 _PLURALS = re.compile(r"nplurals\s*=\s*(\d{1,2})\s*;\s*plural\s*=\s*([^;\n]{1,500})")
@@ -24,9 +24,15 @@ _CONTROL = re.compile(r"[\x00-\x1f]+")
 _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap them
 _COUNTS = range(1000)
 
-_PERCENT = {"c", "objc", "python", "php", "perl", "sh", "awk", "lua", "tcl", "javascript", "gfc-internal"}
-_BRACES = {"python-brace", "perl-brace", "csharp", "java", "java-printf", "qt", "qt-plural", "kde", "kde-kuit", "boost"}
-"""Formats of programs whose placeholders are known here; texts of others are not translated."""
+_FORMATS = {
+    **dict.fromkeys("c objc python php perl awk lua tcl javascript gfc-internal java-printf".split(), (PERCENT, "%")),
+    **dict.fromkeys(("python-brace", "csharp"), (BRACES, "{}")),
+    **dict.fromkeys("perl-brace qt qt-plural kde kde-kuit boost".split(), (ANYWHERE, "")),
+    "java": (QUOTED, "'"),
+    "sh": (SHELL, ""),
+}
+"""Formats of programs whose placeholders are known here, with what finds these, and characters that stand for
+themselves only if they are doubled. Texts of other formats are not translated."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,9 @@ class Po(TextDocument):
     def _messages(self, entry: Entry, plurals: _Plurals) -> Iterator[Unit]:
         formats = {flag[: -len("-format")] for flag in entry.flags if flag.endswith("-format")}
         formats = {name.removeprefix("possible-") for name in formats if not name.startswith(("no-", "impossible-"))}
-        if not formats <= _PERCENT | _BRACES:
+        if not formats <= _FORMATS.keys():
             return
-        doubled = "%" if formats & _PERCENT else "{}" if "python-brace" in formats else ""
-        pattern = {"%": PERCENT, "{}": BRACES, "": ANYWHERE}[doubled]
+        pattern, doubled = next((_FORMATS[name] for name in sorted(formats)), (ANYWHERE, ""))
         single, plural = entry.strings["msgid"], entry.strings.get("msgid_plural")
         for word, target in entry.strings.items():
             if not word.startswith("msgstr") or target.text:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s2s_cli.data.languages import is_same_language
+from s2s_cli.data.languages import in_language
 from s2s_cli.documents.document import Edit, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import Element, escaped, has_text
@@ -52,8 +52,9 @@ class Tmx(InlineXml):
             yield _Variant(self.inline(segment), start, end, source, old)
 
     def _variant(self, variants: list[Element], wanted: str) -> Element | None:
-        """The variant in a language, whatever the country."""
-        return next((each for each in variants if is_same_language(self._language(each), wanted)), None)
+        """The variant in a language, of that country or else of any."""
+        place = in_language([self._language(each) for each in variants], wanted)
+        return None if place is None else variants[place]
 
     def _language(self, variant: Element) -> str:
         found = self.attributes(variant)

@@ -12,7 +12,7 @@ from s2s_cli.text.codes import Code, Kind, Part, partners
 
 # Every pattern takes linear time on any text: repetitions are possessive, or stop at what begins the next match.
 # Arguments without a number or name are taken in their order, so they must keep it.
-_SIZE = r"(?:hh?|ll?|[jztLq])?"
+_SIZE = r"(?:hh?|ll?|[jzZtLq])?"
 _PRINTF = rf"%[-+0#']*+(?:\d++|\*)?(?:\.(?:\d++|\*))?{_SIZE}[diouxXeEfgGaAcspn@]"
 _FORMATTED = rf"%[-+ 0#'I]*+(?:\d++|\*)?(?:\.(?:\d++|\*)?)?(?:{_SIZE}[diouxXeEfFgGaAcCsSpmn@]|<\w+>)"
 
@@ -39,6 +39,10 @@ PERCENT = _compiled({"doubled": "%%"} | _PATTERNS | _BY_PERCENT)
 """Where a program formats the text by `%`, which then stands for itself only if it is doubled."""
 BRACES = _compiled({"doubled": r"\{\{|\}\}"} | _PATTERNS)
 """The same by braces."""
+QUOTED = _compiled({"doubled": "''", "quoted": r"'[^']*'"} | _PATTERNS)
+"""Where `'` quotes, as in Java's `MessageFormat`."""
+SHELL = _compiled({"variable": r"\$[a-zA-Z_]\w*"} | _PATTERNS)
+"""Where `$name` is replaced, as in a shell."""
 _TAG_NAME = re.compile(r"</?([^\s/>]+)")
 
 

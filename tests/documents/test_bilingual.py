@@ -56,6 +56,20 @@ def test_a_plural_formula_that_means_nothing_does_no_harm(plural: str):
     assert b'msgstr[0] "ONE FILE"' in translated("po", data)
 
 
+@pytest.mark.parametrize(
+    ("form", "text", "expected"),
+    [
+        ("sh", "$name has 50% of ${dir} left", "$name HAS 50% OF ${dir} LEFT '%"),
+        ("java", "It''s {0} of '{x}' here", "IT''S {0} OF '{x}' HERE ''%"),
+        ("java-printf", "%1$s is 100%% full", "%1$s IS 100%% FULL '%%"),
+        ("csharp", "{{a}} is {0:N2} here", "{{A}} IS {0:N2} HERE '%"),
+    ],
+)
+def test_a_message_is_written_by_the_rules_of_its_format(form: str, text: str, expected: str):
+    data = f'#, {form}-format\nmsgid "{text}"\nmsgstr ""\n'.encode()
+    assert f'msgstr "{expected}"'.encode() in translated("po", data, lambda text: f"{shouted(text)} '%")
+
+
 def test_a_template_gets_an_encoding():
     written = translated("po", PO.replace(b"charset=UTF-8", b"charset=CHARSET"), lambda text: text + "é")
     assert b"charset=UTF-8" in written and b"CHARSET" not in written
@@ -145,6 +159,13 @@ def test_tmx_gets_a_variant_in_the_language_of_the_model():
     assert b'    </tuv>\n    <tuv xml:lang="de">\n      <seg>A CAF\xe9 <bpt i="1">{b}</bpt>IN PARIS' in written
     other = document("tmx", TMX, Languages("", "sv"))
     assert len(other.units) == 2  # without a language of its own, the model reads that of the header
+
+
+def test_the_variant_of_the_country_is_read_if_there_is_one():
+    variants = "".join(f'<tuv xml:lang="{code}"><seg>{code}</seg></tuv>' for code in ("zh-CN", "zh-TW"))
+    data = f'<tmx><header srclang="zh-CN"/><body><tu>{variants}</tu></body></tmx>'.encode()
+    assert document("tmx", data, Languages("zh-TW", "de")).units[0].parts == ("zh-TW",)
+    assert document("tmx", data, Languages("zh", "de")).units[0].parts == ("zh-CN",)
 
 
 def test_a_root_in_another_namespace_prefix_keeps_it():
