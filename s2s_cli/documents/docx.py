@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import lzma
 import re
 import shutil
 import struct
@@ -23,6 +24,7 @@ _TEXT = re.compile(r"word/(?:document\d*|header\d*|footer\d*|footnotes|endnotes|
 _FAULTS: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     NotImplementedError,  # an unknown compression
     RuntimeError,
@@ -31,6 +33,7 @@ _FAULTS: tuple[type[Exception], ...] = (
     KeyError,
     OverflowError,
     OSError,  # a position before the beginning
+    MemoryError,  # of a dictionary that LZMA is told to make
 )
 
 

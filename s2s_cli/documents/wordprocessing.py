@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
 
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Edit, Unit
@@ -19,6 +21,11 @@ from s2s_cli.text.codes import Code, Kind, Part, Parts
 
 _WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}
 _DIVIDING = {"tab", "br", "cr", "ptab"}
+_STALE = {"pPr", "rPr", "proofErr", "lastRenderedPageBreak"}
+"""What a paragraph or a run has besides text and codes: formats, which are written elsewhere, and notes of a word
+processor on the old text, which it makes anew."""
+_WIDE = {"oMath", "oMathPara", "fldSimple"}  # between runs, and as wide as a word; everything else marks a place there
+_NARROW = {"commentReference", "annotationRef", "softHyphen"}  # in a run, and without width
 _LANGUAGE = re.compile(r"<\w+:lang\b[^>]*/>")
 
 
@@ -41,10 +48,19 @@ class _Paragraph(Unit):
 
 @dataclass(frozen=True)
 class _Text:
-    """Text of a run."""
+    """Text of one or several runs, as it is written in them."""
 
-    parts: tuple[Part, ...]
+    raw: str
     format: str
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(text_parts(self.raw))
+
+    @cached_property
+    def look(self) -> str:
+        """The format without what is not seen: the language that the spelling is checked by."""
+        return _LANGUAGE.sub("", self.format)
 
 
 _Item = _Text | Code
@@ -64,7 +80,7 @@ class WordPart(XmlDocument):
         top = self.parsed()
         self._prefix = top.name.rpartition(":")[0]
         for paragraph in top.all("p"):
-            items = list(self._items(paragraph.children))
+            items = list(_joined(self._items(paragraph.children)))
             texts = [item for item in items if isinstance(item, _Text)]
             if paragraph.name == self._named("p") and any(_has_words(text) for text in texts):
                 sizes: Counter[str] = Counter()
@@ -93,8 +109,9 @@ class WordPart(XmlDocument):
                 yield from self._around(child, child)
             elif child.local == "sdt" and (content := child.child("sdtContent")) and content.inner_end < content.end:
                 yield from self._around(child, content)
-            elif child.local != "pPr":
-                yield _RunCode(self.text[child.start : child.end], order="mark", wide=False, start=child.start)
+            elif child.local not in _STALE:
+                raw = self.text[child.start : child.end]
+                yield _RunCode(raw, order="mark", wide=child.local in _WIDE, start=child.start)
             position += 1
 
     def _around(self, outer: Element, inner: Element) -> Iterator[_Item]:
@@ -148,10 +165,13 @@ class WordPart(XmlDocument):
         for child in run.children:
             raw = self.text[child.start : child.end]
             if child.local == "t":
-                yield _Text(tuple(text_parts(self.content(child))), form)
+                text = self.content(child)
+                yield _Text(escaped(text[9:-3]) if text.startswith("<![CDATA[") else text, form)
             elif child.local in _DIVIDING:
                 yield _RunCode(raw, Kind.BREAK, format=form)
-            elif child.local != "rPr":
+            elif child.local in _NARROW:
+                yield _RunCode(raw, order="mark", wide=False, start=child.start, format=form)
+            elif child.local not in _STALE:
                 yield _RunCode(raw, start=child.start, format=form)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
@@ -208,14 +228,25 @@ def _has_words(text: _Text) -> bool:
     return any(isinstance(part, str) and part.strip() for part in text.parts)
 
 
+def _joined(items: Iterable[_Item]) -> Iterator[_Item]:
+    """The items, with texts that follow one another in one format as one text: word processors cut a text into runs
+    anywhere, and so a placeholder or an address."""
+    for look, group in groupby(items, key=lambda item: item.look if isinstance(item, _Text) else None):
+        if look is None:
+            yield from group
+        else:
+            texts = [item for item in group if isinstance(item, _Text)]
+            yield replace(texts[0], raw="".join(text.raw for text in texts))
+
+
 def _formatted(items: Sequence[_Item], usual: str) -> Iterator[Part]:
     """The parts of a paragraph, with pairs of codes around text in another format than the usual one."""
     usual_key = _LANGUAGE.sub("", usual)
     opened: _RunCode | None = None
     for index, item in enumerate(items):
         if isinstance(item, _Text):
-            is_usual = _LANGUAGE.sub("", item.format) == usual_key
-            if opened and (is_usual or _LANGUAGE.sub("", opened.format or "") != _LANGUAGE.sub("", item.format)):
+            is_usual = item.look == usual_key
+            if opened and (is_usual or _LANGUAGE.sub("", opened.format or "") != item.look):
                 yield replace(opened, kind=Kind.CLOSE)
                 opened = None
             if not opened and not is_usual:

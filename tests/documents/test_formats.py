@@ -47,7 +47,8 @@ def text_of(data: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return "".join(f"{name}\n{text_of(archive.read(name))}" for name in archive.namelist())
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    text = re.sub(r"</?w:r\b[^>]*>|<(/?)w:t\b[^>]*>", r"<\1w:t>", data.decode(encoding, "replace").lower())
+    text = re.sub(r"<w:prooferr\b[^>]*>", "", data.decode(encoding, "replace").lower())
+    text = re.sub(r"</?w:r\b[^>]*>|<(/?)w:t\b[^>]*>", r"<\1w:t>", text)
     return re.sub(r"\s+|(?:</?w:t>)+", "", text.replace("&quot;", '"'))
 
 

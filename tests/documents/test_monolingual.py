@@ -118,13 +118,36 @@ def test_docx_stays_sound_whatever_the_order_of_words():
     assert text.count("</w:hyperlink>") == 1
 
 
+def with_body(body: str) -> bytes:
+    start, end = DOCUMENT.index("<w:p>"), DOCUMENT.index("</w:body>")
+    return archive({"word/document.xml": DOCUMENT[:start] + body + DOCUMENT[end:]})
+
+
+def run(text: str) -> str:
+    return f'<w:r><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def test_docx_knows_a_placeholder_that_was_cut_into_runs():
+    mark = '<w:proofErr w:type="{}"/>'
+    runs = run("dear {") + mark.format("spellStart") + run("name") + mark.format("spellEnd") + run("}, see www.exam")
+    data = with_body(f"<w:p>{runs}{run('ple.com/x now')}</w:p>")
+    written = parts_of(translated("docx", data))["word/document.xml"].decode()
+    assert f"<w:p>{run('DEAR {name}, SEE www.example.com/x NOW')}</w:p>" in written
+
+
+def test_docx_keeps_words_apart_from_formulas_and_whole_over_pages():
+    formula = "<m:oMath xmlns:m='x'/>"
+    pages = "<w:r><w:t>on the next pa</w:t><w:lastRenderedPageBreak/><w:t>ge</w:t></w:r>"
+    data = with_body(f"<w:p>{run('if ')}{formula}{run(' holds ')}{pages}</w:p>")
+    written = parts_of(translated("docx", data))["word/document.xml"].decode()
+    assert f"<w:p>{run('IF ')}{formula}{run(' HOLDS ON THE NEXT PAGE')}</w:p>" in written
+
+
 def test_a_field_over_several_paragraphs_does_not_move():
     mark = '<w:r><w:fldChar w:fldCharType="{}"/></w:r>'
     field = f"<w:p><w:r><w:t>a b</w:t></w:r>{mark.format('begin')}<w:r><w:t>c d</w:t></w:r></w:p>"
     body = f"{field}<w:p>{mark.format('end')}<w:r><w:t>e f</w:t></w:r></w:p>"
-    start, end = DOCUMENT.index("<w:p>"), DOCUMENT.index("</w:body>")
-    data = archive({"word/document.xml": DOCUMENT[:start] + body + DOCUMENT[end:]})
-    text = parts_of(translated("docx", data, backwards))["word/document.xml"].decode()
+    text = parts_of(translated("docx", with_body(body), backwards))["word/document.xml"].decode()
     assert [text.index(each) for each in ("b a", "begin", "d c", "end", "f e")] == sorted(
         text.index(each) for each in ("b a", "begin", "d c", "end", "f e")
     )
@@ -143,6 +166,12 @@ def test_hostile_archives_are_refused(monkeypatch: pytest.MonkeyPatch):
             file.writestr("word/document.xml", DOCUMENT)
             file.writestr("word/document.xml", DOCUMENT)
         document("docx", written.getvalue())
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("word/document.xml", DOCUMENT)
+    packed.getbuffer()[packed.getvalue().index(b"word/document.xml") + 30] ^= 255
+    with pytest.raises(DataError, match="damaged document: Corrupt input data"):
+        document("docx", packed.getvalue())
     broken = bytearray(DOCX)
     broken[DOCX.index(b"picture")] ^= 1
     with pytest.raises(DataError, match="damaged document: the part word/media/a.png"):
