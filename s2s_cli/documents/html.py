@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from s2s_cli.documents import xml
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_placeholders
@@ -28,6 +29,7 @@ _ATTRIBUTE = re.compile(
     r"(?<=[\s\"'/])([^\s=/>\"']+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]+))"
 )
 _CHARSET = re.compile(rb"<meta[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_LATIN = {"iso-8859-1", "latin1", "us-ascii", "ascii"}  # which the standard reads as windows-1252
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});?")
 
 _INLINE = set(
@@ -52,7 +54,8 @@ class Html(TextDocument):
 
     def declared_encoding(self, data: bytes) -> str | None:
         found = _CHARSET.search(data[:4096])
-        return found.group(1).decode() if found else None
+        name = found.group(1).decode() if found else xml.declared_encoding(data)
+        return "windows-1252" if name and name.lower() in _LATIN else name
 
     def find_units(self) -> Iterator[Unit]:
         return HtmlReader(self.text).units(0, len(self.text))

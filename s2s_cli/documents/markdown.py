@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
-_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+_FRONT = re.compile(
+    r"\ufeff?(?:---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n(?:.*\n)*?\+\+\+)[ \t]*(?:\r?\n|\Z)"
+)
 _HASHES = re.compile(r"[^#]*#+[ \t]*")
 _SPECIAL = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word means nothing
 _BLOCK = re.compile(r"(?:#{1,6}(?=\s)|>|[-+*](?=\s)|={3,}|-{3,}|~~~|\||(?P<number>\d{1,9})[.)](?=\s))")

@@ -16,7 +16,7 @@ _MARK = re.compile(
     r"|(?P<entity>&(?:#\w{1,8}|[a-zA-Z]\w{1,30});)"
     r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
     r"|(?P<kept><[a-zA-Z][\w+.-]{1,31}:[^\s<>]*>|<[\w.+-]+@[\w.-]+>|<!--[^<>]*-->|\[\^[^\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)"
-    r"|(?<![\w$])\$(?![\s\d$])[^$\n]*[^$\s\\]\$(?![\d$])|\$\$[^$]+\$\$|`+"
+    r"|\{[#.:][^{}\n]*\}|(?<![\w$])\$(?![\s\d$])[^$\n]*[^$\s\\]\$(?![\d$])|\$\$[^$]+\$\$|`+"
     r"|<(?P<verbatim>code|kbd|samp|var)\b[^<>]*>[^<]{0,500}</(?P=verbatim)>)"
     rf"|(?P<image>!\[(?P<alt>[^\[\]]*)\]{_TARGET})"
     r"|(?P<tag><(?P<close>/)?(?P<name>[a-zA-Z][\w-]*)(?:\s[^<>]*)?/?>)"
@@ -100,7 +100,8 @@ class _Pairs:
             self._brackets.append(len(self._found) - 1)
         elif self._brackets:
             first = self._brackets.pop()
-            label = "".join(mark.raw for mark in self._found[first + 1 : -1])
+            # Longer ones are no labels, and would take quadratic time.
+            label = "".join(mark.raw for mark in self._found[first + 1 : min(len(self._found) - 1, first + 1000)])
             if raw not in ("]", "[]", "][]"):
                 self._pair(first)
             elif label_of(label) in self._labels and self._is_kept(first):

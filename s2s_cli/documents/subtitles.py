@@ -17,6 +17,9 @@ from s2s_cli.text.protected import with_pairs, with_placeholders
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 _DASH = re.compile(r"(?:<[^>]*>|\{[^}]*\})*\s*[-–—]")
+_WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff9f]"  # Chinese and Japanese, which write no spaces
+_GAP = re.compile(rf" |(?<={_WIDE})(?<![（「『【《〈])(?={_WIDE})(?![、。，．！？：；）」』】》〉ー])")
+"""Where a line may be broken."""
 _CODE = re.compile(r"\A\s*[-–—]\s*|<(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
 
 
@@ -93,22 +96,22 @@ class Subtitles(TextDocument):
         return [Edit(unit.start, unit.end, "".join(pieces))]
 
     def _broken(self, parts: Sequence[Part], lines: int, end_of_line: str) -> str:
-        """The text in at most so many lines, broken at those spaces that make them most equal in length."""
+        """The text in at most so many lines, broken at those places that make them most equal in length."""
         pieces = [part.text if isinstance(part, Code) else self.written_text(part) for part in parts]
         visible = 0
-        spaces: list[tuple[int, int, int]] = []  # visible length before it, piece, position in it
+        gaps: list[tuple[int, int, re.Match[str]]] = []  # visible length before it, piece, place in it
         for number, (part, piece) in enumerate(zip(parts, pieces, strict=True)):
             if isinstance(part, str):
-                spaces += [(visible + at.start(), number, at.start()) for at in re.finditer(" ", piece)]
+                gaps += [(visible + gap.start(), number, gap) for gap in _GAP.finditer(piece)]
                 visible += len(piece)
         for line in range(lines - 1, 0, -1):  # from the end, so that positions before it remain
             wanted = visible * line / lines
-            if not spaces:
+            if not gaps:
                 break
-            best = min(range(len(spaces)), key=lambda index: abs(spaces[index][0] - wanted))
-            _, number, at = spaces[best]
-            pieces[number] = pieces[number][:at] + end_of_line + pieces[number][at + 1 :]
-            spaces = spaces[:best]
+            best = min(range(len(gaps)), key=lambda index: abs(gaps[index][0] - wanted))
+            _, number, gap = gaps[best]
+            pieces[number] = pieces[number][: gap.start()] + end_of_line + pieces[number][gap.end() :]
+            gaps = gaps[:best]
         return "".join(pieces)
 
     @abstractmethod

@@ -22,7 +22,8 @@ _FAMILIES = tuple(
 def decoded(data: bytes, declared: str | None, name: str) -> tuple[str, str]:
     """The text with its byte-order mark, and the encoding in which the text gives the same bytes.
 
-    declared: by the file itself; None stands for UTF-8. Raises DataError if the bytes are not in that encoding.
+    declared: by the file itself, in signs of one byte; None stands for UTF-8. Raises DataError if the bytes are not in
+    that encoding.
     """
     marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
     encoding = marked or _known(declared or "utf-8", name)
@@ -51,5 +52,5 @@ def _known(declared: str, name: str) -> str:
     except (LookupError, ValueError):
         hint = "convert the file to UTF-8 with `iconv`"
         raise DataError(f"unknown encoding `{printable(declared, 40)}`", where=name, hint=hint) from None
-    # Without a mark, the order of bytes is that of this machine, and Python would write a mark.
-    return {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(encoding, encoding)
+    # Signs of one byte cannot be read in UTF-16: some programs declare it of what they then write as UTF-8.
+    return "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding

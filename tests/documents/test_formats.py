@@ -182,7 +182,8 @@ def test_the_model_must_name_a_language_where_the_format_does():
 
 def test_formats_are_known_by_their_suffix():
     assert {format_of(f"a{suffix}") for form in FORMATS.values() for suffix in form.suffixes} == set(FORMATS)
-    assert format_of("A.PO") == "po"
+    assert format_of("A.PO") == format_of("a.po.gz") == "po"
+    assert format_of("a.gz") is None
     assert format_of("dev.tsv") is None
 
 

@@ -44,6 +44,18 @@ def test_html_is_escaped():
     )
 
 
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (b'<meta charset="ISO-8859-1"><p>it\x92s</p>', b"it\x92s\x80"),  # windows-1252, as the standard has it
+        (b'<?xml version="1.0" encoding="iso-8859-2"?><p>\xb3</p>', b"\xb3&#8364;"),
+        (b'<meta charset="utf-16"><p>it</p>', "it€".encode()),  # of what can be read byte by byte
+    ],
+)
+def test_the_encoding_of_a_page_is_that_which_it_can_be(page: bytes, expected: bytes):
+    assert translated("html", page, lambda text: f"{text}€").endswith(b"<p>" + expected + b"</p>")
+
+
 @pytest.mark.parametrize("mark", ["# a", "- a", "1. a", "> a", "a *b* `c` [d](e) < f", "===", "| a", "_a_", "```"])
 def test_a_translation_is_no_markup(mark: str):
     written = translated("markdown", b"word\n", lambda text: mark).decode()
@@ -74,6 +86,21 @@ def test_markdown_keeps_its_blocks():
     assert b"| A HEAD | B \\| C |" in written
 
 
+@pytest.mark.parametrize("fence", ["---", "+++"])
+def test_front_matter_stays(fence: str):
+    front = f'{fence}\ntitle = "a"\n{fence}\n'.encode()
+    assert translated("markdown", front + b"text\n") == front + b"TEXT\n"
+
+
+def test_brackets_in_brackets_take_no_quadratic_time():
+    data = b"[" * 30_000 + b"a" + b"]" * 30_000
+    assert translated("markdown", data) == data.replace(b"a", b"A")
+
+
+def test_the_label_of_a_heading_stays():
+    assert translated("markdown", b"## a b {#label .class}\n") == b"## A B {#label .class}\n"
+
+
 def test_a_note_of_github_keeps_its_mark():
     assert translated("markdown", b"> [!NOTE]\n> some text\n") == b"> [!NOTE]\n> SOME TEXT\n"
 
@@ -86,6 +113,12 @@ def test_lines_of_a_subtitle_stay_lines():
         b"WEBVTT\n\n00:01.000 --> 00:02.000\nx --&gt; y\n"
     )
     assert b"\nx -> y\n" in translated("srt", b"1\n00:00:01,0 --> 00:00:02,0\na\n", lambda _: "x --> y")
+
+
+def test_lines_without_spaces_are_broken_between_characters():
+    cue = b"1\n00:00:01,0 --> 00:00:02,0\na\nb\nc\n"
+    written = translated("srt", cue, lambda _: "我们明天去北京，好不好？").decode()
+    assert written.splitlines()[2:] == ["我们明天", "去北京，", "好不好？"]
 
 
 def test_subtitles_without_empty_lines_between_them():
