@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_placeholders
 
 _TOKEN = re.compile(
-    r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|>|\Z)|<![^>]*(?:>|\Z)"
+    r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![^>]*(?:>|\Z)"
     r"|<(?P<close>/)?(?P<name>[a-zA-Z][^\s/>]*)"
     r"(?:=\s*\"[^\"]*(?:\"|\Z)|=\s*'[^']*(?:'|\Z)|[^>=]+|=)*+(?:>|\Z)"
     r"|[^<]+|<",
@@ -41,8 +42,13 @@ _KEPT = set("code kbd samp var svg math".split())
 """Elements that stand in a text as a word does, whose content is not translated."""
 _UNREAD = set("script style pre textarea template iframe object".split())
 """Elements between texts, whose content is not translated."""
+_PHRASING = _INLINE | _KEPT | _SINGLE | {"br"}
 _RAW = set("script style textarea".split())  # in their content nothing is a tag
 _VOID = _SINGLE | set("area base br col hr link meta param source track".split())
+_CELLS, _TERMS = {"td", "th", "tr"}, {"dt", "dd"}
+_ENDED_BY = {"li": {"li"}, "option": {"option", "optgroup"}, "tr": {"tr"}}
+_ENDED_BY |= dict.fromkeys(("td", "th"), _CELLS) | dict.fromkeys(_TERMS, _TERMS)
+"""Elements whose end tag may be left out, and what begins after them. `p` ends before all but inline elements."""
 _READ = set("alt title placeholder aria-label aria-description".split())  # attributes
 _READ_META = {"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"}
 
@@ -66,13 +72,16 @@ class Html(TextDocument):
 
 @dataclass(frozen=True)
 class Attribute(Unit):
-    """A text in an attribute, without its quotes."""
+    """A text in an attribute, without its quotes. is_bare: whether it has none, and gets some."""
+
+    is_bare: bool = False
 
 
 def written(unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> str:
     """A translation as it is written between tags, or in an attribute."""
     in_quotes = isinstance(unit, Attribute)
-    return "".join(raw(part) if isinstance(part, Code) else html.escape(part, quote=in_quotes) for part in parts)
+    text = "".join(raw(part) if isinstance(part, Code) else html.escape(part, quote=in_quotes) for part in parts)
+    return f'"{text}"' if isinstance(unit, Attribute) and unit.is_bare else text
 
 
 class HtmlReader:
@@ -113,7 +122,7 @@ class HtmlReader:
         elif name or raw.startswith("<!d") or raw.startswith("<!D"):
             yield from self._flush()
         elif raw.startswith(("<!", "<?")):
-            self._add(Code(raw, wide=False), *match.span())
+            self._add(Code(raw, wide=raw.startswith("<![CDATA[")), *match.span())
         else:
             for part in text_parts(raw):
                 self._add(part, *match.span())
@@ -143,6 +152,8 @@ class HtmlReader:
                 self._text, match.end(), end
             )
             return found.end() if found else end
+        if name == "p" or name in _ENDED_BY:
+            return self._end_of_open(name, match.end(), end)
         depth, position = 1, match.end()
         while name not in self._unclosed and (token := _TOKEN.match(self._text, position, end)):
             position = token.end()
@@ -152,6 +163,28 @@ class HtmlReader:
                     return position
         self._unclosed.add(name)  # so that no other of this name is looked for in vain
         return 0
+
+    def _end_of_open(self, name: str, position: int, end: int) -> int:
+        """Where an element ends whose end tag may be left out: there, or before what cannot be inside it."""
+        opened: list[str] = []
+        inside: Counter[str] = Counter()  # the same by name
+        while token := _TOKEN.match(self._text, position, end):
+            other = (token["name"] or "").lower()
+            if token["close"]:
+                if not inside[other]:
+                    return token.end() if other == name else token.start()
+                last = ""
+                while last != other:
+                    last = opened.pop()
+                    inside[last] -= 1
+            elif other:
+                if not opened and (other in _ENDED_BY[name] if name != "p" else other not in _PHRASING):
+                    return token.start()
+                if other not in _VOID and not token.group().endswith("/>"):
+                    opened.append(other)
+                    inside[other] += 1
+            position = token.end()
+        return end
 
 
 def text_parts(raw: str) -> Iterator[Part]:
@@ -176,9 +209,9 @@ def _attributes(match: re.Match[str], tag: str) -> Iterator[Unit]:
     if tag == "input" and values.get("type") in ("button", "reset", "submit"):
         read.add("value")
     for each in found:
-        group = "double" if each["double"] is not None else "single"
-        if each[1].lower() in read and (each[group] or "").strip():
-            yield Attribute(tuple(text_parts(each[group])), *each.span(group))
+        group = each.lastgroup or ""
+        if each[1].lower() in read and each[group].strip():
+            yield Attribute(tuple(text_parts(each[group])), *each.span(group), group == "bare")
 
 
 def _values(attributes: Iterable[re.Match[str]]) -> dict[str, str]:

@@ -26,7 +26,7 @@ _FRONT = re.compile(
     r"\ufeff?(?:---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n(?:.*\n)*?\+\+\+)[ \t]*(?:\r?\n|\Z)"
 )
 _HASHES = re.compile(r"[^#]*#+[ \t]*")
-_SPECIAL = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word means nothing
+_SPECIAL = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w{1,31};)")  # an underscore in a word means nothing
 _BLOCK = re.compile(r"(?:#{1,6}(?=\s)|>|[-+*](?=\s)|={3,}|-{3,}|~~~|\||(?P<number>\d{1,9})[.)](?=\s))")
 
 
@@ -99,7 +99,7 @@ class Markdown(TextDocument):
                 parts.append(Code(mark.raw, start=start))
             else:
                 parts.append(mark.part)
-        plain = _plain([mark.raw for mark in found if isinstance(mark.part, str) and mark.raw[0] != "\\"])
+        plain = _plain([mark.raw for mark in found if mark.part == mark.raw and mark.raw[0] != "\\"])
         begins_line = not in_table and isinstance(parts[0], str)
         end = lines.place(len(lines.text) - 1) + 1
         yield _Text(tuple(parts), lines.place(0), end, plain, begins_line, in_table)

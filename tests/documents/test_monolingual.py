@@ -37,6 +37,28 @@ def test_html_that_is_no_text_stays():
     assert "<code>foo(<b>x</b>)</code>" in page
 
 
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<p translate=no>a <b>c</b><p>a</p>", "<p translate=no>a <b>c</b><p>A</p>"),
+        ("<p translate=no>a<h1>a</h1>", "<p translate=no>a<h1>A</h1>"),
+        ("<ul><li translate=no>a<ul><li>a</ul><li>a</ul>", "<ul><li translate=no>a<ul><li>a</ul><li>A</ul>"),
+        ("<ul><li translate=no>a</ul><p>a", "<ul><li translate=no>a</ul><p>A"),
+        ("<td translate=no>a<th>a", "<td translate=no>a<th>A"),
+    ],
+)
+def test_what_is_not_translated_ends_where_its_end_tag_was_left_out(page: str, expected: str):
+    assert translated("html", page.encode()).decode() == expected
+
+
+def test_an_attribute_without_quotes_gets_some():
+    assert translated("html", b"<img alt=a src=b>", lambda text: f'{text}" b') == b'<img alt="a&quot; b" src=b>'
+
+
+def test_a_section_of_xhtml_stays():
+    assert translated("html", b"<p>a <![CDATA[b > c]]> a</p>") == b"<p>A <![CDATA[b > c]]> A</p>"
+
+
 def test_html_is_escaped():
     assert (
         translated("html", b"<p title='x'>a b</p>", lambda text: f"{text}'<&")
@@ -95,6 +117,10 @@ def test_front_matter_stays(fence: str):
 def test_brackets_in_brackets_take_no_quadratic_time():
     data = b"[" * 30_000 + b"a" + b"]" * 30_000
     assert translated("markdown", data) == data.replace(b"a", b"A")
+
+
+def test_what_looks_like_an_entity_does_not_become_one():
+    assert translated("markdown", b"a &amp;lt; \\&copy; &amp; b & c\n") == b"A \\&LT; \\&COPY; & B & C\n"
 
 
 def test_the_label_of_a_heading_stays():
