@@ -16,13 +16,16 @@ _SIZE = r"(?:hh?|ll?|[jzZtLq])?"
 _PRINTF = rf"%[-+0#']*+(?:\d++|\*)?(?:\.(?:\d++|\*))?{_SIZE}[diouxXeEfgGaAcspn@]"
 _FORMATTED = rf"%[-+ 0#'I]*+(?:\d++|\*)?(?:\.(?:\d++|\*)?)?(?:{_SIZE}[diouxXeEfFgGaAcCsSpmn@]|<\w+>)"
 
+_UNNAMED = r"\{(?:[:!](?:[^{}\s]|\{[^{}\s]*\})*+)?\}"
+_FIELD = r"\{(?![:!}])(?:[^{}]|\{[^{}]*\})*+\}"  # where all that is in braces is one
+
 _PATTERNS = {
     "url": r"(?:https?|ftp|file)://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]}»”’]|(?<![\w.])www\.[\w-]++\.[^\s<>\"'`]*[\w/]",
     "email": r"(?<![\w.+-])[\w.+-]++@\w[\w-]*+(?:\.\w[\w-]*+)+",
     "command": r"\{%[^%{}]{0,300}%\}",  # of a template language: a condition or a loop must not move
     "named": r"\{\{[^{}]{0,300}\}\}|\$\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
-    rf"|%\d++\$[-+0#']*+\d*+(?:\.\d++)?{_SIZE}[a-zA-Z@]|\{{[\w.:,!\[\]]++\}}",
-    "argument": r"\{\}|(?<![\d%])" + _PRINTF + r"(?![a-zA-Z])",
+    rf"|%\d++\$[-+0#']*+\d*+(?:\.\d++)?{_SIZE}[a-zA-Z@]|\{{(?![:!])[\w.:,!\[\]]++\}}",
+    "argument": _UNNAMED + r"|(?<![\d%])" + _PRINTF + r"(?![a-zA-Z])",
     "numbered": r"(?<![\d%])%L?\d{1,2}%?(?!\d)",
     "tag": r"</?[a-zA-Z][\w:.-]*+(?:\s[^<>]*)?/?>|<!--[^<>]*-->",
     "entity": r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});",
@@ -34,12 +37,12 @@ def _compiled(patterns: dict[str, str]) -> re.Pattern[str]:
 
 
 ANYWHERE = _compiled(_PATTERNS)
-_BY_PERCENT = {"argument": r"\{\}|" + _FORMATTED, "numbered": r"(?!)"}
+_BY_PERCENT = {"argument": _UNNAMED + "|" + _FORMATTED, "numbered": r"(?!)"}
 PERCENT = _compiled({"doubled": "%%"} | _PATTERNS | _BY_PERCENT)
 """Where a program formats the text by `%`, which then stands for itself only if it is doubled."""
-BRACES = _compiled({"doubled": r"\{\{|\}\}"} | _PATTERNS)
+BRACES = _compiled({"doubled": r"\{\{|\}\}", "field": _FIELD} | _PATTERNS)
 """The same by braces."""
-QUOTED = _compiled({"doubled": "''", "quoted": r"'[^']*'"} | _PATTERNS)
+QUOTED = _compiled({"doubled": "''", "quoted": r"'[^']*'", "field": _FIELD} | _PATTERNS)
 """Where `'` quotes, as in Java's `MessageFormat`."""
 SHELL = _compiled({"variable": r"\$[a-zA-Z_]\w*"} | _PATTERNS)
 """Where `$name` is replaced, as in a shell."""

@@ -56,18 +56,26 @@ def test_a_plural_formula_that_means_nothing_does_no_harm(plural: str):
     assert b'msgstr[0] "ONE FILE"' in translated("po", data)
 
 
-@pytest.mark.parametrize(
-    ("form", "text", "expected"),
-    [
-        ("sh", "$name has 50% of ${dir} left", "$name HAS 50% OF ${dir} LEFT '%"),
-        ("java", "It''s {0} of '{x}' here", "IT''S {0} OF '{x}' HERE ''%"),
-        ("java-printf", "%1$s is 100%% full", "%1$s IS 100%% FULL '%%"),
-        ("csharp", "{{a}} is {0:N2} here", "{{A}} IS {0:N2} HERE '%"),
-    ],
-)
+MESSAGES = [
+    ("sh", "$name has 50% of ${dir} left", "$name HAS 50% OF ${dir} LEFT '%"),
+    ("java", "It''s {0} of '{x}' here", "IT''S {0} OF '{x}' HERE ''%"),
+    ("java-printf", "%1$s is 100%% full", "%1$s IS 100%% FULL '%%"),
+    ("java", "{0,number,#.##} of {1,date,short} is", "{0,number,#.##} OF {1,date,short} IS ''%"),
+    ("python-brace", "{0!r:>10} of {x:{w}} is {{y}}", "{0!r:>10} OF {x:{w}} IS {{Y}} '%"),
+    ("csharp", "{{a}} is {0:N2} here", "{{A}} IS {0:N2} HERE '%"),
+]
+
+
+@pytest.mark.parametrize(("form", "text", "expected"), MESSAGES)
 def test_a_message_is_written_by_the_rules_of_its_format(form: str, text: str, expected: str):
     data = f'#, {form}-format\nmsgid "{text}"\nmsgstr ""\n'.encode()
     assert f'msgstr "{expected}"'.encode() in translated("po", data, lambda text: f"{shouted(text)} '%")
+
+
+def test_fields_that_are_numbered_by_their_order_keep_it():
+    data = b'#, python-brace-format\nmsgid "a {:>5} b {!r} c"\nmsgstr ""\n'
+    written = translated("po", data, backwards).decode().splitlines()[-1]
+    assert written.index("{:>5}") < written.index("{!r}")
 
 
 def test_a_template_gets_an_encoding():
@@ -76,11 +84,11 @@ def test_a_template_gets_an_encoding():
 
 
 @pytest.mark.skipif(shutil.which("msgfmt") is None, reason="gettext is not installed")
-@pytest.mark.parametrize("write", [shouted, backwards, same])
+@pytest.mark.parametrize("write", [shouted, backwards, same, lambda text: f"{text} '% %"])
 def test_gettext_accepts_the_file(write):
-    done = subprocess.run(
-        ["msgfmt", "-c", "-o", "/dev/null", "-"], input=translated("po", PO, write), capture_output=True
-    )
+    messages = [f'#, {form}-format\nmsgid "{text}"\nmsgstr ""\n' for form, text, _ in MESSAGES]
+    data = translated("po", PO.replace(b"#, scheme", "\n".join([*messages, "#, scheme"]).encode()), write)
+    done = subprocess.run(["msgfmt", "-c", "-o", "/dev/null", "-"], input=data, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
 
 
