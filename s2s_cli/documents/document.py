@@ -56,6 +56,11 @@ class Document(ABC):
     def __init__(self, data: bytes, name: str, languages: Languages) -> None:
         """Read a file. name: of it, in messages. Raises DataError if it is not sound."""
 
+    @property
+    def target_language(self) -> str:
+        """The code of the language that the file says its translations are in; "" if it says nothing of it."""
+        return ""
+
     @abstractmethod
     def place(self, unit: Unit) -> str:
         """Where a unit stands, in messages: `file:line`."""

@@ -21,6 +21,7 @@ _UNESCAPED = str.maketrans(
     | {'"': '\\"', "\\": "\\\\"}
 )
 _CONTROL = re.compile(r"[\x00-\x1f]+")
+_LANGUAGE = re.compile(r"(?m)^Language:[ \t]*([\w@-]+)")
 _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap them
 _COUNTS = range(1000)
 
@@ -52,11 +53,17 @@ class Po(TextDocument):
     def declared_encoding(self, data: bytes) -> str | None:
         return declared_encoding(data)
 
+    @property
+    def target_language(self) -> str:
+        found = _LANGUAGE.search(self._header)
+        return found[1] if found else ""
+
     def find_units(self) -> Iterator[Unit]:
         self._end_of_line = "\r\n" if "\r\n" in self.text else "\n"
         found = list(entries(self.text, self.name))
         header = next((each for each in found if each.is_header), None)
-        plurals = _Plurals(header.strings["msgstr"].text if header and "msgstr" in header.strings else "")
+        self._header = header.strings["msgstr"].text if header and "msgstr" in header.strings else ""
+        plurals = _Plurals(self._header)
         for entry in found:
             if not entry.is_header:
                 yield from self._messages(entry, plurals)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from s2s_cli import console
-from s2s_cli.data.languages import Languages
+from s2s_cli.data.languages import Languages, is_same_language
 from s2s_cli.documents.document import Document, Translated, Unit
 from s2s_cli.documents.formats import read_document
+from s2s_cli.errors import printable
 from s2s_cli.inference.inline import Flat, flatten
 from s2s_cli.inference.lines import LineWriter
 from s2s_cli.inference.translation import LinesLost, Translation
@@ -57,6 +58,9 @@ def translate_file(
     """Translate a document of a format of `formats.FORMATS`. Nothing is written unless all of it is translated."""
     languages = Languages(translator.division.source, translator.division.target)
     document = read_document(form, source, languages)
+    told = document.target_language
+    if told and languages.target and not is_same_language(told, languages.target):
+        console.warn(f"the file says that it is to be in {printable(told)}, and the model writes {languages.target}")
     LineWriter(sink).write(translate_document(translator, document, search, batch_tokens=batch_tokens))
 
 

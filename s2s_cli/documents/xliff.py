@@ -86,6 +86,11 @@ class Xliff1(_Xliff):
     opening: ClassVar = {"bx": ("rid", "id"), "bpt": ("rid", "id")}
     closing: ClassVar = {"ex": ("rid", "id"), "ept": ("rid", "id")}
 
+    @property
+    def target_language(self) -> str:
+        found = (self.attributes(file).get("target-language") for file in self.root("xliff").all("file"))
+        return next(filter(None, found), "")
+
     def find_units(self) -> Iterator[Unit]:
         for element in self.root("xliff").all("trans-unit"):
             source, target = element.child("source"), element.child("target")
@@ -106,6 +111,10 @@ class Xliff2(_Xliff):
     around = ("pc", "mrk")
     opening: ClassVar = {"sc": ("id",), "sm": ("id",)}
     closing: ClassVar = {"ec": ("startRef", "id"), "em": ("startRef",)}
+
+    @property
+    def target_language(self) -> str:
+        return self.attributes(self._root).get("trgLang", "")
 
     def find_units(self) -> Iterator[Unit]:
         self._root = self.root("xliff")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
-from fake_translators import LANGUAGES, backwards, document, same, shouted, translated
+from fake_translators import LANGUAGES, FakeTranslator, Named, backwards, document, same, shouted, translated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import PO, TMX, XLIFF1, XLIFF2
@@ -16,6 +17,7 @@ from samples import PO, TMX, XLIFF1, XLIFF2
 from s2s_cli.data.languages import Languages
 from s2s_cli.data.po import entries
 from s2s_cli.documents.po import Po
+from s2s_cli.documents.translation import translate_file
 
 NAMESPACES = {"a": "urn:oasis:names:tc:xliff:document:1.2", "b": "urn:oasis:names:tc:xliff:document:2.0"}
 
@@ -36,6 +38,24 @@ def test_only_empty_messages_of_a_po_file_are_translated():
     assert 'msgid "Unknown ~a"\nmsgstr ""\n' in written  # a format whose placeholders are not known here
     assert written.endswith('#, fuzzy\n#~ msgid "obsolete"\n#~ msgstr ""\n')
     assert '\n"GOES ON.\\n"\n"\\tA SECOND LINE."\n' in written
+
+
+IN_FRENCH = [
+    ("po", b'msgid ""\nmsgstr ""\n"Language: fr_CA\\n"\n\nmsgid "a"\nmsgstr ""\n', "fr_CA"),
+    ("xliff", XLIFF1.replace(b'target-language="de"', b'target-language="fr"'), "fr"),
+    ("xliff", XLIFF2.replace(b'srcLang="en"', b'srcLang="en" trgLang="fr"'), "fr"),
+]
+
+
+@pytest.mark.parametrize(("form", "data", "told"), IN_FRENCH)
+def test_a_file_that_is_to_be_in_another_language_is_told_of(
+    form: str, data: bytes, told: str, capsys: pytest.CaptureFixture[str]
+):
+    warning = f"the file says that it is to be in {told}, and the model writes de"
+    for each, expected in [(data, True), (data.replace(told.encode(), b"de-AT"), False)]:
+        translate_file(FakeTranslator(), form, Named(each, "x"), sink := io.BytesIO(), None)
+        assert sink.getvalue() != each
+        assert (warning in capsys.readouterr().err) is expected
 
 
 def test_each_plural_form_is_translated_from_the_source_that_suits_it():
