@@ -42,8 +42,13 @@ class Distinct(Metric):
     ) -> Score:
         """The score of all lines. Raises `UsageError` for resamples, which repeat lines and so are less diverse."""
         if n_bootstrap > 1:
-            raise UsageError(f"distinct-{self.length} has no interval: resamples repeat lines")
+            self.refuse_resamples()
         return super().corpus_score(hypotheses, references)
+
+    def refuse_resamples(self) -> None:
+        """Raise the `UsageError` for whoever needs them."""
+        what = f"distinct-{self.length} has no interval: resamples repeat lines"
+        raise UsageError(what, hint="leave --distinct out, or --baseline")
 
     def _preprocess_segment(self, sent: str) -> str:
         return self._tokenize(sent.rstrip())

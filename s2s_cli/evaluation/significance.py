@@ -41,10 +41,18 @@ def paired_bootstrap(
     language: str,
     resamples: int = 1000,
 ) -> list[Comparison]:
-    """Compare two systems on one test set, by each metric; the figures are those of `sacrebleu --paired-bs`."""
+    """Compare two systems on one test set, by each metric; the figures are those of `sacrebleu --paired-bs`.
+
+    Raises `UsageError` for a metric that has none for resamples.
+    """
     from sacrebleu.significance import PairedTest
 
+    from s2s_cli.evaluation.diversity import Distinct
+
     scorers = {name: build_metric(name, language) for name in metrics}
+    for scorer in scorers.values():
+        if isinstance(scorer, Distinct):
+            scorer.refuse_resamples()
     baseline_lines, reference_lines = checked_lines(baseline, references)
     system_lines, _ = checked_lines(system, references)
     named: list[tuple[str, Sequence[str]]] = [("baseline", baseline_lines), ("system", system_lines)]

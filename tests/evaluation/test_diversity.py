@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from s2s_cli import __version__
 from s2s_cli.errors import UsageError
 from s2s_cli.evaluation.metrics import build_metric, score
+from s2s_cli.evaluation.significance import paired_bootstrap
 
 NAMES = ["distinct-1", "distinct-2"]
 WORDS = st.lists(st.sampled_from("abcd"), max_size=6)
@@ -42,3 +43,5 @@ def test_references_play_no_part_and_the_signature_says_what_is_counted():
 def test_there_are_no_resamples():
     with pytest.raises(UsageError, match="resamples repeat lines"):
         build_metric("distinct-2", "en").corpus_score(["a"], [["a"]], n_bootstrap=10)
+    with pytest.raises(UsageError, match="leave --distinct out"):
+        paired_bootstrap(["a"], ["b"], [["a"]], metrics=["chrf", "distinct-1"], language="en", resamples=10)
