@@ -25,7 +25,7 @@ from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
 from s2s_cli.data.shards import ParallelData
 from s2s_cli.data.training_split import CleanText, Tagged, clean_corpora, encode_pairs, sample
-from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.errors import CheckpointError, DataError, printable
 from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
@@ -35,6 +35,8 @@ from s2s_cli.text.training import require_same_algorithms, train_tokenizers
 
 # SentencePiece takes up to 20 times the size of its text in memory (if all words differ, or are not separated).
 _SAMPLE_BYTES = 24 << 20
+
+_NAME_BYTES = 120  # of a split, whose directory has its name
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,9 @@ def _locate(recipe: Recipe, recipe_dir: Path, written: Written) -> dict[str, lis
         if name in splits:
             hint = "give each corpus of data.test its own `name`"
             raise DataError(f"two test sets are called {located.name!r}", where=recipe_dir, hint=hint)
+        if len(name.encode()) > _NAME_BYTES:
+            what = f"the name of a test set is too long: {printable(located.name, 40)}"
+            raise DataError(what, where=recipe_dir, hint="give it a short `name`")
         splits[name] = [located]
     return splits
 

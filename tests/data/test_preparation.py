@@ -276,6 +276,14 @@ def test_two_tests_of_one_name(corpora: Path, tmp_path: Path) -> None:
         prepare(tiny_recipe(data={"test": [files("test"), files("test")]}), corpora, tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["n" * 200, "测" * 60])
+def test_a_name_too_long_for_a_folder_is_refused_before_the_work(corpora: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="the name of a test set is too long"):
+        prepare(tiny_recipe(data={"test": [{**files("test"), "name": name}]}), corpora, tmp_path / "run")
+    data = prepare(tiny_recipe(data={"test": [{**files("test"), "name": name[:36]}]}), corpora, tmp_path / "run")
+    assert data.test_names == [name[:36]]
+
+
 def test_the_manifest_is_json_a_program_may_read(corpora: Path, tmp_path: Path) -> None:
     data = prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert json.loads((data.directory / "manifest.json").read_text()) == data.manifest.values()
