@@ -280,6 +280,8 @@ def test_memory_does_not_grow_with_a_translation_memory(tmp_path: Path):
         ({"source": "a", "target": "b", "columns": [2, 1]}, "`columns` are of"),
         ({"tsv": "a", "sha256": {"source": "0" * 64}}, "`sha256.source` is of no file: there is tsv"),
         ({"mono": "a", "side": "target", "by": "m", "sha256": {"tsv": "0" * 64}}, "`sha256.tsv` is of no file"),
+        ({"tsv": "a", "sha256": "0" * 63}, "sha256: a SHA-256 has 64 hexadecimal digits"),
+        ({"source": "a", "target": "b", "sha256": {"target": "x" * 64}}, "sha256.target: a SHA-256 has 64"),
         ({"tsv": "a", "weight": 1e18}, "weight: must be at most"),
     ],
 )

@@ -135,6 +135,7 @@ def test_null(load, text):
             "model: {attention: {coverage: true, coverage_loss: 0.5}}",
             "model.attention.coverage_loss has no effect",
         ),
+        ("  terms: {share: 0.7}\n  protect: {share: 0.4}", "data: a pair has marks or terms, not both:"),
         ("training: {objective: {kind: rdrop}}", "training.objective.kind: must be one of cross_entropy, r_drop,"),
         (
             "tokenizer: {target: {kind: word}}\ntraining: {subword_sampling: {source: 0.2, target: 0.2}}",
@@ -162,7 +163,7 @@ def test_null(load, text):
 def test_wrong_values_are_told_with_their_line(faults, line, fault):
     (only,) = faults(MINIMAL + line)
     assert fault in only
-    assert only.startswith(("recipe.yaml:6: ", "recipe.yaml:1: "))  # line 1: the recipe as a whole
+    assert only.startswith(("recipe.yaml:6: ", "recipe.yaml:3: data", "recipe.yaml:1: "))  # 3 and 1: what has the key
 
 
 @pytest.mark.parametrize(
@@ -377,7 +378,10 @@ TRICKY = st.sampled_from(READ_AS_OTHERS + SIGNS)
 TEXT = TRICKY | st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
 
 
-@given(TEXT, TEXT, TEXT, st.floats(1e-12, 1e12), st.none() | st.integers(1, 2**40))
+DIGEST = st.text("0123456789abcdefABCDEF", min_size=64, max_size=64)
+
+
+@given(TEXT, TEXT, DIGEST, st.floats(1e-12, 1e12), st.none() | st.integers(1, 2**40))
 def test_a_dumped_recipe_reads_as_the_same(load, language, path, digest, rate, updates):
     recipe = load(MINIMAL)
     values = recipe.values()

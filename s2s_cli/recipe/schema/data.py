@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
-from s2s_cli.forms import above, at_least, at_most, below, one_or_more
+from s2s_cli.forms import above, at_least, at_most, below, matching, one_or_more
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section, Seed
 
 
@@ -19,6 +19,7 @@ class Languages(Section):
 Format = Literal["tsv", "tmx", "xliff", "po", "jsonl", "parquet"]
 Role = Literal["source", "target", "mono"] | Format
 Side = Literal["source", "target"]
+Sha256 = Annotated[str, matching("[0-9a-fA-F]{64}", "a SHA-256 has 64 hexadecimal digits")]
 
 
 class Corpus(Section):
@@ -50,7 +51,7 @@ class Corpus(Section):
     """A Parquet file with the two `fields` as columns; needs `s2s-cli[parquet]`."""
     fields: tuple[str, str] = ("source", "target")
     """Source and target of `jsonl` and `parquet`; `translation.de` is the field `de` of the field `translation`."""
-    sha256: str | dict[Role, str] | None = None
+    sha256: Sha256 | dict[Role, Sha256] | None = None
     """Expected SHA-256 of the file, or of each file; required for addresses."""
 
     @property
@@ -155,7 +156,7 @@ class Lines(Section):
     file: str
     column: Positive | None = None
     """The column, counted from 1. `null`: whole lines."""
-    sha256: str | None = None
+    sha256: Sha256 | None = None
     """Expected SHA-256 of the file; required for addresses."""
 
 
@@ -227,6 +228,10 @@ class Data(Section):
     """What is carried over as it is. `null`: a model without symbols for that."""
     terms: Terms | None = None
     """Terms in the source. `null`: a model without glossary."""
+
+    def check(self) -> None:
+        if self.protect and self.terms and self.protect.share + self.terms.share > 1:
+            raise ValueError("a pair has marks or terms, not both: `protect.share` + `terms.share` is at most 1")
 
     def corpora(self) -> list[Corpus]:
         """The corpora of all splits."""
