@@ -72,6 +72,27 @@ def test_scripts_have_the_options_that_are_shown(page: Path) -> None:
         assert all(f'"{option}"' in source for option in OPTION.findall(line)), (name, line)
 
 
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=named)
+def test_each_key_that_is_set_has_an_option_of_its_own(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").replace("\n# ", " ")
+    assert not re.findall(r"--set (?:'[^']*'|[^\s`]+)\s+[a-z_]+(?:\.\w+)*=", text)
+
+
+def test_a_recipe_of_ones_own_needs_no_file_of_the_demo(tmp_path: Path) -> None:
+    """quickstart.yaml, changed as README says."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    copied = r"Copy \[`(recipes/quickstart.yaml.*?)```yaml\n(.*?)^```"
+    [(told, shown)] = re.findall(copied, readme, re.DOTALL | re.MULTILINE)
+    assert "remove `exclude`" in told
+    own, values = (yaml.safe_load(text) for text in (shown, (ROOT / "recipes/quickstart.yaml").read_text("utf-8")))
+    values |= {**own, "data": values["data"] | own["data"]}
+    del values["data"]["cleaning"]["exclude"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    recipe = load_recipe(tmp_path / "mine.yaml")
+    assert recipe.name == own["name"]
+    assert all(path in shown for path in recipe.data.files())
+
+
 def test_recipes_that_are_shown_are_valid(tmp_path: Path) -> None:
     """Whole ones as they stand; sections of one as part of a small one."""
     shown = 0
