@@ -63,19 +63,22 @@ def read_po(path: Path, languages: Languages) -> Iterator[tuple[str, str]]:
     """The pairs of a file, plain or compressed, without those that are fuzzy, obsolete, or not translated.
 
     What is translated is the source language, or if the header names that as its `Language`, the target language.
-    Raises DataError with file:line for a file that is not sound, and if it is in another language.
+    Raises DataError with file:line for a file that is not sound, and if it is in another language or has no such pair.
     """
     with reading(path) as file:
         data = file.read()
     text, _ = decoded(data, declared_encoding(data), str(path))
-    is_reversed = False
+    is_reversed, any_pair = False, False
     for entry in entries(text, str(path)):
         if entry.is_header:
             is_reversed = _is_reversed(entry, languages, path)
         elif "fuzzy" not in entry.flags:
             for source, target in entry.pairs():
                 if source.strip() and target.strip():
+                    any_pair = True
                     yield (target, source) if is_reversed else (source, target)
+    if not any_pair:
+        raise DataError("nothing in it is translated, fuzzy entries apart", where=path)
 
 
 def _is_reversed(header: Entry, languages: Languages, path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Pairs of records with named fields: JSON lines and Parquet.
 
 A field may lie in another: `translation.de` is the field `de` of the field `translation`, as in the data sets of
-Hugging Face.
+Hugging Face, unless there is a field of this very name.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def read_parquet(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
 
 def _text(record: Any, field: str, where: str) -> str:
     found = record
-    for name in field.split("."):
+    for name in [field] if isinstance(record, dict) and field in record else field.split("."):
         if not isinstance(found, dict) or name not in found:
             have = ", ".join(printable(key, 30) for key in found) if isinstance(found, dict) else "no fields"
             raise DataError(f"it has no field `{field}`", where=where, hint=f"there: {have}; set `fields`")
         found = found[name]
     if not isinstance(found, str):
-        raise DataError(f"the field `{field}` is not text", where=where)
+        raise DataError(f"the field `{field}` is not text", where=where, hint="leave such records out of the file")
     if not found.isprintable() and any("\ud800" <= character <= "\udfff" for character in found):
         raise DataError(f"the field `{field}` has a lone surrogate", where=where)
     return found

@@ -164,6 +164,8 @@ def test_records_have_fields_which_may_lie_in_others(tmp_path: Path):
     assert pairs_of(path, "jsonl") == [("a b", "c"), ("", "d")]
     path = written(tmp_path, "b.jsonl", json.dumps(records[0]))
     assert pairs_of(path, "jsonl", fields=["translation.de", "translation.en"]) == [("ä", "x")]
+    write_table(Table.from_pylist([{"text.de": "ä", "text": {"en": "x"}}]), tmp_path / "c.parquet")
+    assert pairs_of(tmp_path / "c.parquet", "parquet", fields=["text.de", "text.en"]) == [("ä", "x")]
 
 
 def test_parquet_has_columns_which_may_be_structures(tmp_path: Path):
@@ -190,6 +192,7 @@ ENTITY = '<?xml version="1.0"?>\n<!DOCTYPE tmx [<!ENTITY x SYSTEM "file:///etc/p
         ("a.xliff", XLIFF_1.replace('"de"', '"it"'), "", "no pair in de and en"),
         ("a.po", 'msgid "a"\nmsgstr "b"\n\nnonsense\n', ":4", "no line of a PO file"),
         ("a.po", 'msgid ""\nmsgstr "Language: fr\\n"\n', "", "its language is fr"),
+        ("a.po", 'msgid "a"\nmsgstr ""\n\n#, fuzzy\nmsgid "b"\nmsgstr "c"\n', "", "nothing in it is translated"),
         ("a.jsonl", '{"source": "a", "target": "b"}\n{"source": ', ":2", "not a JSON object"),
         ("a.jsonl", '{"source": "a", "targt": "b"}\n', ":1", "no field `target`"),
         ("a.jsonl", '{"source": "a", "target": 3}\n', ":1", "not text"),
