@@ -17,7 +17,7 @@ from typing import NamedTuple
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer
 from s2s_cli.text.tokenizer import WORD_START
 
-_WORDS = 1 << 15  # whose lattices are kept, of 2 kB on average; frequent words come first
+_KEPT = 1 << 18  # characters of words whose lattices are kept, of some 340 bytes each; frequent words come first
 _LONGEST = 500  # characters of a word: the weights of longer ones could become too large
 
 
@@ -76,6 +76,7 @@ class UnigramSegmenter(Segmenter):
         }
         self._choices: dict[str, tuple[float, tuple[int, int]] | None] = dict.fromkeys(prefixes) | choices
         self._lattices = dict[str, list[_Ends]]()
+        self._kept = 0  # characters; where there are no spaces, a word is as long as a sentence
 
     def _draw(self, word: str, best: Sequence[int], random: Random) -> Sequence[int]:
         """Backwards from the end, each piece with the share of the weight that the prefixes ending with it have."""
@@ -83,8 +84,9 @@ class UnigramSegmenter(Segmenter):
             return best
         if (lattice := self._lattices.get(word)) is None:
             lattice = self._make_lattice(word, best)
-            if len(self._lattices) < _WORDS:
+            if self._kept < _KEPT:
                 self._lattices[word] = lattice
+                self._kept += len(word)
         position, ids = len(word), list[int]()
         while position:
             sums, choices = lattice[position]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_tokenizers import LINES
 
 from s2s_cli.text.hygiene import clean_line
-from s2s_cli.text.segmentation import _LONGEST, SEGMENTERS
+from s2s_cli.text.segmentation import _LONGEST, SEGMENTERS, UnigramSegmenter
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
 from s2s_cli.text.tokenizer import UNK
 
@@ -99,9 +99,18 @@ def test_each_merge_can_be_left_out() -> None:
 def test_words_beyond_those_that_are_kept_are_segmented_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = MODELS["unigram"]
     expected = [SEGMENTERS["unigram"](tokenizer, 0.2).segment(ids, 3) for ids in tokenizer.encode(LINES)]
-    monkeypatch.setattr("s2s_cli.text.segmentation._WORDS", 2)
+    monkeypatch.setattr("s2s_cli.text.segmentation._KEPT", 20)
     segmenter = SEGMENTERS["unigram"](tokenizer, 0.2)
     assert [segmenter.segment(ids, 3) for ids in tokenizer.encode(LINES)] == expected
+
+
+def test_long_words_are_kept_by_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without spaces a whole sentence is a word: a number of them would be no bound of memory."""
+    monkeypatch.setattr("s2s_cli.text.segmentation._KEPT", 100)
+    segmenter = UnigramSegmenter(MODELS["unigram"], 0.2)
+    for number in range(30):
+        segmenter.segment(MODELS["unigram"].encode(["playhouse" * (1 + number)])[0], 3)
+    assert 100 <= sum(map(len, segmenter._lattices)) < 200
 
 
 @each_model
