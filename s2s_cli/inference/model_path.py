@@ -32,7 +32,8 @@ def model_directory(path: Path, *, asked_by: str = "--model") -> Path:
         if (directory / CONFIG_FILE).is_file():
             return directory
     if not path.is_dir():
-        raise UsageError("there is no such directory", where=f"{asked_by} {path}")
+        hint = "correct the path, or make the model first, with `s2s train`"
+        raise UsageError("there is no such directory", where=f"{asked_by} {path}", hint=hint)
     if any((path / name).exists() for name in ("recipe.yaml", "checkpoints")):
         raise UsageError(
             "this run has no model yet", where=f"{asked_by} {path}", hint="`s2s train` exports it when it ends"

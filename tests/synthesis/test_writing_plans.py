@@ -27,7 +27,7 @@ MakeRecipe = Callable[..., Recipe]
         ({"side": "source"}, "back/model translates en into fr, .* needs one that translates fr into en"),
         ({"by": "on"}, "on/model translates fr into en, .* needs one that translates en into fr"),
         ({"by": ["back", "on"]}, "on/model translates fr into en"),
-        ({"by": "nowhere"}, "data.train.1.by nowhere: there is no such directory"),
+        ({"by": "nowhere"}, "data.train.1.by nowhere: there is no such directory .*make the model first"),
         ({"by": "empty"}, "data.train.1.by .*empty: this is neither a model directory nor a run directory"),
     ],
 )
