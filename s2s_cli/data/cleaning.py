@@ -152,7 +152,8 @@ class Unbalanced:
 
 
 class _Folding(dict[int, str]):
-    """Translation table of `str.translate`: punctuation, symbols and controls become spaces."""
+    """Translation table of `str.translate`: punctuation, symbols and controls become spaces. Variation selectors, which
+    say how the sign before them looks (❤ in red), are left out."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -160,7 +161,7 @@ class _Folding(dict[int, str]):
         return self[code]
 
 
-_FOLDING = _Folding()
+_FOLDING = _Folding(dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)), ""))
 
 
 def sentence_key(text: str) -> bytes:

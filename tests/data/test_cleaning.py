@@ -92,10 +92,16 @@ def test_excluded_lines_are_compared_blindly_on_both_sides() -> None:
     assert not Excluded(line_keys([]))("a", "b")
 
 
+def test_how_a_sign_looks_tells_no_sentences_apart() -> None:
+    assert sentence_key("Ich ❤\ufe0f 葛\U000e0100城!") == sentence_key("ich ❤ 葛城")
+    assert Excluded(line_keys(["Ich ❤\ufe0f 葛城"]))("ich 葛\U000e0100城", "x")
+
+
 @given(lines=st.lists(st.text(max_size=3)), text=st.text(max_size=3))
 def test_the_line_itself_is_always_excluded(lines: list[str], text: str) -> None:
     assert Excluded(line_keys([*lines, text]))(text, "") == any(
-        unicodedata.category(character)[0] not in "PSZC" for character in unicodedata.normalize("NFKC", text).casefold()
+        unicodedata.category(character)[0] not in "PSZC" and not unicodedata.name(character, "").startswith("VARIATION")
+        for character in unicodedata.normalize("NFKC", text).casefold()
     ) or Excluded(line_keys(lines))(text, "")
 
 
