@@ -91,6 +91,13 @@ _OF_OUTPUT = ("json_input", "as_json", "n_best", "alignments", "strict")
 _AIDS = ("memory", "protect", "protect_pattern", "glossary")
 _OF_TRANSLATING = ("model", *_OF_OUTPUT, *_AIDS, "min_confidence", "batch_tokens", "shard", "ray", "column")
 
+_OF_GLOSSARY = Idle(
+    ("glossary_match", "glossary_way"),
+    lambda values: not values["glossary"],
+    "there is no glossary",
+    "add --glossary FILE",
+)
+
 IDLE: dict[str, list[Idle]] = {
     "translate": [
         Idle(
@@ -124,12 +131,7 @@ IDLE: dict[str, list[Idle]] = {
         ),
         Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),
         Idle(("fuzzy",), lambda values: not values["as_json"], "only --json shows similar entries", "add --json"),
-        Idle(
-            ("glossary_match", "glossary_way"),
-            lambda values: not values["glossary"],
-            "there is no glossary",
-            "add --glossary FILE",
-        ),
+        _OF_GLOSSARY,
         *_SEARCH_AND_MACHINE,
         # In JSON they change the score.
         Idle(_RANKING, lambda values: _one_hypothesis(values) and not values["as_json"], *_ALONE),
@@ -171,6 +173,7 @@ IDLE: dict[str, list[Idle]] = {
         *_SEARCH_AND_MACHINE,
         Idle(_RANKING, _one_hypothesis, *_ALONE),
     ],
+    "serve": [_OF_GLOSSARY],
 }
 """By command. Of several that apply, the first is reported."""
 

@@ -19,6 +19,16 @@ GlossaryMatch = Annotated[
 ]
 
 
+GlossaryWay = Annotated[
+    str | None,
+    term_option(
+        metavar="inline|forced",
+        help="inline: tell the terms to a model that was trained with `data.terms`, its default. forced: let the"
+        " search write their translations, with any model.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class GlossaryArguments:
     """By which agreed translations of terms."""
@@ -27,11 +37,4 @@ class GlossaryArguments:
         Path | None, term_option(metavar="FILE", help="Translate terms by this file: SOURCE TAB TARGET in each line.")
     ] = None
     glossary_match: GlossaryMatch = None
-    glossary_way: Annotated[
-        str | None,
-        term_option(
-            metavar="inline|forced",
-            help="inline: tell the terms to a model that was trained with `data.terms`, its default. forced: let the"
-            " search write their translations, with any model.",
-        ),
-    ] = None
+    glossary_way: GlossaryWay = None

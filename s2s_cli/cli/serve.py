@@ -13,6 +13,8 @@ import typer
 from s2s_cli import console
 from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
+from s2s_cli.cli.glossary import GlossaryMatch, GlossaryWay, term_option
+from s2s_cli.cli.protection import ProtectionArguments
 from s2s_cli.errors import MachineError, UsageError
 
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
@@ -40,6 +42,32 @@ class LimitArguments:
     stop_seconds: Annotated[
         float, _limit(metavar="X", help="Time after SIGTERM to answer what was accepted before it.")
     ] = 20.0
+
+
+_of_pair = " before it the pair of languages, de-en=FILE, where several models are served; may be repeated."
+
+
+@dataclass(frozen=True)
+class AidArguments:
+    """What was agreed on, or translated before."""
+
+    glossary: Annotated[
+        list[str] | None,
+        term_option(
+            metavar="FILE", help=f"Translate terms by this file: SOURCE TAB TARGET in each line. Write{_of_pair}"
+        ),
+    ] = None
+    glossary_match: GlossaryMatch = None
+    glossary_way: GlossaryWay = None
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel="Translation memory",
+            help="A translation memory, .tmx or .tsv (source, translation), also .gz, .xz or .zst. Lines that are in it"
+            f" are not translated again. Write{_of_pair}",
+        ),
+    ] = None
 
 
 @takes_groups
@@ -81,12 +109,15 @@ def serve(
     engine: Annotated[
         str, typer.Option(metavar="auto|reference|fast|int8", help="What decodes, as of `s2s translate`.")
     ] = "auto",
+    protection: ProtectionArguments,
+    aids: AidArguments,
     limits: LimitArguments,
 ) -> None:
     """Serve models over HTTP: the APIs of LibreTranslate and of DeepL, and a page to translate with.
 
     \b
     s2s serve --model runs/de-en --model runs/en-de
+    s2s serve --model runs/de-en --glossary terms.tsv --memory project.tmx --protect tags,placeholders
     curl -d q='Guten Tag!' -d source=de -d target=en http://127.0.0.1:5000/translate
     DEEPL_SERVER_URL=http://127.0.0.1:5000 DEEPL_AUTH_KEY=any python3 -m deepl text --to EN-US 'Guten Tag!'
     """
@@ -95,6 +126,7 @@ def serve(
     models = shared.chosen_models(model)
     try:
         from s2s_cli.documents.snippets import snippet
+        from s2s_cli.serving.aids import ServedAids
         from s2s_cli.serving.limits import Limits
         from s2s_cli.serving.server import Settings
         from s2s_cli.serving.server import serve as run
@@ -103,7 +135,15 @@ def serve(
             console.warn(
                 f"--host {host}: whoever reaches this address can use the server; --api-keys FILE asks for keys"
             )
-        settings = Settings(host, port, workers, batch_tokens, log, api_keys, beam, engine)
+        served = ServedAids(
+            protection.protect,
+            tuple(protection.protect_pattern or ()),
+            tuple(aids.glossary or ()),
+            aids.glossary_match,
+            aids.glossary_way,
+            tuple(aids.memory or ()),
+        )
+        settings = Settings(host, port, workers, batch_tokens, log, api_keys, beam, engine, served)
         run(models, settings, Limits(**vars(limits)), snippet)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in NEEDED:

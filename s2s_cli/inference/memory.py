@@ -18,10 +18,10 @@ import numpy as np
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus
 from s2s_cli.data.languages import Languages
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.inference.reading import Division, Source
 from s2s_cli.inference.request import Request
-from s2s_cli.inference.translation import Candidate, Match, Translation
+from s2s_cli.inference.translation import Match
 from s2s_cli.inference.translator import Translator
-from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.hygiene import clean_line
 
 FORMATS = {".tmx": "tmx", ".tsv": "tsv"}
@@ -161,7 +161,11 @@ class Lookup:
 
 
 class RememberingTranslator(Translator):
-    """A translator that takes the translation of a line from a memory, if all of the line stands there."""
+    """A translator that takes the translation of a line from a memory, if all of the line stands there. Each
+    translation has its `origin`, and the entry of the memory as its `match`.
+
+    Where more is demanded of a line, no entry is taken: it may not meet that.
+    """
 
     def __init__(self, translator: Translator, lookup: Lookup) -> None:
         vars(self).update(vars(translator))
@@ -172,19 +176,8 @@ class RememberingTranslator(Translator):
         """A memory has no marks: documents have their texts translated as lines."""
         return False
 
-    def translate(
-        self,
-        lines: Sequence[str | Request],
-        options: SearchOptions | None = None,
-        *,
-        batch_tokens: int | None = None,
-        keep_attention: bool = False,
-        first: int = 0,
-    ) -> list[Translation]:
-        """As `Translator.translate`; each translation has its `origin`, and the entry of the memory as its `match`.
-
-        Where more is demanded of a line, no entry is taken: it may not meet that.
-        """
+    def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
+        """As `Translator.read`, but lines that stand in the memory are not read."""
         requests = [line if isinstance(line, Request) else Request(line) for line in lines]
         matches = [self._lookup.match(request.text) for request in requests]
         taken = [
@@ -192,23 +185,16 @@ class RememberingTranslator(Translator):
         ]
         # A line from the memory stays as a blank one, since what is drawn for the others depends on their numbers.
         others = ["" if is_taken else line for line, is_taken in zip(lines, taken, strict=True)]
-        translations = super().translate(
-            others, options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
-        )
         return [
-            _remembered(request, match) if match and is_taken else replace(translation, match=match, origin="model")
-            for request, match, is_taken, translation in zip(requests, matches, taken, translations, strict=True)
+            replace(source, line=request.text, match=match, origin="memory" if is_taken else "model")
+            for request, match, is_taken, source in zip(
+                requests, matches, taken, super().read(others, division), strict=True
+            )
         ]
 
 
 def _is_exact(match: Match | None) -> bool:
     return match is not None and match.similarity == 1.0
-
-
-def _remembered(request: Request, match: Match) -> Translation:
-    candidate = Candidate(text=match.target, score=0.0, tokens=[])
-    taken = Translation(request.text, match.target, n_best=[candidate], origin="memory", match=match)
-    return replace(taken, others=request.others)
 
 
 def _corpus(path: Path, languages: Languages) -> ParallelCorpus:

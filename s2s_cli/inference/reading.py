@@ -15,6 +15,7 @@ from s2s_cli.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.inline import Flat
+    from s2s_cli.inference.translation import Match
     from s2s_cli.inference.unbroken import Unbroken
 
 CHARACTERS_PER_PIECE = 32  # far above any real text: longer parts are divided before costly work
@@ -58,6 +59,10 @@ class Source:
     """What is demanded of the translation of its parts."""
     unbroken: Unbroken | None = None
     """Of a line with protected spans: what is demanded of its translation, where these must not go."""
+    origin: str | None = None
+    """With a translation memory: `memory` for a line that is there, which has nothing to translate, else `model`."""
+    match: Match | None = None
+    """The entry of the memory for the line."""
 
 
 def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:

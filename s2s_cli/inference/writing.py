@@ -70,13 +70,18 @@ class Writer:
                 yield place_of[index], min(len(one_line(target.decode(ids[:number]))), end)
 
     def line(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
-        """The translation of a line, with its protected spans, from the candidates of its parts; see `text_of`."""
+        """The translation of a line, with its protected spans, from the candidates of its parts, see `text_of`; or that
+        of the translation memory."""
+        if source.origin == "memory" and source.match:
+            text = source.match.target
+            only = Candidate(text=text, score=0.0, tokens=[])
+            return Translation(source.line, text, n_best=[only], origin=source.origin, match=source.match)
         translation = self.text_of(source, candidates, options)
-        if source.flat is None:
-            return translation
-        from s2s_cli.inference.protection import restored  # late: most lines have nothing to restore
+        if source.flat is not None:
+            from s2s_cli.inference.protection import restored  # late: most lines have nothing to restore
 
-        return restored(translation, source.flat, source.unbroken)
+            translation = restored(translation, source.flat, source.unbroken)
+        return replace(translation, origin=source.origin, match=source.match) if source.origin else translation
 
     def text_of(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
         """The translation of a line from the candidates of each of its parts (none for a part of white space).

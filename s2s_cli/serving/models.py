@@ -16,11 +16,9 @@ from s2s_cli.inference.loading import use_threads
 from s2s_cli.inference.reading import Part
 from s2s_cli.inference.translator import STEP_SCORES, Translator
 from s2s_cli.search.options import SearchOptions
+from s2s_cli.serving.aids import NO_AIDS, Pair, ServedAids
 from s2s_cli.serving.batching import Job
 from s2s_cli.serving.languages import base_of
-
-Pair = tuple[str, str]
-"""The codes of the source and the target language."""
 
 
 class Kind(NamedTuple):
@@ -40,8 +38,11 @@ class Models:
     numbers: dict[Pair, int]
 
     @staticmethod
-    def load(paths: Sequence[Path], *, beam: int | None = None, engine: str = "auto") -> Models:
-        """Raises UsageError for models whose languages are unknown or the same, and what `Translator.load` raises."""
+    def load(
+        paths: Sequence[Path], *, beam: int | None = None, engine: str = "auto", aids: ServedAids = NO_AIDS
+    ) -> Models:
+        """Raises UsageError for models whose languages are unknown or the same, and what `Translator.load` and
+        `ServedAids.given_to` raise."""
         translators: list[Translator] = []
         numbers: dict[Pair, int] = {}
         for path in paths:
@@ -57,7 +58,7 @@ class Models:
                 translator.options = replace(translator.options, beam=beam)
             numbers[pair] = len(translators)
             translators.append(translator)
-        return Models(translators, numbers)
+        return Models(aids.given_to(dict(zip(numbers, translators, strict=True))), numbers)
 
     @property
     def pairs(self) -> list[Pair]:
@@ -101,13 +102,13 @@ class Models:
         if job is None:
             self._warm_up()
             return []
-        kind, parts = job[0], [Part(*each) for each in job[1]]
+        kind, parts, demands = job[0], [Part(*part) for part, _ in job[1]], [demand for _, demand in job[1]]
         translator = self.translators[kind.model]
         if kind.explains:
             from s2s_cli.serving.explaining import explained
 
-            return [explained(translator, part, kind.options) for part in parts]
-        hypotheses = translator.search([part.ids for part in parts], kind.options)
+            return [explained(translator, *each, kind.options) for each in zip(parts, demands, strict=True)]
+        hypotheses = translator.search([part.ids for part in parts], kind.options, demands=demands)
         return [translator.writer.candidates(part, found) for part, found in zip(parts, hypotheses, strict=True)]
 
     def _warm_up(self) -> None:

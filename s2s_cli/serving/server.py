@@ -15,6 +15,7 @@ from typing import Any
 from s2s_cli import console
 from s2s_cli.errors import MachineError
 from s2s_cli.processes import usable_cores
+from s2s_cli.serving.aids import NO_AIDS, ServedAids
 from s2s_cli.serving.batching import Batcher
 from s2s_cli.serving.limits import Keys, Limits
 from s2s_cli.serving.models import Models
@@ -41,6 +42,7 @@ class Settings:
     keys: Path | None = None
     beam: int | None = None
     engine: str = "auto"
+    aids: ServedAids = NO_AIDS
 
 
 def serve(paths: Sequence[Path], settings: Settings, limits: Limits, prepare: Prepare) -> None:
@@ -51,7 +53,7 @@ def serve(paths: Sequence[Path], settings: Settings, limits: Limits, prepare: Pr
     from s2s_cli.serving.looking import Metrics  # with what follows, it takes a tenth of a second
 
     keys = Keys.read(settings.keys) if settings.keys else Keys()
-    models = Models.load(paths, beam=settings.beam, engine=settings.engine)
+    models = Models.load(paths, beam=settings.beam, engine=settings.engine, aids=settings.aids)
     metrics = Metrics()
     batcher: Batcher[Any, Any] = Batcher(
         models.make_work,

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from s2s_cli.serving.aids import Pair
 from s2s_cli.serving.batching import Full
 from s2s_cli.serving.languages import Detector, Guess
 from s2s_cli.serving.limits import Account, Keys, Limits, Refused
-from s2s_cli.serving.models import Models, Pair
+from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import Texts, Wish
 
 Result = TypeVar("Result")

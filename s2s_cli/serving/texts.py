@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from s2s_cli.inference.inline import Flat
 from s2s_cli.inference.reading import Division, Source
 from s2s_cli.inference.translation import Candidate, Translation
+from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
+from s2s_cli.serving.aids import Pair
 from s2s_cli.serving.batching import Batcher
-from s2s_cli.serving.models import Kind, Models, Pair
+from s2s_cli.serving.models import Kind, Models
 from s2s_cli.serving.queue import Sized
 
 _LINE_ENDS = re.compile(r"(\r\n|\n|\r)")
@@ -108,10 +110,10 @@ class Texts:
         number = self.models.numbers[pair]
         translator = self.models.translators[number]
         self._batcher.admit()
-        lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # each has a part at least
-        parts = [part for source in translator.read(lines) for part in source.parts if part.ids][:most_parts]
-        kind = Kind(number, replace(translator.options, n_best=1), explains=True)
-        return await self._batcher.answers(kind, [Sized(tuple(part), len(part.ids) + 1) for part in parts])
+        lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # most have a part at least
+        options = replace(translator.options, n_best=1)
+        sized = _sized(translator, translator.read(lines), options)[:most_parts]
+        return await self._batcher.answers(Kind(number, options, explains=True), sized)
 
     async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
         """Texts line by line; white space around a line and the ends of lines stay as they are."""
@@ -144,9 +146,12 @@ class Texts:
         translator = self.models.translators[number]
         division = replace(translator.division, split=wish.split) if wish.split else translator.division
         options = _options(translator.options, wish.n_best)
-        sources = await _aside(characters, lambda: read(lines, division))
-        parts = [part for source in sources for part in source.parts if part.ids]
-        sized = [Sized(tuple(part), len(part.ids) + 1) for part in parts]
+
+        def prepare() -> tuple[list[Source], list[Sized]]:
+            sources = read(lines, division)
+            return sources, _sized(translator, sources, options)
+
+        sources, sized = await _aside(characters, prepare)
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
 
         def write() -> list[Translation]:
@@ -157,6 +162,15 @@ class Texts:
             ]
 
         return await _aside(characters, write)
+
+
+def _sized(translator: Translator, sources: Sequence[Source], options: SearchOptions) -> list[Sized]:
+    """What there is to search for: each part with what is demanded of it."""
+    parts = [part for source in sources for part in source.parts]
+    demands = translator.demands(sources, options)
+    return [
+        Sized((tuple(part), demand), len(part.ids) + 1) for part, demand in zip(parts, demands, strict=True) if part.ids
+    ]
 
 
 async def _aside(characters: int, work: Callable[[], Result]) -> Result:

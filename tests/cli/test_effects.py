@@ -41,6 +41,8 @@ REFUSED = [
     ("translate a --join -o b --glossary g.tsv", "--glossary"),
     ("translate --glossary-match any-case", "--glossary-match"),
     ("translate --glossary-way forced", "--glossary-way"),
+    ("serve --glossary-match any-case", "--glossary-match"),
+    ("serve --memory a.tmx --glossary-way forced", "--glossary-way"),
     ("translate --greedy --beam 5", "--beam"),
     ("translate --greedy --n-best 2", "--n-best"),
     ("translate --normalization none --length-penalty 2", "--length-penalty"),
@@ -136,7 +138,8 @@ ALWAYS_EFFECTIVE = {
     "evaluate": {"as_json", "bleu", "chrf", "chrf_words", "ter", "accuracy", "character_accuracy", "distinct"}
     | {"rouge", "references", "glossary"},
     "serve": {"model", "host", "port", "api_keys", "log", "beam", "workers", "batch_tokens", "engine", "body_bytes"}
-    | {"texts", "characters", "alternatives", "waiting", "read_seconds", "answer_seconds", "stop_seconds"},
+    | {"texts", "characters", "alternatives", "waiting", "read_seconds", "answer_seconds", "stop_seconds"}
+    | {"glossary", "memory", "protect", "protect_pattern"},
 }
 
 # With a model whose recipe searches greedily without a normalization.

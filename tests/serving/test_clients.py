@@ -36,6 +36,8 @@ def test_the_client_of_deepl(server: Server, german: Translator, english: Transl
             client.translate_text("hello", source_lang="EN", target_lang="FR")
         with pytest.raises(deepl.DeepLException, match="formality"):
             client.translate_text("hello", source_lang="EN", target_lang="DE", formality="more")
+        with pytest.raises(deepl.DeepLException, match="glossary_id"):
+            client.translate_text("hello", source_lang="EN", target_lang="DE", glossary="an-id")
 
 
 def test_keys_and_quotas_by_the_client_of_deepl(models, tmp_path):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from direct import texts_of
 from serving_process import LETTERS
 
 from s2s_cli import Translator
@@ -18,8 +18,7 @@ from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.snippets import snippet
 from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.protection import Protection
-from s2s_cli.serving.models import Kind, Models
-from s2s_cli.serving.queue import Sized
+from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import LONG, Texts, Wish
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.symbols import CharacterTokenizer
@@ -42,23 +41,10 @@ def translator(tools, tmp_path_factory: pytest.TempPathFactory) -> Translator:
     return found
 
 
-class Direct:
-    """In the place of the queue and its workers."""
-
-    def __init__(self, models: Models) -> None:
-        self.models = models
-
-    def admit(self) -> None: ...
-
-    async def answers(self, kind: Kind, parts: Sequence[Sized]) -> list[Any]:
-        return [answer for part in parts for answer in self.models._work((kind, [part.content]))]
-
-
 @pytest.fixture(params=[LONG, 0], ids=["here", "aside"])
 def texts(translator: Translator, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Texts:
     monkeypatch.setattr("s2s_cli.serving.texts.LONG", request.param)
-    models = Models([translator], {PAIR: 0})
-    return Texts(models, Direct(models), snippet)  # type: ignore[arg-type]
+    return texts_of(Models([translator], {PAIR: 0}))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +78,7 @@ def test_other_requests_go_on_while_a_long_text_is_read(translator: Translator) 
         return snippet(text, *rest, **others)
 
     async def both() -> Any:
-        texts = Texts(models, Direct(models), patient)  # type: ignore[arg-type]
+        texts = texts_of(models, patient)
         asking = asyncio.ensure_future(texts.translate(["<p>ja</p>" * LONG], Wish(PAIR, form="html")))
         await asyncio.sleep(0.01)
         heard.set()

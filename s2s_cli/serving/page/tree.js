@@ -63,6 +63,12 @@ export class Tree {
   show() {
     const until = Number(this.slider.value);
     const now = this.columns[until - 1];
+    if (!now) {
+      this.told.textContent = "A search that must write the terms of a glossary tells no steps.";
+      this.picture.replaceChildren();
+      this.table.tBodies[0]?.remove();
+      return;
+    }
     const kept = now.filter((node) => node.kept).length;
     this.told.textContent = `Step ${until} of ${this.columns.length}: ${kept} kept, and the best ${now.length - kept} that were dropped`;
     this.slider.setAttribute("aria-valuetext", this.told.textContent);
