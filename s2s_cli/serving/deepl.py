@@ -87,6 +87,9 @@ class DeepL:
                 raise Refused(400, f"Parameter '{name}' is not supported by this server")
         if fields.word("formality", "default") not in ("default", "prefer_more", "prefer_less"):
             raise Refused(400, "Parameter 'formality' is not supported for this language")
+        for name in ("outline_detection", "preserve_formatting"):  # which change nothing, but are to be sound
+            fields.flag(name)
+        fields.word("context", "")
         form = fields.choice("tag_handling", "text", ("xml", "html", "text"))
         split = fields.choice("split_sentences", "1" if form == "text" else "nonewlines", tuple(SPLITS))
         names = {name: fields.names(name) for name in ("ignore_tags", "splitting_tags", "non_splitting_tags")}

@@ -68,7 +68,8 @@ class Fields:
             value = value[-1]
         if value is None or value == "":
             return default
-        if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        is_whole = isinstance(value, float) and value.is_integer()  # 7.0 is one in JSON
+        if is_whole or (isinstance(value, str) and value.isdecimal() and len(value) < 10):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
             raise Refused(400, f"Invalid request: {name} must be a number from 0 to {most}")

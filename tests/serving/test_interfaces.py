@@ -253,6 +253,44 @@ def test_the_description_names_what_there_is(server: Server):
         assert b"http://" not in answer.body.replace(b"http://www.w3.org/", b"") and b"https://" not in answer.body
 
 
+def test_methods_that_are_not_described_are_refused(server: Server):
+    for path, methods in server.ask("/openapi.json").body["paths"].items():
+        for method in {"get", "post", "put", "delete"} - set(methods):
+            assert server.ask(path, b"", method=method.upper()).status == 405, (path, method)
+
+
+def test_what_stands_for_nothing_is_described_and_taken(server: Server, german: Translator):
+    ja = german.translate(["ja"])[0].text
+    paths = server.ask("/openapi.json").body["paths"]
+    for kind, blanks in (("application/json", ["", None]), ("application/x-www-form-urlencoded", [""])):
+        schema = paths["/translate"]["post"]["requestBody"]["content"][kind]["schema"]
+        assert schema["properties"]["format"]["anyOf"][1]["enum"] == blanks
+        assert ("minItems" in schema["properties"]["q"]["oneOf"][1]) == (blanks == [""])
+    for fields in ({"format": None, "alternatives": ""}, {"api_key": None}, {"alternatives": 0.0}):
+        assert libre(server, q="ja", **fields).body == {"translatedText": ja}
+    assert libre(server, q="ja", alternatives="1").body["alternatives"] is not None
+    assert libre(server, q="ja", alternatives=0.5).status == 400
+    for fields in ({"context": None, "formality": ""}, {"outline_detection": "0", "preserve_formatting": True}):
+        assert deepl(server, text="ja", source_lang="", **fields).body["translations"][0]["text"]
+    for fields in ({"outline_detection": 5}, {"preserve_formatting": "maybe"}, {"context": 7}):
+        assert deepl(server, text="ja", **fields).status == 400
+
+
+def test_pairs_that_are_described_are_those_that_are_served(server: Server):
+    paths = server.ask("/openapi.json").body["paths"]
+    schema = paths["/translate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    described = {
+        (source, target)
+        for rule in schema["anyOf"]
+        for source in rule["properties"]["source"]["enum"]
+        for target in rule["properties"]["target"]["enum"]
+    }
+    for source in schema["properties"]["source"]["enum"]:
+        for target in schema["properties"]["target"]["enum"]:
+            is_served = libre(server, q="ja", source=source, target=target).status == 200
+            assert is_served == ((source, target) in described)
+
+
 def test_metrics_and_the_log_tell_of_requests_but_not_of_texts(server: Server):
     libre(server, q="geheimes")
     metrics = server.ask("/metrics").body.decode()

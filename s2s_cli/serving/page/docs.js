@@ -5,6 +5,7 @@ const made = (tag, text = "") => Object.assign(document.createElement(tag), { te
 function kind(schema) {
   if (schema.enum) return schema.enum.join(" | ");
   if (schema.oneOf) return schema.oneOf.map(kind).join(" or ");
+  if (schema.anyOf) return kind(schema.anyOf[0]); // the others are taken too
   return schema.type === "array" && schema.items ? `list of ${kind(schema.items)}` : (schema.type ?? "any");
 }
 
@@ -28,7 +29,7 @@ function operation(path, method, { summary, requestBody, parameters = [] }) {
   const query = Object.fromEntries(parameters.map(({ name, schema }) => [name, schema]));
   if (parameters.length) section.append(table("Query", query));
   if (requestBody) {
-    const { properties, required } = requestBody.content["application/json"].schema;
+    const { properties, required = [] } = requestBody.content["application/json"].schema;
     section.append(table("Fields, as JSON or as a form (* needed)", properties, required));
     const fields = required.map((name) => `-d ${name}=…`).join(" ");
     section.append(made("pre", `curl ${fields} ${location.origin}${path}`));
