@@ -68,6 +68,7 @@ def replace_file(target: Path, data: bytes) -> None:
 @contextmanager
 def new_file(target: Path) -> Iterator[IO[bytes]]:
     """Yield a file to write; when the block ends, it becomes `target` and replaces an older one, with its permissions.
+    What is written to it is written as a whole, or an error: the system may take less of it, as when a disk gets full.
 
     If anything fails, the old content is kept. An `OSError`, also one raised in the block, becomes a `MachineError`.
     A link is followed. What is no regular file, such as `/dev/stderr` or a named pipe, is written directly.
@@ -78,7 +79,7 @@ def new_file(target: Path) -> Iterator[IO[bytes]]:
             with open(target, "wb", buffering=0) as file:
                 yield file
             return
-        with _replacing(target) as temporary, open(temporary, "wb", buffering=0) as file:
+        with _replacing(target) as temporary, open(temporary, "wb") as file:
             if target.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             yield file

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -101,6 +102,19 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
     written = atomic.write_file(tmp_path / "file", [data[:100], memoryview(data)[100:], b""])
     assert (tmp_path / "file").read_bytes() == data
     assert written.size == len(data)
+
+
+def test_what_the_disk_takes_a_part_of_is_an_error(tmp_path, tools):
+    """Nothing is written after it, which would find the disk full."""
+
+    def write() -> str:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with pytest.raises(MachineError, match="cannot be written"), atomic.new_file(tmp_path / "file") as file:
+            assert file.write(b"a" * 1500) == 1500
+        return "told"
+
+    assert tools.in_child(write) == (0, "told")
+    assert os.listdir(tmp_path) == []
 
 
 def test_every_fault_leaves_the_old_file(tmp_path, faults, tools):
