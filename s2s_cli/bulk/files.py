@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from s2s_cli import compression, console
 from s2s_cli.bulk import cluster
 from s2s_cli.bulk.cutting import WHOLE, Part
-from s2s_cli.bulk.joining import join, part_path
+from s2s_cli.bulk.joining import divisions_of, join, part_path
 from s2s_cli.bulk.unit import Task, translate_file
+from s2s_cli.errors import UsageError
 from s2s_cli.inference.translator import Translator
 
 LEAST_BYTES, MOST_BYTES, USUAL_PARTS = 1 << 16, 1 << 20, 64
@@ -64,7 +65,7 @@ def translate_files(
                 left[step.target] = left.get(step.target, step.part.of) - 1
                 if not left[step.target]:
                     del left[step.target]
-                    joins.append(Step(step.target, _join, (step.arguments[0], step.target)))
+                    joins.append(Step(step.target, _join, (step.arguments[0], step.target, task)))
 
 
 def parts_of(size: int) -> int:
@@ -73,9 +74,12 @@ def parts_of(size: int) -> int:
 
 
 def _steps(source: Path, target: Path, task: Task) -> Iterator[Step]:
-    """The parts of a file; what cannot be cut, or is there already, is one."""
-    size = source.stat().st_size
-    count = 1 if compression.suffix_of(source) or os.path.lexists(target) else parts_of(size)
+    """The parts of a file; what cannot be cut, or is there already, is one. Raises UsageError if there are other parts
+    than it has now."""
+    size, is_there = source.stat().st_size, os.path.lexists(target)
+    count = 1 if compression.suffix_of(source) or is_there else parts_of(size)
+    if not is_there and divisions_of(_folder(target) / target.name) - {count}:
+        raise UsageError("these parts were made of another input", where=_folder(target), hint="remove this folder")
     for number in range(1, count + 1):
         part = Part(number, count)
         place = target if part == WHOLE else part_path(_folder(target) / target.name, part)
@@ -102,6 +106,8 @@ def _translator(task: Task) -> Translator:
     return task.load(threads=1)
 
 
-def _join(source: Path, target: Path) -> None:
+def _join(source: Path, target: Path, task: Task) -> None:
+    if os.path.lexists(target):  # by a process that was lost while it removed the parts
+        return _translate(source, target, task, WHOLE)
     join(source, target, _folder(target) / target.name)
     shutil.rmtree(_folder(target), ignore_errors=True)

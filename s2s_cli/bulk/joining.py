@@ -51,12 +51,16 @@ def join(source: Path, target: Path, parts_of: Path | None = None) -> bool:
     return True
 
 
-def _parts(target: Path) -> list[Path]:
-    """The files of all parts of `target`, in order."""
+def divisions_of(target: Path) -> set[int]:
+    """Into how many parts `target` was divided, by the names of those that there are."""
     suffix = compression.suffix_of(target)
     pattern = re.compile(re.escape(target.name.removesuffix(suffix)) + r"\.(\d+)-of-([1-9]\d*)" + re.escape(suffix))
-    names = [match for path in target.parent.glob("*") if (match := pattern.fullmatch(path.name))]
-    counts = sorted({int(match[2]) for match in names})
+    return {int(match[2]) for path in target.parent.glob("*") if (match := pattern.fullmatch(path.name))}
+
+
+def _parts(target: Path) -> list[Path]:
+    """The files of all parts of `target`, in order."""
+    counts = sorted(divisions_of(target))
     if not counts:
         hint = f"translate them first, with --shard 1/N and the same -o {target}"
         raise DataError("there are no shards of this file", where=target, hint=hint)

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from s2s_cli import console
 from s2s_cli.bulk.cutting import Part, Span
 from s2s_cli.errors import DataError, MachineError, UsageError
-from s2s_cli.inference.lines import BYTE_ORDER_MARK
+from s2s_cli.inference.lines import BYTE_ORDER_MARK, LINE_BYTES
 from s2s_cli.inference.request import json_object
 from s2s_cli.inference.translation import LinesLost, json_line
 from s2s_cli.inference.translator import Translator
@@ -64,6 +64,8 @@ def translate_json_lines(
 
 
 def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
+    if len(line) > LINE_BYTES:
+        raise DataError(f"is longer than {LINE_BYTES >> 20} MiB", where=where, hint="give it as .parquet, or divide it")
     try:
         row = json_object(line.removeprefix(BYTE_ORDER_MARK))
     except DataError as error:

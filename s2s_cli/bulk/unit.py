@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
@@ -54,11 +54,20 @@ class Task:
     column: str | None = None
     """Of the text, in files of rows; None for files of lines."""
     aids: Aids = NO_AIDS
-    """`sealed`."""
+    checksums: tuple[str, ...] = ()
+    """Of the models."""
+
+    def sealed(self) -> Task:
+        """The same by the models, glossaries and memories that are there now, for all that is done by it: other ones in
+        their places are refused. Raises CheckpointError and MachineError."""
+        models = tuple(path.resolve() for path in self.models)
+        return replace(self, models=models, aids=self.aids.sealed(), checksums=tuple(map(_checksum, models)))
 
     def load(self, *, threads: int | None = None, workers: int = 1) -> Translator:
-        """Errors as of `Translator.load` and `Aids.given_to`."""
+        """Raises DataError if a model was changed; others as `Translator.load` and `Aids.given_to`."""
         translator = Translator.load(self.models, **vars(self.machine), threads=threads, workers=workers)
+        if tuple(map(_checksum, self.models)) != self.checksums:
+            raise DataError("a model was changed since the work began", hint="the same model for all parts")
         self.output.check(translator)
         return self.aids.given_to(translator, self.search)
 
@@ -68,12 +77,13 @@ class Task:
         return self.output.format == "json" or self.output.n_best > 1 or self.search.sampling is not None
 
     def facts(self) -> dict[str, Any]:
-        """What two tasks have in common that write the same. The size of batches changes nothing."""
+        """What two tasks have in common that write the same, if they are sealed. The size of batches changes
+        nothing."""
         output = asdict(self.output)
         del output["batch_tokens"]
         return {
             "version": __version__,
-            "models": [_checksum(model) for model in self.models],
+            "models": [*self.checksums],
             "search": asdict(self.search),
             "output": output,
             "machine": asdict(self.machine),
@@ -142,18 +152,21 @@ def translate_file(
     if compression.suffix_of(source) and part != WHOLE:
         hint = "give several files, which are then dealt out as wholes, or decompress it"
         raise UsageError("a compressed file cannot be cut by bytes", where=source, hint=hint)
-    with _unchanged(source) as size:
-        span, digest = measured(source, part)
-        made_of = MadeOf(size=size, begin=span.begin, end=span.end, sha256=digest)
-        if is_done(target, made_of, task.facts()):
-            return False
-        with new_file(target, made_of, task.facts()) as sink:
-            if source.suffix == rows.PARQUET:
-                column = task.column or "text"
-                rows.translate_rows(source, span, sink, column, rows.translating(translator(), task, str(source)))
-            else:
-                with compression.writing(sink, compression.suffix_of(target)) as file:
-                    _translate_lines(source, span, file, task, translator(), part)
+    before = _state(source)
+    span, digest = measured(source, part)
+    made_of = MadeOf(size=before[0], begin=span.begin, end=span.end, sha256=digest)
+    if is_done(target, made_of, task.facts()):
+        return False
+    with new_file(target, made_of, task.facts()) as sink:
+        if source.suffix == rows.PARQUET:
+            column = task.column or "text"
+            rows.translate_rows(source, span, sink, column, rows.translating(translator(), task, str(source)))
+        else:
+            with compression.writing(sink, compression.suffix_of(target)) as file:
+                _translate_lines(source, span, file, task, translator(), part)
+        if _state(source) != before:
+            hint = "run the command again"
+            raise DataError("this file was changed while it was translated", where=source, hint=hint)
     return True
 
 
@@ -198,8 +211,9 @@ def is_done(target: Path, made_of: MadeOf, by: dict[str, Any]) -> bool:
     if differing := [name for name in {**by, **found.by} if found.by.get(name) != by.get(name)]:
         what = " and ".join(_NAMED.get(name, name) for name in differing)
         raise UsageError(f"this was made with {what}", where=target, hint=_ELSEWHERE)
-    if target.stat().st_size != found.output.size:
-        console.warn(f"{target}: is damaged, and made again: its size is not that of its record")
+    size = target.stat().st_size
+    if size != found.output.size or digest_of(target, Span(0, size)) != found.output.sha256:
+        console.warn(f"{target}: is damaged, and made again: it is not what its record says")
         return False
     return True
 
@@ -226,17 +240,13 @@ def new_file(target: Path, made_of: MadeOf, by: dict[str, Any]) -> Iterator[IO[b
         atomic.replace_file(record_path(target), to_json(Record(made_of=made_of, by=by, output=output)))
 
 
-@contextmanager
-def _unchanged(source: Path) -> Iterator[int]:
-    """The size of a file. Raises DataError if it is written to while inside."""
+def _state(source: Path) -> tuple[int, int]:
+    """The size of a file, and when it was written to."""
     try:
-        before = os.stat(source)
-        yield before.st_size
-        after = os.stat(source)
-    except FileNotFoundError as error:
-        raise MachineError(f"cannot be read: {error.strerror}", where=error.filename) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise DataError("this file was changed while it was translated", where=source, hint="run the command again")
+        status = os.stat(source)
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror}", where=source) from error
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

@@ -57,8 +57,15 @@ def is_folder(values: Mapping[str, Any]) -> bool:
 
 def has_rows(values: Mapping[str, Any]) -> bool:
     """Whether inputs are rows with a column of text."""
-    suffixes = {source.suffix for source in inputs_of(values)}
+    suffixes = set(map(content_suffix, inputs_of(values)))
     return ".parquet" in suffixes or (".jsonl" in suffixes and values["column"] is not None)
+
+
+def content_suffix(path: Path) -> str:
+    """What a file holds, by its name; `.jsonl` of `rows.jsonl.gz`."""
+    suffix = compression.suffix_of(path)
+    inner = path.with_suffix("").suffix if suffix else path.suffix
+    return inner if inner != ".parquet" else path.suffix  # which is not compressed as a whole
 
 
 def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:

@@ -32,4 +32,4 @@ def task_of(folder: Path, form: str = "text", *, beam: int = 1, seed: int | None
         (model / "manifest.json").write_bytes(b"{}")
     sampling = None if seed is None else SamplingOptions(seed=seed)
     search = SearchOptions(beam=max(beam, FORMS[form].n_best), sampling=sampling)
-    return Task((model,), search, FORMS[form])
+    return Task((model,), search, FORMS[form]).sealed()

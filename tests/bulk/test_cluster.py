@@ -16,6 +16,7 @@ from models import task_of, translator
 from s2s_cli.bulk import files
 from s2s_cli.bulk.cutting import Part
 from s2s_cli.bulk.files import LEAST_BYTES, MOST_BYTES, parts_of
+from s2s_cli.errors import UsageError
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
 
@@ -70,13 +71,31 @@ def test_what_a_file_needs_done_and_what_it_leaves(tmp_path: Path, monkeypatch: 
     for step in reversed(steps):
         step.do(*step.arguments)
     monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # a crash between the two
-    files._join(source, target)
+    files._join(source, target, task)
     monkeypatch.undo()
     assert sorted(os.listdir(target.parent)) == [".lines.parts", ".lines.record", "lines"]
     (again,) = files._steps(source, target, task)  # it is there, and looked at as a whole
-    again.do(*again.arguments)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: (target.parent / ".lines.parts/lines.1-of-2").unlink())
+    again.do(*again.arguments)  # a crash inside
+    monkeypatch.undo()
+    files._join(source, target, task)  # which Ray does again
     assert sorted(os.listdir(target.parent)) == [".lines.record", "lines"]
     assert target.read_text() == "".join(f"{line}\n" for line in TEXT.swapcase().split("\n"))
+
+
+def test_parts_of_an_input_that_has_grown_are_noticed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source, target, task = tmp_path / "lines", tmp_path / "out" / "lines", task_of(tmp_path)
+    source.write_text(TEXT)
+    monkeypatch.setattr(files, "_translator", lambda task: translator())
+    step = next(files._steps(source, target, task))
+    step.do(*step.arguments)
+    assert len(list(files._steps(source, target, task))) == 2
+    source.write_text(TEXT * 2)
+    with pytest.raises(UsageError, match="of another input"):
+        next(files._steps(source, target, task))
+    source.write_text("few\n")
+    with pytest.raises(UsageError, match="of another input"):
+        next(files._steps(source, target, task))
 
 
 @pytest.mark.slow

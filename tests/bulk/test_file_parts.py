@@ -20,6 +20,7 @@ from s2s_cli.bulk.joining import join, part_path
 from s2s_cli.bulk.unit import Task, read_record, record_path, translate_file
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.inference.stream import translate_stream
+from s2s_cli.inference.translator import Translator
 
 PIECES = [
     b"\n",
@@ -107,7 +108,8 @@ def test_what_is_done_is_not_done_again(tmp_path: Path):
         raise AssertionError("a model is loaded, though nothing is to be done")
 
     assert translate_file(source, target, task, fail) is False
-    assert target.stat() == before
+    after = target.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("change", ["input", "model", "search", "form"])
@@ -121,6 +123,7 @@ def test_what_was_made_otherwise_is_refused_and_kept(tmp_path: Path, change: str
     elif change == "model":
         (task.models[0] / "manifest.json").write_bytes(b"another")
     other = {"search": lambda: task_of(tmp_path, beam=3), "form": lambda: task_of(tmp_path, "json")}
+    other["model"] = lambda: task_of(tmp_path)
     said = {"input": "another input", "model": "another model", "search": "another search", "form": "options of output"}
     with pytest.raises(UsageError, match=said[change]):
         translate_file(source, target, other.get(change, lambda: task)(), translator)
@@ -136,11 +139,24 @@ def test_a_file_without_a_record_is_not_replaced(tmp_path: Path):
     assert target.read_bytes() == b"a thesis"
 
 
-def test_a_file_that_was_cut_short_is_made_again(tmp_path: Path):
+def test_a_model_that_is_replaced_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source, task = tmp_path / "source", task_of(tmp_path)
+    source.write_bytes(b"one\n")
+    monkeypatch.setattr(Translator, "load", lambda *_, **__: translator())
+    translate_file(source, tmp_path / "first", task, task.load)
+    (task.models[0] / "manifest.json").write_bytes(b"another")
+    with pytest.raises(DataError, match="changed since the work began"):
+        translate_file(source, tmp_path / "second", task, task.load)
+    translate_file(source, tmp_path / "third", task, translator)  # by a process that had loaded the first one
+    assert read_record(tmp_path / "third").by == read_record(tmp_path / "first").by  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("content", [b"ONE", b"ONE\n\0\0\0\n"])
+def test_a_file_that_was_damaged_is_made_again(tmp_path: Path, content: bytes):
     source, target, task = tmp_path / "source", tmp_path / "target", task_of(tmp_path)
     source.write_bytes(b"one\ntwo\n")
     translate_file(source, target, task, translator)
-    target.write_bytes(b"ONE")
+    target.write_bytes(content)
     assert translate_file(source, target, task, translator) is True
     assert target.read_bytes() == b"ONE\nTWO\n"
 
@@ -170,6 +186,7 @@ def test_an_input_that_grows_meanwhile_is_noticed(tmp_path: Path):
 
     with pytest.raises(DataError, match="changed while"):
         translate_file(source, target, task_of(tmp_path), grow)
+    assert not target.exists()  # whose record would tell of other lines
 
 
 @pytest.mark.parametrize("suffix", compression.SUFFIXES)

@@ -43,6 +43,7 @@ def test_rows_of_json(tmp_path: Path, count: int):
     [
         ("what", "not JSON at column 1: Expecting value"),
         ("[1]", "not a JSON object"),
+        (json.dumps({"text": "a" * (1 << 20)}), "longer than 1 MiB"),
         ('{"text": "a", "id": ' + "9" * 5000 + "}", "not JSON: a number of more than 4000 digits"),
         ('{"text": 1}', "no text"),
         ('{"text": "", "translation": 1}', "already"),

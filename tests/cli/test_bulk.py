@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import resource
 from pathlib import Path
@@ -100,6 +101,21 @@ def test_files_go_into_a_folder_and_are_dealt_out_to_shards():
     assert gzip.decompress(Path("out.gz").read_bytes()) == run("", TEXT.encode())
 
 
+def test_rows_of_json_may_be_compressed():
+    rows = "".join(f'{{"body": "{line}"}}\n' for line in TEXT.splitlines())
+    Path("rows.jsonl").write_text(rows)
+    Path("again.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
+    run("--column body --greedy rows.jsonl again.jsonl.gz -o out/")
+    expected = Path("out/rows.jsonl").read_bytes()
+    assert gzip.decompress(Path("out/again.jsonl.gz").read_bytes()) == expected
+    for number in (1, 2):
+        run(f"--column body --greedy --shard {number}/2 rows.jsonl -o parts.jsonl.gz")
+    run("--join rows.jsonl -o parts.jsonl.gz")
+    assert gzip.decompress(Path("parts.jsonl.gz").read_bytes()) == expected
+    translations = [json.loads(row)["translation"] for row in expected.splitlines()]
+    assert "".join(f"{each}\n" for each in translations) == run("--greedy lines").decode()
+
+
 @pytest.mark.parametrize("options", ["--n-best 2 --beam 3", "--json --greedy", "--sample --seed 5"])
 def test_lines_of_several_files_are_numbered_as_those_of_one(options: str):
     Path("one").write_text("line 1\nline 2\n")
@@ -151,6 +167,7 @@ def test_what_is_done_is_skipped_and_what_is_foreign_is_kept():
         ("a/in2 -o a", "-o", "is the input"),
         ("--shard 1/2 rows.jsonl lines -o a --column c", "INPUT", "rows and of lines"),
         ("--shard 1/2 rows.jsonl -o a.txt --column c", "-o", "stay that"),
+        ("--shard 1/2 lines -o out.parquet", "-o", "lines do not become"),
         ("lines -o a --sample", "--sample", "draw by another seed"),
         ("--shard 1/3 lines -o out --min-confidence 0.5", "--min-confidence", "no measure of confidence"),
     ],
