@@ -27,7 +27,6 @@ from typing import Any
 
 LONGEST = 600  # seconds of a run
 PATIENCE = 10  # seconds between two looks at the nodes
-HERE = {"node_ip_address": "127.0.0.1"}  # nothing of the trial leaves this machine
 
 
 def main() -> None:
@@ -37,8 +36,8 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="torture-ray-", dir=options.folder))
     expected = _plain(options)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **HERE})
-    nodes = [cluster.add_node(num_cpus=1, **HERE) for _ in range(options.nodes)]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(options.nodes)]
     chance, killed, faults = random.Random(options.seed), Counter[str](), list[str]()
     try:
         usual = _round(options, cluster, nodes, folder / "0", expected, faults)
@@ -114,7 +113,7 @@ def _watched(process: subprocess.Popen, cluster: Any, nodes: list[Any]) -> bytes
         except subprocess.TimeoutExpired:
             for node in [node for node in nodes if _raylet(node).poll() is not None]:
                 nodes.remove(node)
-                nodes.append(cluster.add_node(num_cpus=1, **HERE))
+                nodes.append(cluster.add_node(num_cpus=1))
     raise TimeoutError(f"`s2s translate --ray` has not ended after {LONGEST} s")
 
 
@@ -135,7 +134,7 @@ def _kill_worker(chance: random.Random, cluster: Any, nodes: list[Any], driver: 
 def _kill_node(chance: random.Random, cluster: Any, nodes: list[Any], driver: subprocess.Popen) -> None:
     """All processes of a node; another one takes its place."""
     cluster.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
-    nodes.append(cluster.add_node(num_cpus=1, **HERE))
+    nodes.append(cluster.add_node(num_cpus=1))
 
 
 def _kill_driver(chance: random.Random, cluster: Any, nodes: list[Any], driver: subprocess.Popen) -> None:

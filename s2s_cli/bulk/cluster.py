@@ -19,8 +19,6 @@ RETRIES = 5
 """Times that a piece is tried again after the process or the machine that did it was lost."""
 PATIENCE = 60.0
 """Seconds between two looks at whether there is any machine."""
-LOOPBACK = "127.0.0.1"
-"""By which the processes of a Ray of this machine reach one another."""
 AHEAD = 2
 """Chunks of a map for each processor core that are in memory."""
 
@@ -43,7 +41,7 @@ def connected(address: str, cores: int | None = None) -> Iterator[Any]:
         raise MachineError("this needs Ray, which is not installed", where="--ray", hint=hint) from error
     settings: dict[str, Any] = {"logging_level": "warning"}
     if address == "local":
-        settings |= {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+        settings |= {"num_cpus": cores, "include_dashboard": False}
     try:
         ray.init(address=address, **settings)
     except (ConnectionError, ValueError) as error:
