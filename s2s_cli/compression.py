@@ -27,6 +27,12 @@ def suffix_of(path: Path | str) -> str:
     return suffix if suffix in SUFFIXES else ""
 
 
+def content_suffix(path: Path | str) -> str:
+    """The suffix before that of the compression, if there is one: `.po` of `manual.po` and of `manual.po.gz`."""
+    path = Path(path)
+    return path.with_suffix("").suffix if suffix_of(path) else path.suffix
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[IO[bytes]]:
     """The content of a file.

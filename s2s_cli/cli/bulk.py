@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2s_cli import console
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.files import STDIN, content_suffix, document_format, has_rows, inputs_of, is_folder
+from s2s_cli.cli.files import STDIN, document_format, has_rows, inputs_of, is_folder, suffix_of_rows
 from s2s_cli.cli.options import BulkArguments, MachineArguments, SearchArguments, chosen_models, warn_of_segmenter
 from s2s_cli.errors import UsageError
 
@@ -59,11 +59,11 @@ def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
         raise UsageError("this needs a file or a folder to write to", where=option, hint="add -o OUTPUT")
     if form := document_format(values):
         raise UsageError(f"{form} is translated as a whole, not by lines", where=option, hint="call s2s for each file")
-    if has_rows(values) and len(set(map(content_suffix, sources))) > 1:
+    if has_rows(values) and len(set(map(suffix_of_rows, sources))) > 1:
         raise UsageError("files of rows and of lines need commands of their own", where="INPUT", hint="divide them")
     is_file = len(sources) == 1 and not is_folder(values) and not values["ray"]
-    suffix = content_suffix(sources[0])
-    if is_file and has_rows(values) and content_suffix(output) != suffix:
+    suffix = suffix_of_rows(sources[0])
+    if is_file and has_rows(values) and suffix_of_rows(output) != suffix:
         raise UsageError(f"rows of {suffix} stay that", where="-o", hint=f"let its name end in {suffix}")
     targets = [output] if is_file else [output / source.name for source in sources]
     if not has_rows(values) and ".parquet" in {target.suffix for target in targets}:

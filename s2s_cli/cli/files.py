@@ -57,14 +57,13 @@ def is_folder(values: Mapping[str, Any]) -> bool:
 
 def has_rows(values: Mapping[str, Any]) -> bool:
     """Whether inputs are rows with a column of text."""
-    suffixes = set(map(content_suffix, inputs_of(values)))
+    suffixes = set(map(suffix_of_rows, inputs_of(values)))
     return ".parquet" in suffixes or (".jsonl" in suffixes and values["column"] is not None)
 
 
-def content_suffix(path: Path) -> str:
+def suffix_of_rows(path: Path) -> str:
     """What a file holds, by its name; `.jsonl` of `rows.jsonl.gz`."""
-    suffix = compression.suffix_of(path)
-    inner = path.with_suffix("").suffix if suffix else path.suffix
+    inner = compression.content_suffix(path)
     return inner if inner != ".parquet" else path.suffix  # which is not compressed as a whole
 
 

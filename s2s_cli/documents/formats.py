@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from s2s_cli.compression import suffix_of
+from s2s_cli.compression import content_suffix
 from s2s_cli.errors import DataError, MachineError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FORMATS = {
 def format_of(path: str | Path) -> str | None:
     """The format that a file has by its suffix, before that of its compression; None for lines of text, whatever they
     are."""
-    suffix = (Path(path).with_suffix("") if suffix_of(path) else Path(path)).suffix.lower()
+    suffix = content_suffix(path).lower()
     return next((name for name, form in FORMATS.items() if suffix in form.suffixes), None)
 
 

@@ -30,6 +30,11 @@ class Command:
     source: Path | None = None
     output: Path | None = None
 
+    def variables(self, **own: str) -> dict[str, str]:
+        """The environment that it runs in. own: variables that are added."""
+        changed = {**os.environ, **own, **self.environment}
+        return {name: value for name, value in changed.items() if value is not None}
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -76,7 +81,6 @@ def run(command: Command, log: Path, enough: Callable[[], bool] = lambda: False)
 
 
 def _start(command: Command, log: Path, mark: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, _MARK: mark, **command.environment}
     with (
         log.open("wb") as messages,
         (command.source or Path(os.devnull)).open("rb") as source,
@@ -87,7 +91,7 @@ def _start(command: Command, log: Path, mark: str) -> subprocess.Popen[bytes]:
             stdin=source,
             stdout=output,
             stderr=messages,
-            env={name: value for name, value in environment.items() if value is not None},
+            env=command.variables(**{_MARK: mark}),
         )
 
 

@@ -25,9 +25,8 @@ def free_port() -> int:
 @contextmanager
 def serving(command: Command, port: int) -> Iterator[None]:
     """The server that this command starts on the port, from when it listens to the end. Raises MachineError."""
-    environment = {name: value for name, value in {**os.environ, **command.environment}.items() if value is not None}
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command.arguments, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command.arguments, stdout=log, stderr=log, env=command.variables())
         try:
             deadline = time.monotonic() + PATIENCE
             while not _listens(port) and process.poll() is None and time.monotonic() < deadline:
