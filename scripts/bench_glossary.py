@@ -1,4 +1,4 @@
-r"""What a glossary whose terms are forced brings and costs: terms that are written, BLEU, and speed.
+r"""What a glossary brings and costs: terms that are written, BLEU, and speed.
 
     export S2S_DATA=/path/to/data
     s2s train recipes/multi30k-de-en.yaml
@@ -8,7 +8,8 @@ r"""What a glossary whose terms are forced brings and costs: terms that are writ
 Terms are German nouns of the test set, each with the word that the references have for it most often. Which word it is
 in a line is found by Dice's coefficient over the lines of the training data, in both directions. So a glossary knows of
 the references; that is what it is for, but no BLEU to compare with others. A second glossary has only those terms that
-the model alone writes in less than half of their sentences.
+the model alone writes in less than half of their sentences, and a third those whose source is no word of the training
+data. `--way inline` tells a model that was trained with `data.terms` of them, instead of forcing them.
 
 Both are translated with in one process, after a few lines that warm it up, as many times as there are rounds. Seconds
 are those of the processor, of all threads, and the median of the rounds. Success is that of `s2s evaluate --glossary`.
@@ -29,9 +30,11 @@ import sacrebleu
 from s2s_cli import Translator
 from s2s_cli.data.corpora import read_lines
 from s2s_cli.evaluation.terminology import MISSING, terminology, translations_of_terms
+from s2s_cli.inference.protection import Protection
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.glossary import Glossary, Row
 from s2s_cli.text.hygiene import clean_line
+from s2s_cli.text.protected import Finder
 from s2s_cli.text.words import words_of
 
 LEAST = 0.2  # Dice's coefficient of a term and its translation
@@ -50,9 +53,10 @@ def main() -> None:
     plain = [translation.text for translation in translator.translate(sources, search)]
     every = Glossary(Row(*pair) for pair in nouns(train, sources, references))
     glossaries = {"all": every, "those that the model seldom writes": Glossary(seldom(every, sources, plain))}
+    glossaries["unseen in training"] = Glossary(unseen(every, train[0]))
     print(HEADER)
     for name, glossary in glossaries.items():
-        print(row(name, glossary, translator, sources, references, search, options.rounds), flush=True)
+        print(row(name, glossary, translator, sources, references, search, options), flush=True)
         if options.write:
             path = options.write / f"{name.split()[0]}.tsv"
             path.write_text("".join(f"{term.source}\t{term.targets[0]}\n" for term in glossary.terms))
@@ -68,6 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--way", choices=("forced", "inline"), default="forced")
     parser.add_argument("--write", type=Path, metavar="FOLDER")
     return parser.parse_args()
 
@@ -111,6 +116,20 @@ def seldom(glossary: Glossary, sources: Sequence[str], texts: Sequence[str]) -> 
             yield Row(term.source, term.targets[0])
 
 
+def unseen(glossary: Glossary, train: Sequence[str]) -> Iterable[Row]:
+    """The terms that no line of the training data has as a word."""
+    known = {word for line in train for word in tokens(line)}
+    return (Row(term.source, term.targets[0]) for term in glossary.terms if term.source not in known)
+
+
+def use(glossary: Glossary | None, translator: Translator, way: str) -> None:
+    """Have the translator write the terms of a glossary; None: of none any more."""
+    if way == "forced":
+        translator.force_terms(glossary)
+    else:
+        translator.protection = Protection(Finder((), ()), glossary) if glossary else None
+
+
 def row(
     name: str,
     glossary: Glossary,
@@ -118,19 +137,19 @@ def row(
     sources: Sequence[str],
     references: Sequence[str],
     search: SearchOptions,
-    rounds: int,
+    options: argparse.Namespace,
 ) -> str:
     """A line of the table. Each round translates with the terms, and without them."""
     seconds: dict[str, list[float]] = {"without": [], "with": []}
     texts: dict[str, list[str]] = {}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for way, terms in (("without", None), ("with", glossary)):
-            translator.force_terms(terms)
+            use(terms, translator, options.way)
             translator.translate(sources[:20], search)
             begin = time.process_time()
             texts[way] = [translation.text for translation in translator.translate(sources, search)]
             seconds[way].append(time.process_time() - begin)
-    translator.force_terms(None)
+    use(None, translator, options.way)
     success = {way: terminology(glossary, sources, texts[way])[0] for way in texts}
     bleu = {way: sacrebleu.corpus_bleu(texts[way], [list(references)]).score for way in texts}
     took = {way: median(each) for way, each in seconds.items()}
