@@ -80,7 +80,7 @@ STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs"
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("prepared_before", [False, True])
+@pytest.mark.parametrize("prepared_before", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepared_before: bool) -> None:
     run, whole = tmp_path / "run", tmp_path / ("run" if prepared_before else "whole")
     prepare(tiny_recipe(), corpora, whole)

@@ -43,7 +43,7 @@ def test_without_dropout_an_update_by_a_team_is_that_of_one_thread(threads: int)
 
 @pytest.mark.parametrize("stop", [0, 3])
 def test_with_dropout_a_run_is_the_same_to_the_last_bit_each_time(threads: int, stop: int):
-    batches = random_batches(8)
+    batches = random_batches(5)
     first, second = trained(batches, dropout=0.3), trained(batches, dropout=0.3, stop=stop)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
