@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from s2s_cli import console
@@ -19,7 +19,7 @@ from s2s_cli.recipe.yaml_text import to_yaml
 FIXED = re.compile(
     r"languages\.|data\.(dev|cleaning|protect)\.(?!share:)|data\.(protect|terms):|init[:.]|tokenizer\.|model\."
     r"|data\.train\.(?!\d+\.weight:)"  # a weight changes the order alone
-    r"|validation\.metric:"  # scores must compare with those of the checkpoints
+    r"|validation\.metric:|training\.averaging\.method: ema "  # scores are of these weights, and compare
 )
 
 ABSENT = "(absent)"
@@ -38,11 +38,16 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
             console.say(f"changed recipe: {difference}")
     refused = [difference for difference in differences if FIXED.match(difference)]
     if refused and any(run.checkpoints.glob("step-*")):
-        raise UsageError(
-            f"this cannot change once the run has checkpoints: {refused[0].partition(': ')[0]}",
-            where=run.root,
-            hint="train under another name (`name:` or --run), or remove the run",
-        )
+        raise fixed(refused[0].partition(": ")[0], run)
+
+
+def fixed(key: str, run: RunDirectory) -> UsageError:
+    """The error for a key of the recipe that the checkpoints of the run do not allow to change."""
+    return UsageError(
+        f"this cannot change once the run has checkpoints: {key}",
+        where=run.root,
+        hint="train under another name (`name:` or --run), or remove the run",
+    )
 
 
 def recipe_differences(old: Recipe, new: Recipe) -> list[str]:
@@ -77,10 +82,13 @@ class Basis:
     """See `PreparedData.learnt`."""
     order: dict[str, Any]
     """What else the order of batches depends on."""
+    scores: dict[str, Any] = field(default_factory=dict)
+    """The keys that make scores of checkpoints compare; none in checkpoints of older versions."""
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
         settings, weights, protect = recipe.training, recipe.data.weights, recipe.data.protect
+        of_scores = ["metric"] if recipe.validation.metric == "loss" else ["metric", "beam", "max_pairs"]
         return cls(
             prepared.learnt,
             {
@@ -91,13 +99,17 @@ class Basis:
             | ({"weights": weights} if weights else {})
             | ({"marked": protect.share} if protect else {})
             | ({"terms": recipe.data.terms.share} if recipe.data.terms else {}),
+            {f"validation.{key}": getattr(recipe.validation, key) for key in of_scores},
         )
 
     def carries(self, older: Basis, run: RunDirectory) -> bool:
         """Whether a checkpoint on the `older` basis can be resumed at its batch; otherwise its epoch must start again.
 
-        Raises `DataError` if it cannot be resumed at all.
+        Raises `DataError` or `UsageError` if it cannot be resumed at all.
         """
         if self.data != older.data:
             raise other_data(run.root)
+        for key, value in older.scores.items():
+            if value != self.scores.get(key):
+                raise fixed(key, run)
         return self.order == older.order

@@ -18,12 +18,12 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.corpora import as_kept
 from s2s_cli.data.preparation import PreparedData, Written, open_prepared, prepare, prepare_apart
-from s2s_cli.errors import CheckpointError, ExitCode, Stopped
+from s2s_cli.errors import CheckpointError, ExitCode, Stopped, printable
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.batches import collate
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
-from s2s_cli.training.changes import Basis, tell_changes
+from s2s_cli.training.changes import Basis, fixed, tell_changes
 from s2s_cli.training.exporting import export, is_exported
 from s2s_cli.training.initial import settle
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
@@ -126,13 +126,16 @@ class Session:
             return
         try:
             same_order = self.basis.carries(Basis(**snapshot.scalars["basis"]), self.run_directory)
+            if "average" in snapshot.extra and self.trainer.average is None:  # the scores are those of the average
+                raise fixed("training.averaging.method", self.run_directory)
             self.trainer.restore(snapshot)
             self.window = Window(**snapshot.scalars["window"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            fault = printable(" ".join(f"{type(error).__name__}: {error}".split()))
             raise CheckpointError(
-                f"checkpoint {snapshot.step} is not one of this run: {type(error).__name__}: {error}".splitlines()[0],
+                f"checkpoint {snapshot.step} is not one of this run: {fault}",
                 where=self.manager.directory,
-                hint="restore the folder from a copy, or remove it to train from the start",
+                hint="restore the recipe and this folder as they were, or remove it to train from the start",
             ) from error
         self.saved = snapshot.step
         if not same_order:

@@ -18,6 +18,7 @@ from digits import NOISE, assert_same_outcome, content, log_of, steps, train_her
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, Stopped, UsageError
+from s2s_cli.recipe.loading import dump_recipe, load_recipe
 from s2s_cli.training import reporting, run
 from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
@@ -302,7 +303,15 @@ def test_a_longer_patience_revives_a_run_that_lost_it(recipe: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "change",
-    ["model.embedding=8", "tokenizer.vocabulary=10", "validation.metric=loss", "data.cleaning.max_pieces=4"],
+    [
+        "model.embedding=8",
+        "tokenizer.vocabulary=10",
+        "data.cleaning.max_pieces=4",
+        "validation.metric=loss",
+        "validation.beam=2",
+        "validation.max_pairs=3",
+        "training.averaging.method=none",
+    ],
 )
 def test_what_checkpoints_cannot_follow_is_refused_and_nothing_is_touched(change: str, recipe: Path, copy: Path):
     before = {path: content(path) for path in copy.glob("checkpoints/step-*")}
@@ -311,6 +320,30 @@ def test_what_checkpoints_cannot_follow_is_refused_and_nothing_is_touched(change
         train_here(recipe, copy, *BASE, change)
     assert {path: content(path) for path in copy.glob("checkpoints/step-*")} == before
     assert (copy / "recipe.yaml").read_bytes() == resolved
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "match"),
+    [
+        ("validation.metric=chrf", UsageError, "cannot change once the run has checkpoints: validation.metric"),
+        ("training.averaging.method=last", UsageError, "the run has checkpoints: training.averaging.method"),
+        ("model.embedding=8", CheckpointError, r"not one of this run: .*embedding.*shape"),
+    ],
+)
+def test_the_same_holds_where_the_recipe_of_the_run_itself_was_changed(
+    line: str, error: type[Exception], match: str, copy: Path
+):
+    resolved = copy / "recipe.yaml"
+    resolved.write_text(dump_recipe(load_recipe(resolved, [line])), encoding="utf-8")
+    with pytest.raises(error, match=match):
+        train_here(resolved, copy)
+
+
+def test_the_beam_of_validations_may_change_where_they_are_compared_by_loss(recipe: Path, tmp_path: Path):
+    short = [*BASE, "validation.metric=loss", "training.updates=3"]
+    train_here(recipe, tmp_path / "run", *short)
+    train_here(recipe, tmp_path / "run", *short, "validation.beam=2", "training.updates=4")
+    assert steps(tmp_path / "run")[-1] == 4
 
 
 def test_the_model_may_change_before_there_are_checkpoints(recipe: Path, copy: Path):
