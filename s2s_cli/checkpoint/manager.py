@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
 from s2s_cli import atomic, console
-from s2s_cli.checkpoint.snapshot import Snapshot, SnapshotState, read_snapshot, read_state, read_weights, write_snapshot
+from s2s_cli.checkpoint.snapshot import (
+    Snapshot,
+    SnapshotState,
+    read_snapshot,
+    read_state,
+    read_weights,
+    verify,
+    write_snapshot,
+)
 from s2s_cli.errors import CheckpointError
 from s2s_cli.sealed import Document, parse_json, to_json
 
@@ -56,7 +65,7 @@ class CheckpointManager:
         with atomic.new_directory(target) as directory:
             write_snapshot(directory, snapshot, best=best)
         self._point("latest.json", snapshot.step, snapshot.score)
-        states = self._states()
+        states = self._states(self.steps())
         ranking = [step for step in _ranking(states) if step <= snapshot.step]
         if ranking:
             self._point("best.json", ranking[0], states[ranking[0]].score)
@@ -102,26 +111,25 @@ class CheckpointManager:
         matches = (_STEP.fullmatch(path.name) for path in self.directory.iterdir() if path.is_dir())
         return sorted(int(match[1]) for match in matches if match)
 
-    @property
-    def best_step(self) -> int | None:
-        """The step of the best checkpoint; None if no checkpoint was ever validated."""
-        return next(iter(self.best_steps(1)), None)
-
-    def best_steps(self, count: int) -> list[int]:
-        """Steps of the best checkpoints on disk, best first; at most `keep_best` of them are sure to stay there."""
-        return _ranking(self._states())[:count]
-
-    def scores(self) -> dict[int, float]:
-        """The validation score of each checkpoint on disk that has one."""
-        return {step: state.score for step, state in self._states().items() if state.score is not None}
+    def ranked(self) -> list[int]:
+        """Steps of the undamaged validated checkpoints on disk, best first, with a warning for each damaged one; only
+        the best `keep_best` and the newest `keep_validated` are sure to stay there."""
+        sound = []
+        for step in self.steps():
+            try:
+                verify(self._path(step))
+                sound.append(step)
+            except CheckpointError as error:
+                console.warn(f"skipped a checkpoint: {error}")
+        return _ranking(self._states(sound))
 
     def _path(self, step: int) -> Path:
         return self.directory / f"step-{step}"
 
-    def _states(self) -> dict[int, SnapshotState]:
-        """Step to state of the checkpoints whose `state.json` is sound."""
+    def _states(self, steps: Iterable[int]) -> dict[int, SnapshotState]:
+        """Step to state of those of the checkpoints whose `state.json` is sound."""
         states = {}
-        for step in self.steps():
+        for step in steps:
             try:
                 states[step] = read_state(self._path(step))
             except CheckpointError:
@@ -160,12 +168,12 @@ class CheckpointManager:
 
 
 def _ranking(states: dict[int, SnapshotState]) -> list[int]:
-    """Validated steps, best first: the last one saved as the best, then by score, newer ones first."""
+    """Validated steps, best first; of equal scores, the last that was saved as the best, then the newest."""
     best = max((step for step, state in states.items() if state.best), default=None)
 
-    def merit(step: int) -> tuple[bool, float, int]:
+    def merit(step: int) -> tuple[float, bool, int]:
         score = states[step].score
-        return step == best, -math.inf if score is None or math.isnan(score) else score, step
+        return -math.inf if score is None or math.isnan(score) else score, step == best, step
 
     validated = [step for step, state in states.items() if state.best or state.score is not None]
     return sorted(validated, key=merit, reverse=True)

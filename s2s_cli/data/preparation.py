@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -73,6 +73,10 @@ class PreparedData:
         """SHA-256 over what a training depends on: the tokenizers and the shards of train and dev."""
         return _learnt(self.manifest)
 
+    def test_checksum(self, name: str) -> str:
+        """SHA-256 over the texts of a test set."""
+        return _checksum(self.manifest, lambda file: file in (f"test-{name}/source.txt", f"test-{name}/target.txt"))
+
     @property
     def test_names(self) -> list[str]:
         return self.manifest.tests
@@ -96,7 +100,11 @@ class PreparedData:
 
 
 def _learnt(manifest: DataManifest) -> str:
-    hashes = sorted((name, file.sha256) for name, file in manifest.files.items() if not name.startswith("test-"))
+    return _checksum(manifest, lambda file: not file.startswith("test-"))
+
+
+def _checksum(manifest: DataManifest, belongs: Callable[[str], bool]) -> str:
+    hashes = sorted((name, file.sha256) for name, file in manifest.files.items() if belongs(name))
     return sha256(json.dumps(hashes).encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.lexicon import frequent_targets, lexicon
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.engine import obstacle
-from s2s_cli.errors import UserError
+from s2s_cli.errors import CheckpointError, UserError
 from s2s_cli.evaluation.calibration import calibrate
 from s2s_cli.evaluation.metrics import Score, score
 from s2s_cli.inference.engines import is_harmless
@@ -46,11 +46,10 @@ def export(
     run: RunDirectory,
     prepared: PreparedData,
     trainer: Trainer,
-    manager: CheckpointManager,
+    weights: Mapping[str, Tensor],
     log: MetricsLog,
 ) -> None:
-    """Write `model/` and print its scores on the test sets."""
-    weights = exported_weights(recipe, manager)
+    """Write `model/` with these weights and print its scores on the test sets."""
     trainer.model.load_state_dict(weights)
     decoded = decode_dev(recipe, prepared, trainer.model)
     loss, calibration = int8_bleu_loss(recipe, prepared, decoded), calibrate_dev(recipe, prepared, decoded)
@@ -59,7 +58,8 @@ def export(
     scores = score_tests(recipe, prepared, trainer.model, int8_is_harmless=is_harmless(loss))
     log.forget_after(trainer.position.update, "validation")
     for name, results in scores.items():
-        log.write("test", trainer.position.update, name=name, scores={s.signature: round(s.value, 2) for s in results})
+        values = {result.signature: round(result.value, 2) for result in results}
+        log.write("test", trainer.position.update, name=name, scores=values, data=prepared.test_checksum(name))
         console.say(f"{name}: " + ", ".join(f"{result.name} {result.value:.2f}" for result in results))
     card = model_card(recipe, prepared, trainer, scores)
     symbols, packed = shortlist(recipe, prepared), packed_weights(recipe, weights)
@@ -68,16 +68,18 @@ def export(
 
 
 def is_exported(
-    recipe: Recipe, run: RunDirectory, prepared: PreparedData, manager: CheckpointManager, log: MetricsLog
+    recipe: Recipe, run: RunDirectory, prepared: PreparedData, weights: Mapping[str, Tensor], log: MetricsLog
 ) -> bool:
     """Whether `model/` already holds what `export` would write, undamaged, and the log the scores of all test sets."""
-    if not log.test_names().issuperset(prepared.test_names):
-        return False
+    tests = log.tests()
+    for name in prepared.test_names:
+        if name not in tests or tests[name] not in (None, prepared.test_checksum(name)):
+            return False
     try:
         files = load_model_files(run.model)
     except UserError:
         return False
-    weights, config = exported_weights(recipe, manager), ModelConfig.read(model_config(recipe, prepared))
+    config = ModelConfig.read(model_config(recipe, prepared))
     return (
         files.config.replaced(int8_bleu_loss=None, confidence=None) == config
         and files.weights.keys() == weights.keys()
@@ -86,15 +88,20 @@ def is_exported(
 
 
 def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Tensor]:
-    """By `training.averaging`: the weights or the moving average of the best checkpoint, or the mean of several."""
+    """By `training.averaging`: the weights or the moving average of the best checkpoint, or the mean of several.
+
+    Damaged checkpoints are named and skipped. Raises `CheckpointError` if none is left.
+    """
     averaging = recipe.training.averaging
-    if averaging.method == "last":
-        return mean_weights(manager.weights(step) for step in sorted(manager.scores())[-averaging.count :])
-    if averaging.method == "best":
-        return mean_weights(manager.weights(step) for step in manager.best_steps(averaging.count))
-    best = manager.best_step
-    assert best is not None, "training ends with a validation"
-    snapshot = manager.load(best)
+    ranked = manager.ranked()
+    if not ranked:  # training ends with a validation
+        hint = "restore one from a copy, or train further (training.epochs)"
+        raise CheckpointError("no checkpoint with a score can be used", where=manager.directory, hint=hint)
+    if averaging.method in ("last", "best"):
+        steps = (sorted(ranked)[-averaging.count :]) if averaging.method == "last" else ranked[: averaging.count]
+        console.say(f"the model is the mean of the weights after updates {', '.join(f'{s:,}' for s in sorted(steps))}")
+        return mean_weights(map(manager.weights, steps))
+    snapshot = manager.load(ranked[0])
     return snapshot.extra.get("average", snapshot.weights) if averaging.method == "ema" else snapshot.weights
 
 

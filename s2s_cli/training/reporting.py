@@ -76,10 +76,11 @@ class MetricsLog:
         if new != old:
             atomic.replace_file(self.path, new)
 
-    def test_names(self) -> set[str]:
-        """The test sets whose scores it has."""
+    def tests(self) -> dict[str, str | None]:
+        """The test sets whose scores it has, and the checksum of each; None: an older version did not note it."""
         lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-        return {json.loads(line).get("name") for line in lines if _place(line)[1] == ORDER["test"]}
+        contents = (json.loads(line) for line in lines if b'"test"' in line and _place(line)[1] == ORDER["test"])
+        return {content.get("name"): content.get("data") for content in contents}
 
     def write(self, kind: Kind, update: int, **figures: Any) -> None:
         """Append one line. Figures that are not finite become null, since JSON cannot express them."""

@@ -24,7 +24,7 @@ from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.batches import collate
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
 from s2s_cli.training.changes import Basis, fixed, tell_changes
-from s2s_cli.training.exporting import export, is_exported
+from s2s_cli.training.exporting import export, exported_weights, is_exported
 from s2s_cli.training.initial import settle
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
 from s2s_cli.training.process_group import ALONE, ProcessGroup
@@ -168,13 +168,15 @@ class Session:
 
     def _export_if_missing(self) -> None:
         console.say(f"{self.recipe.name}: training is finished, {self.standing()}")
-        if is_exported(self.recipe, self.run_directory, self.prepared, self.manager, self.log):
+        weights = exported_weights(self.recipe, self.manager)
+        if is_exported(self.recipe, self.run_directory, self.prepared, weights, self.log):
             console.say(f"the model is in {self.run_directory.model}")
         else:
-            self._export()
+            export(self.recipe, self.run_directory, self.prepared, self.trainer, weights, self.log)
 
     def _export(self) -> None:
-        export(self.recipe, self.run_directory, self.prepared, self.trainer, self.manager, self.log)
+        weights = exported_weights(self.recipe, self.manager)
+        export(self.recipe, self.run_directory, self.prepared, self.trainer, weights, self.log)
 
     @property
     def finished(self) -> bool:

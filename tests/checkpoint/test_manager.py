@@ -43,7 +43,7 @@ def flip_bit(path: Path, position: int = -1) -> None:
 
 def test_a_folder_without_checkpoints_has_none(folder):
     manager = CheckpointManager(folder, keep=3)
-    assert (manager.load_latest(), manager.steps(), manager.best_step, manager.best_steps(5)) == (None, [], None, [])
+    assert (manager.load_latest(), manager.steps(), manager.ranked()) == (None, [], [])
     assert not folder.exists()
 
 
@@ -58,11 +58,11 @@ def test_what_was_saved_is_loaded(folder, tools):
 
 
 def test_the_best_is_kept_outside_the_window(three, folder, tools):
-    assert three.steps() == [1, 2, 3] and three.best_step == 1
+    assert three.steps() == [1, 2, 3] and three.ranked()[0] == 1
     three.save(tools.make_snapshot(4, 8.0), best=False)
-    assert three.steps() == [1, 3, 4] and three.best_step == 1
+    assert three.steps() == [1, 3, 4] and three.ranked()[0] == 1
     three.save(tools.make_snapshot(5, 10.0), best=True)
-    assert three.steps() == [4, 5] and three.best_step == 5
+    assert three.steps() == [4, 5] and three.ranked()[0] == 5
     pointers = {name: json.loads((folder / name).read_text())["directory"] for name in ("latest.json", "best.json")}
     assert pointers == {"latest.json": "step-5", "best.json": "step-5"}
     assert sorted(os.listdir(folder)) == ["best.json", "latest.json", "step-4", "step-5"]
@@ -88,10 +88,10 @@ def test_the_newest_and_the_best_are_on_disk_and_nothing_else(tmp_path_factory, 
     newest = set(range(len(scores)))
     assert set(manager.steps()) >= set(sorted(newest)[-keep:])
     if seen:
-        assert manager.best_step == scores.index(highest)
-        found = manager.best_steps(keep_best)
+        assert manager.ranked()[0] == scores.index(highest)
+        found = manager.ranked()[:keep_best]
         assert [seen[step] for step in found] == [seen[step] for step in ranked[:keep_best]]
-    assert manager.scores() == {step: seen[step] for step in manager.steps() if step in seen}
+    assert sorted(manager.ranked()) == [step for step in manager.steps() if step in seen]
     shutil.rmtree(folder)
 
 
@@ -185,7 +185,7 @@ def test_when_all_are_gone_training_does_not_begin_anew(three, folder, capsys):
 def test_damaged_pointers_lose_nothing(three, folder, tools):
     for name in ("latest.json", "best.json"):
         (folder / name).write_text("{")
-    assert three.best_step == 1
+    assert three.ranked()[0] == 1
     tools.assert_same(three.load_latest(), tools.make_snapshot(3, 7.0))
 
 
@@ -217,7 +217,7 @@ def test_a_fault_at_every_call_of_a_save_leaves_the_previous_checkpoint(three, f
             three.save(tools.make_snapshot(4, 10.0), best=True)
         expected = tools.make_snapshot(3, 7.0) if index <= committed else tools.make_snapshot(4, 10.0)
         tools.assert_same(three.load_latest(), expected)
-        assert three.best_step == (1 if index <= committed else 4)
+        assert three.ranked()[0] == (1 if index <= committed else 4)
         assert tools.leftovers(folder) == []
 
 

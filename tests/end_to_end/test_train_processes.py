@@ -13,7 +13,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from digits import NOISE, ROOT, assert_same_outcome, finish, signal_at, start_training, steps, train_here, write_task
+from digits import (
+    NOISE,
+    ROOT,
+    assert_same_outcome,
+    finish,
+    log_of,
+    signal_at,
+    start_training,
+    steps,
+    train_here,
+    write_task,
+)
 from starts import Started
 
 from s2s_cli import atomic
@@ -65,8 +76,21 @@ def test_started_again_it_says_that_it_is_finished_and_changes_nothing(recipe: P
 def test_a_finished_run_scores_a_test_set_that_is_added(recipe: Path, copy: Path, capsys: pytest.CaptureFixture[str]):
     train_here(recipe, copy, "data.test=[{tsv: test.tsv, name: held-out}, {tsv: dev.tsv, name: later}]")
     assert "later: BLEU" in capsys.readouterr().err
-    assert MetricsLog(copy / "metrics.jsonl").test_names() == {"held-out", "later"}
+    assert MetricsLog(copy / "metrics.jsonl").tests().keys() == {"held-out", "later"}
     assert "later" in (copy / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_finished_run_scores_a_test_set_again_whose_text_is_another(
+    recipe: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    train_here(recipe, copy, "data.test=[{tsv: dev.tsv, name: held-out}]")
+    assert "held-out: BLEU" in capsys.readouterr().err
+    lines = log_of(copy)
+    assert [line["kind"] for line in lines].count("test") == 1
+    path = copy / "metrics.jsonl"
+    path.write_text(re.sub(', "data": "[0-9a-f]*"', "", path.read_text(encoding="utf-8")), encoding="utf-8")
+    train_here(recipe, copy, "data.test=[{tsv: dev.tsv, name: held-out}]")
+    assert "held-out: BLEU" not in capsys.readouterr().err  # the log of an older version
 
 
 def test_the_recipe_that_a_run_keeps_can_be_run_where_it_lies_also_after_a_move(whole: Path, tmp_path: Path):

@@ -9,6 +9,7 @@ import torch
 
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.snapshot import Snapshot
+from s2s_cli.errors import CheckpointError
 from s2s_cli.recipe import schema
 from s2s_cli.training.exporting import exported_weights
 
@@ -53,6 +54,20 @@ def test_the_method_chooses(averaging: dict, expected: float, tmp_path: Path):
     kept = {"best": {"keep_best": count}, "last": {"keep_validated": count}}.get(averaging["method"], {})
     weights = exported_weights(recipe_with(**averaging), saved(tmp_path, **kept))
     torch.testing.assert_close(weights, {"w": torch.tensor([expected], dtype=torch.float32)})
+
+
+def test_a_damaged_checkpoint_is_named_and_the_next_best_taken(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    manager = saved(tmp_path, keep_best=9)
+    for step, damage in ((20, b"?"), (30, b"??")):  # one byte is another; one more is there
+        path = tmp_path / f"step-{step}" / "extra-average.safetensors"
+        path.write_bytes(path.read_bytes()[:-1] + damage)
+    assert exported_weights(recipe_with(method="ema"), manager)["w"].item() == 50.5
+    told = capfd.readouterr().err
+    assert "skipped a checkpoint" in told and "step-20" in told and "step-30" in told
+    for path in tmp_path.glob("step-*/state.json"):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no checkpoint with a score can be used"):
+        exported_weights(recipe_with(method="ema"), manager)
 
 
 def test_a_best_checkpoint_from_before_the_moving_average_was_asked_for_gives_its_weights(tmp_path: Path):
