@@ -85,7 +85,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Overlap:
-    """A side that occurs in dev or test on the same side, ignoring case and punctuation."""
+    """A side that occurs in dev or test on the same side, by `sentence_key`."""
 
     held_out: HeldOut
 
@@ -165,12 +165,13 @@ _FOLDING = _Folding(dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01
 
 
 def sentence_key(text: str) -> bytes:
-    """64 bits that are equal for sentences that differ only in case and punctuation; empty if nothing else is in it."""
-    return _digest(" ".join(text.casefold().translate(_FOLDING).split()))
+    """64 bits that are equal for sentences that differ only in case, punctuation and forms of characters (NFKC: `１` is
+    `1`); empty if nothing else is in it."""
+    return _digest(" ".join(unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split()))
 
 
 def line_key(text: str) -> int | None:
-    """The same of lines that also may differ in spaces and forms of characters (NFKC); None if nothing else is in it.
+    """The same of lines that also may differ in spaces; None if nothing else is in it.
 
     It finds more than `sentence_key`, as excluded lines may come from files that nobody cleaned.
     """

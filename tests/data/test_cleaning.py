@@ -78,6 +78,12 @@ def test_overlap_is_looked_for_on_the_same_side() -> None:
     assert not rule("A cat.", "Un chat.")
 
 
+def test_forms_of_characters_hide_no_overlap() -> None:
+    rule = Overlap(HeldOut.of([("東京は１２月、ＡＢＣ。", "The ﬁrst №１!")]))
+    assert rule("東京は12月､abc", "x") and rule("x", "the first no1")
+    assert not rule("東京 は12月abc", "the fir st no1")  # spaces count
+
+
 def test_sentences_without_letters_overlap_with_nothing() -> None:
     assert sentence_key("?!") == b""
     assert not Overlap(HeldOut.of([("?!", "...")]))("!", "?")
