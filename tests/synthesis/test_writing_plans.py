@@ -115,6 +115,7 @@ def test_a_run_finds_its_models_again_from_anywhere(folder: Path, recipe: MakeRe
         ({"columns": (2, 1)}, "it has `column`"),
         ({"by": []}, "by: needs 1 item or more"),
         ({"beam": None, "sample": {"top_p": 0.0}}, "greater than 0"),
+        ({"beam": None, "sample": {"temperature": 9e-31}}, "must be at least 1e-30"),
         ({"side": "both"}, "one of source, target"),
     ],
 )

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Literal, get_args
 
 from s2s_cli.forms import above, at_least, at_most, below, matching, one_or_more
-from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section, Seed
+from s2s_cli.recipe.schema.section import Positive, Probability, Section, Seed
 
 
 class Languages(Section):
@@ -83,7 +83,7 @@ class Corpus(Section):
 class Sample(Section):
     """Drawing from the distribution of a model, instead of searching for what is most probable."""
 
-    temperature: PositiveFloat = 1.0
+    temperature: Annotated[float, at_least(1e-30)] = 1.0
     """Log-probabilities are divided by it: below 1 sharper, above 1 flatter."""
     top_k: Positive | None = None
     """Draw among the k most probable symbols only. `null`: among all."""
