@@ -25,7 +25,7 @@ from s2s_cli.errors import CheckpointError, MachineError, UserError
 from s2s_cli.forms import Form, at_least, at_most, characters, leaves
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
-from s2s_cli.text.tokenizer import EOS, TokenizerPair, load_tokenizers, save_tokenizers
+from s2s_cli.text.tokenizer import EOS, SYMBOLS, TokenizerPair, load_tokenizers, save_tokenizers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ _ATTEMPTS = 5
 Content = TypeVar("Content")
 Name = Annotated[str, characters(200)]
 Weight = Annotated[float, at_least(-1e6), at_most(1e6)]
-Vocabulary = Annotated[int, at_least(4), at_most(4_000_000)]
+_MOST_SYMBOLS = 4_000_000
 
 
 class Confidence(Form):
@@ -63,8 +63,9 @@ class ModelConfig(Document):
     name: Name
     languages: schema.Languages
     model: schema.Model
-    source_vocabulary: Vocabulary
-    target_vocabulary: Vocabulary
+    source_vocabulary: Annotated[int, at_least(len(SYMBOLS)), at_most(_MOST_SYMBOLS)]
+    target_vocabulary: Annotated[int, at_least(len(SYMBOLS) + 1), at_most(_MOST_SYMBOLS)]
+    """The special symbols, and at least one that can be written."""
     decoding: schema.Decoding
     max_pieces: Annotated[int, at_least(1), at_most(1_000_000)]
     """Longest source sentence that the model was trained on, in pieces."""

@@ -190,6 +190,7 @@ def change(*path: str, to: object) -> bytes:
         (change("name", to="x" * 10_000), "name"),
         (change("source_vocabulary", to="6"), "source_vocabulary"),
         (change("source_vocabulary", to=10**12), "source_vocabulary"),
+        (change("target_vocabulary", to=4), "target_vocabulary: must be at least 5"),
         (change("max_pieces", to=0), "max_pieces"),
         (change("model", "embedding", to=10**12), "model.embedding"),
         (change("model", "embedding", to=-1), "model.embedding"),
