@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -22,6 +22,12 @@ FIXED = re.compile(
     r"|validation\.metric:|training\.averaging\.method: ema "  # scores are of these weights, and compare
 )
 
+MEANING = ("languages.", "model.", "validation.", "training.averaging.")
+"""What the keys begin with that say what weights and scores mean."""
+
+OF_TEXTS = re.compile(r"validation\.(beam|max_pairs):")
+"""Fixed where scores are those of translations."""
+
 ABSENT = "(absent)"
 
 BARE = re.compile(r": (\(absent\) -> (null|\[\])|(null|\[\]) -> \(absent\))$")
@@ -32,33 +38,40 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
     """Say what changed in the recipe since the last start. Raises `UsageError` if the checkpoints do not allow it."""
     if not run.recipe.exists():
         return
-    differences = recipe_differences(load_recipe(run.recipe).with_folders([]), recipe.with_folders([]))
+    differences = recipe_differences(settings_of(load_recipe(run.recipe)), settings_of(recipe))
     for difference in differences:
         if not BARE.search(difference):
             console.say(f"changed recipe: {difference}")
-    refused = [difference for difference in differences if FIXED.match(difference)]
-    if refused and any(run.checkpoints.glob("step-*")):
-        raise fixed(refused[0].partition(": ")[0], run)
+    if any(run.checkpoints.glob("step-*")):
+        refuse_fixed(differences, recipe.validation.metric, run)
 
 
-def fixed(key: str, run: RunDirectory) -> UsageError:
-    """The error for a key of the recipe that the checkpoints of the run do not allow to change."""
-    return UsageError(
-        f"this cannot change once the run has checkpoints: {key}",
-        where=run.root,
-        hint="train under another name (`name:` or --run), or remove the run",
-    )
+def refuse_fixed(differences: Iterable[str], metric: str, run: RunDirectory) -> None:
+    """Raise `UsageError` for the first difference that the checkpoints of the run do not allow. metric: of scores."""
+    for difference in differences:
+        if FIXED.match(difference) or (metric != "loss" and OF_TEXTS.match(difference)):
+            raise UsageError(
+                f"this cannot change once the run has checkpoints: {difference.partition(': ')[0]}",
+                where=run.root,
+                hint="train under another name (`name:` or --run), or remove the run",
+            )
 
 
-def recipe_differences(old: Recipe, new: Recipe) -> list[str]:
-    """Lines such as `training.learning_rate: 0.001 -> 0.0003`, in the order of the schema; none if nothing changed."""
-    before, after = (dict(_leaves(recipe.values())) for recipe in (old, new))
-    keys = list(before | after)
+def recipe_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Lines such as `training.learning_rate: 0.001 -> 0.0003`, in the order of the schema; none if nothing changed.
+
+    before, after: `settings_of` two recipes.
+    """
     return [
         f"{key}: {before.get(key, ABSENT)} -> {after.get(key, ABSENT)}"
-        for key in keys
+        for key in {**before, **after}
         if before.get(key) != after.get(key)
     ]
+
+
+def settings_of(recipe: Recipe) -> dict[str, str]:
+    """All dotted keys of a recipe and their values as text, except for the folders of its corpora."""
+    return dict(_leaves(recipe.with_folders([]).values()))
 
 
 def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[str, str]]:
@@ -82,13 +95,13 @@ class Basis:
     """See `PreparedData.learnt`."""
     order: dict[str, Any]
     """What else the order of batches depends on."""
-    scores: dict[str, Any] = field(default_factory=dict)
-    """The keys that make scores of checkpoints compare; none in checkpoints of older versions."""
+    meaning: dict[str, str] = field(default_factory=dict)
+    """The settings that say what weights and scores mean: the recipe of the run may have been edited. None
+    in checkpoints of older versions."""
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
         settings, weights, protect = recipe.training, recipe.data.weights, recipe.data.protect
-        of_scores = ["metric"] if recipe.validation.metric == "loss" else ["metric", "beam", "max_pairs"]
         return cls(
             prepared.learnt,
             {
@@ -99,7 +112,7 @@ class Basis:
             | ({"weights": weights} if weights else {})
             | ({"marked": protect.share} if protect else {})
             | ({"terms": recipe.data.terms.share} if recipe.data.terms else {}),
-            {f"validation.{key}": getattr(recipe.validation, key) for key in of_scores},
+            {key: value for key, value in settings_of(recipe).items() if key.startswith(MEANING)},
         )
 
     def carries(self, older: Basis, run: RunDirectory) -> bool:
@@ -109,7 +122,7 @@ class Basis:
         """
         if self.data != older.data:
             raise other_data(run.root)
-        for key, value in older.scores.items():
-            if value != self.scores.get(key):
-                raise fixed(key, run)
+        common = [key for key in older.meaning if key in self.meaning]  # versions add keys, and drop some
+        then, now = ({key: basis.meaning[key] for key in common} for basis in (older, self))
+        refuse_fixed(recipe_differences(then, now), self.meaning["validation.metric"], run)
         return self.order == older.order

@@ -23,7 +23,7 @@ from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.batches import collate
 from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
-from s2s_cli.training.changes import Basis, fixed, tell_changes
+from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, exported_weights, is_exported
 from s2s_cli.training.initial import settle
 from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
@@ -126,8 +126,6 @@ class Session:
             return
         try:
             same_order = self.basis.carries(Basis(**snapshot.scalars["basis"]), self.run_directory)
-            if "average" in snapshot.extra and self.trainer.average is None:  # the scores are those of the average
-                raise fixed("training.averaging.method", self.run_directory)
             self.trainer.restore(snapshot)
             self.window = Window(**snapshot.scalars["window"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

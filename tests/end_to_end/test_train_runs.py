@@ -327,7 +327,7 @@ def test_what_checkpoints_cannot_follow_is_refused_and_nothing_is_touched(change
     [
         ("validation.metric=chrf", UsageError, "cannot change once the run has checkpoints: validation.metric"),
         ("training.averaging.method=last", UsageError, "the run has checkpoints: training.averaging.method"),
-        ("model.embedding=8", CheckpointError, r"not one of this run: .*embedding.*shape"),
+        ("model.encoder.summary=max", UsageError, "the run has checkpoints: model.encoder.summary"),
     ],
 )
 def test_the_same_holds_where_the_recipe_of_the_run_itself_was_changed(

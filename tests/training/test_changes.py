@@ -9,7 +9,7 @@ import pytest
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.changes import FIXED, recipe_differences, tell_changes
+from s2s_cli.training.changes import FIXED, recipe_differences, settings_of, tell_changes
 
 CORPUS = {"source": "a", "target": "b"}
 MINIMAL = {"name": "m", "languages": {"source": "de", "target": "en"}, "data": {"train": [CORPUS], "dev": [CORPUS]}}
@@ -22,8 +22,8 @@ def test_differences_name_each_changed_key():
         "data": MINIMAL["data"] | {"test": [{"tsv": "t", "name": "no"}]},
         "validation": {"every": None},
     }
-    assert recipe_differences(old, old) == []
-    told = recipe_differences(old, Recipe.read(MINIMAL | changes))
+    assert recipe_differences(settings_of(old), settings_of(old)) == []
+    told = recipe_differences(settings_of(old), settings_of(Recipe.read(MINIMAL | changes)))
     assert "training.learning_rate: 0.001 -> 0.0003" in told
     assert "validation.every: 500 -> null" in told
     assert "data.test.0.name: (absent) -> no" in told
@@ -43,7 +43,7 @@ def test_of_a_corpus_that_is_added_only_what_it_has_is_told(tmp_path: Path, capf
 
 def test_what_is_protected_is_fixed_and_how_often_it_is_marked_is_not():
     def changed(old: dict[str, object], new: dict[str, object]) -> list[str]:
-        recipes = [Recipe.read(MINIMAL | {"data": MINIMAL["data"] | data}) for data in (old, new)]
+        recipes = [settings_of(Recipe.read(MINIMAL | {"data": MINIMAL["data"] | data})) for data in (old, new)]
         return [line for line in recipe_differences(*recipes) if FIXED.match(line)]
 
     assert changed({}, {"protect": {}})
