@@ -113,7 +113,7 @@ KINDS = {
     "plateau": ["training.schedule=plateau", "training.decay_patience=1", "validation.every=null"],
     "mean of the last": ["training.averaging={method: last, count: 2}", "training.keep_checkpoints=1"],
     "mean of the best": ["training.averaging={method: best, count: 2}", "validation.metric=loss"],
-    "no average": ["training.averaging.method=none", "validation.metric=chrf", "training.clip_norm=null"],
+    "no average": ["training.averaging={method: none}", "validation.metric=chrf", "training.clip_norm=null"],
     "few updates": ["training.updates=17", "training.batch_sentences=5", "tokenizer.kind=character"],
     "noise": [*NOISE, "training.accumulate=2"],
     "marks and terms": [
@@ -310,7 +310,7 @@ def test_a_longer_patience_revives_a_run_that_lost_it(recipe: Path, tmp_path: Pa
         "validation.metric=loss",
         "validation.beam=2",
         "validation.max_pairs=3",
-        "training.averaging.method=none",
+        "training.averaging={method: none}",
     ],
 )
 def test_what_checkpoints_cannot_follow_is_refused_and_nothing_is_touched(change: str, recipe: Path, copy: Path):
@@ -326,7 +326,7 @@ def test_what_checkpoints_cannot_follow_is_refused_and_nothing_is_touched(change
     ("line", "error", "match"),
     [
         ("validation.metric=chrf", UsageError, "cannot change once the run has checkpoints: validation.metric"),
-        ("training.averaging.method=last", UsageError, "the run has checkpoints: training.averaging.method"),
+        ("training.averaging={method: last}", UsageError, "the run has checkpoints: training.averaging.method"),
         ("model.encoder.summary=max", UsageError, "the run has checkpoints: model.encoder.summary"),
     ],
 )

@@ -158,6 +158,29 @@ def test_null(load, text):
         ("init: {extend: true}", "init.from: this key is missing"),
         ("init: {from: 3}", "init.from: give text, not 3 (put it into quotes)"),
         ("init: {from: runs/general}\ntokenizer: {vocabulary: 80}", "`tokenizer` has no effect: init takes"),
+        (
+            "tokenizer: {kind: word, model: bpe}",
+            "tokenizer.model has no effect: no side has a tokenizer of kind `sentencepiece`",
+        ),
+        (
+            "training: {averaging: {count: 10}, decay_factor: 0.5}",
+            "training.decay_factor has no effect: training.schedule is `inverse_sqrt`; training.averaging.count has no"
+            " effect: training.averaging.method is `ema`",
+        ),
+        (
+            "training: {averaging: {method: last, decay: 0.99}}",
+            "training.averaging.decay has no effect: training.averaging.method is `last`",
+        ),
+        (
+            "decoding: {normalization: none, length_penalty: 0.5}",
+            "decoding.length_penalty has no effect: decoding.normalization is `none`",
+        ),
+        (
+            "model: {attention: {input_feeding: false}, encoder: {residual: true}}",
+            "model.attention.input_feeding has no effect: model.attention.query is `previous`; model.encoder.residual"
+            " has no effect: model.encoder.layers is `1`",
+        ),
+        ("model: {decoder: {residual: true}}", "model.decoder.residual has no effect: model.decoder.layers is `1`"),
     ],
 )
 def test_wrong_values_are_told_with_their_line(faults, line, fault):

@@ -6,7 +6,7 @@ The docstring under a field is its documentation; `s2s_cli.recipe.loading` fills
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from s2s_cli.forms import characters, matching
 from s2s_cli.recipe.schema.data import (
@@ -58,6 +58,8 @@ __all__ = [
     "Validation",
 ]
 
+SIDES: tuple[Side, ...] = ("source", "target")
+
 
 class Recipe(Section):
     name: Annotated[
@@ -87,8 +89,29 @@ class Recipe(Section):
         return self.replaced(data=self.data.replaced(folders=folders))
 
     def check(self) -> None:
-        if faults := [*self._training_faults(), *self._model_faults(), *self._tokenizer_faults()]:
+        faults = [*self._training_faults(), *self._model_faults(), *self._tokenizer_faults(), *self._unused()]
+        if faults:
             raise ValueError("; ".join(faults))
+
+    def _unused(self) -> Iterator[str]:
+        """Keys with another value than that by default, which has no effect because of a second key. (`Model` and
+        `Decoding` allow them: there are such exported models.)"""
+        training, model, decoding = self.training, self.model, self.decoding
+        averaging, attention = training.averaging, model.attention
+        last = averaging.method in ("last", "best")
+        for name, section, keys, has_effect, because in (
+            ("training", training, ("decay_factor", "decay_patience"), training.schedule == "plateau", "schedule"),
+            ("training.averaging", averaging, ("count",), last, "method"),
+            ("training.averaging", averaging, ("decay",), averaging.method == "ema", "method"),
+            ("decoding", decoding, ("length_penalty",), decoding.normalization != "none", "normalization"),
+            ("model.attention", attention, ("input_feeding",), attention.query == "current", "query"),
+            ("model.encoder", model.encoder, ("residual",), model.encoder.layers > 1, "layers"),
+            ("model.decoder", model.decoder, ("residual",), model.decoder.layers > 1, "layers"),
+        ):
+            for key in keys if not has_effect else ():
+                default = getattr(type(section), key, None)
+                if getattr(section, key, default) != default:
+                    yield f"{name}.{key} has no effect: {name}.{because} is `{getattr(section, because)}`"
 
     def _training_faults(self) -> Iterator[str]:
         dropout = self.model.dropout.values(without=["variational"])
@@ -103,7 +126,7 @@ class Recipe(Section):
                 yield f"{key} has no effect: training.objective.mix is 0 (give {key.split('.')[-1]}: 0)"
 
     def _model_faults(self) -> Iterator[str]:
-        """Parts that are asked for where nothing uses them. (`Model` allows them: there are such exported models.)"""
+        """Parts that are asked for where nothing uses them."""
         model, context = self.model, self.model.decoder.context
         of_attention = {key: getattr(model.attention, key) for key in ("coverage", "coverage_loss", "heads")}
         for key, value in of_attention.items():
@@ -122,9 +145,11 @@ class Recipe(Section):
         for key, value in (("tied", "all"), ("output", "copy")):
             if getattr(self.model, key) == value and not self.tokenizer.is_joint:
                 yield f"model.{key} `{value}` needs one joint vocabulary (tokenizer.joint: true)"
-        sides: tuple[Literal["source", "target"], ...] = ("source", "target")
-        for side in sides:
-            kind = self.tokenizer.of_side(side).kind
+        kinds = {side: self.tokenizer.of_side(side).kind for side in SIDES}
+        for key in ("model", "character_coverage"):
+            if "sentencepiece" not in kinds.values() and getattr(self.tokenizer, key) != getattr(Tokenizer, key):
+                yield f"tokenizer.{key} has no effect: no side has a tokenizer of kind `sentencepiece`"
+        for side, kind in kinds.items():
             if kind != "sentencepiece" and getattr(self.training.subword_sampling, side) is not None:
                 needs = f"needs a tokenizer of kind `sentencepiece`: that of this side is `{kind}`"
                 yield f"training.subword_sampling.{side} {needs}"
