@@ -36,6 +36,11 @@ def test_the_mean_is_preserved(probability: float) -> None:
     assert abs(values.mean() - 1) < 5 * values.std() / values.numel() ** 0.5
 
 
+def test_the_least_probability_of_a_recipe_drops_something() -> None:
+    assert Dropout(schema.LEAST_DROPOUT).threshold == WordDropout(schema.LEAST_DROPOUT).threshold == 1
+    assert Dropout(0.0019).threshold == 0
+
+
 def test_a_probability_just_below_one_keeps_something() -> None:
     values = dropped(0.9999)
     assert values.isfinite().all()

@@ -59,6 +59,8 @@ __all__ = [
 ]
 
 SIDES: tuple[Side, ...] = ("source", "target")
+LEAST_DROPOUT = 0.002
+"""Rounded to 256ths, smaller probabilities are 0 (see `s2s_cli.model.dropout`)."""
 
 
 class Recipe(Section):
@@ -115,6 +117,9 @@ class Recipe(Section):
 
     def _training_faults(self) -> Iterator[str]:
         dropout = self.model.dropout.values(without=["variational"])
+        for key, probability in dropout.items():
+            if 0 < probability < LEAST_DROPOUT:
+                yield f"model.dropout.{key} has no effect: below {LEAST_DROPOUT}, what is drawn as a byte is 0"
         if self.training.objective.kind == "r_drop" and not any(dropout.values()):
             yield "training.objective `r_drop` needs dropout: all values of model.dropout are 0"
         if getattr(self.training.objective, "mix", None) == 0:
