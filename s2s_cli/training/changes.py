@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
@@ -14,11 +14,13 @@ from s2s_cli.errors import UsageError
 from s2s_cli.forms import KeyPath
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.recipe.schema.data import Format
 from s2s_cli.recipe.yaml_text import to_yaml
 
 FIXED = re.compile(
-    r"languages\.|data\.(dev|cleaning|protect)\.(?!share:)|data\.(protect|terms):|init[:.]|tokenizer\.|model\."
-    r"|data\.train\.(?!\d+\.weight:)"  # a weight changes the order alone
+    r"languages\.|data\.(cleaning|protect)\.(?!share:)|data\.(protect|terms):|init[:.]|tokenizer\.|model\."
+    # a weight changes the order alone, and whether a file of another name has the same text is seen when it is read
+    rf"|data\.(train|dev)\.(?!\d+\.(weight|name|sha256|source|target|mono|{'|'.join(get_args(Format))})\b)"
     r"|validation\.metric:|training\.averaging\.method: ema "  # scores are of these weights, and compare
 )
 

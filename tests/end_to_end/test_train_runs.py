@@ -366,6 +366,18 @@ def test_another_content_of_the_corpus_is_refused_and_the_data_of_the_run_is_kep
     assert steps(tmp_path / "run")[-1] == UPDATES
 
 
+def test_a_corpus_may_get_another_name_but_no_other_text(recipe: Path, whole: Path, tmp_path: Path):
+    task = Path(shutil.copytree(recipe.parent, tmp_path / "task"))
+    train_here(task / "recipe.yaml", tmp_path / "run", *BASE, "training.updates=5")
+    for name in ("train", "dev"):
+        (task / f"{name}.tsv").rename(task / f"moved-{name}.tsv")
+    moved = [f"data.{split}.0.tsv=moved-{split}.tsv" for split in ("train", "dev")]
+    with pytest.raises(DataError, match="not that of the checkpoints"):
+        train_here(task / "recipe.yaml", tmp_path / "run", *BASE, moved[0].replace("train.tsv", "dev.tsv"), moved[1])
+    train_here(task / "recipe.yaml", tmp_path / "run", *BASE, *moved)
+    assert content(tmp_path / f"run/checkpoints/step-{UPDATES}") == content(whole / f"checkpoints/step-{UPDATES}")
+
+
 def test_a_changed_order_of_batches_begins_the_epoch_anew(
     recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
