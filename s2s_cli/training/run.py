@@ -30,7 +30,7 @@ from s2s_cli.training.interruption import Abandoned, StopRequest, stop_requests
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import MetricsLog, NoReport, Report, TrainingReport, Window, machinery
 from s2s_cli.training.trainer import Trainer
-from s2s_cli.training.validation import MERITS, Figures, Validator, weights_of
+from s2s_cli.training.validation import MERITS, Figures, Validator, warn_of_words, weights_of
 
 WriteCorpora = Callable[[Recipe, Path, Path], Written]
 """From a recipe, its folder and the directory of its run to the corpora that models write, all written."""
@@ -160,6 +160,7 @@ class Session:
 
     def _begin(self, means: str) -> None:
         position = self.trainer.position
+        warn_of_words(self.recipe.validation.metric, self.validator.references, self.recipe.languages.target)
         self.log.forget_after(position.update, "validation" if position.validated == position.update else "train")
         began = "training from" if self.saved is None else "resuming at"
         console.say(f"{self.recipe.name}: {began} {self.standing()}; {means}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from s2s_cli import console
 from s2s_cli.data.order import BatchOrder
 from s2s_cli.data.shards import ParallelData
 from s2s_cli.evaluation.metrics import score
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.text.segmenters import COMMON, bleu_tokenizer
 from s2s_cli.training.batches import collate
 from s2s_cli.training.loss import sequence_loss
 
@@ -71,6 +73,22 @@ class Validator:
         device = next(model.parameters()).device
         losses = [sequence_loss(model, collate(self.data, pairs).to(device), 0.0) for pairs in self.batches]
         return sum(loss.nll.item() for loss in losses) / max(1, sum(loss.tokens for loss in losses))
+
+
+LONGEST_WORDS = 9.0
+"""Characters of a word on average, signs included, above which there are hardly spaces between words: English has 4 to
+5, German 6, Finnish 7, everyday Chinese sentences 10."""
+
+
+def warn_of_words(metric: str, references: Sequence[str], language: str) -> None:
+    """Warn if checkpoints are compared by BLEU where it finds no words: it may stay at 0, and the first remain best."""
+    words = [word for reference in references for word in reference.split()]
+    length = sum(map(len, words)) / max(1, len(words))
+    if metric == "bleu" and bleu_tokenizer(language) == COMMON and length > LONGEST_WORDS:
+        console.warn(
+            f"validation.metric: BLEU splits `{language}` text by `{COMMON}`, which finds hardly any words in dev"
+            " (set it to chrf or loss, or the code of the language right)"
+        )
 
 
 def dev_batches(data: ParallelData, batch_tokens: int) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from s2s_cli.model.decoding import Decoding
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
 from s2s_cli.training.loss import sequence_loss
-from s2s_cli.training.validation import MERITS, Figures, Validator, dev_batches, weights_of
+from s2s_cli.training.validation import MERITS, Figures, Validator, dev_batches, warn_of_words, weights_of
 
 PAIRS = [(source, target) for source, target in random_pairs(30) if source and target]
 LETTERS = CharacterTokenizer("abcdefgh")
@@ -105,3 +105,21 @@ def test_better_figures_have_more_merit():
 @pytest.mark.parametrize("loss", [1e6, math.inf])
 def test_perplexity_does_not_overflow(loss: float):
     assert math.isfinite(Figures(loss, 0.0, 0.0).perplexity)
+
+
+@pytest.mark.parametrize(
+    ("metric", "language", "reference", "warns"),
+    [
+        ("bleu", "jp", "そんな風に言うものじゃない。", True),
+        ("bleu", "th", "ฉันไม่รู้ว่าเขาอยู่ที่ไหน", True),
+        ("chrf", "jp", "そんな風に言うものじゃない。", False),
+        ("bleu", "zh", "你为什么不想告诉我真相呢？", False),
+        ("bleu", "fi", "Metsästäjä seurasi eläinten jälkiä.", False),
+        ("bleu", "de", "", False),
+    ],
+)
+def test_it_is_told_where_bleu_finds_no_words_to_compare(
+    metric: str, language: str, reference: str, warns: bool, capfd: pytest.CaptureFixture[str]
+):
+    warn_of_words(metric, [reference, ""], language)
+    assert ("finds hardly any words" in capfd.readouterr().err) == warns
