@@ -16,17 +16,9 @@ from typing import Literal
 from torch import Tensor
 
 from s2s_cli import atomic, console
-from s2s_cli.checkpoint.snapshot import (
-    Snapshot,
-    SnapshotState,
-    read_snapshot,
-    read_state,
-    read_weights,
-    verify,
-    write_snapshot,
-)
+from s2s_cli.checkpoint.snapshot import Snapshot, SnapshotState, read_snapshot, read_state, read_weights, write_snapshot
 from s2s_cli.errors import CheckpointError
-from s2s_cli.sealed import Document, parse_json, to_json
+from s2s_cli.sealed import Document, SealedDirectory, parse_json, to_json
 
 _STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 
@@ -117,7 +109,7 @@ class CheckpointManager:
         sound = []
         for step in self.steps():
             try:
-                verify(self._path(step))
+                SealedDirectory.open(self._path(step)).verify_all()
                 sound.append(step)
             except CheckpointError as error:
                 console.warn(f"skipped a checkpoint: {error}")

@@ -92,12 +92,5 @@ def read_state(directory: Path) -> SnapshotState:
     return SealedDirectory.open(directory).parse(STATE, SnapshotState)
 
 
-def verify(directory: Path) -> None:
-    """Check the hash of every file. Raises `CheckpointError`, which names the first damaged one."""
-    sealed = SealedDirectory.open(directory)
-    for name in sealed.files:
-        sealed.verify(name)
-
-
 def _read_tensors(sealed: SealedDirectory, name: str) -> dict[str, Tensor]:
     return decode_tensors(sealed.read(name), sealed.path / name)

@@ -42,7 +42,7 @@ _NAME_BYTES = 120  # of a split, whose directory has its name
 @dataclass(frozen=True)
 class PreparedData:
     """Prepared data on disk: the hashes of tokenizers and texts are checked when they are read, those of shards by
-    `verify`."""
+    `sealed.verify_all`."""
 
     sealed: SealedDirectory
     manifest: DataManifest
@@ -58,11 +58,6 @@ class PreparedData:
         assert isinstance(sealed.manifest, DataManifest)
         train, dev = ParallelData.open(directory / "train"), ParallelData.open(directory / "dev")
         return cls(sealed, sealed.manifest, load_tokenizers(sealed), train, dev)
-
-    def verify(self) -> None:
-        """Check the hash of every file. Raises DataError, which names the first damaged one."""
-        for name in self.sealed.files:
-            self.sealed.verify(name)
 
     @property
     def directory(self) -> Path:
@@ -199,7 +194,7 @@ def _damage(recipe: Recipe, prepared: PreparedData) -> list[str]:
     if recipe.data.weights and "corpora" not in prepared.manifest.splits["train"]:
         return ["an older version did not count the pairs of each corpus"]
     try:
-        prepared.verify()
+        prepared.sealed.verify_all()
     except DataError as error:
         return [str(error)]
     return []

@@ -24,6 +24,7 @@ from s2s_cli.inference.translation import Translation
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
+from s2s_cli.sealed import SealedDirectory
 from s2s_cli.training.averaging import mean_weights
 from s2s_cli.training.building import build_translator
 from s2s_cli.training.decoding import packed
@@ -56,14 +57,15 @@ def export(
     measured = {"int8_bleu_loss": loss, "confidence": calibration and calibration.values()}
     config = model_config(recipe, prepared) | measured
     scores = score_tests(recipe, prepared, trainer.model, int8_is_harmless=is_harmless(loss))
-    log.forget_after(trainer.position.update, "validation")
     for name, results in scores.items():
-        values = {result.signature: round(result.value, 2) for result in results}
-        log.write("test", trainer.position.update, name=name, scores=values, data=prepared.test_checksum(name))
         console.say(f"{name}: " + ", ".join(f"{result.name} {result.value:.2f}" for result in results))
     card = model_card(recipe, prepared, trainer, scores)
     symbols, packed = shortlist(recipe, prepared), packed_weights(recipe, weights)
+    log.forget_after(trainer.position.update, "validation")  # before the model: the log has no scores of another one,
     save_model(run.model, weights, config, prepared.tokenizers, card, symbols, packed)
+    for name, results in scores.items():  # and after it: without scores, the export is made again
+        values = {result.signature: round(result.value, 2) for result in results}
+        log.write("test", trainer.position.update, name=name, scores=values, data=prepared.test_checksum(name))
     console.say(f"the model is in {run.model}; try: echo '...' | s2s translate --model {run.root}")
 
 
@@ -76,6 +78,7 @@ def is_exported(
         if name not in tests or tests[name] not in (None, prepared.test_checksum(name)):
             return False
     try:
+        SealedDirectory.open(run.model).verify_all()
         files = load_model_files(run.model)
     except UserError:
         return False
@@ -98,7 +101,7 @@ def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Te
         hint = "restore one from a copy, or train further (training.epochs)"
         raise CheckpointError("no checkpoint with a score can be used", where=manager.directory, hint=hint)
     if averaging.method in ("last", "best"):
-        steps = (sorted(ranked)[-averaging.count :]) if averaging.method == "last" else ranked[: averaging.count]
+        steps = sorted(ranked)[-averaging.count :] if averaging.method == "last" else ranked[: averaging.count]
         console.say(f"the model is the mean of the weights after updates {', '.join(f'{s:,}' for s in sorted(steps))}")
         return mean_weights(map(manager.weights, steps))
     snapshot = manager.load(ranked[0])

@@ -202,7 +202,7 @@ def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
     with pytest.raises(DataError, match=f"{name}: is damaged: its SHA-256 differs from manifest.json"):
         opened = open_prepared(tmp_path / "run")
         opened.dev_texts()
-        opened.verify()
+        opened.sealed.verify_all()
     prepare(tiny_recipe(), corpora, tmp_path / "run")
     assert f"prepared again: {path}" in capsys.readouterr().err
     assert hashes(tmp_path / "run") == first

@@ -30,7 +30,8 @@ from starts import Started
 from s2s_cli import atomic
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.errors import ExitCode
+from s2s_cli.errors import ExitCode, MachineError
+from s2s_cli.training import exporting
 from s2s_cli.training.interruption import StopRequest
 from s2s_cli.training.reporting import MetricsLog
 
@@ -81,8 +82,15 @@ def test_a_finished_run_scores_a_test_set_that_is_added(recipe: Path, copy: Path
 
 
 def test_a_finished_run_scores_a_test_set_again_whose_text_is_another(
-    recipe: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Path, copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
+    def fail(*arguments: object) -> None:
+        raise MachineError("the disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(MachineError):
+        patch.setattr(exporting, "save_model", fail)
+        train_here(recipe, copy, "data.test=[{tsv: dev.tsv, name: held-out}]")
+    capsys.readouterr()
     train_here(recipe, copy, "data.test=[{tsv: dev.tsv, name: held-out}]")
     assert "held-out: BLEU" in capsys.readouterr().err
     lines = log_of(copy)
