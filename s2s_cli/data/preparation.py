@@ -276,7 +276,7 @@ def _build(
     work.mkdir()
     text = clean_corpora(splits["train"], cleaning, recipe.languages, unwanted, work, mapper)
     if not len(text):
-        raise DataError(f"no training pair is left: {_dropped(text.rejected)}", hint="look at data.cleaning")
+        raise _nothing_left("train", text.rejected)
     tokenizers = base.tokenizers if base and not base.extend else _trained(recipe, text)
     if base and base.extend:
         tokenizers = base.tokenizers.extended(tokenizers)
@@ -293,14 +293,22 @@ def _build(
         corpus.rejected += rejected
     train = _train_counts(text, splits["train"])
     if not train["pairs"]:
-        raise DataError(f"no training pair is left: {_dropped(train['rejected'])}", hint="look at data.cleaning")
+        raise _nothing_left("train", train["rejected"])
     counts = {"train": train | tokens}
     for name, lines in held_out.items():
         counts[name] = lines.write(directory / name, tokenizers, cleaning.max_pieces)
         if not counts[name]["pairs_with_loss"]:
-            raise DataError(f"no pair of {name} can be used: {_dropped(counts[name]['without_loss'])}")
+            raise _nothing_left(name, counts[name]["without_loss"])
     sizes = {"joint": tokenizers.joint, "source": tokenizers.source.size, "target": tokenizers.target.size}
     return {"tokenizers": sizes, "splits": counts}
+
+
+def _nothing_left(split: str, rejected: dict[str, int]) -> DataError:
+    where = "data." + split.replace("test-", "test, ")
+    if not rejected:
+        return DataError("there is no pair: the files are empty", where=where)
+    hint = "look at data.cleaning" if split == "train" else "look at the files, and at data.cleaning.max_pieces"
+    return DataError(f"no pair is left: {_dropped(rejected)}", where=where, hint=hint)
 
 
 def _require_tags(recipe: Recipe, tokenizers: TokenizerPair) -> None:

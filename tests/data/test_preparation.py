@@ -265,10 +265,15 @@ def test_wrong_checksum(corpora: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_left_says_why(corpora: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no training pair is left.* script"):
+    with pytest.raises(DataError, match=r"data.train: no pair is left.* script"):
         prepare(tiny_recipe(languages={"source": "ru", "target": "en"}), corpora, tmp_path / "run")
-    with pytest.raises(DataError, match=r"no training pair is left.* length"):
+    with pytest.raises(DataError, match=r"data.train: no pair is left.* length"):
         prepare(tiny_recipe(data={"cleaning": {"max_pieces": 1}}), corpora, tmp_path / "run")
+    (tmp_path / "empty.tsv").touch()
+    for split in ("train", "test"):
+        empty = {split: [{"tsv": str(tmp_path / "empty.tsv")}]}
+        with pytest.raises(DataError, match=f"data.{split}.*: there is no pair: the files are empty"):
+            prepare(tiny_recipe(data=empty), corpora, tmp_path / "run")
 
 
 def test_two_tests_of_one_name(corpora: Path, tmp_path: Path) -> None:
