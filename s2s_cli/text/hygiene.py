@@ -15,9 +15,15 @@ _TERMINATORS = dict.fromkeys(map(ord, "\n\r\0"), " ")
 
 
 def clean_line(text: str) -> str:
-    """One line in NFC, without control characters, its words separated by single spaces. Idempotent."""
+    """One line in NFC, without control characters, its words separated by single spaces. Idempotent.
+
+    A line of white space and format characters (zero-width spaces, marks of direction, soft hyphens) alone is blank: it
+    looks so, and a model would make up a translation.
+    """
     if not text.isprintable():
         text = text.translate(_DELETED)
+        if all(unicodedata.category(character) == "Cf" or character.isspace() for character in text):
+            return ""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())

@@ -22,6 +22,8 @@ from s2s_cli.text.hygiene import clean_line, one_line
         ("a\0b\x07c\x7fd\x9fe", "abcde"),
         ("e\u0301te\u0301", "été"),
         ("日本語\u3000テキスト", "日本語 テキスト"),
+        ("\u200b \u2060\u00ad\u200e", ""),  # nothing to be seen
+        ("\u200bno\u00ade", "\u200bno\u00ade"),
         ("Case AND ﬁ ½ stay", "Case AND ﬁ ½ stay"),
     ],
 )
