@@ -206,5 +206,6 @@ def _known(tests: list[str] | None, names: list[str], run: Path) -> list[str]:
 def _warn_of_tokenizer(metrics: list[str], language: str) -> None:
     from s2s_cli.text.segmenters import tokenizer_notice
 
-    if "bleu" in metrics and (notice := tokenizer_notice(language)):
-        console.warn(notice)
+    for metric, name in (("bleu", "BLEU"), ("distinct-1", "--distinct")):
+        if metric in metrics and (notice := tokenizer_notice(language, name)):
+            console.warn(notice)

@@ -151,15 +151,18 @@ def build_metric(name: str, language: str) -> Metric:
     return METRICS[name](language)
 
 
-def checked_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """The lines as sacreBLEU's command reads them, without white space at their ends, if there are as many of each."""
+def checked_lines(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], called: str = "hypotheses"
+) -> tuple[list[str], list[list[str]]]:
+    """The lines as sacreBLEU's command reads them, without white space at their ends, if there are as many of each.
+    called: the hypotheses, in messages."""
     if not references:
         raise DataError("there are no references to score against")
     for place, lines in enumerate(references, 1):
         if len(lines) != len(hypotheses):
             which = "reference" if len(references) == 1 else f"reference set {place}"
             raise DataError(
-                f"hypotheses and {which} differ in length: {len(hypotheses)} and {len(lines)} lines",
+                f"{called} and {which} differ in length: {len(hypotheses)} and {len(lines)} lines",
                 hint="each hypothesis needs the reference in the same line",
             )
     if not hypotheses:

@@ -53,7 +53,7 @@ def paired_bootstrap(
     for scorer in scorers.values():
         if isinstance(scorer, Distinct):
             scorer.refuse_resamples()
-    baseline_lines, reference_lines = checked_lines(baseline, references)
+    baseline_lines, reference_lines = checked_lines(baseline, references, "baseline")
     system_lines, _ = checked_lines(system, references)
     named: list[tuple[str, Sequence[str]]] = [("baseline", baseline_lines), ("system", system_lines)]
     signatures, results = PairedTest(named, scorers, reference_lines, test_type="bs", n_samples=resamples)()

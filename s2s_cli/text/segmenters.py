@@ -28,14 +28,14 @@ def bleu_tokenizer(language: str) -> str:
     return segmenter.name if all(find_spec(module) for module in segmenter.modules) else COMMON
 
 
-def tokenizer_notice(language: str) -> str | None:
-    """What a user should know of BLEU in this language: that its own tokenizer is not installed."""
+def tokenizer_notice(language: str, metric: str = "BLEU") -> str | None:
+    """What a user should know of a metric of words in this language: that its own tokenizer is not installed."""
     segmenter = _SEGMENTERS.get(_base(language), _Segmenter(COMMON))
     if bleu_tokenizer(language) == segmenter.name:
         return None
     return (
-        f"BLEU splits {_base(language)} text by `{COMMON}`, which finds no words in it: "
-        f"for `{segmenter.name}` install sacrebleu[{_base(language)}], or read chrF"
+        f"{metric} splits {_base(language)} text by `{COMMON}`, which finds no words in it: "
+        f"for `{segmenter.name}` install sacrebleu[{_base(language)}]{', or read chrF' if metric == 'BLEU' else ''}"
     )
 
 

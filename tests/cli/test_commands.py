@@ -279,6 +279,17 @@ def test_evaluate_of_files_and_stdin(folder):
     assert "|tok:zh|" in chinese[0]["signature"]
 
 
+def test_evaluate_says_which_metrics_find_no_words(folder, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr("s2s_cli.console.warn", told.append)
+    monkeypatch.setattr("s2s_cli.text.segmenters.find_spec", lambda name: None)
+    Path("hyp").write_text("日本語を話します。\n")
+    invoke(
+        "evaluate", "--hypothesis", "hyp", "--reference", "hyp", "--bleu", "--chrf", "--distinct", "--language", "ja"
+    )
+    assert [notice.partition(" splits ja ")[0] for notice in told] == ["BLEU", "--distinct"]
+
+
 def test_evaluate_counts_terms_by_the_sources(folder):
     Path("hyp").write_text("die Platte\nder Datenträger\n")
     Path("src").write_text("the disk\nthe Disk\n")
@@ -317,6 +328,8 @@ def test_evaluate_refuses_files_of_unlike_length(folder):
     Path("three").write_text("a\nb\nc\n")
     with pytest.raises(DataError, match="2 and 3"):
         invoke("evaluate", "--hypothesis", "two", "--reference", "three")
+    with pytest.raises(DataError, match="baseline and reference differ in length: 3 and 2"):
+        invoke("evaluate", "--hypothesis", "two", "--baseline", "three", "--reference", "two")
 
 
 def test_evaluate_knows_tasks_with_one_right_answer(folder):

@@ -11,7 +11,7 @@ def test_tokenizers(monkeypatch):
     assert bleu_tokenizer("en") == bleu_tokenizer("de") == "13a"
     monkeypatch.setattr("s2s_cli.text.segmenters.find_spec", lambda name: None)
     assert bleu_tokenizer("ja") == bleu_tokenizer("ko") == "13a"
-    assert "ja-mecab" in tokenizer_notice("ja")
+    assert "BLEU" in tokenizer_notice("ja") and "ja-mecab" in tokenizer_notice("ja")
     assert tokenizer_notice("zh") is tokenizer_notice("en") is None
     monkeypatch.setattr("s2s_cli.text.segmenters.find_spec", lambda name: object())
     assert bleu_tokenizer("ja") == "ja-mecab"
