@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -223,8 +223,8 @@ def translate(
             with next(sources) as document:
                 translate_file(translator, form, document, sink, options, batch_tokens=batch_tokens)
         elif is_typed:
-            windows = prompt.typed_lines(f"{translator.division.source}> ")
-            translate_windows(translator, windows, sink, options, written, view)
+            with closing(prompt.typed_lines(f"{translator.division.source}> ")) as windows:  # with its history written
+                translate_windows(translator, windows, sink, options, written, view)
         else:
             lines = 0
             for source in sources:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from s2s_cli import console
 from s2s_cli.folders import state_folder
@@ -17,7 +17,7 @@ def is_wanted() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def typed_lines(prompt: str) -> Iterator[list[bytes]]:
+def typed_lines(prompt: str) -> Generator[list[bytes]]:
     """Windows of one line each, as `translate_windows` takes them, until Ctrl-D.
 
     Ctrl-C gives up the line that is being typed. Both keys leave the cursor on a line of its own. Lines can be edited

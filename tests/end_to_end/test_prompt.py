@@ -20,6 +20,7 @@ from starts import PATIENCE
 from test_translate_process import export
 
 from s2s_cli import Translator
+from s2s_cli.errors import ExitCode
 
 pytestmark = pytest.mark.skipif(find_spec("readline") is None, reason="no readline")
 PROMPT = b"fr> "
@@ -71,14 +72,14 @@ def _state(pid: int) -> str:
 
 @contextmanager
 def at_a_terminal(
-    run: Path, state: Path, path: str = "", **streams: Any
+    run: Path, state: Path, *options: str, path: str = "", **streams: Any
 ) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
     """A process that has a terminal for its stdin and its stdout, unless `streams` says otherwise."""
     ours, theirs = os.openpty()
     environment = os.environ | {"XDG_STATE_HOME": str(state), "TERM": "dumb"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
-        [sys.executable, "-m", "s2s_cli", "translate", "--model", str(run), "--threads", "1"],
+        [sys.executable, "-m", "s2s_cli", "translate", "--model", str(run), "--threads", "1", *options],
         **{"stdin": theirs, "stdout": theirs, "stderr": subprocess.PIPE} | streams,
         env=environment,
         start_new_session=True,
@@ -119,6 +120,14 @@ def test_lines_are_answered_given_up_and_called_back(run: Path, tmp_path: Path, 
         terminal.wait_for(PROMPT, 2)
         terminal.type(CTRL_D)
         assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_what_was_typed_is_remembered_however_it_ends(run: Path, tmp_path: Path) -> None:
+    with at_a_terminal(run, tmp_path, "--json-input") as (terminal, process):
+        terminal.wait_for(PROMPT, 1)
+        terminal.type(b"no request\n")
+        assert process.wait(timeout=PATIENCE) == ExitCode.DATA
+    assert (tmp_path / "s2s" / "history").read_text() == "no request\n"
 
 
 def test_without_readline_there_is_a_prompt_still(run: Path, tmp_path: Path, answers: dict[str, bytes]) -> None:
