@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from s2s_cli.errors import UsageError
-from s2s_cli.inference.translation import Candidate, Translation, is_confident, pharaoh
+from s2s_cli.inference.translation import Candidate, Translation, has_attention, is_confident, pharaoh
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
@@ -52,6 +52,8 @@ class OutputOptions:
             raise UsageError(f"the n-best list must have at least 1 entry, not {self.n_best}")
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise UsageError(f"a batch must have at least 1 token, not {self.batch_tokens}")
+        if self.min_confidence is not None and not 0.0 <= self.min_confidence <= 1.0:  # NaN, with which all is doubtful
+            raise UsageError(f"a least confidence is from 0 to 1, not {self.min_confidence}", where="--min-confidence")
 
     def check(self, translator: Translator) -> None:
         """Raise UsageError if there is to be a least confidence, and the model has no measure of it."""
@@ -91,7 +93,7 @@ def _withheld(translation: Shown) -> Shown:
 def _alignment(translation: Translation | Candidate, options: OutputOptions) -> str:
     if not options.alignments:
         return ""
-    if translation.tokens and not translation.alignment:
+    if translation.tokens and not translation.alignment and not has_attention(translation):
         raise UsageError("the model has no attention, so no alignments", where="--alignments", hint="leave it out")
     return f" ||| {pharaoh(translation.alignment)}"
 

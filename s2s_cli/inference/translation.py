@@ -181,6 +181,12 @@ def is_confident(translation: Translation | Candidate, least: float) -> bool:
     return translation.confidence is None or translation.confidence >= least
 
 
+def has_attention(translation: Translation | Candidate) -> bool:
+    """Whether the model had any when it wrote this, whatever words it links: between marks alone there are none."""
+    best = translation.n_best[0] if isinstance(translation, Translation) else translation
+    return best.evidence.attention_S is not None
+
+
 def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 4)
 

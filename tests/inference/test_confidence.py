@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.checkpoint.model_directory import Confidence, load_model_files, save_model
+from s2s_cli.errors import UsageError
 from s2s_cli.inference.confidence import (
     Evidence,
     confidence,
@@ -152,6 +153,12 @@ def test_each_candidate_of_a_list_is_judged_by_itself():
         render(3, translation, OutputOptions(n_best=2, min_confidence=0.5))
         == "3 |||  ||| -1.0000\n3 ||| b ||| -2.0000\n"
     )
+
+
+@pytest.mark.parametrize("least", [math.nan, -0.1, 1.1])
+def test_a_least_confidence_that_nothing_or_everything_reaches_is_refused(least: float):
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        OutputOptions(min_confidence=least)
 
 
 def test_every_line_of_a_stream_has_its_line():

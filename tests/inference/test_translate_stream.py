@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pytest
 from copy_model import GREEDY, copy_translator
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from s2s_cli.errors import DataError, ExitCode, MachineError, UsageError
 from s2s_cli.inference import lines as line_reader
 from s2s_cli.inference import reading, stream
+from s2s_cli.inference.confidence import Evidence
 from s2s_cli.inference.output import render
 from s2s_cli.inference.stream import FIRST_WINDOW, OutputOptions, translate_stream
 from s2s_cli.inference.translation import Candidate, Translation
@@ -319,3 +321,10 @@ def test_alignments_of_a_model_without_attention_are_refused(n_best: int) -> Non
     with pytest.raises(UsageError, match="no attention"):
         render(0, translation, OutputOptions(alignments=True, n_best=n_best))
     assert render(0, Translation(""), OutputOptions(alignments=True)) == " ||| \n"  # a blank line
+
+
+@pytest.mark.parametrize("n_best", [1, 2])
+def test_a_translation_without_words_has_an_empty_alignment(n_best: int) -> None:
+    candidate = Candidate("%s", -1.0, ["⟦1⟧"], evidence=Evidence(attention_S=np.ones(2, np.float32)))
+    translation = Translation.from_candidates("%s", ["⟦1⟧"], [candidate] * n_best)
+    assert render(0, translation, OutputOptions(alignments=True, n_best=n_best)).endswith(" ||| \n")
