@@ -40,6 +40,10 @@ class DataManifest(Manifest):
     """Counts; those of `train` also by corpus."""
 
 
+MARKUP = ("case_markup",)
+"""Of the tokenizer, a key that older versions had not; without markup their data is up to date."""
+
+
 def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names and values of everything that prepared data depends on, except its input files.
 
@@ -51,7 +55,7 @@ def relevant_keys(recipe: Recipe, test_names: list[str], base: Mapping[str, Any]
     tree = {
         "format": 1,
         "languages": recipe.languages.values(),
-        "tokenizer": _without_none(recipe.tokenizer.values()),
+        "tokenizer": _without_none(recipe.tokenizer.values(without=() if recipe.tokenizer.case_markup else MARKUP)),
         "data": {
             "cleaning": data.cleaning.values(without=["exclude"]) | ({"exclude": columns} if columns else {}),
             "test": test_names,

@@ -6,12 +6,25 @@ import io
 import struct
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from s2s_cli.errors import DataError
-from s2s_cli.text.tokenizer import BOS, EOS, PAD, SYMBOLS, UNK, UNKNOWN_TEXT, Tokenizer, not_text
+from s2s_cli.text.casing import MARKS, mark, unmark, without_marks
+from s2s_cli.text.hygiene import one_line
+from s2s_cli.text.tokenizer import (
+    BOS,
+    EOS,
+    PAD,
+    SYMBOLS,
+    UNK,
+    UNKNOWN_TEXT,
+    WORD_START,
+    Tokenizer,
+    not_text,
+    word_indices,
+)
 
 # The trainer adds floats in an order that depends on the number of its threads, and so the vocabulary depends on it
 # too. A fixed number makes it the same on every machine, at no cost in time.
@@ -24,6 +37,8 @@ _MAX_LINE_BYTES = 16_384
 # these two: messages of Protocol Buffers, one after the other, are one message in which the last values count.
 _VERBATIM = b"\x1a\x04\x18\x00\x20\x00"
 
+# A field of its own, 1001, at the end of a model whose pieces are of text in case markup. Other programs pass over it.
+_CASE_MARKUP = b"\xca\x3e\x0bcase markup"
 
 _CONTROL = b"\x18\x03"  # `type: CONTROL` of a piece
 _CONTROLS = 3  # padding, begin and end: the special symbols but the unknown one
@@ -36,6 +51,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def __init__(self, model: bytes) -> None:
         self._model = model
+        self.case_markup = model.endswith(_CASE_MARKUP)
         self._processor = SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
@@ -52,11 +68,25 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         try:
+            if self.case_markup:
+                lines = list(map(mark, lines))
             if len(lines) == 1:  # for a list the library starts a thread, which takes longer than a line
                 return [self._processor.encode(lines[0])]
             return self._processor.encode(list(lines), num_threads=1)
-        except (TypeError, UnicodeError, RuntimeError) as error:
+        except (AttributeError, TypeError, UnicodeError, RuntimeError) as error:
             raise not_text(lines) from error
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """What is between two tags is read for itself: a mark of case changes nothing before a tag."""
+        if not self.case_markup or self._tag_ids.isdisjoint(ids):
+            return super().decode(ids)
+        runs = [""]
+        for index, piece in zip(ids, self.pieces(ids), strict=True):
+            if index in self._tag_ids:
+                runs.append("")
+            elif index not in (PAD, BOS, EOS):
+                runs[-1] += UNKNOWN_TEXT if index == UNK else piece.replace(WORD_START, " ")
+        return " ".join(one_line("".join(map(unmark, runs))).split())
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [self._processor.id_to_piece(int(index)) for index in ids]
@@ -77,6 +107,13 @@ class SentencePieceTokenizer(Tokenizer):
     def encode_piece(self, piece: str) -> list[int]:
         return self._verbatim.encode(piece)
 
+    def encode_inside(self, text: str) -> list[int]:
+        return self.encode_piece(mark(text) if self.case_markup else text)
+
+    def word_indices(self, ids: Sequence[int]) -> list[int]:
+        pieces = self.pieces(ids)
+        return word_indices(map(without_marks, pieces) if self.case_markup else pieces)
+
     def to_bytes(self) -> bytes:
         return self._model
 
@@ -85,18 +122,24 @@ class SentencePieceTokenizer(Tokenizer):
         return cls(data)
 
     def _join(self, ids: Sequence[int]) -> str:
-        return self._processor.decode([int(index) for index in ids])
+        text = self._processor.decode([int(index) for index in ids])
+        return unmark(text) if self.case_markup else text
 
     def _extended(self, other: SentencePieceTokenizer) -> SentencePieceTokenizer:
         """New pieces of unigram models keep their scores, which are log-probabilities in both. Those of BPE are ranks
         of merges: the new merges come after all old ones, whose segmentation of a word they can only join further."""
+        if self.case_markup != other.case_markup:
+            has, others = ("with" if each.case_markup else "without" for each in (self, other))
+            raise DataError(f"a tokenizer {has} case markup cannot be extended by one {others} it")
         own, scores = set(self.pieces(range(self.size))), other.scores()
         texts = dict(zip(scores, other.pieces(list(scores)), strict=True))
         lacking = [(text, scores[index]) for index, text in texts.items() if text not in own]
         if self.algorithm == "bpe":
             lacking = [(text, float(len(SYMBOLS) - rank)) for rank, (text, _) in enumerate(lacking, self.size)]
         tags = (_piece(tag, 0.0, _CONTROL) for tag in other.tags if tag not in own)
-        return SentencePieceTokenizer(b"".join((self._model, *tags, *(_piece(*each) for each in lacking))))
+        pieces = (_piece(*each) for each in lacking)
+        end = _CASE_MARKUP if self.case_markup else b""
+        return SentencePieceTokenizer(b"".join((self._model.removesuffix(end), *tags, *pieces, end)))
 
     @cached_property
     def _verbatim(self) -> SentencePieceProcessor:
@@ -122,16 +165,26 @@ def _varint(number: int) -> bytes:
 
 
 def train_sentencepiece(
-    lines: Iterable[str], *, model: str, vocabulary: int, character_coverage: float, tags: Sequence[str] = ()
+    lines: Iterable[str],
+    *,
+    model: str,
+    vocabulary: int,
+    character_coverage: float,
+    tags: Sequence[str] = (),
+    case_markup: bool = False,
 ) -> SentencePieceTokenizer:
     """Train on clean lines: at most `vocabulary` pieces, fewer if the lines do not yield as many.
+
+    case_markup: whether the pieces are those of the lines in case markup, see `s2s_cli.text.casing`.
 
     The same lines give the same bytes. Raises DataError if there is no text or the vocabulary is too small for it.
     """
     written = io.BytesIO()
+    # However few words are in capitals. Without markup it is not even given: a model repeats what it was given.
+    further: dict[str, Any] = {"required_chars": MARKS} if case_markup else {}
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
+            sentence_iterator=map(mark, lines) if case_markup else iter(lines),
             model_writer=written,
             model_type=model,
             vocab_size=vocabulary,
@@ -147,10 +200,11 @@ def train_sentencepiece(
             max_sentence_length=_MAX_LINE_BYTES,
             num_threads=_THREADS,
             minloglevel=2,
+            **further,
         )
     except RuntimeError as error:
         raise _reason(str(error), vocabulary) from error
-    return SentencePieceTokenizer(written.getvalue())
+    return SentencePieceTokenizer(written.getvalue() + (_CASE_MARKUP if case_markup else b""))
 
 
 def _reason(message: str, vocabulary: int) -> DataError:

@@ -50,6 +50,8 @@ class Tokenizer(ABC):
     tags: Mapping[str, int]
     """Ids of the tags by name. A tag is put before a sentence by its id: no text is encoded as one, and none decodes to
     text."""
+    case_markup: bool = False
+    """Whether pieces are those of text in case markup, see `s2s_cli.text.casing`."""
 
     @abstractmethod
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
@@ -111,7 +113,7 @@ class Tokenizer(ABC):
             space = space or item[:1].isspace()
             if text:
                 begins = space and (item[0].isspace() or text[0].isalnum())  # "%s, and" goes on with a comma
-                ids += self.encode_piece(f" {text}" if begins else text) if text_ended else self.encode([text])[0]
+                ids += self.encode_inside(f" {text}" if begins else text) if text_ended else self.encode([text])[0]
                 text_ended, space = True, item[-1].isspace()
         return ids
 
@@ -128,6 +130,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode_piece(self, piece: str) -> list[int]:
         """Ids of the text of a piece, as inside a line: no word begins where the piece does not begin one."""
+
+    def encode_inside(self, text: str) -> list[int]:
+        """Ids of text inside a line: no word begins but after a space (or WORD_START)."""
+        return self.encode_piece(text)
 
     def extended(self, other: Tokenizer) -> Tokenizer:
         """This vocabulary with its ids, and after it the pieces of `other` that it lacks, in their order.
@@ -166,12 +172,13 @@ class Tokenizer(ABC):
 
 
 def word_indices(pieces: Iterable[str]) -> list[int]:
-    """Word of each piece, where WORD_START begins a word. A lone WORD_START belongs to the word that follows."""
+    """Word of each piece, where WORD_START begins a word. A lone WORD_START belongs to the word that follows, and so do
+    pieces without text after it."""
     indices, word, has_text = [], 0, False
     for piece in pieces:
         if piece.startswith(WORD_START) and has_text:
             word, has_text = word + 1, False
-        has_text = has_text or piece != WORD_START
+        has_text = has_text or piece not in ("", WORD_START)
         indices.append(word)
     last = word if has_text else max(word - 1, 0)
     return [min(index, last) for index in indices]
@@ -208,7 +215,8 @@ class _Index(Document):
 
     others: ClassVar[Any] = _TokenizerFile
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
+    """3 if there is case markup, which older versions do not know: they are to refuse it."""
     joint: bool
 
 
@@ -218,7 +226,8 @@ def save_tokenizers(pair: TokenizerPair, writer: ManifestWriter) -> None:
     kinds = {name: {"kind": tokenizer.kind} for name, tokenizer in tokenizers.items()}
     for name, tokenizer in tokenizers.items():
         writer.write(name, [tokenizer.to_bytes()])
-    writer.write(_INDEX, [to_json(_Index.read({"format": 2, "joint": pair.joint, **kinds}))])
+    form = 3 if any(tokenizer.case_markup for tokenizer in tokenizers.values()) else 2
+    writer.write(_INDEX, [to_json(_Index.read({"format": form, "joint": pair.joint, **kinds}))])
 
 
 def load_tokenizers(sealed: SealedDirectory) -> TokenizerPair:

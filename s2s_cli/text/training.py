@@ -46,6 +46,13 @@ def require_same_algorithms(config: schema.Tokenizer, base: TokenizerPair) -> No
                 where="tokenizer",
                 hint="give the kind and the model (SentencePiece's algorithm) that the model has",
             )
+        if tokenizer.case_markup != own.case_markup:
+            has = "has" if tokenizer.case_markup else "has no"
+            raise DataError(
+                f"init.extend cannot mix tokenizers: that of the model's {side} side {has} case markup",
+                where="tokenizer.case_markup",
+                hint=f"give case_markup: {str(tokenizer.case_markup).lower()}",
+            )
 
 
 def _train(config: schema.Tokenizer, lines: Iterable[str], name: str, tags: Sequence[str] = ()) -> Tokenizer:
@@ -62,6 +69,7 @@ def _train(config: schema.Tokenizer, lines: Iterable[str], name: str, tags: Sequ
         vocabulary=config.vocabulary,
         character_coverage=config.character_coverage,
         tags=tags,
+        case_markup=config.case_markup,
     )
     if tokenizer.size < config.vocabulary:
         console.say(f"{name} vocabulary: {tokenizer.size:,} pieces, all that the text yields, of {config.vocabulary:,}")

@@ -50,8 +50,11 @@ TOKENIZERS = [
     _trained("sentencepiece", model="bpe"),
     _trained("character"),
     _trained("word"),
+    _trained("sentencepiece", model="unigram", case_markup=True),
+    _trained("sentencepiece", model="bpe", case_markup=True),
 ]
-every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["unigram", "bpe", "character", "word"])
+NAMES = ["unigram", "bpe", "character", "word", "unigram-case", "bpe-case"]
+every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=NAMES)
 
 
 @every_tokenizer
@@ -159,9 +162,10 @@ def test_bytes_come_back(tokenizer: Tokenizer) -> None:
 
 
 @every_tokenizer
-@pytest.mark.parametrize("other", TOKENIZERS[:2], ids=["unigram", "bpe"])
-def test_the_parts_of_a_piece_are_its_text_and_no_more(tokenizer: Tokenizer, other: Tokenizer) -> None:
+@pytest.mark.parametrize("model", ["unigram", "bpe"])
+def test_the_parts_of_a_piece_are_its_text_and_no_more(tokenizer: Tokenizer, model: str) -> None:
     """No word begins before a piece from the middle of a word, and none is lost."""
+    other = TOKENIZERS[NAMES.index(f"{model}-case" if tokenizer.case_markup else model)]
     for piece in tokenizer.pieces(range(len(SYMBOLS), tokenizer.size)):
         assert "".join(other.pieces(other.encode_piece(piece))) == piece
         assert "".join(tokenizer.pieces(tokenizer.encode_piece(piece))) == piece
@@ -228,9 +232,10 @@ def _load(directory: Path) -> TokenizerPair:
     return load_tokenizers(SealedDirectory.open(directory))
 
 
-@pytest.fixture(params=["joint", "two"])
+@pytest.fixture(params=["joint", "two", "case"])
 def saved(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[TokenizerPair, Path]:
-    pair = TokenizerPair(TOKENIZERS[0], TOKENIZERS[0] if request.param == "joint" else TOKENIZERS[3])
+    others = {"joint": TOKENIZERS[0], "two": TOKENIZERS[3], "case": TOKENIZERS[4]}
+    pair = TokenizerPair(TOKENIZERS[0], others[request.param])
     return pair, _sealed(pair, tmp_path)
 
 

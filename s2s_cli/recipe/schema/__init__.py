@@ -155,6 +155,10 @@ class Recipe(Section):
             if "sentencepiece" not in kinds.values() and getattr(self.tokenizer, key) != getattr(Tokenizer, key):
                 yield f"tokenizer.{key} has no effect: no side has a tokenizer of kind `sentencepiece`"
         for side, kind in kinds.items():
+            is_again = self.tokenizer.is_joint and side == "target"
+            if self.tokenizer.of_side(side).case_markup and kind != "sentencepiece" and not is_again:
+                key = "tokenizer.case_markup" if self.tokenizer.is_joint else f"tokenizer.{side}.case_markup"
+                yield f"{key} needs a tokenizer of kind `sentencepiece`, not `{kind}` (give case_markup: false)"
             if kind != "sentencepiece" and getattr(self.training.subword_sampling, side) is not None:
                 needs = f"needs a tokenizer of kind `sentencepiece`: that of this side is `{kind}`"
                 yield f"training.subword_sampling.{side} {needs}"

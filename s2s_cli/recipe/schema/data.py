@@ -273,6 +273,7 @@ class SideTokenizer(Section):
     model: Algorithm | None = None
     vocabulary: Vocabulary | None = None
     character_coverage: Coverage | None = None
+    case_markup: bool | None = None
 
 
 class Tokenizer(Section):
@@ -286,6 +287,9 @@ class Tokenizer(Section):
     """One vocabulary for both sides, or one for each."""
     character_coverage: Coverage = 1.0
     """Share of characters that get a piece; 0.9995 suits Chinese and Japanese."""
+    case_markup: bool = False
+    """Write words in lower case, with a mark after those that begin with a capital or are in capitals, so that
+    "Knowledge" and "knowledge" have the same pieces; only `sentencepiece`."""
     sample: Positive = 2_000_000
     """Most lines (of a uniform sample, never over 24 MiB of text) that the tokenizer is trained on."""
     source: SideTokenizer | None = None

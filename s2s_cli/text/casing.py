@@ -1,0 +1,100 @@
+"""Case markup: text in lower case, with a mark after each word that begins with a capital or is in capitals, so that a
+tokenizer has the same pieces for "Knowledge", "KNOWLEDGE" and "knowledge" (Bérard et al. 2019, section 3.2; Etchegoyhen
+and Gete 2020).
+
+Marks are suffixes: a word begins as it does without them, and a frequent form can be one piece with its mark. They are
+combining characters, which SentencePiece joins with letters of any script, which no normalisation changes, and which
+texts hardly have. Where a text has one all the same, an escape is put before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+TITLE = "\u20e4"  # combining enclosing upward pointing triangle
+"""After letters of which the first is a capital: `knowledge` with it is "Knowledge", `i` is "I"."""
+CAPITALS = "\u20de"  # combining enclosing square
+"""After two or more letters, all of which are capitals."""
+BREAK = "\u20df"  # combining enclosing diamond
+"""Between letters that no mark says anything of and those that one does: the place in "iPhone" before the capital."""
+MARKS = TITLE + CAPITALS + BREAK
+ESCAPE = "\u20e2"  # combining enclosing screen
+"""Before any of the four that is in a text: it stands for itself."""
+
+# Letters but those of scripts without case, which may stand beside others without a space; and the accents of scripts
+# with case, which `\w` is without. What else is a letter does not matter: what would not come back is not marked.
+_CASELESS = (
+    "\u0590-\u109f\u1100-\u139f\u1400-\u1c7f\u2d30-\ua63f\ua800-\uab2f\uabc0-\ufaff\ufb1d-\ufeff\uff66-\uffdc"
+    "\U00020000-\U0003ffff"
+)
+_LETTER = rf"[^\W\d_{_CASELESS}]"
+_ACCENT = "[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f]"
+_BEGIN, _LETTERS = rf"(?<!{_LETTER})(?<!{_ACCENT})", rf"(?:{_LETTER}++|{_ACCENT}++)++"
+_WORDS = re.compile(rf"{_BEGIN}[a-z]*+{_LETTERS}")  # of a to z alone, nothing would change
+_MARKED = re.compile(rf"{ESCAPE}([{MARKS}{ESCAPE}])|{_BEGIN}({_LETTERS})([{TITLE}{CAPITALS}])|[{MARKS}]")
+_LITERALS = re.compile(f"[{MARKS}{ESCAPE}]")
+_WITHOUT = dict.fromkeys(map(ord, MARKS))
+
+
+def mark(text: str) -> str:
+    """The text in case markup. Only capitals that a letter in lower case does not give back stay ("İ", "ẞ").
+
+    >>> mark("Knowledge of NASA") == f"knowledge{TITLE} of nasa{CAPITALS}"
+    True
+    >>> mark("McDonald, iPhone") == f"mc{TITLE}donald{TITLE}, i{BREAK}phone{TITLE}"
+    True
+    """
+    if not text.isascii():
+        text = _LITERALS.sub(rf"{ESCAPE}\g<0>", text)
+    return text if text == text.lower() else _WORDS.sub(_marked_word, text)
+
+
+def unmark(text: str) -> str:
+    """The inverse: unmark(mark(text)) == text. Marks after no letter, as a model may write them, are left out."""
+    return text if text.isascii() else _MARKED.sub(_unmarked, text)
+
+
+def without_marks(text: str) -> str:
+    """Without what is no text by itself."""
+    return text if text.isascii() else text.translate(_WITHOUT)
+
+
+def _marked_word(found: re.Match[str]) -> str:
+    word = found[0]
+    lower = word.lower()
+    if lower == word:
+        return word
+    if _titled(lower) == word:
+        return lower + TITLE
+    return lower + CAPITALS if lower.upper() == word else "".join(_marked_parts(word))
+
+
+def _marked_parts(word: str) -> Iterator[str]:
+    """A word of mixed case: several capitals by themselves, one with what follows it."""
+    capital, is_open = "", False  # a single one; whether there were letters without a mark since the last one
+    for are_capitals, group in groupby(word, _is_capital):
+        letters = "".join(group)
+        if are_capitals:
+            yield BREAK if is_open else ""
+            capital, is_open = (letters, False) if len(letters) == 1 else ("", False)
+            yield "" if capital else letters.lower() + CAPITALS
+        else:
+            yield capital.lower() + letters + (TITLE if capital else "")
+            capital, is_open = "", not capital
+    yield capital.lower() + TITLE if capital else ""
+
+
+def _is_capital(letter: str) -> bool:
+    lower = letter.lower()
+    return lower != letter and len(lower) == 1 and lower.upper() == letter
+
+
+def _unmarked(found: re.Match[str]) -> str:
+    literal, word, sign = found.groups(default="")
+    return (_titled(word) if sign == TITLE else word.upper()) if sign else literal
+
+
+def _titled(word: str) -> str:
+    return word[0].upper() + word[1:]
