@@ -168,6 +168,27 @@ def test_a_second_run_does_nothing_unless_something_relevant_changed(
     assert "prepared in" in said(tiny_recipe(data={"train": [files("train")]}), force=True)
 
 
+def test_case_markup_is_prepared_with_and_its_absence_is_what_it_was(
+    corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(**tokenizer: object) -> str:
+        prepare(tiny_recipe(tokenizer={"vocabulary": 80, **tokenizer}), corpora, tmp_path / "run")
+        return capsys.readouterr().err
+
+    write(corpora / "train.en.gz", [target.upper() for _, target in sentences(300, 1)])
+    said()
+    keys = open_prepared(tmp_path / "run").manifest.keys
+    assert not any("case_markup" in key for key in keys)  # as older versions wrote them
+    assert "up to date" in said(case_markup=False)
+    assert "tokenizer.case_markup: (absent) -> true" in said(case_markup=True)
+    data = open_prepared(tmp_path / "run")
+    assert data.tokenizers.joint and data.tokenizers.target.case_markup
+    assert data.tokenizers.target.decode(data.train.pair(0)[1]) == sentences(1, 1)[0][1].upper()
+    assert "up to date" in said(case_markup=True)
+    assert "tokenizer.target.case_markup: (absent) -> false" in said(case_markup=True, target={"case_markup": False})
+    assert not open_prepared(tmp_path / "run").tokenizers.target.case_markup
+
+
 def test_moved_corpora_are_the_same_corpora(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare(tiny_recipe(), corpora, tmp_path / "run")
     capsys.readouterr()

@@ -116,6 +116,15 @@ def test_null(load, text):
         ("tokenizer: {source: {vocabulary: 3}}", "tokenizer.source.vocabulary: must be at least 8"),
         ("tokenizer: {target: {vocabulary: 5e6}}", "tokenizer.target.vocabulary: must be at most"),
         ("tokenizer: {joint: false, target: {kind: words}}", "did you mean `word`?"),
+        (
+            "tokenizer: {kind: word, case_markup: true}",
+            "tokenizer.case_markup needs a tokenizer of kind `sentencepiece`, not `word` (give case_markup: false)",
+        ),
+        (
+            "tokenizer: {case_markup: true, target: {kind: character}}",
+            "tokenizer.target.case_markup needs a tokenizer of kind `sentencepiece`, not `character`",
+        ),
+        ("tokenizer: {case_markup: 1}", "give true or false, not 1"),
         ("model: {tied: all}\ntokenizer: {joint: false}", "needs one joint vocabulary"),
         ("model: {output: copy}\ntokenizer: {joint: false}", "`copy` needs one joint vocabulary"),
         (
