@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from itertools import accumulate
 from random import Random
 from typing import Literal, NamedTuple
 
@@ -102,7 +103,7 @@ class Aligner:
     def words(self, ids: Sequence[int], side: Literal[0, 1]) -> list[Span]:
         """The words of a side, without the signs around them."""
         tokenizer, is_word = (self.tokenizers.source, self.tokenizers.target)[side], self._has_letters[side]
-        word_of = tokenizer.word_indices(ids) if self.spaced[side] else range(len(ids))
+        word_of = tokenizer.word_indices(ids) if self.spaced[side] else _alone(ids, tokenizer.case_marks)
         places: dict[int, list[int]] = defaultdict(list)
         for place, word in enumerate(word_of):
             if is_word[ids[place]]:
@@ -139,7 +140,7 @@ class Aligner:
     def _same(self, source: Sequence[int], target: Sequence[int], words: Sequence[list[Span]]) -> list[tuple[int, int]]:
         """Words that read the same and stand once on each side: (target word, source word)."""
         texts = [
-            ["".join(tokenizer.pieces(ids[word.begin : word.end])).lstrip(WORD_START) for word in found]
+            [tokenizer.spelled(tokenizer.pieces(ids[word.begin : word.end])).lstrip(WORD_START) for word in found]
             for ids, tokenizer, found in zip(
                 (source, target), (self.tokenizers.source, self.tokenizers.target), words, strict=True
             )
@@ -154,10 +155,18 @@ class Aligner:
         return _has_letters(source), _has_letters(target)
 
 
+def _alone(ids: Sequence[int], case_marks: Sequence[int]) -> list[int]:
+    """Each piece as a word, with the marks of case after it."""
+    begins = (place == 0 or index not in case_marks for place, index in enumerate(ids))
+    return [number - 1 for number in accumulate(begins)]
+
+
 def _has_letters(tokenizer: Tokenizer) -> list[bool]:
     special = {0, 1, 2, 3, *tokenizer.tags.values()}
-    pieces = tokenizer.pieces(range(tokenizer.size))
-    return [index not in special and any(map(str.isalnum, piece)) for index, piece in enumerate(pieces)]
+    pieces, marks = tokenizer.pieces(range(tokenizer.size)), {*tokenizer.case_marks}
+    return [
+        index not in special and (any(map(str.isalnum, piece)) or index in marks) for index, piece in enumerate(pieces)
+    ]
 
 
 class Shares(NamedTuple):
@@ -205,7 +214,7 @@ class Marking:
             return None
         result, cursor = list[int](), 0
         for (begin, end), translation, _ in sorted(places):
-            given = tokenizers.source.encode_piece(" " + tokenizers.target.decode(target[slice(*translation)]))
+            given = tokenizers.source.encode_inside(" " + tokenizers.target.decode(target[slice(*translation)]))
             if UNK in given:  # of another script: with a vocabulary of its own, the source cannot spell it
                 continue
             result += [*source[cursor:begin], opening, *source[begin:end], giving, *given, closing]

@@ -214,10 +214,12 @@ class Vocabulary:
 
     def _ids(self, text: str, name: str, *, inside: bool) -> list[int]:
         """inside: as inside a line, where no word begins."""
-        ids = self.tokenizer.encode_piece(text.replace(" ", WORD_START)) if inside else self.tokenizer.encode([text])[0]
+        ids = (
+            self.tokenizer.encode_inside(text.replace(" ", WORD_START)) if inside else self.tokenizer.encode([text])[0]
+        )
         if UNK in ids:
             parts = text.split() if self.tokenizer.kind == "word" else dict.fromkeys(text.replace(" ", ""))
-            unknown = [part for part in parts if UNK in self.tokenizer.encode_piece(part)]
+            unknown = [part for part in parts if UNK in self.tokenizer.encode_inside(part)]
             listed = ", ".join(printable(repr(part), 30) for part in unknown[:5])
             raise DataError(f"the model cannot write {listed} of the {name} {printable(repr(text), 60)}")
         return ids

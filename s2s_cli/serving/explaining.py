@@ -60,8 +60,8 @@ def _step(step: Sequence[Continuation], target: Tokenizer) -> list[dict[str, Any
 
 def _words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """The words as the alignment counts them; the marks of protected spans belong to none."""
-    words: dict[int, str] = {}
+    words: dict[int, list[str]] = {}
     pieces = tokenizer.pieces(ids)
     for place, word in zip(*tokenizer.text_pieces(ids), strict=True):
-        words[word] = words.get(word, "") + pieces[place]
-    return [word.replace(WORD_START, " ").strip() for word in words.values()]
+        words.setdefault(word, []).append(pieces[place])
+    return [tokenizer.spelled(word).replace(WORD_START, " ").strip() for word in words.values()]

@@ -93,8 +93,16 @@ def _is_capital(letter: str) -> bool:
 
 def _unmarked(found: re.Match[str]) -> str:
     literal, word, sign = found.groups(default="")
-    return (_titled(word) if sign == TITLE else word.upper()) if sign else literal
+    if not sign:
+        return literal
+    return _titled(word) if sign == TITLE else "".join(map(_capital, word))
 
 
 def _titled(word: str) -> str:
-    return word[0].upper() + word[1:]
+    return _capital(word[0]) + word[1:]
+
+
+def _capital(letter: str) -> str:
+    """One letter for one: there is none for "ß"."""
+    upper = letter.upper()
+    return upper if len(upper) == 1 else letter

@@ -80,13 +80,14 @@ class SentencePieceTokenizer(Tokenizer):
         """What is between two tags is read for itself: a mark of case changes nothing before a tag."""
         if not self.case_markup or self._tag_ids.isdisjoint(ids):
             return super().decode(ids)
-        runs = [""]
+        runs: list[list[str]] = [[]]
         for index, piece in zip(ids, self.pieces(ids), strict=True):
             if index in self._tag_ids:
-                runs.append("")
+                runs.append([])
             elif index not in (PAD, BOS, EOS):
-                runs[-1] += UNKNOWN_TEXT if index == UNK else piece.replace(WORD_START, " ")
-        return " ".join(one_line("".join(map(unmark, runs))).split())
+                runs[-1].append(UNKNOWN_TEXT if index == UNK else piece)
+        text = "".join(map(self.spelled, runs)).replace(WORD_START, " ")
+        return " ".join(one_line(text).split())
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [self._processor.id_to_piece(int(index)) for index in ids]
@@ -113,6 +114,15 @@ class SentencePieceTokenizer(Tokenizer):
     def word_indices(self, ids: Sequence[int]) -> list[int]:
         pieces = self.pieces(ids)
         return word_indices(map(without_marks, pieces) if self.case_markup else pieces)
+
+    def spelled(self, pieces: Iterable[str]) -> str:
+        text = super().spelled(pieces)
+        return unmark(text) if self.case_markup else text
+
+    @property
+    def case_marks(self) -> list[int]:
+        found = (self._processor.piece_to_id(sign) for sign in MARKS) if self.case_markup else ()
+        return [index for index in found if index != UNK]
 
     def to_bytes(self) -> bytes:
         return self._model

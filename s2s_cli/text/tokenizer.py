@@ -135,6 +135,15 @@ class Tokenizer(ABC):
         """Ids of text inside a line: no word begins but after a space (or WORD_START)."""
         return self.encode_piece(text)
 
+    def spelled(self, pieces: Iterable[str]) -> str:
+        """The text of pieces that follow one another, with WORD_START for a space."""
+        return "".join(pieces)
+
+    @property
+    def case_marks(self) -> list[int]:
+        """Ids of the pieces that are nothing but a mark of case."""
+        return []
+
     def extended(self, other: Tokenizer) -> Tokenizer:
         """This vocabulary with its ids, and after it the pieces of `other` that it lacks, in their order.
 

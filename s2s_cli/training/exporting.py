@@ -162,10 +162,10 @@ def shortlist(recipe: Recipe, prepared: PreparedData) -> dict[str, np.ndarray] |
     candidates, tokenizers = lexicon(prepared.train, *sizes, CANDIDATES), prepared.tokenizers
     for mark, other in zip(tokenizers.source.marks, tokenizers.target.marks, strict=False):
         candidates[mark, 0] = other  # few of them are in the data itself
-    return {
-        "candidates": candidates,
-        "frequent": frequent_targets(prepared.train, sizes[1], FREQUENT),
-    }
+    frequent = frequent_targets(prepared.train, sizes[1], FREQUENT)
+    if marks := tokenizers.target.case_marks:  # without them a word that is listed could not be written as it should
+        frequent = np.union1d(frequent, marks).astype(frequent.dtype)
+    return {"candidates": candidates, "frequent": frequent}
 
 
 def packed_weights(recipe: Recipe, weights: Mapping[str, Tensor]) -> dict[str, np.ndarray] | None:

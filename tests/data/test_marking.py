@@ -193,3 +193,29 @@ def test_terms_have_their_own_share(data: ParallelData, marking: Marking):
 def test_what_has_marks_gets_no_more(marking: Marking):
     source, target = shared_spans("rot und %s", "red and %s", Finder(), TOKENIZERS) or ([], [])
     assert all(marking.marked(source, target, Random(seed)) is None for seed in range(20))
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+def test_a_mark_of_case_belongs_to_its_word(tools, tmp_path: Path, spaced: bool):
+    """And words that read the same do so whichever side has markup."""
+    lines = [line.title().replace("Und", "und") + " NATO" for line in SOURCE]
+    source, target = (
+        train_sentencepiece(lines, model="bpe", vocabulary=size, character_coverage=1.0, tags=MARKS, case_markup=case)
+        for size, case in ((45, True), (70, False))
+    )
+    sides = {"source": (source.encode(lines), source.size), "target": (target.encode(lines), target.size)}
+    data = tools.write_pairs(tmp_path, **sides)
+    aligner = Aligner(TokenizerPair(source, target), Lexicon.of(data, target.size), (spaced, spaced))
+    alone = 0
+    for index in range(20):
+        ids, others = (side.tolist() for side in data.pair(index))
+        words = [source.decode(ids[slice(*word)]) for word in aligner.words(ids, 0)]
+        assert "".join(words).lower() == "".join(re.findall(r"\w+", lines[index].lower()))
+        assert sum(map(str.isupper, "".join(words))) >= 3
+        if spaced:
+            assert words == re.findall(r"\w+", lines[index])
+            links = aligner.links(ids, others)
+            assert {source.decode(ids[slice(*one)]) for one, _ in links} >= {"NATO", words[0]}
+            assert all(source.decode(ids[slice(*one)]) == target.decode(others[slice(*other)]) for one, other in links)
+        alone += sum(place in source.case_marks for place in ids)
+    assert alone > 20  # marks that are pieces by themselves

@@ -18,9 +18,11 @@ from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.snippets import snippet
 from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.protection import Protection
+from s2s_cli.serving.explaining import _words
 from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import LONG, Texts, Wish
 from s2s_cli.text.protected import Finder
+from s2s_cli.text.sentencepieces import train_sentencepiece
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair, mark_name
 
@@ -96,3 +98,10 @@ def test_marks_are_no_words_of_an_explanation(translator: Translator, texts: Tex
     assert not any(mark in word for mark in MARKS for word in part["words"])
     assert [target for _, target in part["alignment"]] == list(range(len(part["words"])))
     assert all(source < 3 for source, _ in part["alignment"])
+
+
+def test_words_of_an_explanation_are_written_as_in_the_text() -> None:
+    lines = ["Nimm die Tür der NATO und iss dort"]
+    tokenizer = train_sentencepiece(lines * 9, model="bpe", vocabulary=40, character_coverage=1.0, case_markup=True)
+    [ids] = tokenizer.encode(lines)
+    assert _words(tokenizer, ids) == lines[0].split()

@@ -136,6 +136,13 @@ def test_inside_a_line_no_word_begins_and_case_is_marked() -> None:
     assert tokenizer.encode_inside(" USA") == tokenizer.encode_inside("▁USA") == tokenizer.encode(["USA"])[0]
 
 
+@each_model
+def test_pieces_are_spelled_as_their_text(model: str) -> None:
+    tokenizer = MODELS[model]
+    assert tokenizer.spelled(tokenizer.pieces(tokenizer.encode(["The USA"])[0])) == "▁The▁USA"
+    assert tokenizer.pieces(tokenizer.case_marks) == [*MARKS]
+
+
 def test_no_capital_need_be_in_the_text() -> None:
     tokenizer = train_sentencepiece(
         ["abc cba"] * 9, model="unigram", vocabulary=20, character_coverage=0.98, case_markup=True

@@ -70,6 +70,8 @@ def test_unmarked_text_has_only_marks_that_were_escaped(marked: str) -> None:
     text = unmark(marked)
     assert sum(map(text.count, MARKS)) <= marked.count(ESCAPE)
     assert len(text.split()) == len(without_marks(marked).split())
+    if ESCAPE not in marked:
+        assert len(text) == len(without_marks(marked))
 
 
 @pytest.mark.parametrize(
