@@ -6,12 +6,13 @@ pieces, and only as whole words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from s2s_cli.search.guidance import Avoided
+from s2s_cli.text.casing import BREAK, CAPITALS, MARKS, TITLE, capital, is_letter
 from s2s_cli.text.tokenizer import EOS, WORD_START
 
 CACHED = 1024  # sets of characters
@@ -64,11 +65,12 @@ class AvoidedStates:
         ends_word_V: np.ndarray,
         *,
         waits: bool,
+        case_markup: bool = False,
     ) -> None:
         """is_word: whether a character belongs to a word. ends_word_V: whether the last one of a symbol does. waits:
         whether the next symbol decides where a word ends."""
         self._characters, self._waits = characters, waits
-        self._automaton = _Automaton(phrases, characters, is_word)
+        self._automaton = (_MarkedAutomaton if case_markup else _Automaton)(phrases, characters, is_word)
         moves_QA = self._automaton.moves(self._characters.alphabet)
         self._moves_QA = np.concatenate([moves_QA, np.full((1, moves_QA.shape[1]), len(moves_QA))])
         is_complete = [not self._waits and self._automaton.is_complete(state) for state in range(len(moves_QA))]
@@ -79,7 +81,9 @@ class AvoidedStates:
     def avoided(self) -> Avoided:
         """Only what differs from what any text leads to is noted: few symbols have to do with the phrases."""
         V, lists = len(self._others_V), []
-        begun = [self._exceptions(state, self._characters.holding(self._automaton.firsts)) for state in (0, 1)]
+        always_N = self._characters.beginning(self._automaton.signs)
+        first_N = np.union1d(self._characters.holding(self._automaton.firsts), always_N)
+        begun = [self._exceptions(state, first_N) for state in (0, 1)]
         for state in range(len(self._moves_QA) - 1):
             places, was_word = self._automaton.states[state]
             symbols_N, following_N = begun[was_word]
@@ -87,7 +91,8 @@ class AvoidedStates:
                 if self._waits and self._automaton.is_complete(state):
                     concerned_N = np.arange(V)
                 else:
-                    concerned_N = self._characters.beginning(self._automaton.nexts(state, self._characters))
+                    nexts_N = self._characters.beginning(self._automaton.nexts(state, self._characters))
+                    concerned_N = np.union1d(nexts_N, always_N)
                 own_N, reached_N = self._exceptions(state, concerned_N)
                 rest_N = ~np.isin(symbols_N, concerned_N)
                 symbols_N = np.concatenate([symbols_N[rest_N], own_N])
@@ -112,13 +117,16 @@ class AvoidedStates:
         return symbols_N[is_other_N], following_N[is_other_N]
 
 
-_Place = tuple[int, int]  # a phrase, and how many of its characters there are
+_Place = tuple[int, int, str]  # a phrase, how many of its characters there are, and with case markup a supposition
 _State = tuple[frozenset[_Place], bool]
 
 
 class _Automaton:
     """Follows texts character by character. A state: which phrases have begun and how far they are, and whether the
     last character belongs to a word."""
+
+    _signs = ""
+    """Characters that are no text."""
 
     def __init__(self, phrases: Sequence[str], characters: Characters, is_word: Callable[[str], bool]) -> None:
         self._phrases = [phrase.replace(" ", WORD_START) for phrase in phrases]
@@ -127,12 +135,13 @@ class _Automaton:
         self.states: list[_State] = [(frozenset(), False), (frozenset(), True)]
         self._starting: dict[str, list[int]] = {}  # phrases by their first character
         for number, phrase in enumerate(self._phrases):
-            self._starting.setdefault(phrase[0], []).append(number)
-        self.firsts = frozenset[int]().union(*(characters.like(phrase[0]) for phrase in self._phrases))
+            self._starting.setdefault(self._written(phrase[0]), []).append(number)
+        self.firsts = frozenset[int]().union(*(characters.like(self._written(phrase[0])) for phrase in self._phrases))
+        self.signs = frozenset(place for place, own in enumerate(characters.alphabet) if own in self._signs)
 
     def moves(self, alphabet: Sequence[str]) -> np.ndarray:
         """The state after each character in each state, found one after the other: [Q, A]; Q where a phrase stands."""
-        used = {character for phrase in self._phrases for character in phrase}
+        used = {self._written(character) for phrase in self._phrases for character in phrase} | {*self._signs}
         rows: list[list[int]] = []
         known = {state: place for place, state in enumerate(self.states)}
         is_word_A = self._is_word_A.tolist()
@@ -170,18 +179,26 @@ class _Automaton:
     def nexts(self, state: int, characters: Characters) -> frozenset[int]:
         """The characters that go on with a phrase."""
         places, _ = self.states[state]
-        following = {self._phrases[phrase][place:][:1] for phrase, place in places}
+        following = {self._written(self._phrases[phrase][place:][:1]) for phrase, place, _ in places}
         return frozenset[int]().union(*(characters.like(character) for character in following if character))
 
     def _stripped(self, state: _State) -> _State:
         places, was_word = state
-        return frozenset((phrase, place) for phrase, place in places if place < len(self._phrases[phrase])), was_word
+        return frozenset(each for each in places if not self._has_come(each)), was_word
+
+    def _has_come(self, place: _Place) -> bool:
+        phrase, length, sign = place
+        return length == len(self._phrases[phrase]) and not sign
+
+    def _written(self, character: str) -> str:
+        """The character of symbols that is to be looked for."""
+        return character
 
     def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
         """None if a phrase was complete, and no word goes on."""
         is_word, reached = self._is_word(character), set()
         starting = [phrase for first in {character, lowered(character)} for phrase in self._starting.get(first, ())]
-        for phrase, place in (*places, *((phrase, 0) for phrase in starting)):
+        for phrase, place, _ in (*places, *((phrase, 0, "") for phrase in starting)):
             text = self._phrases[phrase]
             if place == len(text):
                 if not (is_word and self._is_word(text[-1])):
@@ -190,8 +207,68 @@ class _Automaton:
             if place == 0 and was_word and self._is_word(text[0]):
                 continue
             if text[place] == (lowered(character) if self._ignores_case[phrase] else character):
-                reached.add((phrase, place + 1))
+                reached.add((phrase, place + 1, ""))
         return frozenset(reached), is_word
+
+
+_PLAIN = BREAK
+"""The supposition that no mark comes that says anything of the letters."""
+
+
+class _MarkedAutomaton(_Automaton):
+    """The same of symbols in case markup (`s2s_cli.text.casing`). Where the case of a phrase counts, it is supposed at
+    the first of some letters which mark will come after the last: only with that mark have they come."""
+
+    _signs = MARKS
+
+    def _written(self, character: str) -> str:
+        return lowered(character)
+
+    def _has_come(self, place: _Place) -> bool:
+        phrase, length, sign = place
+        return length == len(self._phrases[phrase]) and sign in ("", _PLAIN)
+
+    def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
+        if character in MARKS:
+            return frozenset(map(_closed, (each for each in places if _fits(each[2], character)))), was_word
+        is_word, reached = self._is_word(character), set[_Place]()
+        for phrase, place, sign in (*places, *((phrase, 0, "") for phrase in self._begun(character, was_word))):
+            text = self._phrases[phrase]
+            if self._has_come((phrase, place, sign)):
+                if not (is_word and self._is_word(text[-1])):
+                    return None
+            elif place < len(text):
+                for written, supposed in self._spelled(character, phrase, sign):
+                    if text[place] == written:
+                        reached.add((phrase, place + 1, supposed))
+        return frozenset(reached), is_word
+
+    def _begun(self, character: str, was_word: bool) -> list[int]:
+        starting = self._starting.get(lowered(character), ())
+        return [phrase for phrase in starting if not (was_word and self._is_word(self._phrases[phrase][0]))]
+
+    def _spelled(self, character: str, phrase: int, sign: str) -> Iterator[tuple[str, str]]:
+        """What a character may read, and what is then supposed."""
+        if self._ignores_case[phrase]:
+            yield lowered(character), ""
+        elif not is_letter(character):
+            if sign in ("", _PLAIN):
+                yield character, ""
+        else:
+            if sign in ("", _PLAIN):
+                yield character, _PLAIN
+            if sign in ("", CAPITALS):
+                yield capital(character), CAPITALS
+            if sign in ("", TITLE):
+                yield (character if sign else capital(character)), TITLE
+
+
+def _fits(supposed: str, sign: str) -> bool:
+    return supposed in ("", sign)
+
+
+def _closed(place: _Place) -> _Place:
+    return (*place[:2], "")
 
 
 def lowered(text: str) -> str:

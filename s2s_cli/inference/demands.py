@@ -24,6 +24,7 @@ from s2s_cli.inference.request import Request
 from s2s_cli.search.guidance import Avoided, Guide, Opening
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.phrases import Phrase
+from s2s_cli.text.casing import CAPITALS, MARKS, TITLE, after_letters, begun, is_letter
 from s2s_cli.text.glossary import Glossary, Term
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import joins_without_space
@@ -120,6 +121,11 @@ def _text(text: str, name: str) -> str:
     return text
 
 
+def _agrees(sign: str, signs: str) -> bool:
+    """Whether a character after letters makes them what these marks make of them."""
+    return bool(sign) and (sign in signs if signs else sign not in TITLE + CAPITALS)
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The target symbols as text: of demands it makes states. language: code of the target language."""
@@ -210,7 +216,10 @@ class Vocabulary:
         return not joins_without_space(self.language)
 
     def _is_word(self, character: str) -> bool:
-        return self._has_spaces and (character.isalnum() or unicodedata.category(character)[0] == "M")
+        """With case markup, letters that one mark is of are a word in any language."""
+        if not self._has_spaces:
+            return self.tokenizer.case_markup and (character in MARKS or is_letter(character))
+        return character.isalnum() or unicodedata.category(character)[0] == "M"
 
     def _ids(self, text: str, name: str, *, inside: bool) -> list[int]:
         """inside: as inside a line, where no word begins."""
@@ -244,6 +253,10 @@ class Vocabulary:
         """The words of the prefix as they are always cut. The last one may be cut in any way, for it may go on; after a
         space, another word begins."""
         ids = self._ids(prefix.rstrip(), "prefix", inside=False)
+        signs = None
+        if self.tokenizer.case_markup and not prefix.endswith(" "):  # the mark of its last word comes where that ends
+            marked, signs = begun(prefix)
+            ids = self.tokenizer.encode_piece(WORD_START + marked.replace(" ", WORD_START))
         texts = [self._texts[index] for index in ids]
         begin, rest = len(ids), ""
         if not prefix.endswith(" "):
@@ -252,12 +265,14 @@ class Vocabulary:
         elif self._has_spaces:
             rest = WORD_START
         fixed = [(np.array([index]), np.array([place])) for place, index in enumerate(ids[:begin], start=1)]
-        free = self._rests(rest, prefix.endswith(" ")) if rest else []
+        free = self._rests(rest, prefix.endswith(" "), signs) if rest else []
         moved = [(symbols_N, following_N + begin) for symbols_N, following_N in free]
-        return Opening((*fixed, *moved), tuple(ids), begin + len(rest) + 1)
+        admitted = (*ids, *(self.tokenizer.case_marks if signs else ()))
+        return Opening((*fixed, *moved), admitted, begin + len(rest) + 1 + (OPEN_PIECES if signs else 0))
 
-    def _rests(self, rest: str, is_space: bool) -> list[tuple[np.ndarray, np.ndarray]]:
-        """States in which less and less of a text is left: any symbols that begin with it, or that it begins with."""
+    def _rests(self, rest: str, is_space: bool, signs: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """States in which less and less of a text is left: any symbols that begin with it, or that it begins with. With
+        case markup, states follow in which its last word goes on: see `_ends`."""
         choices: dict[int, tuple[np.ndarray, list[int], list[int]]] = {}  # of places in the rest
         index_of, end = self._index_of, len(rest)
         for place in range(end - 1, -1, -1):
@@ -265,6 +280,9 @@ class Vocabulary:
             whole_N = self._beginning(left)
             if is_space:
                 whole_N = whole_N[whole_N != index_of.get(left, -1)]
+            elif signs is not None:
+                found = [after_letters(self._texts[index][len(left) :]) for index in whole_N.tolist()]
+                whole_N = whole_N[[not sign or _agrees(sign, signs) for sign in found]]
             cuts = [cut for cut in range(place + 1, end) if cut in choices and rest[place:cut] in index_of]
             if len(whole_N) or cuts:
                 choices[place] = whole_N, [index_of[rest[place:cut]] for cut in cuts], cuts
@@ -272,16 +290,47 @@ class Vocabulary:
             others_N = np.array(sorted(index for text, index in self._sorted if not text.startswith(WORD_START)))
             choices, end = {0: (np.zeros(0, np.int64), [index_of[WORD_START]], [1]), 1: (others_N, [], [])}, 2
         number = {place: state for state, place in enumerate(sorted(choices))}
+        ends = self._ends(signs, len(choices))
         states = []
-        for _, (whole_N, parts, cuts) in sorted(choices.items()):
-            symbols_N, following_N = whole_N, np.full(len(whole_N), len(choices))
+        for place, (whole_N, parts, cuts) in sorted(choices.items()):
+            symbols_N, following_N = whole_N, np.full(len(whole_N), len(choices) + len(ends))
+            if ends:
+                goes_on_N = [not after_letters(self._texts[index][end - place :]) for index in whole_N.tolist()]
+                following_N[goes_on_N] = len(choices)
             if parts:
                 symbols_N = np.concatenate([symbols_N, parts])
                 following_N = np.concatenate([following_N, [number[cut] for cut in cuts]])
                 order_N = symbols_N.argsort()
                 symbols_N, following_N = symbols_N[order_N], following_N[order_N]
             states.append((symbols_N, following_N))
-        return states
+        return [*states, *ends]
+
+    def _ends(self, signs: str | None, first: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """States, from the `first` on, in which letters go on until one of the marks makes them what a prefix begins
+        with, or until anything but a mark follows them. A mark comes after a few pieces, for it to come at all."""
+        if signs is None:
+            return []
+        letters_N, closing_N = self._letters_N, np.flatnonzero([_agrees(sign, signs) for sign in self._signs])
+        order_N = np.concatenate([letters_N, closing_N]).argsort()
+        count, symbols_N = OPEN_PIECES if signs else 1, np.concatenate([letters_N, closing_N])[order_N]
+        states = []
+        for state in range(first, first + count):
+            on = state + 1 if signs else state
+            following_N = np.repeat([on, first + count], [len(letters_N), len(closing_N)])[order_N]
+            states.append((symbols_N, following_N))
+        return [*states[:-1], (closing_N, np.full(len(closing_N), first + count))] if signs else states
+
+    @cached_property
+    def _letters_N(self) -> np.ndarray:
+        """The symbols that are letters only, of which a mark of case may follow."""
+        return np.array([index for text, index in self._sorted if not after_letters(text)])
+
+    @cached_property
+    def _signs(self) -> list[str]:
+        """What follows the letters with which each symbol begins, if there is something; what is no text ends them."""
+        never = {index for index in range(EOS)}
+        signs = [after_letters(text) if text else " " for text in self._texts]
+        return ["" if index in never else sign for index, sign in enumerate(signs)]
 
     @cached_property
     def _beginning(self) -> Callable[[str], np.ndarray]:
@@ -300,13 +349,15 @@ class Vocabulary:
     @cached_property
     def _characters(self) -> Characters:
         texts = [WORD_START if index == EOS else text for index, text in enumerate(self._texts)]
-        return Characters(texts, self._is_word)
+        marks = MARKS if self.tokenizer.case_markup else ""
+        return Characters(texts, lambda character: character not in marks and self._is_word(character))
 
     @cached_property
     def _avoided(self) -> Callable[[tuple[str, ...]], Avoided]:
         @lru_cache(CACHED)
         def avoided(phrases: tuple[str, ...]) -> Avoided:
-            waits = self.tokenizer.kind == "character"
-            return AvoidedStates(phrases, self._characters, self._is_word, self.ends_word_V, waits=waits).avoided()
+            waits, case_markup = self.tokenizer.kind == "character", self.tokenizer.case_markup
+            given = phrases, self._characters, self._is_word, self.ends_word_V
+            return AvoidedStates(*given, waits=waits, case_markup=case_markup).avoided()
 
         return avoided

@@ -27,8 +27,8 @@ FREE = 0
 class Opening(NamedTuple):
     """A forced beginning: in each of its states only some symbols may follow. After the last state all may.
 
-    choices: for each state the symbols, rising, and the state that each leads to, always a later one. admitted: symbols
-    by one way through. longest: most symbols of a way through.
+    choices: for each state the symbols, rising, and the state that each leads to: a later one, or the same. EOS may be
+    among the symbols. admitted: symbols by one way through. longest: most symbols of a way through.
     """
 
     choices: tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -71,7 +71,10 @@ class _Openings:
         self.first_B, self.counts_Q, self.vocabulary = np.array(firsts, np.int64), np.array(counts), vocabulary
         self.starts_Q = self.counts_Q.cumsum() - self.counts_Q
         self.symbols_X, self.following_X = np.concatenate(symbols), np.concatenate(following)
-        self._keys_X = np.arange(len(counts)).repeat(self.counts_Q) * vocabulary + self.symbols_X
+        states_X = np.arange(len(counts)).repeat(self.counts_Q)
+        self._keys_X = states_X * vocabulary + self.symbols_X
+        self.may_end_Q = np.arange(len(counts)) == FREE
+        self.may_end_Q[states_X[self.symbols_X == EOS]] = True
 
     def after(self, states_BK: np.ndarray, symbols_BK: np.ndarray) -> np.ndarray:
         """FREE too for a hypothesis that there is not, after PAD."""
@@ -221,6 +224,8 @@ class GuidedStep:
     def best(self, first: int, count: int, end: int) -> Best:
         """Where all hypotheses have one symbol only, nothing is ranked."""
         rows_P, symbols_P = self._told()
+        is_text_P = symbols_P != EOS  # which is offered by itself
+        rows_P, symbols_P = rows_P[is_text_P], symbols_P[is_text_P]
         (B, K), rows_R = self.opening_BK.shape, np.arange(self.opening_BK.size)
         if np.array_equal(rows_P, rows_R):
             log_probs_P, shape = self._forced(rows_P, symbols_P), (B, K, 1)
@@ -232,7 +237,7 @@ class GuidedStep:
         if len(rows_P):
             told = rows_P, symbols_P, self._forced(rows_P, symbols_P)
             log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, *told)
-            ends_BK = np.where(self.opening_BK == FREE, ends_BK, -np.inf)
+            ends_BK = np.where(self.leads.openings.may_end_Q[self.opening_BK], ends_BK, -np.inf)
         if self.leads.avoided is not None:
             ends_BK = np.where(self.leads.avoided.after(self.avoided_BK, np.array(EOS)) < 0, -np.inf, ends_BK)
         return log_probs_BKC, symbols_BKC, ends_BK

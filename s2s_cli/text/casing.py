@@ -34,6 +34,7 @@ _ACCENT = "[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f]"
 _BEGIN, _LETTERS = rf"(?<!{_LETTER})(?<!{_ACCENT})", rf"(?:{_LETTER}++|{_ACCENT}++)++"
 _WORDS = re.compile(rf"{_BEGIN}[a-z]*+{_LETTERS}")  # of a to z alone, nothing would change
 _MARKED = re.compile(rf"{ESCAPE}([{MARKS}{ESCAPE}])|{_BEGIN}({_LETTERS})([{TITLE}{CAPITALS}])|[{MARKS}]")
+_FIRST, _LAST = re.compile(_LETTERS), re.compile(rf"{_BEGIN}{_LETTERS}\Z")
 _LITERALS = re.compile(f"[{MARKS}{ESCAPE}]")
 _WITHOUT = dict.fromkeys(map(ord, MARKS))
 
@@ -61,6 +62,40 @@ def without_marks(text: str) -> str:
     return text if text.isascii() else text.translate(_WITHOUT)
 
 
+def begun(text: str) -> tuple[str, str | None]:
+    """The beginning of a text in case markup, where its last letters may go on; and which of the marks that may follow
+    these give the beginning back: one, either, or "" for none. None if it does not end with letters.
+
+    >>> begun("Knowl") == ("knowl", TITLE)
+    True
+    """
+    marked = mark(text)
+    if not _LAST.search(text):
+        return marked, None
+    if marked[-1] not in MARKS:
+        return marked, ""
+    marked, sign = marked[:-1], marked[-1]
+    last = _LAST.search(marked)
+    return marked, TITLE + CAPITALS if last and len(last[0]) == 1 else sign
+
+
+def after_letters(text: str) -> str:
+    """The character after the letters that a text begins with, if there is one: a mark after them is of all of them."""
+    found = _FIRST.match(text)
+    return text[found.end() if found else 0 :][:1]
+
+
+def is_letter(character: str) -> bool:
+    """Whether a mark after it is of this character, too: it belongs to a script with case."""
+    return bool(_FIRST.match(character))
+
+
+def capital(letter: str) -> str:
+    """One letter for one: there is none for "ß"."""
+    upper = letter.upper()
+    return upper if len(upper) == 1 else letter
+
+
 def _marked_word(found: re.Match[str]) -> str:
     word = found[0]
     lower = word.lower()
@@ -73,17 +108,17 @@ def _marked_word(found: re.Match[str]) -> str:
 
 def _marked_parts(word: str) -> Iterator[str]:
     """A word of mixed case: several capitals by themselves, one with what follows it."""
-    capital, is_open = "", False  # a single one; whether there were letters without a mark since the last one
+    single, is_open = "", False  # a single one; whether there were letters without a mark since the last one
     for are_capitals, group in groupby(word, _is_capital):
         letters = "".join(group)
         if are_capitals:
             yield BREAK if is_open else ""
-            capital, is_open = (letters, False) if len(letters) == 1 else ("", False)
-            yield "" if capital else letters.lower() + CAPITALS
+            single, is_open = (letters, False) if len(letters) == 1 else ("", False)
+            yield "" if single else letters.lower() + CAPITALS
         else:
-            yield capital.lower() + letters + (TITLE if capital else "")
-            capital, is_open = "", not capital
-    yield capital.lower() + TITLE if capital else ""
+            yield single.lower() + letters + (TITLE if single else "")
+            single, is_open = "", not single
+    yield single.lower() + TITLE if single else ""
 
 
 def _is_capital(letter: str) -> bool:
@@ -95,14 +130,8 @@ def _unmarked(found: re.Match[str]) -> str:
     literal, word, sign = found.groups(default="")
     if not sign:
         return literal
-    return _titled(word) if sign == TITLE else "".join(map(_capital, word))
+    return _titled(word) if sign == TITLE else "".join(map(capital, word))
 
 
 def _titled(word: str) -> str:
-    return _capital(word[0]) + word[1:]
-
-
-def _capital(letter: str) -> str:
-    """One letter for one: there is none for "ß"."""
-    upper = letter.upper()
-    return upper if len(upper) == 1 else letter
+    return capital(word[0]) + word[1:]

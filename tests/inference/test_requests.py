@@ -11,7 +11,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from copy_model import copy_translator
-from gibberish import BEAM, TOKENIZERS, WORDS, RandomModel, gibberish, subwords, text_of, times
+from gibberish import BEAM, TOKENIZERS, WORDS, RandomModel, cased, gibberish, subwords, text_of, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.search.guidance import Guided
 from s2s_cli.search.options import SamplingOptions, SearchOptions
-from s2s_cli.text.tokenizer import EOS
+from s2s_cli.text.tokenizer import BOS, EOS
 
 
 def assert_met(request: Request, text: str) -> None:
@@ -103,6 +103,33 @@ def test_the_last_word_of_a_prefix_may_go_on() -> None:
     assert any(re.match("the cars? ", text) for text in found)
 
 
+@pytest.mark.parametrize("prefix", ["the Ma", "M", "Mc", "McR", "an", "Anna", "U", "US", "us", "cAR", "red - R", "Ma "])
+def test_a_mark_of_case_comes_where_the_last_word_of_a_prefix_ends(prefix: str) -> None:
+    """What a prefix begins in capitals goes on to its mark; and none comes after what it has in lower case."""
+    found = set()
+    for options in (BEAM, SearchOptions(beam=1), replace(BEAM, n_best=4, sampling=SamplingOptions(seed=3))):
+        for translation in gibberish("cased").translate([Request(x, prefix=prefix) for x in ("is", "a car")], options):
+            found |= {candidate.text for candidate in translation.n_best}
+    assert all(text.startswith(prefix) for text in found)
+    assert prefix.endswith(" ") or any(text[len(prefix) :][:1].isalpha() for text in found)
+
+
+def test_a_translation_may_end_with_the_prefix() -> None:
+    """In a state that only some symbols lead on from, the end is one of them."""
+    opening = Vocabulary(cased(), "en").wanted(Demand(prefix="the man")).guide
+    guided = Guided(RandomModel(cased().size), [opening])
+    source = np.array([[9, EOS]]), np.array([2])
+    assert any(EOS in each[0] for each in opening.opening.choices)  # type: ignore[union-attr]
+    state, symbols = guided.start(*source), [BOS, *cased().encode(["the man"])[0]]
+    for symbol in symbols:
+        step, state = guided.step(np.array([[symbol]]), state)
+    _, best_BKC, ends_BK = step.best(EOS + 1, 50, EOS)
+    assert EOS not in best_BKC and np.isfinite(ends_BK).all()
+    log_probs_BKV = step.log_probs()
+    assert np.isfinite(log_probs_BKV[..., EOS]).all()
+    assert not np.isfinite(log_probs_BKV[..., cased().case_marks[:2]]).any()
+
+
 def test_more_times_of_a_phrase_are_demanded_by_saying_so() -> None:
     for count in (1, 2, 3):
         [translation] = gibberish("subwords").translate([Request("is", ("red car",) * count)])
@@ -149,6 +176,35 @@ def test_symbols_are_banned_as_the_text_says(phrases: list[str], data: st.DataOb
     state, written = leads.first_B, []
     for _ in range(8):
         banned = {symbol for symbol in pieces if plainly_banned(vocabulary, texts, written, symbol, phrases)}
+        assert set(leads.banned(state)[1].tolist()) == banned
+        written.append(data.draw(st.sampled_from([symbol for symbol in pieces if symbol not in banned])))
+        state = leads.after(state, np.array(written[-1:]))
+
+
+CASED = st.sampled_from("man men a car us us Anna Us US Man MAN McRed cars red".split())
+
+
+@settings(max_examples=10)
+@given(st.lists(st.lists(CASED, min_size=1, max_size=2).map(" ".join), min_size=1, max_size=3), st.data())
+def test_symbols_in_case_markup_are_banned_as_the_text_says(phrases: list[str], data: st.DataObject) -> None:
+    """However wrong their marks are: where the case of a phrase counts, it may be the mark that completes it."""
+    tokenizer = cased()
+    vocabulary, pieces = Vocabulary(tokenizer, "en"), range(EOS + 1, tokenizer.size)
+    leads = Guided(RandomModel(tokenizer.size), [vocabulary.wanted(Demand(avoid=tuple(phrases))).guide])._leads.avoided
+    assert leads is not None
+
+    def counts(written: list[int]) -> list[int]:
+        text = tokenizer.spelled(tokenizer.pieces(written)).replace("▁", " ")
+        return [times(phrase, text.lower() if phrase == phrase.lower() else text) for phrase in phrases]
+
+    state, written = leads.first_B, []
+    for _ in range(8):
+        before = counts(written)
+        banned = {
+            symbol
+            for symbol in pieces
+            if any(after > so_far for after, so_far in zip(counts([*written, symbol]), before, strict=True))
+        }
         assert set(leads.banned(state)[1].tolist()) == banned
         written.append(data.draw(st.sampled_from([symbol for symbol in pieces if symbol not in banned])))
         state = leads.after(state, np.array(written[-1:]))
