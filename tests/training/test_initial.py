@@ -86,10 +86,13 @@ def test_a_word_that_reads_like_a_special_symbol_is_not_that_symbol():
     assert row_origins(CharacterTokenizer(["<pad>"]), CharacterTokenizer(["<pad>"]))[FIRST] == [FIRST]
 
 
-@pytest.mark.parametrize("kind", ["unigram", "bpe", "character", "word"])
-def test_names_and_texts_of_every_tokenizer(kind: str):
+@pytest.mark.parametrize(
+    ("kind", "case_markup"),
+    [("unigram", False), ("unigram", True), ("bpe", False), ("bpe", True), ("character", False), ("word", False)],
+)
+def test_names_and_texts_of_every_tokenizer(kind: str, case_markup: bool):
     """A piece of both maps to itself, and a new one to parts that together read as it does."""
-    keys = {"model": kind} if kind in ("unigram", "bpe") else {"kind": kind}
+    keys = {"model": kind, "case_markup": case_markup} if kind in ("unigram", "bpe") else {"kind": kind}
     config = schema.Tokenizer.read({"vocabulary": 60, **keys})
     old, new = (train_tokenizers(config, lines, []).source for lines in (LINES[:2], LINES[1:]))
     origins, before = row_origins(old, new), old.pieces(range(old.size))
