@@ -1,5 +1,5 @@
 """Case markup: text in lower case, with a mark after each word that begins with a capital or is in capitals, so that a
-tokenizer has the same pieces for "Knowledge", "KNOWLEDGE" and "knowledge" (Bérard et al. 2019, section 3.2; Etchegoyhen
+tokenizer has the same pieces for "Knowledge", "KNOWLEDGE" and "knowledge" (Bérard et al. 2019; Etchegoyhen
 and Gete 2020).
 
 Marks are suffixes: a word begins as it does without them, and a frequent form can be one piece with its mark. They are
