@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 
 TITLE = "\u20e4"  # combining enclosing upward pointing triangle
@@ -32,10 +33,11 @@ _CASELESS = (
 _LETTER = rf"[^\W\d_{_CASELESS}]"
 _ACCENT = "[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f]"
 _BEGIN, _LETTERS = rf"(?<!{_LETTER})(?<!{_ACCENT})", rf"(?:{_LETTER}++|{_ACCENT}++)++"
-_WORDS = re.compile(rf"{_BEGIN}[a-z]*+{_LETTERS}")  # of a to z alone, nothing would change
-_MARKED = re.compile(rf"{ESCAPE}([{MARKS}{ESCAPE}])|{_BEGIN}({_LETTERS})([{TITLE}{CAPITALS}])|[{MARKS}]")
-_FIRST, _LAST = re.compile(_LETTERS), re.compile(rf"{_BEGIN}{_LETTERS}\Z")
-_LITERALS = re.compile(f"[{MARKS}{ESCAPE}]")
+_WORDS = rf"(?<![a-z])[a-z]*+{_LETTERS}"  # of a to z alone, nothing would change
+_MARKED = rf"{ESCAPE}([{MARKS}{ESCAPE}])|{_BEGIN}({_LETTERS})([{TITLE}{CAPITALS}])|[{MARKS}]"
+_LAST = rf"{_BEGIN}{_LETTERS}\Z"
+_LITERALS = f"[{MARKS}{ESCAPE}]"
+_compiled = cache(re.compile)  # when first used: it takes several ms, and few tokenizers have markup
 _WITHOUT = dict.fromkeys(map(ord, MARKS))
 
 
@@ -48,13 +50,13 @@ def mark(text: str) -> str:
     True
     """
     if not text.isascii():
-        text = _LITERALS.sub(rf"{ESCAPE}\g<0>", text)
-    return text if text == text.lower() else _WORDS.sub(_marked_word, text)
+        text = _compiled(_LITERALS).sub(rf"{ESCAPE}\g<0>", text)
+    return text if text == text.lower() else _compiled(_WORDS).sub(_marked_word, text)
 
 
 def unmark(text: str) -> str:
     """The inverse: unmark(mark(text)) == text. Marks after no letter, as a model may write them, are left out."""
-    return text if text.isascii() else _MARKED.sub(_unmarked, text)
+    return text if text.isascii() else _compiled(_MARKED).sub(_unmarked, text)
 
 
 def without_marks(text: str) -> str:
@@ -70,24 +72,24 @@ def begun(text: str) -> tuple[str, str | None]:
     True
     """
     marked = mark(text)
-    if not _LAST.search(text):
+    if not _compiled(_LAST).search(text):
         return marked, None
     if marked[-1] not in MARKS:
         return marked, ""
     marked, sign = marked[:-1], marked[-1]
-    last = _LAST.search(marked)
+    last = _compiled(_LAST).search(marked)
     return marked, TITLE + CAPITALS if last and len(last[0]) == 1 else sign
 
 
 def after_letters(text: str) -> str:
     """The character after the letters that a text begins with, if there is one: a mark after them is of all of them."""
-    found = _FIRST.match(text)
+    found = _compiled(_LETTERS).match(text)
     return text[found.end() if found else 0 :][:1]
 
 
 def is_letter(character: str) -> bool:
     """Whether a mark after it is of this character, too: it belongs to a script with case."""
-    return bool(_FIRST.match(character))
+    return bool(_compiled(_LETTERS).match(character))
 
 
 def capital(letter: str) -> str:
