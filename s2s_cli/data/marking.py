@@ -7,13 +7,14 @@ each epoch words that are translations of one another are replaced by a mark, or
 of processes and wherever training was interrupted. Marks are numbered in the order of the source, from 1 in each pair.
 
 By the same alignment, terms of the source are followed by what they are in the target (Dinu et al. 2019), so that the
-model learns to translate by a glossary.
+model learns to translate by a glossary. What it could have guessed does not teach it to read that. So half of the terms
+are followed by a word that does not exist, which then stands in the target, too.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -35,9 +36,11 @@ LEAST_LINK = 0.5  # share of a target word that its source word must be the caus
 LONGEST_PHRASE = 4  # words between two marks
 LONGEST_TERM = 2  # words
 LEAST_TERM = 4  # characters
+LONGEST_INVENTED = 3  # pieces
 _REPLACED = 0.5  # share of marked places that are single words replaced by a mark
 _ANOTHER = 0.5  # probability that one more place of a pair is marked
 _TRIALS = 8  # of places in a pair
+_INVENTED = 0.5  # share of terms whose translation is a word that does not exist
 
 
 def shared_spans(source: str, target: str, finder: Finder, tokenizers: TokenizerPair) -> tuple[list[int], ...] | None:
@@ -150,6 +153,11 @@ class Aligner:
         return [(texts[1].index(text), texts[0].index(text)) for text in both]
 
     @cached_property
+    def target_pieces(self) -> list[int]:
+        """The pieces of the target language that have letters."""
+        return [index for index, has_letters in enumerate(self._has_letters[1]) if has_letters]
+
+    @cached_property
     def _has_letters(self) -> tuple[list[bool], list[bool]]:
         source, target = self.tokenizers.source, self.tokenizers.target
         return _has_letters(source), _has_letters(target)
@@ -196,7 +204,8 @@ class Marking:
     def with_terms(
         self, source: Sequence[int], target: Sequence[int], random: Random
     ) -> tuple[list[int], list[int]] | None:
-        """A pair with some words and phrases of the source followed by what they are in the target."""
+        """A pair with some words and phrases of the source followed by what they are in the target, which for some of
+        them is an invented word."""
         tokenizers = self.aligner.tokenizers
         opening, giving, closing = tokenizers.source.term_tags or (0, 0, 0)
         links, places = self.aligner.links(source, target), list[Place]()
@@ -212,14 +221,23 @@ class Marking:
                 break
         if not places:
             return None
-        result, cursor = list[int](), 0
-        for (begin, end), translation, _ in sorted(places):
-            given = tokenizers.source.encode_inside(" " + tokenizers.target.decode(target[slice(*translation)]))
-            if UNK in given:  # of another script: with a vocabulary of its own, the source cannot spell it
+        inserted, replaced = dict[Span, list[int]](), dict[Span, list[int]]()
+        for term, translation, _ in places:
+            words = list(target[slice(*translation)])
+            if random.random() < _INVENTED:
+                words = self._invented(random)
+            given = tokenizers.source.encode_inside(" " + tokenizers.target.decode(words))
+            if UNK in (*given, *words):  # of another script: with a vocabulary of its own, the source cannot spell it
                 continue
-            result += [*source[cursor:begin], opening, *source[begin:end], giving, *given, closing]
-            cursor = end
-        return [*result, *source[cursor:]], list(target)
+            inserted[term] = [opening, *source[slice(*term)], giving, *given, closing]
+            replaced[translation] = words
+        return (_with_spans(source, inserted), _with_spans(target, replaced)) if inserted else None
+
+    def _invented(self, random: Random) -> list[int]:
+        """A word of the target language that does not exist, of some pieces at random."""
+        tokenizer, spaced = self.aligner.tokenizers.target, self.aligner.spaced[1]
+        pieces = random.choices(self.aligner.target_pieces, k=random.randint(1, LONGEST_INVENTED))
+        return tokenizer.encode_inside(" " * spaced + "".join(tokenizer.decode(pieces).split()))
 
     def _tells(self, place: Place, source: Sequence[int], target: Sequence[int]) -> bool:
         """Whether a term is worth telling: a word that does not read the same, and none of the short ones that every
@@ -315,6 +333,15 @@ def _laid(places: Sequence[Place], side: Literal[0, 1], length: int) -> Iterator
         yield from ((number, False) for number in opening[place])
         if place < length and place not in hidden:
             yield place
+
+
+def _with_spans(ids: Sequence[int], others: Mapping[Span, list[int]]) -> list[int]:
+    """The ids with other ones in place of some spans, none of which overlap."""
+    result, cursor = list[int](), 0
+    for span in sorted(others):
+        result += [*ids[cursor : span.begin], *others[span]]
+        cursor = span.end
+    return [*result, *ids[cursor:]]
 
 
 @dataclass(frozen=True)
