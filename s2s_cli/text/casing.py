@@ -21,6 +21,8 @@ CAPITALS = "\u20de"  # combining enclosing square
 BREAK = "\u20df"  # combining enclosing diamond
 """Between letters that no mark says anything of and those that one does: the place in "iPhone" before the capital."""
 MARKS = TITLE + CAPITALS + BREAK
+SIGNS = str.maketrans(dict(zip(MARKS, "⇧⇪⇩", strict=True)))
+"""For `str.translate`: what shows the marks where a piece stands by itself, as nothing can be drawn around nothing."""
 ESCAPE = "\u20e2"  # combining enclosing screen
 """Before any of the four that is in a text: it stands for itself."""
 

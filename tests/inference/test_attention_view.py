@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.errors import MachineError, UsageError
-from s2s_cli.inference.attention_view.heat_map import SENTENCE_END, visible
+from s2s_cli.inference.attention_view.heat_map import SENTENCE_END, shown, visible
 from s2s_cli.inference.attention_view.view import AttentionView
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import FIRST_WINDOW, translate_stream
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.step_model import Prediction
+from s2s_cli.text.casing import TITLE
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -76,16 +77,16 @@ def page(tmp_path: Path, *translations: Translation) -> Reader:
 
 
 def test_each_weight_stands_in_its_cell(tmp_path: Path) -> None:
-    shown = translation("un deux", "ein zwei drei", ["▁un", "▁deux"], ["▁ein", "▁zwei", "▁drei"])
-    reader = page(tmp_path, shown)
-    assert shown.attention is not None
+    drawn = translation("un deux", "ein zwei drei", ["▁un", "▁deux"], ["▁ein", "▁zwei", "▁drei"])
+    reader = page(tmp_path, drawn)
+    assert drawn.attention is not None
     expected = [
-        f"{target} ← {source}: {shown.attention[t, s]:.2f}"
-        for t, target in enumerate(shown.tokens)
-        for s, source in enumerate([*shown.source_tokens, SENTENCE_END])
+        f"{target} ← {source}: {drawn.attention[t, s]:.2f}"
+        for t, target in enumerate(drawn.tokens)
+        for s, source in enumerate([*drawn.source_tokens, SENTENCE_END])
     ]
     assert reader.titles == expected
-    assert reader.texts["th"] == [*shown.source_tokens, SENTENCE_END, *shown.tokens]
+    assert reader.texts["th"] == [*drawn.source_tokens, SENTENCE_END, *drawn.tokens]
     assert reader.texts["bdi"] == ["un deux", "ein zwei drei"]
 
 
@@ -103,7 +104,12 @@ def test_text_is_shown_as_text(
 ) -> None:
     reader = page(tmp_path_factory.mktemp("page"), translation(source, text, columns, rows))
     assert reader.texts["bdi"] == [visible(source), visible(text)]
-    assert reader.texts["th"] == [visible(piece) for piece in [*columns, SENTENCE_END, *rows]]
+    assert reader.texts["th"] == [shown(piece) for piece in [*columns, SENTENCE_END, *rows]]
+
+
+def test_a_mark_of_case_is_shown_by_a_sign_of_its_own(tmp_path: Path) -> None:
+    reader = page(tmp_path, translation("知识", "Knowledge", ["▁知识"], ["▁knowledge", TITLE]))
+    assert reader.texts["th"] == ["▁知识", SENTENCE_END, "▁knowledge", "⇧"]
 
 
 def test_markup_and_control_characters_do_nothing(tmp_path: Path) -> None:
@@ -111,9 +117,9 @@ def test_markup_and_control_characters_do_nothing(tmp_path: Path) -> None:
     plain = page(tmp_path, translation("a", "b", ["a"], ["b"]))
     attacked = page(tmp_path, translation(attack, attack, [attack], [attack]))
     assert (attacked.tags, attacked.attributes) == (plain.tags, plain.attributes)
-    shown = "<script>alert(1)</script>\"' onmouseover='alert(2)' & ␀␛[31m␡�"
-    assert attacked.texts["bdi"] == [shown, shown]
-    assert attacked.titles[0].startswith(f"{shown} ← {shown}: ")
+    expected = "<script>alert(1)</script>\"' onmouseover='alert(2)' & ␀␛[31m␡�"
+    assert attacked.texts["bdi"] == [expected, expected]
+    assert attacked.titles[0].startswith(f"{expected} ← {expected}: ")
     data = (tmp_path / "page.html").read_bytes()
     assert not set(data) & (set(range(32)) - {10}) and 127 not in data
 

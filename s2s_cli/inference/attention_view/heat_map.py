@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from s2s_cli.errors import UsageError
+from s2s_cli.text.casing import SIGNS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +49,15 @@ class HeatMap:
             name,
             visible(translation.source),
             visible(translation.text),
-            [visible(piece) for piece in [*translation.source_tokens, SENTENCE_END]],
-            [visible(piece) for piece in translation.tokens],
+            [shown(piece) for piece in [*translation.source_tokens, SENTENCE_END]],
+            [shown(piece) for piece in translation.tokens],
             translation.attention,
         )
+
+
+def shown(piece: str) -> str:
+    """The piece with visible signs, also in place of marks of case."""
+    return visible(piece).translate(SIGNS)
 
 
 def visible(text: str) -> str:
