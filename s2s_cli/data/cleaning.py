@@ -167,7 +167,7 @@ _FOLDING = _Folding(dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01
 def sentence_key(text: str) -> bytes:
     """64 bits that are equal for sentences that differ only in case, punctuation and forms of characters (NFKC: `１` is
     `1`); empty if nothing else is in it."""
-    return _digest(" ".join(unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split()))
+    return _digest(" ".join(_folded(text)))
 
 
 def line_key(text: str) -> int | None:
@@ -175,14 +175,17 @@ def line_key(text: str) -> int | None:
 
     It finds more than `sentence_key`, as excluded lines may come from files that nobody cleaned.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING)
-    bare = unicodedata.normalize("NFKC", "".join(folded.split()))  # folding may have undone the normal form
+    bare = unicodedata.normalize("NFKC", "".join(_folded(text)))  # folding may have undone the normal form
     return int.from_bytes(_digest(bare)) if bare else None
 
 
 def pair_key(source: str, target: str) -> bytes:
     """64 bits that are equal for equal pairs of clean lines."""
     return _digest(f"{source}\n{target}")
+
+
+def _folded(text: str) -> list[str]:
+    return unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split()
 
 
 def _digest(text: str) -> bytes:

@@ -119,7 +119,7 @@ class SentencePieceTokenizer(Tokenizer):
         text = super().spelled(pieces)
         return unmark(text) if self.case_markup else text
 
-    @property
+    @cached_property
     def case_marks(self) -> list[int]:
         found = (self._processor.piece_to_id(sign) for sign in MARKS) if self.case_markup else ()
         return [index for index in found if index != UNK]

@@ -139,7 +139,7 @@ class Tokenizer(ABC):
         """The text of pieces that follow one another, with WORD_START for a space."""
         return "".join(pieces)
 
-    @property
+    @cached_property
     def case_marks(self) -> list[int]:
         """Ids of the pieces that are nothing but a mark of case."""
         return []
