@@ -11,7 +11,7 @@ import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from s2s_cli.errors import DataError, UsageError, printable
 from s2s_cli.inference.avoided import AvoidedStates, Characters, lowered
-from s2s_cli.inference.reading import Source
+from s2s_cli.inference.reading import Part
 from s2s_cli.inference.request import Request
 from s2s_cli.search.guidance import Avoided, Guide, Opening
 from s2s_cli.search.options import SearchOptions
@@ -63,10 +63,8 @@ def refuse_constraints(options: SearchOptions) -> None:
         raise UsageError("constraints need a beam of 2 or more", hint="leave --greedy out, or use --beam 5")
 
 
-def demand_of(request: Request) -> Demand | None:
-    """The clean demands; None if there are none. Raises DataError if they contradict one another."""
-    if not request.makes_demands:
-        return None
+def demand_of(request: Request) -> Demand:
+    """The clean demands. Raises DataError for what no translation could meet."""
     constraints, avoid = (
         tuple(_clean(text, name) for text in texts)
         for name, texts in (("constraint", request.constraints), ("phrase to avoid", request.avoid))
@@ -83,27 +81,17 @@ def demand_of(request: Request) -> Demand | None:
     return Demand(constraints, avoid, prefix)
 
 
-def shared_out(demand: Demand | None, has_text: Sequence[bool]) -> list[Demand | None]:
-    """The demand on each part of a line: the first part with text begins with the prefix, constraints go to the parts
-    in their order, as many to each, and all parts avoid what the line avoids."""
-    shared: list[Demand | None] = [None] * len(has_text)
-    parts = [place for place, has in enumerate(has_text) if has]
-    if demand is None:
-        return shared
-    for number, place in enumerate(parts):
-        own = [text for i, text in enumerate(demand.constraints) if i * len(parts) // len(demand.constraints) == number]
-        shared[place] = Demand(tuple(own), demand.avoid, demand.prefix if number == 0 else "")
+def shared_out(demand: Demand, parts: Sequence[Part]) -> list[Part]:
+    """The parts of a line, with what is demanded of each: the first part with text begins with the prefix, constraints
+    go to the parts in their order, as many to each, and all parts avoid what the line avoids."""
+    count, number, shared = sum(bool(part.ids) for part in parts), 0, []
+    for part in parts:
+        if part.ids:
+            own = [text for i, text in enumerate(demand.constraints) if i * count // len(demand.constraints) == number]
+            part = part._replace(demand=Demand(tuple(own), demand.avoid, "" if number else demand.prefix))
+            number += 1
+        shared.append(part)
     return shared
-
-
-def with_terms(source: Source, glossary: Glossary) -> Source:
-    """What was read of a line, with what the terms of each part are to be. Terms are looked for in the text without
-    protected spans."""
-    parts = [
-        part._replace(phrases=tuple(each.term.targets[0] for each in glossary.find(part.text))) if part.ids else part
-        for part in source.parts
-    ]
-    return replace(source, parts=parts)
 
 
 def _clean(text: str, name: str) -> str:
@@ -161,13 +149,15 @@ class Vocabulary:
             hint = "leave the term out, or give a translation in other characters first"
             raise DataError(error.what, where=term.where or None, hint=hint) from None
 
-    def and_phrases(self, demand: Demand | None, phrases: Sequence[str]) -> Demand | None:
-        """With phrases of a glossary among the constraints, as often as they are there, unless the demand has them
-        itself. Those in which something is to be avoided are left out: what is said of one line counts for more."""
-        given = demand or Demand()
+    def with_terms(self, part: Part, glossary: Glossary) -> Part:
+        """With what the terms in the text of a part are to be among the constraints, as often as they stand there,
+        unless the demand has that itself. What has something in it that is to be avoided is left out: what is said of
+        one line counts for more."""
+        given = part.demand or Demand()
+        phrases = [each.term.targets[0] for each in glossary.find(part.text)] if part.ids else []
         lacking = Counter(phrases) - Counter(given.constraints)
         fitting = [phrase for phrase in lacking.elements() if not any(self.contains(phrase, x) for x in given.avoid)]
-        return given._replace(constraints=(*given.constraints, *fitting)) if fitting else demand
+        return part._replace(demand=given._replace(constraints=(*given.constraints, *fitting))) if fitting else part
 
     def contains(self, text: str, phrase: str) -> bool:
         """Whether a phrase that is to be avoided stands in a text, as whole words."""

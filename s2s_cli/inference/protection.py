@@ -112,14 +112,13 @@ def restored(translation: Translation, flat: Flat, unbroken: Unbroken | None = N
 
 
 def _restored(candidate: Candidate, flat: Flat, source_words: Words, unbroken: Unbroken | None) -> Candidate:
-    phrases = (*candidate.phrases, *unbroken.phrases) if unbroken else candidate.phrases
-    is_same = candidate.text == flat.text and not phrases and not unbroken
-    laid = candidate.alignment, candidate.marks, phrases
+    is_same = candidate.text == flat.text and not candidate.phrases and not unbroken
+    laid = candidate.alignment, candidate.marks, candidate.phrases
     body = flat.middle if is_same else flat.body(candidate.text, *laid)
     assert body is not None, "what is nested too deeply was made single"
     pieces = pieces_of(flat, body)
     if unbroken is not None:
-        pieces = unbroken.begun(pieces, candidate.text, phrases)
+        pieces = unbroken.begun(pieces, candidate.text, candidate.phrases)
     parts = flat.parts if is_same else [piece.part for piece in pieces]
     text = one_line("".join(map(written, parts)))
     links = candidate.alignment

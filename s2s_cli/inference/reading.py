@@ -40,8 +40,8 @@ class Part(NamedTuple):
 
     text: str  # as in the line
     ids: list[int]  # none for white space
-    places: tuple[int, ...] = ()  # of the spans that marks in `ids` stand for, in the order of the marks
-    phrases: tuple[str, ...] = ()  # that its translation must contain, since its terms are to be these
+    spans: tuple[int, ...] = ()  # places of the spans that marks in `ids` stand for, in the order of the marks
+    demand: Demand | None = None  # of its translation
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,6 @@ class Source:
     """Whether its end was left out, because it exceeded 1 MiB, or `WHOLE_PIECES` where it must stay whole."""
     flat: Flat | None = None
     """Of a line with protected spans: what the model does not read of it. The parts are then those of its text."""
-    demand: Demand | None = None
-    """What is demanded of the translation of its parts."""
     unbroken: Unbroken | None = None
     """Of a line with protected spans: what is demanded of its translation, where these must not go."""
     origin: str | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from s2s_cli.data.batches import padded
+from s2s_cli.inference.reading import Part
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis
@@ -20,17 +21,16 @@ from s2s_cli.text.tokenizer import Tokenizer
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Demand, Vocabulary
+    from s2s_cli.inference.demands import Vocabulary
     from s2s_cli.search.sampling import Place
 
 
 class Job(NamedTuple):
-    """Source sentences, the options of their search, their places in the input, and what is demanded of each."""
+    """Parts of lines, the options of their search, and their places in the input."""
 
-    sources: Sequence[list[int]]
+    parts: Sequence[Part]
     options: SearchOptions
     places: Sequence[Place] | None
-    demands: Sequence[Demand | None]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Searcher:
     def search(self, job: Job) -> list[list[Hypothesis]]:
         """The hypotheses for each part, best first."""
         options = job.options
-        found = self._candidates(padded(job.sources), options.of_candidates(), job.places, job.demands)
+        found = self._candidates(job._replace(options=options.of_candidates()))
         if options.risk is None:
             return found
         from s2s_cli.inference.minimum_risk import least_risk
@@ -55,18 +55,14 @@ class Searcher:
         is_drawn = options.sampling is not None
         return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
 
-    def _candidates(
-        self,
-        batch: tuple[np.ndarray, np.ndarray],
-        options: SearchOptions,
-        places: Sequence[Place] | None,
-        demands: Sequence[Demand | None],
-    ) -> list[list[Hypothesis]]:
-        model, room_B, wanted = self.model, np.zeros(len(batch[0]), np.int64), []
-        if any(demand is not None for demand in demands):
+    def _candidates(self, job: Job) -> list[list[Hypothesis]]:
+        parts, options, places = job
+        batch = padded([part.ids for part in parts])
+        model, room_B, wanted = self.model, np.zeros(len(parts), np.int64), []
+        if any(part.demand is not None for part in parts):
             from s2s_cli.search.guidance import Guided
 
-            wanted = [self.vocabulary.wanted(demand) for demand in demands]
+            wanted = [self.vocabulary.wanted(part.demand) for part in parts]
             admitted = [[index for phrase in each.phrases for index in phrase.ids] for each in wanted]
             model = Guided(model, [each.guide for each in wanted], admitted)
             room_B = np.array([each.room for each in wanted])

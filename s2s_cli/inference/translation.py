@@ -58,7 +58,7 @@ class Candidate:
     evidence: Evidence = field(default_factory=Evidence, repr=False, compare=False)  # what that was judged by
     # Places of protected spans, and where the model has put them in the text; none once they are restored.
     marks: tuple[tuple[int, int], ...] = field(default=(), repr=False, compare=False)
-    phrases: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of a glossary: no span tears them apart
+    phrases: tuple[str, ...] = field(default=(), repr=False, compare=False)  # that were demanded: no span goes into one
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from s2s_cli import console
 from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
-from s2s_cli.inference.reading import Division, Source, read
+from s2s_cli.inference.reading import Division, Part, Source, read
 from s2s_cli.inference.request import Request
 from s2s_cli.inference.searching import Job, Searcher, token_batches
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
@@ -159,10 +159,8 @@ class Translator:
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
         lines = list(lines)  # which are gone over several times
-        sources, options = self.read(lines), options or self.options
-        demands = self.demands(sources, options)
         translations = self._translate(
-            sources, demands, options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
+            self.read(lines), options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
         )
         return [
             replace(translation, others=line.others) if isinstance(line, Request) else translation
@@ -185,10 +183,7 @@ class Translator:
     ) -> list[Translation]:
         """As `translate`, of texts from which codes were taken out, for a model that `carries`: where it puts them is
         left in the `marks` of the candidates."""
-        sources = self.read_flats(flats)
-        options = options or self.options
-        demands = self.demands(sources, options)
-        return self._translate(sources, demands, options, batch_tokens=batch_tokens, first=first)
+        return self._translate(self.read_flats(flats), options, batch_tokens=batch_tokens, first=first)
 
     def read_flats(self, flats: Sequence[Flat], division: Division | None = None) -> list[Source]:
         """The first stage of `translate_flats`, as `read`."""
@@ -199,24 +194,25 @@ class Translator:
     def _translate(
         self,
         sources: Sequence[Source],
-        demands: Sequence[Demand | None],
-        options: SearchOptions,
+        options: SearchOptions | None,
         *,
         batch_tokens: int | None,
         keep_attention: bool = False,
         first: int,
     ) -> list[Translation]:
-        """One translation for each line that was read. demands: on each part. The others as of `translate`."""
+        """One translation for each line that was read. Arguments as of `translate`."""
+        options = options or self.options
         parts = [part for source in sources for part in source.parts]
+        if any(part.demand and part.demand.constraints for part in parts):
+            from s2s_cli.inference.demands import refuse_constraints
+
+            refuse_constraints(options)
         line_of = [number for number, source in enumerate(sources, start=1) for _ in source.parts]
         found: list[list[Candidate]] = [[] for _ in parts]
         lengths = [len(part.ids) + 1 if part.ids else 0 for part in parts]  # EOS counted
         batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
         places = [(first + number, part) for number, source in enumerate(sources) for part in range(len(source.parts))]
-        jobs = [
-            Job([parts[i].ids for i in batch], options, [places[i] for i in batch], [demands[i] for i in batch])
-            for batch in batches
-        ]
+        jobs = [Job([parts[i] for i in batch], options, [places[i] for i in batch]) for batch in batches]
         try:
             for batch, hypotheses in self._search_all(batches, jobs):
                 for index, each in zip(batch, hypotheses, strict=True):
@@ -227,8 +223,8 @@ class Translator:
         return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
 
     def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
-        """The first stage: each line in parts, tokenised. division: by default the model's. Raises DataError for a line
-        with a lone surrogate, and for demands that contradict themselves.
+        """The first stage: each line in parts, tokenised, with what is demanded of each part. division: by default the
+        model's. Raises DataError for a line with a lone surrogate, and for demands that cannot be met (see `check`).
 
         The line of a request that the whole translation must heed is divided only if it is too long. Spans that are put
         back into its translation do not tear apart what is demanded.
@@ -244,22 +240,26 @@ class Translator:
             sources = [(undivided if number in whole else sources)[number] for number in range(len(texts))]
         for number, line in enumerate(lines):
             if isinstance(line, Request) and line.makes_demands:
+                from s2s_cli.inference.demands import shared_out
+
+                source = sources[number]
                 with _naming_line(number + 1):
-                    demand, of_line = self._demand(line, sources[number].flat)
-                sources[number] = replace(sources[number], demand=demand, unbroken=of_line)
+                    demand, of_line = self._demand(line, source.flat)
+                sources[number] = replace(source, parts=shared_out(demand, source.parts), unbroken=of_line)
         return self._with_terms(sources)
 
-    def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand | None, Unbroken | None]:
+    def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand, Unbroken | None]:
         """What is demanded of the text that the model reads, and of the line, if it has protected spans (`flat`)."""
         from s2s_cli.inference.demands import demand_of
 
-        demand = demand_of(request)
-        if demand is None or flat is None or self.protection is None or not (demand.constraints or demand.prefix):
-            return demand, None
-        from s2s_cli.inference.unbroken import unbroken
+        demand, of_line = demand_of(request), None
+        if flat is not None and self.protection is not None and (demand.constraints or demand.prefix):
+            from s2s_cli.inference.unbroken import unbroken
 
-        of_line = unbroken(demand, flat, self.protection.finder)
-        return demand._replace(prefix=of_line.masked_prefix()), of_line
+            of_line = unbroken(demand, flat, self.protection.finder)
+            demand = demand._replace(prefix=of_line.masked_prefix())
+        self._searcher.vocabulary.check(demand)
+        return demand, of_line
 
     def _read(self, lines: Sequence[str], division: Division) -> list[Source]:
         if self.protection is not None:
@@ -277,62 +277,34 @@ class Translator:
         self._glossary = glossary
 
     def _with_terms(self, sources: list[Source]) -> list[Source]:
-        if self._glossary is None:
+        glossary = self._glossary
+        if glossary is None:
             return sources
-        from s2s_cli.inference.demands import with_terms
-
-        return [with_terms(source, self._glossary) for source in sources]
+        with_terms = self._searcher.vocabulary.with_terms
+        return [replace(source, parts=[with_terms(part, glossary) for part in source.parts]) for source in sources]
 
     def search(
-        self,
-        sources: Sequence[list[int]],
-        options: SearchOptions,
-        places: Sequence[Place] | None = None,
-        demands: Sequence[Demand | None] = (),
+        self, parts: Sequence[Part], options: SearchOptions, places: Sequence[Place] | None = None
     ) -> list[list[Hypothesis]]:
-        """The second stage: the hypotheses for each part of one batch, given by its ids, best first.
+        """The second stage: the hypotheses for each part of one batch, best first.
 
         places: for sampling, the number of each part's line, and its number in the line; by default that in the batch.
-        demands: on each part, see `s2s_cli.inference.demands`.
         """
         with self._turn:
-            return self._searcher.search(Job(sources, options, places, demands))
+            return self._searcher.search(Job(parts, options, places))
 
     def check(self, request: Request, options: SearchOptions | None = None) -> None:
         """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
         another, and UsageError for constraints in a search that cannot honour them."""
-        flat = None
-        if request.makes_demands and self.protection is not None:
-            flat = self.protection.masked(request.text, marked=bool(self.tokenizers.source.marks))
-        demand, _ = self._demand(request, flat)
-        if demand is not None:
-            self._check(demand, options or self.options)
-
-    def _check(self, demand: Demand, options: SearchOptions) -> None:
+        if not request.makes_demands:
+            return
         from s2s_cli.inference.demands import refuse_constraints
 
+        marked, protection = bool(self.tokenizers.source.marks), self.protection
+        flat = protection.masked(request.text, marked=marked) if protection else None
+        demand, _ = self._demand(request, flat)
         if demand.constraints:
-            refuse_constraints(options)
-        self._searcher.vocabulary.check(demand)
-
-    def demands(self, sources: Sequence[Source], options: SearchOptions) -> list[Demand | None]:
-        """What is demanded of each part of all lines that were read, for `search`. Raises as `check`."""
-        has_terms = any(part.phrases for source in sources for part in source.parts)
-        if not has_terms and all(source.demand is None for source in sources):
-            return [None for source in sources for _ in source.parts]
-        from s2s_cli.inference.demands import refuse_constraints, shared_out
-
-        if has_terms:
-            refuse_constraints(options)
-        found: list[Demand | None] = []
-        for number, source in enumerate(sources, start=1):
-            if source.demand is not None:
-                with _naming_line(number):
-                    self._check(source.demand, options)
-            shared = shared_out(source.demand, [bool(part.ids) for part in source.parts])
-            pairs = zip(shared, source.parts, strict=True)
-            found += [self._searcher.vocabulary.and_phrases(each, part.phrases) for each, part in pairs]
-        return found
+            refuse_constraints(options or self.options)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
         """The log-probability of each target as the translation of the source at the same index.

@@ -30,9 +30,8 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Unbroken:
-    """What is demanded of the translation of a line, of which a model knows the text only."""
+    """How the translation of a line is to begin, of which a model knows the text only."""
 
-    phrases: tuple[str, ...]
     prefix: Flat
     ends_open: bool
     """Whether the last word of the prefix may go on."""
@@ -46,7 +45,7 @@ class Unbroken:
         """The pieces of a translated line, which begins with the prefix as it is; spans that stood before its end, or
         in the word or phrase that goes on there, follow.
 
-        text: what the model has written. phrases: all that were demanded, also by a glossary.
+        text: what the model has written. phrases: all that were demanded.
         """
         if not self.prefix.parts:
             return list(pieces)
@@ -83,7 +82,7 @@ def unbroken(demand: Demand, flat: Flat, finder: Finder) -> Unbroken:
         spans[written(part)] -= is_span
         parts.append(part if is_span else written(part))
     ends_open = bool(parts) and isinstance(parts[-1], str) and not parts[-1].endswith(" ")
-    return Unbroken(demand.constraints, flatten(parts), ends_open)
+    return Unbroken(flatten(parts), ends_open)
 
 
 def pieces_of(flat: Flat, body: Iterable[Part]) -> list[Piece]:

@@ -56,7 +56,7 @@ class Writer:
                     source_words=word_of_source,
                 ),
                 marks=tuple(self._marks(part, found.ids, len(text))),
-                phrases=part.phrases,
+                phrases=part.demand.constraints if part.demand else (),
             )
             candidates.append(candidate)
         return candidates
@@ -64,10 +64,10 @@ class Writer:
     def _marks(self, part: Part, ids: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
         """The place of each span that the hypothesis has a mark for, and where in its text the mark stands."""
         target = self.tokenizers.target
-        place_of = dict(zip(target.marks, part.places, strict=False))
+        span_of = dict(zip(target.marks, part.spans, strict=False))
         for number, index in enumerate(ids):
-            if index in place_of:
-                yield place_of[index], min(len(one_line(target.decode(ids[:number]))), end)
+            if index in span_of:
+                yield span_of[index], min(len(one_line(target.decode(ids[:number]))), end)
 
     def line(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
         """The translation of a line, with its protected spans, from the candidates of its parts, see `text_of`; or that

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from s2s_cli.inference.demands import Demand
 from s2s_cli.inference.reading import Part
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
@@ -16,16 +15,16 @@ MOST_SHOWN = 12
 """Continuations of a step that are told: all that were kept, and the best of the others."""
 
 
-def explained(translator: Translator, part: Part, demand: Demand | None, options: SearchOptions) -> dict[str, Any]:
+def explained(translator: Translator, part: Part, options: SearchOptions) -> dict[str, Any]:
     """The explanation, as JSON has it. `steps` has for each step what there was to choose from; `origin` is the place
     among those of the step before that were kept and did not end. A search that meets a demand ranks hypotheses by what
     they have of it too, and tells no steps."""
     source, target = translator.tokenizers.source, translator.tokenizers.target
     steps: Watched = []
-    if demand is None:
+    if part.demand is None:
         found, steps = watched_beam_search(translator.model, [*part.ids, EOS], options)
     else:
-        [found] = translator.search([part.ids], options, demands=[demand])
+        [found] = translator.search([part], options)
     best = found[0]
     [candidate] = translator.writer.candidates(part, [best])
     attention = best.attention

@@ -102,20 +102,20 @@ class Models:
         if job is None:
             self._warm_up()
             return []
-        kind, parts, demands = job[0], [Part(*part) for part, _ in job[1]], [demand for _, demand in job[1]]
+        kind, parts = job
         translator = self.translators[kind.model]
         if kind.explains:
             from s2s_cli.serving.explaining import explained
 
-            return [explained(translator, *each, kind.options) for each in zip(parts, demands, strict=True)]
-        hypotheses = translator.search([part.ids for part in parts], kind.options, demands=demands)
+            return [explained(translator, part, kind.options) for part in parts]
+        hypotheses = translator.search(parts, kind.options)
         return [translator.writer.candidates(part, found) for part, found in zip(parts, hypotheses, strict=True)]
 
     def _warm_up(self) -> None:
         """Touch the weights, so that the first request does not wait for the disk."""
         for translator in self.translators:
             if ids := translator.tokenizers.source.encode(["a"])[0]:
-                translator.search([ids], translator.options)
+                translator.search([Part("a", ids)], translator.options)
 
 
 def close_inherited_sockets(folder: Path = Path("/proc/self/fd")) -> None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from s2s_cli.inference.inline import Flat
 from s2s_cli.inference.reading import Division, Source
 from s2s_cli.inference.translation import Candidate, Translation
-from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import Pair
 from s2s_cli.serving.batching import Batcher
@@ -112,7 +111,7 @@ class Texts:
         self._batcher.admit()
         lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # most have a part at least
         options = replace(translator.options, n_best=1)
-        sized = _sized(translator, translator.read(lines), options)[:most_parts]
+        sized = _sized(translator.read(lines))[:most_parts]
         return await self._batcher.answers(Kind(number, options, explains=True), sized)
 
     async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
@@ -149,7 +148,7 @@ class Texts:
 
         def prepare() -> tuple[list[Source], list[Sized]]:
             sources = read(lines, division)
-            return sources, _sized(translator, sources, options)
+            return sources, _sized(sources)
 
         sources, sized = await _aside(characters, prepare)
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
@@ -164,13 +163,9 @@ class Texts:
         return await _aside(characters, write)
 
 
-def _sized(translator: Translator, sources: Sequence[Source], options: SearchOptions) -> list[Sized]:
-    """What there is to search for: each part with what is demanded of it."""
-    parts = [part for source in sources for part in source.parts]
-    demands = translator.demands(sources, options)
-    return [
-        Sized((tuple(part), demand), len(part.ids) + 1) for part, demand in zip(parts, demands, strict=True) if part.ids
-    ]
+def _sized(sources: Sequence[Source]) -> list[Sized]:
+    """The parts that there is something to search for."""
+    return [Sized(part, len(part.ids) + 1) for source in sources for part in source.parts if part.ids]
 
 
 async def _aside(characters: int, work: Callable[[], Result]) -> Result:

@@ -81,8 +81,8 @@ def test_a_translator_writes_what_the_formula_says(options: SearchOptions, name:
         (source,) = translator.read([LINES[number]])
         written = []
         for place, part in enumerate(part for part in source.parts if part.ids):
-            [found] = translator.search([part.ids], options.of_candidates(), [(number, place)])
-            [[best]] = translator.search([part.ids], options, [(number, place)])
+            [found] = translator.search([part], options.of_candidates(), [(number, place)])
+            [[best]] = translator.search([part], options, [(number, place)])
             candidates, weights = [decode(each.ids) for each in found], Counter[str]()
             assert len(found) == (12 if options.sampling else 6)
             for text, each in zip(candidates, found, strict=True):

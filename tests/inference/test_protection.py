@@ -122,14 +122,14 @@ def test_several_sentences_number_their_marks_anew():
     line = "Aber %s brav {x} cool ABC-1 dann. Ein <x/> fein 12.5 gut."
     found = translator(MARKED)
     [source] = found.read([line])
-    assert [len(part.places) for part in source.parts] == [3, 2]
+    assert [len(part.spans) for part in source.parts] == [3, 2]
     assert found.translate([line])[0].text == swapped(line)
 
 
 def test_more_spans_than_marks():
     line = "a %s b %d c {x} d {y} e {z} f"
     [source] = translator(MARKED).read([line])
-    assert len(source.parts[0].places) == 3
+    assert len(source.parts[0].spans) == 3
     assert_kept(line, translator(MARKED).translate([line])[0].text)
 
 

@@ -20,6 +20,7 @@ from s2s_cli.errors import DataError, ExitCode, UsageError, UserError
 from s2s_cli.inference.demands import Demand, Vocabulary, shared_out
 from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
+from s2s_cli.inference.reading import Part
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.search.guidance import Guided
 from s2s_cli.search.options import SamplingOptions, SearchOptions
@@ -237,8 +238,8 @@ def test_demands_concern_the_whole_line() -> None:
 
 def test_demands_are_shared_out_in_their_order() -> None:
     demand = Demand(("a", "b", "c"), ("x",), "p")
-    shared = shared_out(demand, [False, True, True])
-    assert shared == [None, Demand(("a", "b"), ("x",), "p"), Demand(("c",), ("x",), "")]
+    shared = shared_out(demand, [Part(" ", []), Part("d", [4]), Part("e", [5])])
+    assert [part.demand for part in shared] == [None, Demand(("a", "b"), ("x",), "p"), Demand(("c",), ("x",), "")]
 
 
 @pytest.mark.parametrize(

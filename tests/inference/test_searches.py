@@ -51,8 +51,7 @@ def test_a_line_of_several_sentences_is_put_together_draw_by_draw() -> None:
     whole = texts([line])[0]
     translator = copy_translator()
     (source,) = translator.read([line])
-    ids = [part.ids for part in source.parts]
-    drawn = translator.search(ids, DRAWN, [(0, number) for number in range(len(ids))])
+    drawn = translator.search(source.parts, DRAWN, [(0, number) for number in range(len(source.parts))])
     decode = translator.tokenizers.target.decode
     assert whole == [" ".join(decode(part[draw].ids) for part in drawn) for draw in range(3)]
     assert len(set(whole)) == 3
