@@ -22,6 +22,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -30,11 +31,9 @@ import sacrebleu
 from s2s_cli import Translator
 from s2s_cli.data.corpora import read_lines
 from s2s_cli.evaluation.terminology import MISSING, terminology, translations_of_terms
-from s2s_cli.inference.protection import Protection
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.glossary import Glossary, Row
 from s2s_cli.text.hygiene import clean_line
-from s2s_cli.text.protected import Finder
 from s2s_cli.text.words import words_of
 
 MOST_LINES = 3  # of training, with a rare term
@@ -126,9 +125,11 @@ def rare(glossary: Glossary, train: Sequence[str]) -> Iterable[Row]:
 def use(glossary: Glossary | None, translator: Translator, way: str) -> None:
     """Have the translator write the terms of a glossary; None: of none any more."""
     if way == "forced":
-        translator.force_terms(glossary)
+        if glossary:
+            translator.reader.check_terms(glossary)
+        translator.reader = replace(translator.reader, forced=glossary)
     else:
-        translator.protection = Protection(Finder((), ()), glossary) if glossary else None
+        translator.reader = replace(translator.reader, inline=glossary)
 
 
 def row(

@@ -69,7 +69,8 @@ class Task:
         if tuple(map(_checksum, self.models)) != self.checksums:
             raise DataError("a model was changed since the work began", hint="the same model for all parts")
         self.output.check(translator)
-        return self.aids.given_to(translator, self.search)
+        translator.reader = self.aids.given_to(translator.reader, self.search)
+        return translator
 
     @property
     def is_numbered(self) -> bool:

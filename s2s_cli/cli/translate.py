@@ -214,7 +214,7 @@ def translate(
     refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
     written.check(translator)
-    translator = aids.given_to(translator, options)
+    translator.reader = aids.given_to(translator.reader, options)
     sources = map(files.content_of, inputs or [files.STDIN])
     with translator, view or nullcontext(), files.sink_of(target) as sink:
         if form:

@@ -72,7 +72,7 @@ def translate_document(
     Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning.
     Raises LinesLost, with the place of the first text, if worker processes died twice.
     """
-    segments = Segments(document, marked=translator.carries)
+    segments = Segments(document, marked=translator.reader.carries)
     try:
         translations = _translated(translator, segments, search, batch_tokens)
     except LinesLost as lost:

@@ -14,16 +14,16 @@ from s2s_cli.sealed import file_sha256
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.protection import Protection
-    from s2s_cli.inference.translator import Translator
+    from s2s_cli.inference.reading import Reader
     from s2s_cli.search.options import SearchOptions
+    from s2s_cli.text.protected import Finder
 
 WAYS = ("inline", "forced")
 
 
 @dataclass(frozen=True)
 class Aids:
-    """What a translator is given, by default what its model has learnt."""
+    """What a reader is given, by default what its model has learnt."""
 
     protect: str | None = None
     protect_patterns: tuple[str, ...] = ()
@@ -44,22 +44,22 @@ class Aids:
     def _digests(self) -> tuple[str, ...]:
         return tuple(map(_digest, (*([self.glossary] if self.glossary else []), *self.memories)))
 
-    def given_to(self, translator: Translator, options: SearchOptions) -> Translator:
-        """The translator that heeds them, in searches with these options. Raises UsageError for what is none for this
+    def given_to(self, reader: Reader, options: SearchOptions) -> Reader:
+        """The reader that heeds them, for searches with these options. Raises UsageError for what is none for this
         model or this search, DataError and MachineError for files."""
         if self.digests and self.digests != self._digests():
             hint = "the same file for all parts"
             raise DataError("a glossary or a memory was changed since the work began", hint=hint)
-        translator.protection = protection_of(self.protect, self.protect_patterns, translator.protection)
+        reader = replace(reader, finder=finder_of(self.protect, self.protect_patterns, reader.finder))
         if self.glossary is not None:
-            use_glossary(self.glossary, self.glossary_match, self.glossary_way, translator, options)
+            reader = with_glossary(reader, self.glossary, self.glossary_match, self.glossary_way, options)
         if not self.memories:
-            return translator
+            return reader
         from s2s_cli.data.languages import Languages
-        from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+        from s2s_cli.inference.memory import Lookup, TranslationMemory
 
-        languages = Languages(translator.division.source, translator.division.target)
-        return RememberingTranslator(translator, Lookup(TranslationMemory.read(self.memories, languages), self.fuzzy))
+        languages = Languages(reader.division.source, reader.division.target)
+        return replace(reader, memory=Lookup(TranslationMemory.read(self.memories, languages), self.fuzzy))
 
     def facts(self) -> dict[str, Any]:
         """What those have in common that give the same, as JSON has it, if they are sealed."""
@@ -77,16 +77,15 @@ def _digest(path: Path) -> str:
 NO_AIDS = Aids()
 
 
-def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection | None) -> Protection | None:
-    """What --protect and --protect-pattern say; given: what the model protects without them."""
+def finder_of(kinds: str | None, patterns: Sequence[str], given: Finder | None) -> Finder | None:
+    """What finds what --protect and --protect-pattern say; given: what the model protects without them."""
     if kinds is None and not patterns:
         return given
     if kinds == "none" and not patterns and given is None:
         raise UsageError("this option has no effect: nothing is protected", where="--protect", hint="leave it out")
-    from s2s_cli.inference.protection import Protection
     from s2s_cli.text.protected import KINDS, Finder
 
-    own = given.finder.kinds if given else ()
+    own = given.kinds if given else ()
     names = own if kinds is None else () if kinds == "none" else tuple(kinds.split(","))
     for name in names:
         if name not in KINDS:
@@ -99,33 +98,27 @@ def protection_of(kinds: str | None, patterns: Sequence[str], given: Protection 
             re.compile(pattern)
         except re.error as error:
             raise UsageError(f"`{pattern}` is no regular expression: {error}", where="--protect-pattern") from error
-    own_patterns = given.finder.patterns if given and kinds is None else ()
-    finder = Finder(names, (*patterns, *own_patterns))
-    return Protection(finder) if names or finder.patterns else None
+    own_patterns = given.patterns if given and kinds is None else ()
+    return Finder(names, (*patterns, *own_patterns)) if names or patterns or own_patterns else None
 
 
-def use_glossary(
-    path: Path, match: str | None, way: str | None, translator: Translator, options: SearchOptions
-) -> None:
-    """Have the translator write the terms of --glossary. way: `inline` or `forced`; by default inline, if the model has
-    learnt that. Raises UsageError for a way that is none for this model or this search."""
+def with_glossary(reader: Reader, path: Path, match: str | None, way: str | None, options: SearchOptions) -> Reader:
+    """The reader with the terms of --glossary. way: `inline` or `forced`; by default inline, if the model has learnt
+    that. Raises UsageError for a way that is none for this model or this search."""
     from s2s_cli.text.glossary import read_glossary
 
-    learnt = translator.tokenizers.source.term_tags is not None
+    learnt = reader.tokenizers.source.term_tags is not None
     way = way or ("inline" if learnt else "forced")
     if way not in WAYS:
         raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
-    if way == "inline" and not learnt:
-        hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
-        raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
-    if way == "forced":
-        from s2s_cli.inference.demands import refuse_constraints
+    if way == "inline":
+        if not learnt:
+            hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
+            raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
+        return replace(reader, inline=read_glossary(path, match))
+    from s2s_cli.inference.demands import refuse_constraints
 
-        refuse_constraints(options)
-        translator.force_terms(read_glossary(path, match))
-        return
-    from s2s_cli.inference.protection import Protection
-    from s2s_cli.text.protected import Finder
-
-    given = translator.protection
-    translator.protection = Protection(given.finder if given else Finder((), ()), read_glossary(path, match))
+    refuse_constraints(options)
+    glossary = read_glossary(path, match)
+    reader.check_terms(glossary)
+    return replace(reader, forced=glossary)

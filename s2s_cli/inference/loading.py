@@ -27,7 +27,7 @@ from s2s_cli.search.step_model import StepModel
 from s2s_cli.text.tokenizer import TokenizerPair
 
 if TYPE_CHECKING:
-    from s2s_cli.inference.protection import Protection
+    from s2s_cli.text.protected import Finder
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class LoadedModel:
     """`cpu` or `cuda`."""
     calibration: Confidence | None
     """What gives translations their confidence: that of the first model."""
-    protection: Protection | None = None
+    finder: Finder | None
+    """What finds what is protected by default."""
 
 
 def load_ensemble(
@@ -91,7 +92,7 @@ def load_ensemble(
         batch_tokens=config.decoding.batch_tokens,
         device=target,
         calibration=config.confidence,
-        protection=protection(config.protect),
+        finder=finder(config.protect),
     )
 
 
@@ -160,14 +161,13 @@ def division(decoding: schema.Decoding, languages: schema.Languages, max_pieces:
     return Division(decoding.split, max_pieces, languages.source, languages.target)
 
 
-def protection(protect: schema.Protect | None) -> Protection | None:
-    """What is protected by default, by a recipe's `data.protect`."""
+def finder(protect: schema.Protect | None) -> Finder | None:
+    """What finds what is protected by default, by a recipe's `data.protect`."""
     if protect is None:
         return None
-    from s2s_cli.inference.protection import Protection
     from s2s_cli.text.protected import Finder
 
-    return Protection(Finder(tuple(protect.kinds), tuple(protect.patterns)))
+    return Finder(tuple(protect.kinds), tuple(protect.patterns))
 
 
 def _shortlist(directory: Path, files: ModelFiles) -> Shortlist:

@@ -9,7 +9,7 @@ Shapes: N entries, sorted by length; X classes of characters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,10 +18,7 @@ import numpy as np
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus
 from s2s_cli.data.languages import Languages
 from s2s_cli.errors import DataError, UsageError
-from s2s_cli.inference.reading import Division, Source
-from s2s_cli.inference.request import Request
 from s2s_cli.inference.translation import Match
-from s2s_cli.inference.translator import Translator
 from s2s_cli.text.hygiene import clean_line
 
 FORMATS = {".tmx": "tmx", ".tsv": "tsv"}
@@ -158,43 +155,6 @@ class Lookup:
         if found is None and self.fuzzy is not None:
             found = self.memory.fuzzy(text, self.fuzzy)
         return found
-
-
-class RememberingTranslator(Translator):
-    """A translator that takes the translation of a line from a memory, if all of the line stands there. Each
-    translation has its `origin`, and the entry of the memory as its `match`.
-
-    Where more is demanded of a line, no entry is taken: it may not meet that.
-    """
-
-    def __init__(self, translator: Translator, lookup: Lookup) -> None:
-        vars(self).update(vars(translator))
-        self._lookup = lookup
-
-    @property
-    def carries(self) -> bool:
-        """A memory has no marks: documents have their texts translated as lines."""
-        return False
-
-    def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
-        """As `Translator.read`, but lines that stand in the memory are not read."""
-        requests = [line if isinstance(line, Request) else Request(line) for line in lines]
-        matches = [self._lookup.match(request.text) for request in requests]
-        taken = [
-            not request.makes_demands and _is_exact(match) for request, match in zip(requests, matches, strict=True)
-        ]
-        # A line from the memory stays as a blank one, since what is drawn for the others depends on their numbers.
-        others = ["" if is_taken else line for line, is_taken in zip(lines, taken, strict=True)]
-        return [
-            replace(source, line=request.text, match=match, origin="memory" if is_taken else "model")
-            for request, match, is_taken, source in zip(
-                requests, matches, taken, super().read(others, division), strict=True
-            )
-        ]
-
-
-def _is_exact(match: Match | None) -> bool:
-    return match is not None and match.similarity == 1.0
 
 
 def _corpus(path: Path, languages: Languages) -> ParallelCorpus:

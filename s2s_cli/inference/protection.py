@@ -1,96 +1,32 @@
-"""Protected text: masked before a line is read, restored when its translation is written. And terms, which are written
-into a line for models that have learnt to read them (`data.terms`).
+"""Protected text: masked before a line is read, restored when its translation is written.
 
-A protected span of a line, such as `{name}` or `<b>`, never reaches the model as text. A model that was trained with
-marks (`data.protect` of its recipe) reads a mark in its place and writes it where the span belongs, as a sentence has
-it. What it leaves out goes where the alignment of the words says, and so does all of it where a model knows no marks.
-Either way each span comes out exactly once, and tags are nested as they were.
+A protected span of a line, such as `{name}` or `<b>`, never reaches the model as text. It goes where the model has
+written a mark for it (`s2s_cli.inference.tagging`), else where the alignment of the words says. Either way each span
+comes out exactly once, and tags are nested as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from s2s_cli.inference.confidence import Evidence
 from s2s_cli.inference.inline import Flat, flatten, single_spaced, written
-from s2s_cli.inference.reading import Division, Part, Source, read
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
-from s2s_cli.inference.unbroken import Piece as LinePiece
-from s2s_cli.inference.unbroken import Unbroken, pieces_of
-from s2s_cli.text.codes import Code, Kind
-from s2s_cli.text.codes import Part as Piece
-from s2s_cli.text.glossary import Glossary, Occurrence
+from s2s_cli.inference.unbroken import Piece, Unbroken, pieces_of
+from s2s_cli.text.codes import Code, Kind, Part
 from s2s_cli.text.hygiene import one_line
-from s2s_cli.text.protected import USUAL, Finder
-from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.protected import Finder
 
 
-@dataclass(frozen=True)
-class Protection:
-    """The masking of lines by what a finder finds, and the terms of a glossary."""
-
-    finder: Finder
-    glossary: Glossary | None = None
-
-    @property
-    def is_usual(self) -> bool:
-        """Whether nothing is protected that documents do not protect by themselves."""
-        return set(self.finder.kinds) <= set(USUAL) and not self.finder.patterns
-
-    def read(self, lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:
-        """As `reading.read`, without the protected spans of the lines, or with marks for them if there are any."""
-        flats = [self.masked(line, marked=bool(tokenizer.marks)) for line in lines]
-        texts = [line if flat is None else _readable(flat) for line, flat in zip(lines, flats, strict=True)]
-        return [
-            self._with_tags(source if flat is None else replace(source, line=line, flat=flat), tokenizer)
-            for line, flat, source in zip(lines, flats, read(texts, tokenizer, division), strict=True)
-        ]
-
-    def read_flats(self, flats: Sequence[Flat], tokenizer: Tokenizer, division: Division) -> list[Source]:
-        """The same of texts that others have masked, and will restore: with marks for what is not read of them."""
-        sources = read([flat.text for flat in flats], tokenizer, division)
-        return [
-            replace(self._with_tags(replace(source, flat=flat), tokenizer), flat=None)
-            for flat, source in zip(flats, sources, strict=True)
-        ]
-
-    def _with_tags(self, source: Source, tokenizer: Tokenizer) -> Source:
-        """The parts of a line with marks for its spans, as far as there are marks, and with terms. Marks are counted in
-        each part anew."""
-        flat = source.flat
-        has_marks = flat is not None and flat.is_translatable and bool(tokenizer.marks)
-        if source.truncated or not (has_marks or self.glossary):
-            return source
-        ends = list(accumulate(len(part.text) for part in source.parts))
-        mine: list[list[int]] = [[] for _ in source.parts]
-        number = 0
-        for place, (code, offset, *_) in enumerate(flat.places if flat and has_marks else ()):
-            while number + 1 < len(ends) and (offset >= ends[number] + (code.kind is Kind.CLOSE)):
-                number += 1
-            mine[number].append(place)
-        parts = []
-        for part, places, end in zip(source.parts, mine, ends, strict=True):
-            offsets = [
-                min(max(flat.places[place].offset + len(part.text) - end, 0), len(part.text))
-                for place in places[: len(tokenizer.marks)]
-                if flat
-            ]
-            terms = self.glossary.find(part.text) if self.glossary else []
-            if part.ids and (offsets or terms):
-                ids = tokenizer.encode_marked(list(_tagged(part.text, offsets, terms, tokenizer)))
-                part = Part(part.text, ids, tuple(places[: len(offsets)]))
-            parts.append(part)
-        return replace(source, parts=parts)
-
-    def masked(self, line: str, *, marked: bool) -> Flat | None:
-        """The line without what is protected; None if nothing is, or if it is not text."""
-        parts = self.finder.parts(line.strip())
-        if not any(isinstance(part, Code) for part in parts) or not _is_text(line):
-            return None
-        flat = flatten(parts, marked=marked)
-        return flatten([_alone(part) for part in parts], marked=marked) if flat.is_too_deep else flat
+def masked(line: str, finder: Finder, *, marked: bool) -> Flat | None:
+    """The line without what is protected; None if nothing is, or if it is not text. marked: as of `flatten`."""
+    parts = finder.parts(line.strip())
+    if not any(isinstance(part, Code) for part in parts) or not _is_text(line):
+        return None
+    flat = flatten(parts, marked=marked)
+    return flatten([_alone(part) for part in parts], marked=marked) if flat.is_too_deep else flat
 
 
 def restored(translation: Translation, flat: Flat, unbroken: Unbroken | None = None) -> Translation:
@@ -149,7 +85,7 @@ class Words:
     spans: dict[str, list[int]]
 
     @classmethod
-    def of(cls, text: str, pieces: Sequence[LinePiece]) -> Words:
+    def of(cls, text: str, pieces: Sequence[Piece]) -> Words:
         """pieces: of the line; they have all characters of `text` but for white space."""
         spans: dict[str, list[int]] = {}
         word_of: list[int] = []  # for each character of the text
@@ -181,29 +117,7 @@ class Words:
         return [(word, other) for other, word in sorted(found.items())]
 
 
-def _readable(flat: Flat) -> str:
-    """What is given to the model: nothing if there is no letter."""
-    return flat.text if flat.is_translatable else ""
-
-
-def _tagged(text: str, marks: Sequence[int], terms: Sequence[Occurrence], tokenizer: Tokenizer) -> Iterator[str | int]:
-    """The text with marks at these places, which rise, and with what its terms are to be."""
-    events: list[tuple[int, int, list[str | int]]] = [
-        (place, 1, [mark]) for place, mark in zip(marks, tokenizer.marks, strict=False)
-    ]
-    for start, end, term in terms if tokenizer.term_tags else ():
-        if not any(start < place < end for place in marks):
-            opening, giving, closing = tokenizer.term_tags  # type: ignore[misc]  # it is there
-            events += [(start, 2, [opening]), (end, 0, [giving, f" {term.targets[0]}", closing])]
-    cursor = 0
-    for place, _, items in sorted(events, key=lambda event: event[:2]):
-        yield text[cursor:place]
-        yield from items
-        cursor = place
-    yield text[cursor:]
-
-
-def _alone(part: Piece) -> Piece:
+def _alone(part: Part) -> Part:
     return replace(part, kind=Kind.ALONE, order="tag") if isinstance(part, Code) else part
 
 

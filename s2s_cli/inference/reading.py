@@ -1,22 +1,32 @@
-"""Read, the first stage of translation: divide lines into parts, which a model translates at once."""
+"""Read, the first stage of translation: divide lines into parts, which a model translates at once, and find what is
+demanded of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import LINE_BYTES
+from s2s_cli.inference.request import Request
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import halves, sentences
-from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
+# What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Demand
+    from s2s_cli.inference.demands import Demand, Vocabulary
     from s2s_cli.inference.inline import Flat
+    from s2s_cli.inference.memory import Lookup
     from s2s_cli.inference.translation import Match
     from s2s_cli.inference.unbroken import Unbroken
+    from s2s_cli.search.options import SearchOptions
+    from s2s_cli.text.glossary import Glossary
+    from s2s_cli.text.protected import Finder
 
 CHARACTERS_PER_PIECE = 32  # far above any real text: longer parts are divided before costly work
 WHOLE_PIECES = 10_000  # most pieces of a line that must stay whole
@@ -56,47 +66,200 @@ class Source:
     flat: Flat | None = None
     """Of a line with protected spans: what the model does not read of it. The parts are then those of its text."""
     unbroken: Unbroken | None = None
-    """Of a line with protected spans: what is demanded of its translation, where these must not go."""
+    """Of a line with protected spans: how its translation is to begin, where these must not go."""
     origin: str | None = None
     """With a translation memory: `memory` for a line that is there, which has nothing to translate, else `model`."""
     match: Match | None = None
     """The entry of the memory for the line."""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """What else belongs to the line: of a request, handed back with the translation."""
 
 
-def read(lines: Sequence[str], tokenizer: Tokenizer, division: Division) -> list[Source]:
-    """Clean, split and tokenise. Raises DataError for a line with a lone surrogate, which is not text."""
+@dataclass(frozen=True)
+class Reader:
+    """Reads lines and requests for a model, by what it has learnt and what it was given (`s2s_cli.inference.aids`)."""
+
+    tokenizers: TokenizerPair
+    division: Division
+    finder: Finder | None = None
+    """What finds the spans of a line that are not translated, and come out as they are."""
+    inline: Glossary | None = None
+    """Terms that the model reads in the line, with what they are to be; it has learnt to write that."""
+    forced: Glossary | None = None
+    """Terms of which this is demanded, in the translation of each part that they stand in; see `check_terms`."""
+    memory: Lookup | None = None
+    """What was translated before: a line that stands there is not read, unless more is demanded of it."""
+
+    def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
+        """Each line in parts, tokenised, with what is demanded of each part. division: by default that of the model.
+
+        A request of which the translation must be heeded as a whole is divided only if it is too long. Raises DataError
+        for a line with a lone surrogate, which is not text, and for demands that cannot be met.
+        """
+        requests = [line if isinstance(line, Request) else Request(line) for line in lines]
+        sources = [self._undivided(request) for request in requests]
+        whole = [request.concerns_whole for request in requests]
+        divided = divide(list(map(_readable, sources)), self.tokenizers.source, division or self.division, whole)
+        return [
+            self._with_demands(self._with_tags(replace(source, parts=parts, truncated=truncated)), request, number)
+            for number, (request, source, (parts, truncated)) in enumerate(
+                zip(requests, sources, divided, strict=True), start=1
+            )
+        ]
+
+    @property
+    def carries(self) -> bool:
+        """Whether the model reads and writes marks for what a document has as codes. What is protected besides, such as
+        numbers, is found in lines only; and a memory has no marks."""
+        has_marks = self.finder is not None and self.finder.is_usual and bool(self.tokenizers.source.marks)
+        return has_marks and self.memory is None
+
+    def read_flats(self, flats: Sequence[Flat], division: Division | None = None) -> list[Source]:
+        """As `read`, of texts from which codes were taken out, for a model that `carries`: others put them back."""
+        divided = divide([flat.text for flat in flats], self.tokenizers.source, division or self.division)
+        sources = [Source(flat.text, *each, flat) for flat, each in zip(flats, divided, strict=True)]
+        return [self._with_terms(replace(self._with_tags(source), flat=None)) for source in sources]
+
+    def check(self, request: Request, options: SearchOptions) -> None:
+        """As `Translator.check`."""
+        if request.makes_demands:
+            from s2s_cli.inference.demands import refuse_constraints
+
+            demand, _ = self._demand(request, self._masked(request.text))
+            if demand.constraints:
+                refuse_constraints(options)
+
+    def check_terms(self, glossary: Glossary) -> None:
+        """Raise DataError, with the line of the glossary, for a translation of a term that the model cannot write."""
+        for term in glossary.terms:
+            self._vocabulary.check_term(term)
+
+    def _undivided(self, request: Request) -> Source:
+        """A line with what is not read of it: what the memory has, and protected spans."""
+        match = self.memory.match(request.text) if self.memory else None
+        is_taken = match is not None and match.similarity == 1.0 and not request.makes_demands
+        flat = None if is_taken else self._masked(request.text)
+        origin = None if self.memory is None else "memory" if is_taken else "model"
+        return Source(request.text, [], flat=flat, origin=origin, match=match, others=request.others)
+
+    def _masked(self, line: str) -> Flat | None:
+        if self.finder is None:
+            return None
+        from s2s_cli.inference.protection import masked
+
+        return masked(line, self.finder, marked=bool(self.tokenizers.source.marks))
+
+    def _with_tags(self, source: Source) -> Source:
+        """With what the model reads in the text: marks for spans, and what terms are to be."""
+        if source.flat is None and self.inline is None:
+            return source
+        from s2s_cli.inference.tagging import tagged
+
+        return replace(source, parts=tagged(source, self.tokenizers.source, self.inline))
+
+    def _with_demands(self, source: Source, request: Request, number: int) -> Source:
+        """number: of the line, for errors."""
+        if request.makes_demands:
+            from s2s_cli.inference.demands import shared_out
+
+            with _naming_line(number):
+                demand, unbroken = self._demand(request, source.flat)
+            source = replace(source, parts=shared_out(demand, source.parts), unbroken=unbroken)
+        return self._with_terms(source)
+
+    def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand, Unbroken | None]:
+        """What is demanded of the text that the model reads, and of the line, if it has protected spans (`flat`)."""
+        from s2s_cli.inference.demands import demand_of
+
+        demand, of_line = demand_of(request), None
+        if flat is not None and self.finder is not None and (demand.constraints or demand.prefix):
+            from s2s_cli.inference.unbroken import unbroken
+
+            of_line = unbroken(demand, flat, self.finder)
+            demand = demand._replace(prefix=of_line.masked_prefix())
+        self._vocabulary.check(demand)
+        return demand, of_line
+
+    def _with_terms(self, source: Source) -> Source:
+        if self.forced is None:
+            return source
+        return replace(source, parts=[self._vocabulary.with_terms(part, self.forced) for part in source.parts])
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        from s2s_cli.inference.demands import Vocabulary
+
+        return Vocabulary(self.tokenizers.target, self.division.target)
+
+
+def _readable(source: Source) -> str:
+    """What the model is given of a line. One from the memory stays as a blank line, since what is drawn for the others
+    depends on their numbers."""
+    if source.origin == "memory":
+        return ""
+    if source.flat is None:
+        return source.line
+    return source.flat.text if source.flat.is_translatable else ""
+
+
+@contextmanager
+def _naming_line(number: int) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
+
+
+# ---------------------------------------------------------------------------------------------------- division of lines
+
+
+class Divided(NamedTuple):
+    """The parts of a line, and whether its end was left out."""
+
+    parts: list[Part]
+    truncated: bool
+
+
+def divide(lines: Sequence[str], tokenizer: Tokenizer, division: Division, whole: Sequence[bool] = ()) -> list[Divided]:
+    """Clean, split and tokenise. whole: for each line, whether it is divided only if it is too long. Raises DataError
+    for a line with a lone surrogate."""
     texts = [_text(line, number) for number, line in enumerate(lines, start=1)]
     if division.split == "never":
         encoded = tokenizer.encode([_clean(text, WHOLE_PIECES) for text, _ in texts])
         most = WHOLE_PIECES * CHARACTERS_PER_PIECE
         return [
-            Source(line, [Part(text, ids[:WHOLE_PIECES])], cut or len(ids) > WHOLE_PIECES or len(text) > most)
-            for line, (text, cut), ids in zip(lines, texts, encoded, strict=True)
+            Divided([Part(text, ids[:WHOLE_PIECES])], cut or len(ids) > WHOLE_PIECES or len(text) > most)
+            for (text, cut), ids in zip(texts, encoded, strict=True)
         ]
-    always, language = division.split == "always", division.source
-    divided = [sentences(text, language) if always else [text] for text, _ in texts]
-    fitting = _fitting([part for parts in divided for part in parts], tokenizer, division, whole_lines=not always)
+    wholes = [division.split == "long" or each for each in whole or [False] * len(texts)]
+    divided = [
+        [text] if is_whole else sentences(text, division.source)
+        for (text, _), is_whole in zip(texts, wholes, strict=True)
+    ]
+    flat = [(part, is_whole) for parts, is_whole in zip(divided, wholes, strict=True) for part in parts]
+    fitting = _fitting([part for part, _ in flat], tokenizer, division, [is_whole for _, is_whole in flat])
     return [
-        Source(line, [part for _ in parts for part in next(fitting)], cut)
-        for line, parts, (_, cut) in zip(lines, divided, texts, strict=True)
+        Divided([part for _ in parts for part in next(fitting)], cut)
+        for parts, (_, cut) in zip(divided, texts, strict=True)
     ]
 
 
 def _fitting(
-    texts: Sequence[str], tokenizer: Tokenizer, division: Division, *, whole_lines: bool = False
+    texts: Sequence[str], tokenizer: Tokenizer, division: Division, wholes: Sequence[bool] = ()
 ) -> Iterator[list[Part]]:
-    """For each text, its division into parts that are short enough.
+    """For each text, its division into parts that are short enough. wholes: whether a text is a whole line, which has
+    not been divided into sentences.
 
     Characters are counted before cleaning and tokenisation, both of which may take more than linear time on input that
     is not natural text. A single character is a part, however many pieces it has.
     """
     most = division.max_pieces
     encoded = tokenizer.encode([_clean(text, most) for text in texts])
-    for text, ids in zip(texts, encoded, strict=True):
+    for text, ids, is_whole in zip(texts, encoded, wholes or repeat(False), strict=False):
         if (len(ids) <= most and len(text) <= most * CHARACTERS_PER_PIECE) or len(text) < 2:
             yield [Part(text, ids)]
             continue
-        shorter = sentences(text, division.source) if whole_lines else halves(text)
+        shorter = sentences(text, division.source) if is_whole else halves(text)
         yield [part for parts in _fitting(shorter, tokenizer, division) for part in parts]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from s2s_cli import console
 from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.errors import DataError
 from s2s_cli.inference.loading import load_ensemble, use_threads
-from s2s_cli.inference.reading import Division, Part, Source, read
+from s2s_cli.inference.reading import Division, Part, Reader, Source, divide
 from s2s_cli.inference.request import Request
 from s2s_cli.inference.searching import Job, Searcher, token_batches
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation
@@ -28,12 +27,9 @@ from s2s_cli.text.tokenizer import TokenizerPair
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.inline import Flat
-    from s2s_cli.inference.protection import Protection
-    from s2s_cli.inference.unbroken import Unbroken
     from s2s_cli.search.sampling import Place
-    from s2s_cli.text.glossary import Glossary
+    from s2s_cli.text.protected import Finder
 
 LEAST_SHARE = 800  # source tokens of a batch: smaller ones are slower to multiply
 STEP_SCORES = 1 << 24  # most log-probabilities of one step (sentences × beam × vocabulary): 64 MiB
@@ -46,8 +42,8 @@ class Translator:
     >>> translator.translate(["Où est la gare ?"])[0].text
     'Where is the station?'
 
-    Its stages are public, for callers that batch in another way: `read` divides lines into parts, `search` translates a
-    batch of parts, and `writer` joins the hypotheses to lines.
+    Its stages are public, for callers that batch in another way: `reader` divides lines into parts, `search` translates
+    a batch of parts, and `writer` joins the hypotheses to lines. Another reader may take the place of the model's own.
 
     Threads may share a translator: their calls are serialised. `close`, or leaving the `with` block, ends the workers.
     """
@@ -63,23 +59,21 @@ class Translator:
         device: str = "cpu",
         workers: int = 1,
         calibration: Confidence | None = None,
-        protection: Protection | None = None,
+        finder: Finder | None = None,
     ) -> None:
         """Usually made by `load`.
 
         options: the default search of a call. division: how lines are divided into parts, which are translated at once.
         batch_tokens: default of most source tokens of a batch, padding included. device: where the model computes,
         `cpu` or `cuda`. workers: processes of one thread each, which share the batches of a call that has enough of
-        them. calibration: what gives translations their confidence.
-        protection: what in a line is not translated, and comes out as it is.
+        them. calibration: what gives translations their confidence. finder: what finds the spans of a line that are not
+        translated, and come out as they are.
         """
-        self.protection = protection
-        self._glossary: Glossary | None = None
-        self.model, self.tokenizers = model, tokenizers
-        self.options = options or SearchOptions()
-        self.division, self.batch_tokens = division or Division(), batch_tokens
+        self.model, self.tokenizers, self.device = model, tokenizers, device
+        self.options, self.batch_tokens = options or SearchOptions(), batch_tokens
+        self.division = division or Division()
+        self.reader = Reader(tokenizers, self.division, finder)
         self.writer = Writer(tokenizers, self.division, calibration)
-        self.device = device
         self._searcher = Searcher(model, tokenizers.target, self.division.target)
         self._turn = threading.RLock()  # a signal's handler may close what it interrupts
         self._pool = WorkerPool(self._make_work, workers, _tell_loss) if workers > 1 else None
@@ -127,17 +121,7 @@ class Translator:
             engine=engine,
             shortlist=shortlist,
         )
-        return cls(
-            loaded.model,
-            loaded.tokenizers,
-            options=loaded.options,
-            division=loaded.division,
-            batch_tokens=loaded.batch_tokens,
-            device=loaded.device,
-            workers=workers if loaded.device == "cpu" else 1,
-            calibration=loaded.calibration,
-            protection=loaded.protection,
-        )
+        return cls(**vars(loaded), workers=workers if loaded.device == "cpu" else 1)
 
     def translate(
         self,
@@ -154,24 +138,14 @@ class Translator:
         says; only what exceeds 1 MiB is left out (`truncated`). A blank line never reaches the model.
         keep_attention: return the attention of each candidate, which takes memory. first: number of the first line,
         where these are a window of more lines; what is drawn for a line depends on its number. Raises DataError for a
-        line with a lone surrogate, which is not text, and for demands that cannot be met (see `check`).
+        line with a lone surrogate, which is not text, and for demands that cannot be met, UsageError for constraints in
+        a search that cannot honour them.
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, not one string")
-        lines = list(lines)  # which are gone over several times
-        translations = self._translate(
-            self.read(lines), options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
+        return self._translate(
+            self.reader.read(lines), options, batch_tokens=batch_tokens, keep_attention=keep_attention, first=first
         )
-        return [
-            replace(translation, others=line.others) if isinstance(line, Request) else translation
-            for line, translation in zip(lines, translations, strict=True)
-        ]
-
-    @property
-    def carries(self) -> bool:
-        """Whether the model reads and writes marks for what a document has as codes. What is protected besides, such as
-        numbers, is found in lines only."""
-        return self.protection is not None and self.protection.is_usual and bool(self.tokenizers.source.marks)
 
     def translate_flats(
         self,
@@ -181,15 +155,9 @@ class Translator:
         batch_tokens: int | None = None,
         first: int = 0,
     ) -> list[Translation]:
-        """As `translate`, of texts from which codes were taken out, for a model that `carries`: where it puts them is
-        left in the `marks` of the candidates."""
-        return self._translate(self.read_flats(flats), options, batch_tokens=batch_tokens, first=first)
-
-    def read_flats(self, flats: Sequence[Flat], division: Division | None = None) -> list[Source]:
-        """The first stage of `translate_flats`, as `read`."""
-        assert self.protection is not None, "the model does not carry"
-        division = division or self.division
-        return self._with_terms(self.protection.read_flats(flats, self.tokenizers.source, division))
+        """As `translate`, of texts from which codes were taken out, for a reader that `carries`: where the model puts
+        them is left in the `marks` of the candidates."""
+        return self._translate(self.reader.read_flats(flats), options, batch_tokens=batch_tokens, first=first)
 
     def _translate(
         self,
@@ -222,67 +190,6 @@ class Translator:
         rest = iter(found)
         return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
 
-    def read(self, lines: Sequence[str | Request], division: Division | None = None) -> list[Source]:
-        """The first stage: each line in parts, tokenised, with what is demanded of each part. division: by default the
-        model's. Raises DataError for a line with a lone surrogate, and for demands that cannot be met (see `check`).
-
-        The line of a request that the whole translation must heed is divided only if it is too long. Spans that are put
-        back into its translation do not tear apart what is demanded.
-        """
-        division = division or self.division
-        texts = [line.text if isinstance(line, Request) else line for line in lines]
-        whole = {number for number, line in enumerate(lines) if isinstance(line, Request) and line.concerns_whole}
-        sources = self._read(["" if number in whole else text for number, text in enumerate(texts)], division)
-        if whole:
-            if division.split == "always":
-                division = replace(division, split="long")
-            undivided = self._read([text if number in whole else "" for number, text in enumerate(texts)], division)
-            sources = [(undivided if number in whole else sources)[number] for number in range(len(texts))]
-        for number, line in enumerate(lines):
-            if isinstance(line, Request) and line.makes_demands:
-                from s2s_cli.inference.demands import shared_out
-
-                source = sources[number]
-                with _naming_line(number + 1):
-                    demand, of_line = self._demand(line, source.flat)
-                sources[number] = replace(source, parts=shared_out(demand, source.parts), unbroken=of_line)
-        return self._with_terms(sources)
-
-    def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand, Unbroken | None]:
-        """What is demanded of the text that the model reads, and of the line, if it has protected spans (`flat`)."""
-        from s2s_cli.inference.demands import demand_of
-
-        demand, of_line = demand_of(request), None
-        if flat is not None and self.protection is not None and (demand.constraints or demand.prefix):
-            from s2s_cli.inference.unbroken import unbroken
-
-            of_line = unbroken(demand, flat, self.protection.finder)
-            demand = demand._replace(prefix=of_line.masked_prefix())
-        self._searcher.vocabulary.check(demand)
-        return demand, of_line
-
-    def _read(self, lines: Sequence[str], division: Division) -> list[Source]:
-        if self.protection is not None:
-            return self.protection.read(lines, self.tokenizers.source, division)
-        return read(lines, self.tokenizers.source, division)
-
-    def force_terms(self, glossary: Glossary | None) -> None:
-        """Have what the terms of a glossary are to be stand in the translation of each sentence that they stand in, as
-        if it were demanded of that sentence; None: of no glossary any more.
-
-        Raises DataError, with the line of the glossary, for what the model cannot write.
-        """
-        for term in glossary.terms if glossary else ():
-            self._searcher.vocabulary.check_term(term)
-        self._glossary = glossary
-
-    def _with_terms(self, sources: list[Source]) -> list[Source]:
-        glossary = self._glossary
-        if glossary is None:
-            return sources
-        with_terms = self._searcher.vocabulary.with_terms
-        return [replace(source, parts=[with_terms(part, glossary) for part in source.parts]) for source in sources]
-
     def search(
         self, parts: Sequence[Part], options: SearchOptions, places: Sequence[Place] | None = None
     ) -> list[list[Hypothesis]]:
@@ -296,15 +203,7 @@ class Translator:
     def check(self, request: Request, options: SearchOptions | None = None) -> None:
         """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
         another, and UsageError for constraints in a search that cannot honour them."""
-        if not request.makes_demands:
-            return
-        from s2s_cli.inference.demands import refuse_constraints
-
-        marked, protection = bool(self.tokenizers.source.marks), self.protection
-        flat = protection.masked(request.text, marked=marked) if protection else None
-        demand, _ = self._demand(request, flat)
-        if demand.constraints:
-            refuse_constraints(options or self.options)
+        self.reader.check(request, options or self.options)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_tokens: int | None = None) -> list[Scored]:
         """The log-probability of each target as the translation of the source at the same index.
@@ -323,9 +222,9 @@ class Translator:
         if len(sources) != len(targets):
             raise DataError(f"sources and targets differ in number: {len(sources)} and {len(targets)}")
         whole = replace(self.division, split="never")
-        read_sources = read(sources, self.tokenizers.source, whole)
-        read_targets = read(targets, self.tokenizers.target, whole)
-        both = list(zip(read_sources, read_targets, strict=True))
+        divided_sources = divide(sources, self.tokenizers.source, whole)
+        divided_targets = divide(targets, self.tokenizers.target, whole)
+        both = list(zip(divided_sources, divided_targets, strict=True))
         scored = [Scored(truncated=source.truncated or target.truncated) for source, target in both]
         pairs = [(source.parts[0].ids, target.parts[0].ids) for source, target in both]
         lengths = [max(len(source), len(target)) + 1 if source else 0 for source, target in pairs]
@@ -371,14 +270,6 @@ def _begin_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_in_child)
-
-
-@contextmanager
-def _naming_line(number: int) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        raise DataError(error.what, where=f"line {number}", hint=error.hint) from None
 
 
 def _tell_loss() -> None:

@@ -74,14 +74,16 @@ class Writer:
         of the translation memory."""
         if source.origin == "memory" and source.match:
             text = source.match.target
-            only = Candidate(text=text, score=0.0, tokens=[])
-            return Translation(source.line, text, n_best=[only], origin=source.origin, match=source.match)
-        translation = self.text_of(source, candidates, options)
+            translation = Translation(source.line, text, n_best=[Candidate(text=text, score=0.0, tokens=[])])
+        else:
+            translation = self.text_of(source, candidates, options)
         if source.flat is not None:
             from s2s_cli.inference.protection import restored  # late: most lines have nothing to restore
 
             translation = restored(translation, source.flat, source.unbroken)
-        return replace(translation, origin=source.origin, match=source.match) if source.origin else translation
+        if not source.origin and not source.others:
+            return translation
+        return replace(translation, origin=source.origin, match=source.match, others=source.others)
 
     def text_of(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
         """The translation of a line from the candidates of each of its parts (none for a part of white space).

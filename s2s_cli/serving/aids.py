@@ -26,16 +26,17 @@ class ServedAids:
     glossary_way: str | None = None
     memories: tuple[str, ...] = ()
 
-    def given_to(self, translators: Mapping[Pair, Translator]) -> list[Translator]:
-        """The translators that heed them. Raises UsageError for a glossary or a memory of no pair, and for a second
+    def give_to(self, translators: Mapping[Pair, Translator]) -> None:
+        """Let the translators heed them. Raises UsageError for a glossary or a memory of no pair, and for a second
         glossary of one; others as `Aids.given_to`."""
-        aids = self._of(translators)
-        return [aids[pair].given_to(translator, translator.options) for pair, translator in translators.items()]
+        for pair, aids in self._of(translators).items():
+            translator = translators[pair]
+            translator.reader = aids.given_to(translator.reader, translator.options)
 
     def _of(self, translators: Mapping[Pair, Translator]) -> dict[Pair, Aids]:
         protect = dict.fromkeys(translators, self.protect)
-        if self.protect == "none" and any(translator.protection for translator in translators.values()):
-            protect = {pair: "none" if each.protection else None for pair, each in translators.items()}
+        if self.protect == "none" and any(each.reader.finder for each in translators.values()):
+            protect = {pair: "none" if each.reader.finder else None for pair, each in translators.items()}
         aids = {pair: Aids(protect[pair], self.protect_patterns) for pair in translators}
         for given in self.glossaries:
             pair, path = _named(given, translators, "--glossary")

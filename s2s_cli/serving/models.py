@@ -42,7 +42,7 @@ class Models:
         paths: Sequence[Path], *, beam: int | None = None, engine: str = "auto", aids: ServedAids = NO_AIDS
     ) -> Models:
         """Raises UsageError for models whose languages are unknown or the same, and what `Translator.load` and
-        `ServedAids.given_to` raise."""
+        `ServedAids.give_to` raise."""
         translators: list[Translator] = []
         numbers: dict[Pair, int] = {}
         for path in paths:
@@ -58,7 +58,8 @@ class Models:
                 translator.options = replace(translator.options, beam=beam)
             numbers[pair] = len(translators)
             translators.append(translator)
-        return Models(aids.given_to(dict(zip(numbers, translators, strict=True))), numbers)
+        aids.give_to(dict(zip(numbers, translators, strict=True)))
+        return Models(translators, numbers)
 
     @property
     def pairs(self) -> list[Pair]:

@@ -84,7 +84,7 @@ class Texts:
         if wish.form == "text":
             return await self._plain(texts, wish)
         translator = self.models.translators[self.models.numbers[wish.pair]]
-        marked = translator.carries
+        marked = translator.reader.carries
         characters = sum(map(len, texts))
 
         def prepare() -> list[Prepared]:
@@ -94,10 +94,10 @@ class Texts:
         prepared = await _aside(characters, prepare)
         flats = {key: flat for each in prepared for key, flat in each.flats.items()}
         if marked:
-            translations = await self._lines(list(flats.values()), translator.read_flats, wish, characters)
+            translations = await self._lines(list(flats.values()), translator.reader.read_flats, wish, characters)
         else:
             lines = [flat.text for flat in flats.values()]
-            translations = await self._lines(lines, translator.read, wish, characters)
+            translations = await self._lines(lines, translator.reader.read, wish, characters)
         found = dict(zip(flats, translations, strict=True))
         ranks = [{key: _ranked(translation, rank) for key, translation in found.items()} for rank in range(wish.n_best)]
         return await _aside(
@@ -111,7 +111,7 @@ class Texts:
         self._batcher.admit()
         lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # most have a part at least
         options = replace(translator.options, n_best=1)
-        sized = _sized(translator.read(lines))[:most_parts]
+        sized = _sized(translator.reader.read(lines))[:most_parts]
         return await self._batcher.answers(Kind(number, options, explains=True), sized)
 
     async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
@@ -119,7 +119,7 @@ class Texts:
         pieces = [_LINE_ENDS.split(text) if wish.keeps_lines else [text] for text in texts]
         lines = [piece for text in pieces for piece in text[::2]]
         translator = self.models.translators[self.models.numbers[wish.pair]]
-        found = iter(await self._lines(lines, translator.read, wish, sum(map(len, texts))))
+        found = iter(await self._lines(lines, translator.reader.read, wish, sum(map(len, texts))))
         results = []
         for text in pieces:
             translations = [next(found) for _ in text[::2]]

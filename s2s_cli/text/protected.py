@@ -68,6 +68,11 @@ class Finder:
     kinds: tuple[str, ...] = USUAL
     patterns: tuple[str, ...] = ()
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing is protected that documents do not protect by themselves."""
+        return set(self.kinds) <= set(USUAL) and not self.patterns
+
     def parts(self, line: str) -> list[Part]:
         """The line in parts, which together are the line; only text if nothing is protected in it. None of the codes
         divides it."""

@@ -18,7 +18,7 @@ from s2s_cli.data.order import BatchOrder, Part
 from s2s_cli.data.preparation import PreparedData
 from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.errors import UsageError
-from s2s_cli.inference.loading import division, protection, search_options
+from s2s_cli.inference.loading import division, finder, search_options
 from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
 from s2s_cli.model.precision import choose_device, choose_dtype
@@ -207,5 +207,5 @@ def build_translator(
         division=division(recipe.decoding, recipe.languages, recipe.data.cleaning.max_pieces),
         batch_tokens=recipe.decoding.batch_tokens,
         device=device.type,
-        protection=protection(recipe.data.protect),
+        finder=finder(recipe.data.protect),
     )

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +17,7 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.cli.app import app
 from s2s_cli.cli.options import SearchArguments, run_of
 from s2s_cli.errors import DataError, UsageError
-from s2s_cli.inference.reading import Division
+from s2s_cli.inference.reading import Division, Reader
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions
@@ -110,7 +111,7 @@ class FakeTranslator:
     options = SearchOptions(beam=4, length_penalty=0.6)
     device = "cpu"
     division = Division(target="ja")
-    protection = None
+    reader = Reader(cast("Any", None), division)
 
     def __init__(self) -> None:
         self.loaded: tuple = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from s2s_cli.cli.app import COMMANDS, app, command
 from s2s_cli.cli.effects import IDLE
 from s2s_cli.errors import ExitCode, UsageError
-from s2s_cli.inference.reading import Division
+from s2s_cli.inference.reading import Division, Reader
 from s2s_cli.search.options import SearchOptions
 
 # Command line, and which of its options has no effect.
@@ -205,7 +206,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         device = "cpu"
         division = Division(target="en")
         writer = SimpleNamespace(calibration=None)
-        protection = None
+        reader = Reader(cast("Any", None), division)
 
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...

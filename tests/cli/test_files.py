@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
 
 from s2s_cli.cli.app import app
 from s2s_cli.errors import ExitCode, UsageError
-from s2s_cli.inference.reading import Division
+from s2s_cli.inference.reading import Division, Reader
 from s2s_cli.inference.translation import Translation
 from s2s_cli.search.options import SearchOptions
 
@@ -24,8 +25,7 @@ class Shouting:
     options = SearchOptions(beam=1)
     device = SimpleNamespace(type="cpu")
     division = Division(source="en", target="de")
-    protection = None
-    carries = False
+    reader = Reader(cast("Any", None), division)
 
     def __enter__(self) -> Shouting:
         return self

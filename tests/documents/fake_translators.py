@@ -34,7 +34,7 @@ def backwards(text: str) -> str:
 class FakeTranslator:
     """Translates a text by a function, word for word. `seen`: all texts that it was given, in calls."""
 
-    carries = False
+    reader = SimpleNamespace(carries=False)
     division = SimpleNamespace(source=LANGUAGES.source, target=LANGUAGES.target)
 
     def __init__(self, write: Callable[[str], str] = shouted) -> None:

@@ -19,7 +19,9 @@ ALWAYS = "torch matplotlib pydantic click rich yaml tqdm safetensors asyncio ray
 PROCESSES_AND_NETWORKS = "multiprocessing concurrent socket ssl http".split()
 WHERE_NOTHING_IS_SCORED = [*ALWAYS, *PROCESSES_AND_NETWORKS, "sacrebleu", "regex", "secrets"]
 FOR_HELP = [*WHERE_NOTHING_IS_SCORED, *"numpy sentencepiece hashlib json".split()]
-NOT_OF_PLAIN_LINES = "documents.document inference.demands inference.protection inference.memory text.glossary".split()
+NOT_OF_PLAIN_LINES = (
+    "documents.document inference.demands inference.protection inference.tagging inference.memory text.glossary".split()
+)
 OTHER_COMMANDS = ["s2s_cli.cli.prep", "s2s_cli.cli.train", "s2s_cli.cli.evaluate"]
 WITHOUT = {
     "--version": [*FOR_HELP, "s2s_cli.cli.translate", "s2s_cli.cli.options"],

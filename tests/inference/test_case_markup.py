@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from s2s_cli import Request
 from s2s_cli.inference.output import OutputOptions
-from s2s_cli.inference.protection import Protection
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
@@ -49,13 +49,13 @@ def test_what_is_copied_reads_as_it_did_and_its_words_are_linked(text: str, beam
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([*WORDS, *SPANS, " ", "mc", "e"]), min_size=2, max_size=10).map("".join))
 def test_spans_stand_where_they_stood_even_within_words(line: str) -> None:
-    [found] = translator(protection=Protection(Finder())).translate([line])
+    [found] = translator(finder=Finder()).translate([line])
     assert found.text == " ".join(line.split())
 
 
 def test_terms_are_told_in_the_case_they_are_given_in() -> None:
     glossary = Glossary([Row("power", "NASA")])
-    aided = translator(protection=Protection(Finder((), ()), glossary))
+    aided = replace(translator().reader, inline=glossary)
     [source] = aided.read(["the power is"])
     opening, giving, closing = TOKENIZER.term_tags or ()
     ids = source.parts[0].ids

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from s2s_cli import Request
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.inline import flatten
-from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
-from s2s_cli.inference.protection import Protection, restored
+from s2s_cli.inference.memory import Lookup, TranslationMemory
+from s2s_cli.inference.protection import masked, restored
 from s2s_cli.inference.reading import Division, Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
@@ -43,7 +43,7 @@ def forced(kind: str = "subwords", workers: int = 1, language: str = "") -> Tran
         division=Division(target=language, max_pieces=30),
         workers=workers,
     )
-    made.force_terms(GLOSSARY)
+    made.reader = replace(made.reader, forced=GLOSSARY)
     return made
 
 
@@ -78,7 +78,7 @@ def test_lines_without_terms_are_translated_as_ever():
 def test_a_term_belongs_to_its_sentence():
     line = "the car drives. Anna is red. Anna an Anna."
     translator = forced()
-    [source] = translator.read([line])
+    [source] = translator.reader.read([line])
     assert demanded(source) == [("red caravan",), ("reddish", "drives an"), ("reddish",) * 2]
     alone = [translator.translate([part.text.strip()])[0].text for part in source.parts]
     assert translator.translate([line])[0].text == " ".join(alone)
@@ -99,7 +99,7 @@ def test_what_a_request_says_counts_for_more():
         Request("the car. the man.", avoid=("caravan",)),
         Request("the car", prefix="the red"),
     ]
-    found = [phrases for source in translator.read(requests) for phrases in demanded(source)]
+    found = [phrases for source in translator.reader.read(requests) for phrases in demanded(source)]
     assert found == [("red caravan",), ("a red caravan", "us", "red caravan"), ("us",), ("red caravan",)]
     once, both, without, begun = (each.text for each in translator.translate(requests))
     assert times("red caravan", once) >= 1
@@ -110,7 +110,9 @@ def test_what_a_request_says_counts_for_more():
 
 def test_a_memory_is_asked_first():
     lookup = Lookup(TranslationMemory([("the car", "us")]))
-    taken, made = RememberingTranslator(forced(), lookup).translate(["the car", "a car"])
+    translator = forced()
+    translator.reader = replace(translator.reader, memory=lookup)
+    taken, made = translator.translate(["the car", "a car"])
     assert taken.text == "us"
     assert times("red caravan", made.text)
 
@@ -119,10 +121,10 @@ def test_what_the_model_cannot_write_is_told_with_its_line(tmp_path: Path):
     path = tmp_path / "terms.tsv"
     path.write_text("car\tred\nstreet\tStraße\n")
     with pytest.raises(DataError) as error:
-        forced().force_terms(Glossary.read(path))
+        forced().reader.check_terms(Glossary.read(path))
     assert str(error.value).startswith(f"{path}:2: the model cannot write 'ß' of the translation of the term 'street'")
     path.write_text("car\tred\ncar\tStraße\n")  # the second one need not be written
-    forced().force_terms(Glossary.read(path))
+    forced().reader.check_terms(Glossary.read(path))
 
 
 @pytest.mark.parametrize("options", [SearchOptions(beam=1), replace(BEAM, groups=2)], ids=["greedy", "diverse"])
@@ -146,9 +148,10 @@ def copying(*, marked: bool) -> Translator:
         pair,
         options=SearchOptions(beam=4),
         division=Division(source="en", target="en"),
-        protection=Protection(Finder()),
+        finder=Finder(),
     )
-    made.force_terms(Glossary([Row("ab cd", "AB CD EF"), Row("gh", "GH")]))
+    glossary = Glossary([Row("ab cd", "AB CD EF"), Row("gh", "GH")])
+    made.reader = replace(made.reader, forced=glossary)
     return made
 
 
@@ -160,7 +163,7 @@ def test_spans_stay_and_tear_no_term_apart(marked: bool):
             assert times("AB CD EF", found.text) == 1, found.text
             for span in ("%s", "<b>", "</b>", "<i>", "</i>", "{n}", "{x}"):
                 assert found.text.count(span) == line.count(span), found.text
-        [source] = translator.read(["Gh %s xy. Gh gh."])
+        [source] = translator.reader.read(["Gh %s xy. Gh gh."])
         assert demanded(source) == [(), ("GH",)]
 
 
@@ -172,7 +175,7 @@ def test_so_it_is_in_documents():
     content = b"""msgid "xy <b>ab</b> cd %s"\nmsgstr ""\n\nmsgid "xy"\nmsgstr ""\n"""
     for marked in (False, True):
         with copying(marked=marked) as translator:
-            assert translator.carries == marked
+            assert translator.reader.carries == marked
             document = read_document("po", BytesIO(content), Languages("en", "de"))
             text = translate_document(translator, document, translator.options).decode()
         assert times("AB CD EF", text) == 1, text
@@ -213,8 +216,8 @@ def test_so_it_is_where_the_translation_reads_as_the_source():
     assert flat.restored("a b c", []) == flat.parts
     parts = flat.restored("a b c", [], (), ["b c"])
     assert parts is not None and "a b c" in parts
-    masked = Protection(Finder()).masked("a b %s c", marked=False)
-    assert masked is not None and masked.text == "a b c"
+    flat = masked("a b %s c", Finder(), marked=False)
+    assert flat is not None and flat.text == "a b c"
     for phrases, text in (((), "a b %s c"), (("b c",), "a b c %s")):
         same = Candidate("a b c", 0.0, [], phrases=phrases)
-        assert restored(Translation.from_candidates("a b c", [], [same]), masked).text == text
+        assert restored(Translation.from_candidates("a b c", [], [same]), flat).text == text

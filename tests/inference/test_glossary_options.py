@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
 from s2s_cli.errors import UsageError
-from s2s_cli.inference.aids import use_glossary
-from s2s_cli.inference.protection import Protection
-from s2s_cli.inference.translator import Translator
+from s2s_cli.inference.aids import with_glossary
+from s2s_cli.inference.reading import Division, Reader
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.glossary import Glossary
 from s2s_cli.text.protected import Finder
+from s2s_cli.text.symbols import CharacterTokenizer
+from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair
 
-OWN = Protection(Finder(("urls",), ("X+",)))
+OWN = Finder(("urls",), ("X+",))
 BEAM = SearchOptions(beam=5)
 
 
-def fake(*, terms: bool, protection: Protection | None = None) -> Translator:
-    found: list[Glossary] = []
-    tokenizers = SimpleNamespace(source=SimpleNamespace(term_tags=(4, 5, 6) if terms else None))
-    fields = {"tokenizers": tokenizers, "protection": protection, "forced": found, "force_terms": found.append}
-    return cast("Translator", SimpleNamespace(**fields))
+def reader(*, terms: bool, finder: Finder | None = None) -> Reader:
+    tags = TERM_TAGS if terms else ()
+    return Reader(
+        TokenizerPair(CharacterTokenizer([*tags, *"Haus"], tags), CharacterTokenizer("▁ehosu")), Division(), finder
+    )
 
 
 @pytest.fixture
@@ -38,24 +37,20 @@ def targets(glossary: Glossary | None, text: str) -> list[str]:
     return [each.term.targets[0] for each in glossary.find(text)]
 
 
-@pytest.mark.parametrize("protection", [OWN, None])
-def test_models_that_have_learnt_terms_are_told_them(path: Path, protection: Protection | None):
+@pytest.mark.parametrize("finder", [OWN, None])
+def test_models_that_have_learnt_terms_are_told_them(path: Path, finder: Finder | None):
     for way in (None, "inline"):
-        translator = fake(terms=True, protection=protection)
-        use_glossary(path, "any-case", way, translator, SearchOptions(beam=1))
-        assert translator.protection is not None
-        assert translator.protection.finder == (protection.finder if protection else Finder((), ()))
-        assert targets(translator.protection.glossary, "das HAUS") == ["house"]
-        assert not vars(translator)["forced"]
+        found = with_glossary(reader(terms=True, finder=finder), path, "any-case", way, SearchOptions(beam=1))
+        assert targets(found.inline, "das HAUS") == ["house"]
+        assert (found.finder, found.forced) == (finder, None)
 
 
 @pytest.mark.parametrize("terms", [False, True])
 def test_with_others_terms_are_forced_and_so_they_are_by_choice(path: Path, terms: bool):
-    translator = fake(terms=terms, protection=OWN)
-    use_glossary(path, "inflected", "forced" if terms else None, translator, BEAM)
-    [glossary] = vars(translator)["forced"]
-    assert targets(glossary, "die Hauses") == ["house"]
-    assert translator.protection is OWN
+    given = reader(terms=terms, finder=OWN)
+    found = with_glossary(given, path, "inflected", "forced" if terms else None, BEAM)
+    assert targets(found.forced, "die Hauses") == ["house"]
+    assert (found.finder, found.inline) == (OWN, None)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +67,4 @@ def test_what_cannot_be_done_is_refused(
     path: Path, match: str | None, way: str | None, search: SearchOptions, what: str
 ):
     with pytest.raises(UsageError, match=what):
-        use_glossary(path, match, way, fake(terms=False), search)
+        with_glossary(reader(terms=False), path, match, way, search)

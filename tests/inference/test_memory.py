@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from rapidfuzz.distance import Levenshtein
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents.translation import translate_file
 from s2s_cli.errors import DataError, MachineError, UsageError
-from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
+from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 
 PAIRS = [
@@ -33,8 +35,10 @@ DE_EN = Languages("de", "en")
 letters = st.text("aabé 𝒳", max_size=9)
 
 
-def remembering(fuzzy: float | None = None) -> RememberingTranslator:
-    return RememberingTranslator(copy_translator(), Lookup(TranslationMemory(PAIRS), fuzzy))
+def remembering(fuzzy: float | None = None) -> Translator:
+    translator = copy_translator()
+    translator.reader = replace(translator.reader, memory=Lookup(TranslationMemory(PAIRS), fuzzy))
+    return translator
 
 
 def records(lines: str, fuzzy: float) -> list[dict]:

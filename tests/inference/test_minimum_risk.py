@@ -78,7 +78,7 @@ def test_a_translator_writes_what_the_formula_says(options: SearchOptions, name:
     options, translator = replace(options, risk=RiskOptions(name, draws=12)), copy_translator()
     decode = translator.tokenizers.target.decode
     for number, translation in enumerate(translator.translate(LINES[:3], options)):
-        (source,) = translator.read([LINES[number]])
+        (source,) = translator.reader.read([LINES[number]])
         written = []
         for place, part in enumerate(part for part in source.parts if part.ids):
             [found] = translator.search([part], options.of_candidates(), [(number, place)])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from s2s_cli.inference.attention_view.view import AttentionView
 from s2s_cli.inference.output import OutputOptions
-from s2s_cli.inference.reading import Division, read
+from s2s_cli.inference.reading import Division, divide
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translation import Candidate
 from s2s_cli.inference.translator import Translator
@@ -37,8 +37,8 @@ def translator(split: str, *, max_pieces: int = 50, source: str = "", target: st
 @given(st.lists(TEXT, max_size=5), st.integers(1, 9), st.sampled_from(["always", "long"]))
 @settings(deadline=None)
 def test_the_parts_of_a_line_are_the_line_and_none_is_too_long(lines: list[str], max_pieces: int, split: str) -> None:
-    for source in read(lines, TOKENIZERS.source, Division(split, max_pieces)):
-        assert "".join(part.text for part in source.parts) == source.line.strip()
+    for line, source in zip(lines, divide(lines, TOKENIZERS.source, Division(split, max_pieces)), strict=True):
+        assert "".join(part.text for part in source.parts) == line.strip()
         assert all(len(part.ids) <= max_pieces or len(part.text) == 1 for part in source.parts)
         assert not source.truncated
 
@@ -68,8 +68,8 @@ def test_twenty_sentences_come_out_as_twenty() -> None:
 
 def test_lines_are_divided_as_the_division_says() -> None:
     line = "Abc. Def."
-    assert [len(translator(split).read([line])[0].parts) for split in ("always", "long", "never")] == [2, 1, 1]
-    assert [len(translator(split, max_pieces=6).read([line])[0].parts) for split in ("long", "never")] == [2, 1]
+    assert [len(translator(split).reader.read([line])[0].parts) for split in ("always", "long", "never")] == [2, 1, 1]
+    assert [len(translator(split, max_pieces=6).reader.read([line])[0].parts) for split in ("long", "never")] == [2, 1]
 
 
 @pytest.mark.parametrize(

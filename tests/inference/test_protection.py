@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from copy_model import ALPHABET, GREEDY, TOKENIZERS, CopyModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.inference.protection import Protection
+from s2s_cli.inference.protection import masked, restored
 from s2s_cli.inference.reading import Division
-from s2s_cli.inference.translation import Translation
+from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions
@@ -39,7 +40,7 @@ LINES = st.lists(st.sampled_from([*SPANS, *SPANS, "Uno", "due.", "tre", ",", "Qu
 def translator(tokenizers: TokenizerPair = TOKENIZERS, split: str = "always", finder: Finder = FINDER) -> Translator:
     model = CopyModel(tokenizers.target.size)
     division = Division(split, 100, "en", "en")
-    return Translator(model, tokenizers, options=GREEDY, division=division, protection=Protection(finder))
+    return Translator(model, tokenizers, options=GREEDY, division=division, finder=finder)
 
 
 def spans(text: str) -> list[Code]:
@@ -79,11 +80,8 @@ def test_what_the_model_copies_is_where_it_was(tokenizers: TokenizerPair, line: 
 @settings(max_examples=60)
 @given(line=LINES, marked=st.booleans())
 def test_masked_and_restored_by_identity_any_line_is_what_it_was(line: str, marked: bool):
-    flat = Protection(FINDER).masked(line, marked=marked)
+    flat = masked(line, FINDER, marked=marked)
     if flat is not None:
-        from s2s_cli.inference.protection import restored
-        from s2s_cli.inference.translation import Candidate
-
         whole = Translation.from_candidates(flat.text, [], [Candidate(flat.text, 0.0, [])])
         assert restored(whole, flat).text == line
 
@@ -93,7 +91,7 @@ def test_masked_and_restored_by_identity_any_line_is_what_it_was(line: str, mark
 def test_any_marks_of_a_hypothesis_give_each_span_once(line: str, data: st.DataObject):
     """Missing, repeated, permuted and foreign marks."""
     with translator(MARKED) as found:
-        [source] = found.read([line])
+        [source] = found.reader.read([line])
         symbols = st.sampled_from(MARKED.target.marks) | st.integers(4 + len(MARKS), MARKED.target.size - 1)
         lists = []
         for part in source.parts:
@@ -108,7 +106,7 @@ def test_any_marks_of_a_hypothesis_give_each_span_once(line: str, data: st.DataO
 
 def test_a_mark_goes_where_the_model_writes_it():
     with translator(MARKED) as found:
-        [source] = found.read(["Go <b>on</b> to {name}, now"])
+        [source] = found.reader.read(["Go <b>on</b> to {name}, now"])
         part = source.parts[0]
         assert MARKED.source.pieces([i for i in part.ids if i in MARKED.source.marks]) == MARKS
         first, second, third = MARKED.target.marks
@@ -121,14 +119,14 @@ def test_a_mark_goes_where_the_model_writes_it():
 def test_several_sentences_number_their_marks_anew():
     line = "Aber %s brav {x} cool ABC-1 dann. Ein <x/> fein 12.5 gut."
     found = translator(MARKED)
-    [source] = found.read([line])
+    [source] = found.reader.read([line])
     assert [len(part.spans) for part in source.parts] == [3, 2]
     assert found.translate([line])[0].text == swapped(line)
 
 
 def test_more_spans_than_marks():
     line = "a %s b %d c {x} d {y} e {z} f"
-    [source] = translator(MARKED).read([line])
+    [source] = translator(MARKED).reader.read([line])
     assert len(source.parts[0].spans) == 3
     assert_kept(line, translator(MARKED).translate([line])[0].text)
 
@@ -145,7 +143,7 @@ def test_a_line_does_not_depend_on_others(tokenizers: TokenizerPair):
 def test_without_spans_all_is_as_without_protection():
     lines = ["Uno due. Tre", "a  b", " "]
     plain = translator()
-    plain.protection = None
+    plain.reader = replace(plain.reader, finder=None)
     assert translator().translate(lines) == plain.translate(lines)
 
 
@@ -172,10 +170,8 @@ TERMED = TokenizerPair(CharacterTokenizer([*MARKS, *TERM_TAGS, *ALPHABET], [*MAR
 
 def test_terms_are_written_into_what_the_model_reads():
     glossary = Glossary([Row("Haus", "house"), Row("des", "of")])
-    found = Translator(
-        CopyModel(), TERMED, options=GREEDY, protection=Protection(Finder(), glossary), division=Division(source="de")
-    )
-    source, plain = found.read(["Das <b>Haus</b> ist da. Im Haus ist %s.", "Hausboot"])
+    found = Translator(CopyModel(), TERMED, options=GREEDY, finder=Finder(), division=Division(source="de"))
+    source, plain = replace(found.reader, inline=glossary).read(["Das <b>Haus</b> ist da. Im Haus ist %s.", "Hausboot"])
     read = ["".join(TERMED.source.pieces(part.ids)) for part in source.parts]
     assert read == [
         "Das⟦1⟧⟦term⟧▁Haus⟦is⟧▁house⟦/term⟧⟦2⟧▁ist▁da.",

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from s2s_cli import Request
 from s2s_cli.errors import DataError, ExitCode, UsageError, UserError
 from s2s_cli.inference.demands import Demand, Vocabulary, shared_out
-from s2s_cli.inference.memory import Lookup, RememberingTranslator, TranslationMemory
+from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.reading import Part
 from s2s_cli.inference.stream import translate_stream
+from s2s_cli.inference.translator import Translator
 from s2s_cli.search.guidance import Guided
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.text.tokenizer import BOS, EOS
@@ -231,7 +232,7 @@ def test_demands_concern_the_whole_line() -> None:
     line = "Anna is driving. " * 12
     requests = [Request(line, ("red car", "Anna", "us"), prefix="a "), Request("Anna is red. Anna is a man.", ("US",))]
     translator = gibberish("subwords")
-    assert [len(source.parts) for source in translator.read(requests)] == [12, 1]
+    assert [len(source.parts) for source in translator.reader.read(requests)] == [12, 1]
     for request, translation in zip(requests, translator.translate(requests), strict=True):
         assert_met(request, translation.text)
 
@@ -331,8 +332,9 @@ def test_without_spaces_any_place_counts(kind: str) -> None:
 
 
 def test_a_memory_is_not_asked_where_more_is_demanded() -> None:
-    lookup = Lookup(TranslationMemory([("the man", "us")]))
-    translator = RememberingTranslator(gibberish("subwords"), lookup)
+    plain = gibberish("subwords")
+    translator = Translator(plain.model, plain.tokenizers, options=BEAM)
+    translator.reader = replace(translator.reader, memory=Lookup(TranslationMemory([("the man", "us")])))
     requests = [Request("the man", others={"id": 1}), Request("the man", ("red car",), others={"id": 2})]
     taken, made = translator.translate(requests)
     assert (taken.text, taken.origin, taken.others) == ("us", "memory", {"id": 1})

@@ -50,7 +50,7 @@ def test_a_line_of_several_sentences_is_put_together_draw_by_draw() -> None:
     line = "One two. Three four. Five six."
     whole = texts([line])[0]
     translator = copy_translator()
-    (source,) = translator.read([line])
+    (source,) = translator.reader.read([line])
     drawn = translator.search(source.parts, DRAWN, [(0, number) for number in range(len(source.parts))])
     decode = translator.tokenizers.target.decode
     assert whole == [" ".join(decode(part[draw].ids) for part in drawn) for draw in range(3)]

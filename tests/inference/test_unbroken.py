@@ -17,7 +17,6 @@ from s2s_cli.errors import DataError
 from s2s_cli.inference.demands import Demand
 from s2s_cli.inference.inline import flatten, written
 from s2s_cli.inference.nesting import Place, without_codes
-from s2s_cli.inference.protection import Protection
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.unbroken import pieces_of, unbroken
@@ -52,14 +51,14 @@ def protecting(kind: str, language: str = "en") -> Translator:
     plain = gibberish(kind)
     division = Division("long", source="en", target=language, max_pieces=30)
     model, pair = plain.model, plain.tokenizers
-    return Translator(model, pair, options=BEAM, division=division, protection=Protection(Finder()))
+    return Translator(model, pair, options=BEAM, division=division, finder=Finder())
 
 
 @settings(max_examples=40)
 @given(KINDS, SPANNED, st.lists(PHRASES, max_size=3), PHRASES.map(lambda text: text + " ") | PHRASES | st.just(""))
 def test_demands_and_protected_spans_are_both_kept(kind: str, line: str, phrases: list[str], prefix: str) -> None:
     translator = protecting(kind)
-    [source] = translator.read([line])
+    [source] = translator.reader.read([line])
     assume(bool(source.parts and source.parts[0].ids) and source.flat is not None)
     [found] = translator.translate([Request(line, phrases, prefix=prefix)], replace(BEAM, n_best=2))
     for candidate in found.n_best:
@@ -74,7 +73,7 @@ def test_demands_and_protected_spans_are_both_kept(kind: str, line: str, phrases
 @given(KINDS, SPANNED, st.data())
 def test_a_prefix_may_have_spans_of_the_line(kind: str, line: str, data: st.DataObject) -> None:
     translator = protecting(kind)
-    [source] = translator.read([line])
+    [source] = translator.reader.read([line])
     assume(bool(source.parts and source.parts[0].ids) and source.flat is not None)
     singles = [code.text for code in spans_of(line) if code.kind is Kind.ALONE]
     assume(bool(singles))
@@ -96,9 +95,9 @@ def test_a_prefix_may_have_spans_of_the_line(kind: str, line: str, data: st.Data
     ],
 )
 def test_demands_that_protected_text_cannot_meet_are_told(request_: Request, what: str) -> None:
-    for work in (lambda: protecting("words").translate(["a", request_]), lambda: protecting("words").check(request_)):
+    for work in (protecting("words").translate, lambda lines: protecting("words").reader.check(lines[1], BEAM)):
         with pytest.raises(DataError) as raised:
-            work()
+            work(["a", request_])
         assert what in str(raised.value)
 
 

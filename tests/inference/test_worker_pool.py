@@ -10,10 +10,12 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from copy_model import copy_translator
 
+from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translation import LinesLost
@@ -50,7 +52,8 @@ def test_closing_waits_for_the_call_of_another_thread(monkeypatch: pytest.Monkey
         assert [each.text for each in asked.result()] == [each.text for each in alone]
 
 
-def test_a_child_has_its_own_turn_and_its_own_workers(monkeypatch: pytest.MonkeyPatch, tools) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("memory", [None, Lookup(TranslationMemory([("q", "x")]))], ids=["plain", "memory"])
+def test_a_child_has_its_own_turn_and_its_own_workers(memory, monkeypatch: pytest.MonkeyPatch, tools) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("s2s_cli.inference.translator.LEAST_SHARE", 16)
     lines, is_turn, ends = ["abc", "bb " * 7] * 10, threading.Event(), threading.Event()
     expected = [each.text for each in copy_translator().translate(lines, GREEDY)]
@@ -67,6 +70,7 @@ def test_a_child_has_its_own_turn_and_its_own_workers(monkeypatch: pytest.Monkey
             ends.wait()
 
     with two_workers(copy_translator()) as translator, ThreadPoolExecutor() as threads:
+        translator.reader = replace(translator.reader, memory=memory)
         translator.translate(lines, GREEDY)
         threads.submit(take_turn)
         is_turn.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from s2s_cli.data.languages import Languages
 from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.snippets import snippet
 from s2s_cli.documents.translation import translate_document
-from s2s_cli.inference.protection import Protection
 from s2s_cli.serving.explaining import _words
 from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import LONG, Texts, Wish
@@ -39,7 +39,7 @@ def translator(tools, tmp_path_factory: pytest.TempPathFactory) -> Translator:
     bias = dict.fromkeys(often, 3.0) | dict.fromkeys(tokenizer.marks[:2], 3.8)  # it writes marks anywhere
     folder: Path = tools.export(tmp_path_factory.mktemp("marked") / "model", PAIR, pair, bias=bias, packed=True, seed=2)
     found = Translator.load(folder, device="cpu", threads=1)
-    found.protection = Protection(Finder())
+    found.reader = replace(found.reader, finder=Finder())
     return found
 
 

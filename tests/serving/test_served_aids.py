@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def test_texts_are_translated_as_the_command_does(models: list[Path]):
     served = Models.load(models[:1], aids=given)
     alone = Translator.load(models[0], device="cpu", threads=1)
     aids = Aids("urls", ("b.llt",), Path("terms.tsv"), "any-case", None, (Path("old.tsv"),))
-    alone = aids.given_to(alone, alone.options)
+    alone.reader = aids.given_to(alone.reader, alone.options)
     expected = [each.text for each in alone.translate(LINES)]
     assert expected[0].count("big dog") == 2 and "bellt" in expected[0] and "www.s2s.org" in expected[4]
     assert (expected[2], expected[5]) == ("hello there", "a cat")
@@ -101,8 +102,8 @@ def test_faults_of_files_are_told_before_anything_is_served(models: list[Path]):
 def test_protection_is_taken_from_those_models_that_protect(models: list[Path], monkeypatch: pytest.MonkeyPatch):
     found = Models.load(models, aids=ServedAids("urls")).translators
     monkeypatch.setattr(Translator, "load", lambda path, **_: found[models.index(path)])
-    found[1].protection = None
-    assert [each.protection for each in Models.load(models, aids=ServedAids("none")).translators] == [None, None]
+    found[1].reader = replace(found[1].reader, finder=None)
+    assert [each.reader.finder for each in Models.load(models, aids=ServedAids("none")).translators] == [None, None]
 
 
 def test_a_server_by_its_options(models: list[Path]):

@@ -1,0 +1,56 @@
+"""Tags in what a model reads: marks in place of protected spans, if it was trained with them (`data.protect` of its
+recipe), which it writes where the spans belong; and with a term what it is to be, if it has learnt that (`data.terms`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from s2s_cli.inference.reading import Part, Source
+from s2s_cli.text.codes import Kind
+from s2s_cli.text.glossary import Glossary, Occurrence
+from s2s_cli.text.tokenizer import Tokenizer
+
+
+def tagged(source: Source, tokenizer: Tokenizer, glossary: Glossary | None) -> list[Part]:
+    """The parts of a line with marks for its spans, as far as there are marks, and with the terms of a glossary. Marks
+    are counted in each part anew."""
+    flat = source.flat if tokenizer.marks and source.flat and source.flat.is_translatable else None
+    if source.truncated or not (flat or glossary):
+        return source.parts
+    ends = list(accumulate(len(part.text) for part in source.parts))
+    spans: list[list[tuple[int, int]]] = [[] for _ in source.parts]  # of each part, the places and where they stand
+    number = 0
+    for place, (code, offset, *_) in enumerate(flat.places if flat else ()):
+        while number + 1 < len(ends) and offset >= ends[number] + (code.kind is Kind.CLOSE):
+            number += 1
+        text = source.parts[number].text
+        if len(spans[number]) < len(tokenizer.marks):
+            spans[number].append((place, min(max(offset + len(text) - ends[number], 0), len(text))))
+    return [_tagged(part, own, tokenizer, glossary) for part, own in zip(source.parts, spans, strict=True)]
+
+
+def _tagged(part: Part, spans: Sequence[tuple[int, int]], tokenizer: Tokenizer, glossary: Glossary | None) -> Part:
+    terms = glossary.find(part.text) if glossary else []
+    if not part.ids or not (spans or terms):
+        return part
+    items = _items(part.text, [offset for _, offset in spans], terms, tokenizer)
+    return Part(part.text, tokenizer.encode_marked(list(items)), tuple(place for place, _ in spans))
+
+
+def _items(text: str, marks: Sequence[int], terms: Sequence[Occurrence], tokenizer: Tokenizer) -> Iterator[str | int]:
+    """The text with marks at these places, which rise, and with what its terms are to be."""
+    events: list[tuple[int, int, list[str | int]]] = [
+        (place, 1, [mark]) for place, mark in zip(marks, tokenizer.marks, strict=False)
+    ]
+    for start, end, term in terms if tokenizer.term_tags else ():
+        if not any(start < place < end for place in marks):
+            opening, giving, closing = tokenizer.term_tags  # type: ignore[misc]  # it is there
+            events += [(start, 2, [opening]), (end, 0, [giving, f" {term.targets[0]}", closing])]
+    cursor = 0
+    for place, _, items in sorted(events, key=lambda event: event[:2]):
+        yield text[cursor:place]
+        yield from items
+        cursor = place
+    yield text[cursor:]
