@@ -6,11 +6,12 @@ pieces, and only as whole words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from s2s_cli.inference.vocabulary import Vocabulary, lowered
 from s2s_cli.search.guidance import Avoided
 from s2s_cli.text.casing import BREAK, CAPITALS, MARKS, TITLE, capital, is_letter
 from s2s_cli.text.tokenizer import EOS, WORD_START
@@ -19,12 +20,14 @@ CACHED = 1024  # sets of characters
 
 
 class Characters:
-    """Of what characters symbols consist. At the end of a sentence there is one like a space."""
+    """Of what characters the symbols of a vocabulary consist. At the end of a sentence there is one like a space."""
 
-    def __init__(self, texts: Sequence[str], is_word: Callable[[str], bool]) -> None:
-        """is_word: whether a character belongs to a word."""
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        texts = [WORD_START if index == EOS else text for index, text in enumerate(vocabulary.texts)]
+        no_words = MARKS if vocabulary.tokenizer.case_markup else ""
         self.alphabet = sorted(set("".join(texts)))
-        self.is_word_A = np.array([is_word(character) for character in self.alphabet])
+        self.is_word_A = np.array([each not in no_words and vocabulary.is_word(each) for each in self.alphabet])
         self._lower = [lowered(character) for character in self.alphabet]
         place = {character: index for index, character in enumerate(self.alphabet)}
         self.codes_VN = np.full((len(texts), max(map(len, texts))), -1, np.int32)  # filled up with -1
@@ -57,26 +60,16 @@ class AvoidedStates:
     one decides whether it was a whole word.
     """
 
-    def __init__(
-        self,
-        phrases: Sequence[str],
-        characters: Characters,
-        is_word: Callable[[str], bool],
-        ends_word_V: np.ndarray,
-        *,
-        waits: bool,
-        case_markup: bool = False,
-    ) -> None:
-        """is_word: whether a character belongs to a word. ends_word_V: whether the last one of a symbol does. waits:
-        whether the next symbol decides where a word ends."""
-        self._characters, self._waits = characters, waits
-        self._automaton = (_MarkedAutomaton if case_markup else _Automaton)(phrases, characters, is_word)
+    def __init__(self, phrases: Sequence[str], characters: Characters) -> None:
+        vocabulary = characters.vocabulary
+        self._characters, self._waits = characters, vocabulary.tokenizer.kind == "character"
+        self._automaton = (_MarkedAutomaton if vocabulary.tokenizer.case_markup else _Automaton)(phrases, characters)
         moves_QA = self._automaton.moves(self._characters.alphabet)
         self._moves_QA = np.concatenate([moves_QA, np.full((1, moves_QA.shape[1]), len(moves_QA))])
         is_complete = [not self._waits and self._automaton.is_complete(state) for state in range(len(moves_QA))]
         self._is_hit_Q = np.array([*is_complete, True])
         self._after_Q = np.array([*self._automaton.without_complete(), 0])
-        self._others_V = ends_word_V.astype(np.int64)
+        self._others_V = vocabulary.ends_word_V.astype(np.int64)
 
     def avoided(self) -> Avoided:
         """Only what differs from what any text leads to is noted: few symbols have to do with the phrases."""
@@ -128,10 +121,10 @@ class _Automaton:
     _signs = ""
     """Characters that are no text."""
 
-    def __init__(self, phrases: Sequence[str], characters: Characters, is_word: Callable[[str], bool]) -> None:
+    def __init__(self, phrases: Sequence[str], characters: Characters) -> None:
         self._phrases = [phrase.replace(" ", WORD_START) for phrase in phrases]
         self._ignores_case = [phrase == phrase.lower() for phrase in phrases]
-        self._is_word, self._is_word_A = is_word, characters.is_word_A
+        self._is_word, self._is_word_A = characters.vocabulary.is_word, characters.is_word_A
         self.states: list[_State] = [(frozenset(), False), (frozenset(), True)]
         self._starting: dict[str, list[int]] = {}  # phrases by their first character
         for number, phrase in enumerate(self._phrases):
@@ -269,8 +262,3 @@ def _fits(supposed: str, sign: str) -> bool:
 
 def _closed(place: _Place) -> _Place:
     return (*place[:2], "")
-
-
-def lowered(text: str) -> str:
-    """Character by character, so that none is lost or added."""
-    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)

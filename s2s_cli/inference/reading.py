@@ -19,11 +19,12 @@ from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Demand, Vocabulary
+    from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.inline import Flat
     from s2s_cli.inference.memory import Lookup
     from s2s_cli.inference.translation import Match
     from s2s_cli.inference.unbroken import Unbroken
+    from s2s_cli.inference.vocabulary import Vocabulary
     from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.glossary import Glossary
     from s2s_cli.text.protected import Finder
@@ -131,8 +132,10 @@ class Reader:
 
     def check_terms(self, glossary: Glossary) -> None:
         """Raise DataError, with the line of the glossary, for a translation of a term that the model cannot write."""
+        from s2s_cli.inference.demands import check_term
+
         for term in glossary.terms:
-            self._vocabulary.check_term(term)
+            check_term(term, self._vocabulary)
 
     def _undivided(self, request: Request) -> Source:
         """A line with what is not read of it: what the memory has, and protected spans."""
@@ -177,17 +180,19 @@ class Reader:
 
             of_line = unbroken(demand, flat, self.finder)
             demand = demand._replace(prefix=of_line.masked_prefix())
-        self._vocabulary.check(demand)
+        demand.check(self._vocabulary)
         return demand, of_line
 
     def _with_terms(self, source: Source) -> Source:
         if self.forced is None:
             return source
-        return replace(source, parts=[self._vocabulary.with_terms(part, self.forced) for part in source.parts])
+        from s2s_cli.inference.demands import with_terms
+
+        return replace(source, parts=[with_terms(part, self.forced, self._vocabulary) for part in source.parts])
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
-        from s2s_cli.inference.demands import Vocabulary
+        from s2s_cli.inference.vocabulary import Vocabulary
 
         return Vocabulary(self.tokenizers.target, self.division.target)
 

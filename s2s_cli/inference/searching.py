@@ -21,7 +21,7 @@ from s2s_cli.text.tokenizer import Tokenizer
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Vocabulary
+    from s2s_cli.inference.guides import Guides
     from s2s_cli.search.sampling import Place
 
 
@@ -62,7 +62,7 @@ class Searcher:
         if any(part.demand is not None for part in parts):
             from s2s_cli.search.guidance import Guided
 
-            wanted = [self.vocabulary.wanted(part.demand) for part in parts]
+            wanted = [self.guides.wanted(part.demand) for part in parts]
             admitted = [[index for phrase in each.phrases for index in phrase.ids] for each in wanted]
             model = Guided(model, [each.guide for each in wanted], admitted)
             room_B = np.array([each.room for each in wanted])
@@ -70,7 +70,7 @@ class Searcher:
             from s2s_cli.search.constrained import constrained_beam_search
 
             phrases = [each.phrases for each in wanted]
-            return constrained_beam_search(model, *batch, options, phrases, self.vocabulary.goes_on_V, room_B)
+            return constrained_beam_search(model, *batch, options, phrases, self.guides.vocabulary.goes_on_V, room_B)
         if options.sampling:
             from s2s_cli.search.sampling import sample
 
@@ -90,11 +90,12 @@ class Searcher:
         return forced_log_probs(self.model, *source, target_BT).tolist()
 
     @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """The target symbols, as demands need them."""
-        from s2s_cli.inference.demands import Vocabulary
+    def guides(self) -> Guides:
+        """What makes symbols of demands."""
+        from s2s_cli.inference.guides import Guides
+        from s2s_cli.inference.vocabulary import Vocabulary
 
-        return Vocabulary(self.target, self.language)
+        return Guides(Vocabulary(self.target, self.language))
 
 
 def token_batches(lengths: Sequence[int], tokens: int, sentences: int) -> Iterator[list[int]]:

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from s2s_cli import Request
 from s2s_cli.errors import DataError, ExitCode, UsageError, UserError
-from s2s_cli.inference.demands import Demand, Vocabulary, shared_out
+from s2s_cli.inference.demands import Demand, shared_out
+from s2s_cli.inference.guides import Guides
 from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.reading import Part
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
+from s2s_cli.inference.vocabulary import Vocabulary
 from s2s_cli.search.guidance import Guided
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.text.tokenizer import BOS, EOS
@@ -118,7 +120,7 @@ def test_a_mark_of_case_comes_where_the_last_word_of_a_prefix_ends(prefix: str) 
 
 def test_a_translation_may_end_with_the_prefix() -> None:
     """In a state that only some symbols lead on from, the end is one of them."""
-    opening = Vocabulary(cased(), "en").wanted(Demand(prefix="the man")).guide
+    opening = Guides(Vocabulary(cased(), "en")).wanted(Demand(prefix="the man")).guide
     guided = Guided(RandomModel(cased().size), [opening])
     source = np.array([[9, EOS]]), np.array([2])
     assert any(EOS in each[0] for each in opening.opening.choices)  # type: ignore[union-attr]
@@ -171,8 +173,8 @@ def count(vocabulary: Vocabulary, text: str, phrase: str) -> int:
 def test_symbols_are_banned_as_the_text_says(phrases: list[str], data: st.DataObject) -> None:
     """Symbol by symbol, those are banned that complete a phrase, and no others."""
     vocabulary = Vocabulary(subwords(), "en")
-    texts, pieces = vocabulary._texts, range(EOS + 1, subwords().size)
-    guide = vocabulary.wanted(Demand(avoid=tuple(phrases))).guide
+    texts, pieces = vocabulary.texts, range(EOS + 1, subwords().size)
+    guide = Guides(vocabulary).wanted(Demand(avoid=tuple(phrases))).guide
     leads = Guided(RandomModel(subwords().size), [guide])._leads.avoided
     assert leads is not None
     state, written = leads.first_B, []
@@ -192,7 +194,8 @@ def test_symbols_in_case_markup_are_banned_as_the_text_says(phrases: list[str], 
     """However wrong their marks are: where the case of a phrase counts, it may be the mark that completes it."""
     tokenizer = cased()
     vocabulary, pieces = Vocabulary(tokenizer, "en"), range(EOS + 1, tokenizer.size)
-    leads = Guided(RandomModel(tokenizer.size), [vocabulary.wanted(Demand(avoid=tuple(phrases))).guide])._leads.avoided
+    guide = Guides(vocabulary).wanted(Demand(avoid=tuple(phrases))).guide
+    leads = Guided(RandomModel(tokenizer.size), [guide])._leads.avoided
     assert leads is not None
 
     def counts(written: list[int]) -> list[int]:
