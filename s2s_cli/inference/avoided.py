@@ -33,6 +33,7 @@ class Characters:
         self.codes_VN = np.full((len(texts), max(map(len, texts))), -1, np.int32)  # filled up with -1
         for row, text in enumerate(texts):
             self.codes_VN[row, : len(text)] = [place[character] for character in text]
+        self.tags_N = np.array(sorted(vocabulary.tokenizer.tags.values()), np.int64)  # which change nothing
         is_word_VN = self.is_word_A[self.codes_VN] & (self.codes_VN >= 0)
         self._begins_VN = self.codes_VN.copy()  # where a phrase can begin: not within words
         self._begins_VN[:, 1:][is_word_VN[:, 1:] & is_word_VN[:, :-1]] = -1
@@ -74,7 +75,7 @@ class AvoidedStates:
     def avoided(self) -> Avoided:
         """Only what differs from what any text leads to is noted: few symbols have to do with the phrases."""
         V, lists = len(self._others_V), []
-        always_N = self._characters.beginning(self._automaton.signs)
+        always_N = np.union1d(self._characters.beginning(self._automaton.signs), self._characters.tags_N)
         first_N = np.union1d(self._characters.holding(self._automaton.firsts), always_N)
         begun = [self._exceptions(state, first_N) for state in (0, 1)]
         for state in range(len(self._moves_QA) - 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from copy_model import ALPHABET, GREEDY, TOKENIZERS, CopyModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2s_cli import Request
 from s2s_cli.inference.protection import masked, restored
 from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translation import Candidate, Translation
@@ -151,6 +153,15 @@ def test_alignments_count_the_words_of_the_line():
     found = translator(MARKED).translate(["ab {name} cd, <b>ef</b>."])[0]
     assert found.text == "AB {name} CD, <b>EF</b>."
     assert found.alignment == [(0, 0), (1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_a_phrase_is_avoided_even_where_a_span_stands_in_it(beam: int):
+    """Longer words are allowed: so the model goes on with the last one."""
+    requests = [Request(line, avoid=("cd ef",)) for line in ("ab <b>cd</b> ef", "<b>ab c</b>d ef")]
+    for each in (translator(MARKED), translator()):
+        for found in each.translate(requests, SearchOptions(beam=beam)):
+            assert re.fullmatch(r"AB CD EF\w", re.sub("<[^>]*>", "", found.text)), found.text
 
 
 def test_a_line_of_spans_alone_is_copied():

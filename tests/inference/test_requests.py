@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -27,7 +28,8 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.vocabulary import Vocabulary
 from s2s_cli.search.guidance import Guided
 from s2s_cli.search.options import SamplingOptions, SearchOptions
-from s2s_cli.text.tokenizer import BOS, EOS
+from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
+from s2s_cli.text.tokenizer import BOS, EOS, mark_name
 
 
 def assert_met(request: Request, text: str) -> None:
@@ -151,6 +153,19 @@ def test_longer_words_are_no_phrase() -> None:
     assert Vocabulary(subwords(), "zh").contains("cars", "car")  # where words are not divided
 
 
+@cache
+def tagged(*, case_markup: bool) -> SentencePieceTokenizer:
+    lines = [line.replace("man", "Man") if case_markup else line for line in text_of(1)]
+    return train_sentencepiece(
+        lines,
+        model="bpe" if case_markup else "unigram",
+        vocabulary=60,
+        character_coverage=1.0,
+        tags=[mark_name(1), mark_name(2)],
+        case_markup=case_markup,
+    )
+
+
 def plainly_banned(
     vocabulary: Vocabulary, texts: list[str], written: list[int], symbol: int, phrases: list[str]
 ) -> bool:
@@ -171,17 +186,19 @@ def count(vocabulary: Vocabulary, text: str, phrase: str) -> int:
 @settings(max_examples=20)
 @given(st.lists(PHRASES.map(str.lower), min_size=1, max_size=3), st.data())
 def test_symbols_are_banned_as_the_text_says(phrases: list[str], data: st.DataObject) -> None:
-    """Symbol by symbol, those are banned that complete a phrase, and no others."""
-    vocabulary = Vocabulary(subwords(), "en")
-    texts, pieces = vocabulary.texts, range(EOS + 1, subwords().size)
+    """Symbol by symbol, those are banned that complete a phrase, and no others; tags are no text."""
+    tokenizer = tagged(case_markup=False)
+    vocabulary = Vocabulary(tokenizer, "en")
+    texts, pieces = vocabulary.texts, range(EOS + 1, tokenizer.size)
     guide = Guides(vocabulary).wanted(Demand(avoid=tuple(phrases))).guide
-    leads = Guided(RandomModel(subwords().size), [guide])._leads.avoided
+    leads = Guided(RandomModel(tokenizer.size), [guide])._leads.avoided
     assert leads is not None
     state, written = leads.first_B, []
     for _ in range(8):
         banned = {symbol for symbol in pieces if plainly_banned(vocabulary, texts, written, symbol, phrases)}
         assert set(leads.banned(state)[1].tolist()) == banned
-        written.append(data.draw(st.sampled_from([symbol for symbol in pieces if symbol not in banned])))
+        allowed = [symbol for symbol in pieces if symbol not in banned]
+        written.append(data.draw(st.sampled_from([*allowed, *tokenizer.marks * 9])))
         state = leads.after(state, np.array(written[-1:]))
 
 
@@ -192,14 +209,15 @@ CASED = st.sampled_from("man men a car us us Anna Us US Man MAN McRed cars red".
 @given(st.lists(st.lists(CASED, min_size=1, max_size=2).map(" ".join), min_size=1, max_size=3), st.data())
 def test_symbols_in_case_markup_are_banned_as_the_text_says(phrases: list[str], data: st.DataObject) -> None:
     """However wrong their marks are: where the case of a phrase counts, it may be the mark that completes it."""
-    tokenizer = cased()
+    tokenizer = tagged(case_markup=True)
     vocabulary, pieces = Vocabulary(tokenizer, "en"), range(EOS + 1, tokenizer.size)
     guide = Guides(vocabulary).wanted(Demand(avoid=tuple(phrases))).guide
     leads = Guided(RandomModel(tokenizer.size), [guide])._leads.avoided
     assert leads is not None
 
     def counts(written: list[int]) -> list[int]:
-        text = tokenizer.spelled(tokenizer.pieces(written)).replace("▁", " ")
+        read = [index for index in written if index not in tokenizer.marks]
+        text = tokenizer.spelled(tokenizer.pieces(read)).replace("▁", " ")
         return [times(phrase, text.lower() if phrase == phrase.lower() else text) for phrase in phrases]
 
     state, written = leads.first_B, []
@@ -211,7 +229,8 @@ def test_symbols_in_case_markup_are_banned_as_the_text_says(phrases: list[str], 
             if any(after > so_far for after, so_far in zip(counts([*written, symbol]), before, strict=True))
         }
         assert set(leads.banned(state)[1].tolist()) == banned
-        written.append(data.draw(st.sampled_from([symbol for symbol in pieces if symbol not in banned])))
+        allowed = [symbol for symbol in pieces if symbol not in banned]
+        written.append(data.draw(st.sampled_from([*allowed, *tokenizer.marks * 9])))
         state = leads.after(state, np.array(written[-1:]))
 
 
