@@ -96,6 +96,7 @@ class _Avoided:
 
     def __init__(self, avoided: Sequence[Avoided | None], vocabulary: int) -> None:
         distinct = {id(each): each for each in avoided if each is not None}
+        others_V = next((each.others_V for each in distinct.values()), np.zeros(vocabulary, np.int64))
         offsets, offset, bases = {id(None): FREE}, 2, [np.zeros(2, np.int64)]
         # The key of no state comes first, for the vocabulary may have no symbol of any phrase.
         keys, following = [np.full(1, -1)], [np.zeros(1, np.int64)]
@@ -107,7 +108,7 @@ class _Avoided:
             offset += each.states
         self.vocabulary, self.first_B = vocabulary, np.array([offsets[id(each)] for each in avoided])
         self._keys_X, self._following_X = np.concatenate(keys), np.concatenate(following)
-        self._bases_Q, self._others_V = np.concatenate(bases), next(iter(distinct.values())).others_V
+        self._bases_Q, self._others_V = np.concatenate(bases), others_V
         self._banned_X = self._keys_X[self._following_X < 0]
         states_X = self._banned_X // vocabulary
         self._starts_Q = states_X.searchsorted(np.arange(offset))
@@ -133,12 +134,11 @@ def _ragged(starts_R: np.ndarray, counts_R: np.ndarray) -> tuple[np.ndarray, np.
     return np.arange(len(counts_R)).repeat(counts_R), starts_R.repeat(counts_R) + within_P
 
 
-@dataclass(frozen=True)
-class _Leads:
-    """Of a batch of sentences. avoided: None if there is nothing to avoid."""
+class _Leads(NamedTuple):
+    """What leads the translations of a batch of sentences."""
 
     openings: _Openings
-    avoided: _Avoided | None
+    avoided: _Avoided
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,6 @@ class GuidedState:
     """The model's state, and those of each hypothesis."""
 
     model: State
-    leads: _Leads
     opening_BK: np.ndarray
     avoided_BK: np.ndarray
 
@@ -173,16 +172,10 @@ class Guided:
 
     def __init__(self, model: StepModel, guides: Sequence[Guide], admitted: Sequence[Collection[int]] = ()) -> None:
         self.model, self.vocabulary = model, model.vocabulary
-        openings = [guide.opening for guide in guides]
-        avoided = [guide.avoided for guide in guides]
-        self._leads = _Leads(
-            _Openings(openings, model.vocabulary),
-            _Avoided(avoided, model.vocabulary) if any(each is not None for each in avoided) else None,
-        )
-        extra = admitted or [()] * len(guides)
-        self._admitted = [
-            {*others, *(opening.admitted if opening else ())} for opening, others in zip(openings, extra, strict=True)
-        ]
+        openings, avoided = zip(*guides, strict=True)
+        self._leads = _Leads(_Openings(openings, model.vocabulary), _Avoided(avoided, model.vocabulary))
+        own = [opening.admitted if opening else () for opening in openings]
+        self._admitted = [{*each, *others} for each, others in zip(own, admitted or [()] * len(own), strict=True)]
 
     def start(
         self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
@@ -190,22 +183,18 @@ class Guided:
         """Encode; one hypothesis a sentence."""
         several = [{*own, *others} for own, others in zip(self._admitted, admitted, strict=True)] if admitted else None
         state = self.model.start(source_BS, source_lengths_B, several or self._admitted)
-        avoided, opening_B1 = self._leads.avoided, self._leads.openings.first_B[:, None]
-        return GuidedState(
-            state, self._leads, opening_B1, np.zeros_like(opening_B1) if avoided is None else avoided.first_B[:, None]
-        )
+        openings, avoided = self._leads
+        return GuidedState(state, openings.first_B[:, None], avoided.first_B[:, None])
 
     def step(self, previous_BK: np.ndarray, state: GuidedState) -> tuple[GuidedStep, GuidedState]:
         """Append one symbol to each hypothesis."""
         step, following = self.model.step(previous_BK, state.model)
         opening_BK, avoided_BK = state.opening_BK, state.avoided_BK
         if not (previous_BK == BOS).all():
-            opening_BK = state.leads.openings.after(opening_BK, previous_BK)
-            if state.leads.avoided is not None:
-                avoided_BK = state.leads.avoided.after(avoided_BK, previous_BK)
-                avoided_BK = np.where(avoided_BK < 0, ~avoided_BK, avoided_BK)  # of what was forced all the same
-        leads = state.leads
-        return GuidedStep(step, leads, opening_BK, avoided_BK), GuidedState(following, leads, opening_BK, avoided_BK)
+            opening_BK = self._leads.openings.after(opening_BK, previous_BK)
+            avoided_BK = self._leads.avoided.after(avoided_BK, previous_BK)
+            avoided_BK = np.where(avoided_BK < 0, ~avoided_BK, avoided_BK)  # of what was forced all the same
+        return GuidedStep(step, self._leads, opening_BK, avoided_BK), GuidedState(following, opening_BK, avoided_BK)
 
 
 @dataclass(frozen=True)
@@ -230,7 +219,7 @@ class GuidedStep:
         if np.array_equal(rows_P, rows_R):
             log_probs_P, shape = self._forced(rows_P, symbols_P), (B, K, 1)
             return log_probs_P.reshape(shape), symbols_P.reshape(shape), np.full((B, K), -np.inf, log_probs_P.dtype)
-        more = 0 if self.leads.avoided is None else int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
+        more = int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
         log_probs_BKC, symbols_BKC, ends_BK = self.step.best(first, count + more, end)
         if more:
             log_probs_BKC, symbols_BKC = self._without_banned(log_probs_BKC, symbols_BKC, count)
@@ -238,9 +227,8 @@ class GuidedStep:
             told = rows_P, symbols_P, self._forced(rows_P, symbols_P)
             log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, *told)
             ends_BK = np.where(self.leads.openings.may_end_Q[self.opening_BK], ends_BK, -np.inf)
-        if self.leads.avoided is not None:
-            ends_BK = np.where(self.leads.avoided.after(self.avoided_BK, np.array(EOS)) < 0, -np.inf, ends_BK)
-        return log_probs_BKC, symbols_BKC, ends_BK
+        is_end_banned_BK = self.leads.avoided.after(self.avoided_BK, np.array(EOS)) < 0
+        return log_probs_BKC, symbols_BKC, np.where(is_end_banned_BK, -np.inf, ends_BK)
 
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return step_model.best_of_mean(steps, first, count, end)
@@ -254,19 +242,13 @@ class GuidedStep:
     def log_probs(self) -> np.ndarray:
         """-inf where a symbol is not allowed."""
         log_probs_BKV = self.step.log_probs()
-        if self.leads.avoided is not None:
-            banned_P = self.leads.avoided.banned(self.avoided_BK.ravel())
-            log_probs_BKV = log_probs_BKV.copy()
-            log_probs_BKV.reshape(-1, log_probs_BKV.shape[2])[banned_P] = -np.inf
+        log_probs_RV = log_probs_BKV.reshape(-1, log_probs_BKV.shape[2]).copy()
+        log_probs_RV[self.leads.avoided.banned(self.avoided_BK.ravel())] = -np.inf
         rows_P, symbols_P = self._told()
         if len(rows_P):
-            log_probs_P = self._forced(rows_P, symbols_P)
-            log_probs_RV = np.where(self.opening_BK[:, :, None] == FREE, log_probs_BKV, -np.inf).reshape(
-                -1, log_probs_BKV.shape[2]
-            )
-            log_probs_RV[rows_P, symbols_P] = log_probs_P
-            log_probs_BKV = log_probs_RV.reshape(log_probs_BKV.shape)
-        return log_probs_BKV
+            log_probs_RV[self.opening_BK.ravel() != FREE] = -np.inf
+            log_probs_RV[rows_P, symbols_P] = self._forced(rows_P, symbols_P)
+        return log_probs_RV.reshape(log_probs_BKV.shape)
 
     def _told(self) -> tuple[np.ndarray, np.ndarray]:
         """What may follow where a beginning is forced: rows and symbols. A symbol that is to be avoided is left out if
@@ -282,16 +264,12 @@ class GuidedStep:
         return np.maximum(self.step.log_probs_of(rows_P, symbols_P), LEAST)
 
     def _is_banned(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
-        if self.leads.avoided is None:
-            return np.zeros(len(rows_P), bool)
         return self.leads.avoided.after(self.avoided_BK.ravel()[rows_P], symbols_P) < 0
 
     def _without_banned(
         self, log_probs_BKC: np.ndarray, symbols_BKC: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        avoided = self.leads.avoided
-        assert avoided is not None
-        is_banned_BKC = avoided.after(self.avoided_BK[:, :, None], symbols_BKC) < 0
+        is_banned_BKC = self.leads.avoided.after(self.avoided_BK[:, :, None], symbols_BKC) < 0
         order_BKC = is_banned_BKC.argsort(axis=2, kind="stable")[:, :, :count]
         found_BKC = np.take_along_axis(np.where(is_banned_BKC, -np.inf, log_probs_BKC), order_BKC, axis=2)
         return found_BKC.astype(log_probs_BKC.dtype), np.take_along_axis(symbols_BKC, order_BKC, axis=2)
