@@ -55,29 +55,23 @@ class Flat:
     def restored(
         self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = (), phrases: Sequence[str] = ()
     ) -> Parts | None:
-        """The parts of the translation. None if the codes are nested too deeply."""
+        """The parts of the translation; they are the same if it is. None if the codes are nested too deeply. Arguments
+        as of `body`."""
         text = " ".join(text.split())
-        is_same = text == self.text and not phrases
-        return self.parts if is_same else self.rebuilt(text, alignment, marks, phrases)
-
-    def rebuilt(
-        self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = (), phrases: Sequence[str] = ()
-    ) -> Parts | None:
-        """As `restored`, of text without white space around it, also if it is the same as before."""
-        body = self.body(text, alignment, marks, phrases)
-        return None if body is None else (*self.head, *body, *self.tail)
+        if text == self.text and not phrases:
+            return self.parts
+        return None if self.is_too_deep else (*self.head, *self.body(text, alignment, marks, phrases), *self.tail)
 
     def body(
         self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]] = (), phrases: Sequence[str] = ()
-    ) -> Parts | None:
-        """What `rebuilt` puts between head and tail.
+    ) -> Parts:
+        """What stands between head and tail in the translation, if this is not nested too deeply.
 
-        marks: places, and where the model has written their symbols in its text, from the left. A place that it has
-        written twice counts where it is first; one that it has not written goes where the alignment says.
-        phrases: what no code may stand in. It goes behind, or before if it opens a pair there.
+        text: without white space around it. marks: places, and where the model has written their symbols in its text,
+        from the left. A place that it has written twice counts where it is first; one that it has not written goes
+        where the alignment says. phrases: what no code may stand in. It goes behind, or before if it opens a pair
+        there.
         """
-        if self.is_too_deep:
-            return None
         roots, _ = forest(self.places, len(self.text))
         written: dict[int, Mark] = {}
         for rank, (place, offset) in enumerate(marks):

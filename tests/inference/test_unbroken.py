@@ -105,7 +105,7 @@ def test_a_span_before_a_prefix_goes_behind_the_phrase_that_the_prefix_begins() 
     flat = flatten(Finder().parts("{x} ein rotes Auto"))
     demanded = unbroken(Demand(prefix="the red"), flat, Finder())
     text = "the red car is"
-    pieces = pieces_of(flat, flat.body(text, [], (), ["red car"]) or ())
+    pieces = pieces_of(flat, flat.body(text, [], (), ["red car"]))
     assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, ["red car"])) == "the red car {x} is"
 
 
