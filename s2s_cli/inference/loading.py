@@ -127,7 +127,7 @@ def _engine(
 
 def _reference(directory: Path, files: ModelFiles, device: str, precision: str, threads: int | None) -> StepModel:
     """The same by PyTorch."""
-    from s2s_cli.inference.restoring import decoding
+    from s2s_cli.inference.reference import decoding
 
     found = decoding(directory, files, device, precision)
     if threads is not None:

@@ -20,7 +20,7 @@ from s2s_cli.data.corpora import folders_of, model_folder
 from s2s_cli.errors import CheckpointError, UsageError, printable
 from s2s_cli.forms import FormError, leaves
 from s2s_cli.inference.model_path import model_directory
-from s2s_cli.inference.restoring import restore
+from s2s_cli.inference.reference import restore
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema
 from s2s_cli.recipe.loading import load_recipe, values_of

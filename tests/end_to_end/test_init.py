@@ -16,7 +16,7 @@ from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.preparation import open_prepared, prepare
 from s2s_cli.errors import CheckpointError, DataError, Stopped, UsageError
-from s2s_cli.inference.restoring import restore
+from s2s_cli.inference.reference import restore
 from s2s_cli.inference.translator import Translator
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.text.tokenizer import UNK

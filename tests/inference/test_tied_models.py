@@ -10,7 +10,7 @@ from torch import Tensor
 
 from s2s_cli.checkpoint.model_directory import load_model_files, save_model
 from s2s_cli.errors import CheckpointError
-from s2s_cli.inference.restoring import restore
+from s2s_cli.inference.reference import restore
 from s2s_cli.model.building import build_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import schema

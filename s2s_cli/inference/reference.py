@@ -1,4 +1,4 @@
-"""Models of PyTorch from model directories. Everything else of translating does without PyTorch."""
+"""The engine `reference`: models in PyTorch, from model directories. Nothing else of translating needs PyTorch."""
 
 from __future__ import annotations
 
