@@ -213,12 +213,12 @@ class GuidedStep:
     def best(self, first: int, count: int, end: int) -> Best:
         """Where all hypotheses have one symbol only, nothing is ranked."""
         rows_P, symbols_P = self._told()
-        is_text_P = symbols_P != EOS  # which is offered by itself
-        rows_P, symbols_P = rows_P[is_text_P], symbols_P[is_text_P]
         (B, K), rows_R = self.opening_BK.shape, np.arange(self.opening_BK.size)
-        if np.array_equal(rows_P, rows_R):
+        is_text_P = symbols_P != EOS  # which is offered by itself
+        if is_text_P.all() and np.array_equal(rows_P, rows_R):
             log_probs_P, shape = self._forced(rows_P, symbols_P), (B, K, 1)
             return log_probs_P.reshape(shape), symbols_P.reshape(shape), np.full((B, K), -np.inf, log_probs_P.dtype)
+        rows_P, symbols_P = rows_P[is_text_P], symbols_P[is_text_P]
         more = int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
         log_probs_BKC, symbols_BKC, ends_BK = self.step.best(first, count + more, end)
         if more:

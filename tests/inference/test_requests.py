@@ -26,7 +26,7 @@ from s2s_cli.inference.reading import Part
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.vocabulary import Vocabulary
-from s2s_cli.search.guidance import Guided
+from s2s_cli.search.guidance import Guide, Guided, Opening
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
 from s2s_cli.text.tokenizer import BOS, EOS, mark_name
@@ -134,6 +134,17 @@ def test_a_translation_may_end_with_the_prefix() -> None:
     log_probs_BKV = step.log_probs()
     assert np.isfinite(log_probs_BKV[..., EOS]).all()
     assert not np.isfinite(log_probs_BKV[..., cased().case_marks[:2]]).any()
+
+
+def test_a_translation_may_end_where_one_symbol_could_follow() -> None:
+    """In some sentences of a batch; in others that symbol must."""
+    choices = ((np.array([EOS, 9]), np.array([1, 1])),), ((np.array([9]), np.array([1])),)
+    guides = [Guide(Opening(each, (9,), 1)) for each in choices]
+    guided = Guided(RandomModel(cased().size), guides)
+    state = guided.start(np.array([[9, EOS]] * 2), np.array([2, 2]))
+    _, symbols_BKC, ends_BK = guided.step(np.array([[BOS]] * 2), state)[0].best(EOS + 1, 5, EOS)
+    assert symbols_BKC[:, 0, 0].tolist() == [9, 9]
+    assert np.isfinite(ends_BK[:, 0]).tolist() == [True, False]
 
 
 def test_more_times_of_a_phrase_are_demanded_by_saying_so() -> None:
