@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from s2s_cli import console
@@ -14,7 +14,7 @@ from s2s_cli.errors import DataError, UsageError, UserError
 from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
 from s2s_cli.inference.request import Request
-from s2s_cli.inference.translation import LinesLost, Translation
+from s2s_cli.inference.translation import LinesLost
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -77,92 +77,14 @@ def translate_windows(
     """As `translate_stream`, of lines that somebody else has divided, without their ends. name: of where they are from,
     in messages."""
     writer = LineWriter(sink)
-    stream = _Stream(translator, replace(search, n_best=output.n_best), output, view, name, first, before)
+    search = replace(search, n_best=output.n_best)
+    stream = _Stream(translator, search, output, view, name, before, lines=first)
     try:
         for window in windows:
             stream.translate(window, writer)
     finally:
         stream.report()
     return stream.lines - first
-
-
-class _Stream:
-    """The state of a stream: how many lines were written, and what was wrong with some of them."""
-
-    def __init__(
-        self,
-        translator: Translator,
-        search: SearchOptions,
-        output: OutputOptions,
-        view: AttentionView | None,
-        name: str,
-        first: int,
-        before: int,
-    ) -> None:
-        self.lines, self._before = first, before
-        self._translator, self._search, self._output = translator, search, output
-        self._view, self._name = view, name
-        self._invalid = _Tally()
-        self._truncated = _Tally()
-
-    def translate(self, window: list[bytes], writer: LineWriter) -> None:
-        """Translate and write one window; with `strict`, up to its first line of invalid UTF-8."""
-        texts, fault = self._decode(window)
-        lines, fault = self._requests(texts, fault) if self._output.requests else (texts, fault)
-        first = self._before + self.lines
-        try:
-            translations = self._translator.translate(
-                lines,
-                self._search,
-                batch_tokens=self._output.batch_tokens,
-                keep_attention=self._view is not None,
-                first=first,
-            )
-        except LinesLost as lost:
-            raise LinesLost([self.lines + number for number in lost.numbers], self._name) from None
-        text = "".join(render(line, each, self._output) for line, each in enumerate(translations, start=first))
-        writer.write(text.encode("utf-8", errors="replace"))
-        self._note_truncated(translations)
-        self.lines += len(translations)
-        if self._view is not None:
-            self._view.show(translations)
-        if fault is not None:
-            raise fault
-
-    def report(self) -> None:
-        """One warning for each kind of fault, with the count."""
-        self._invalid.warn(self._name, "invalid UTF-8, replaced by U+FFFD")
-        self._truncated.warn(self._name, "a line that is too long, of which only the beginning was translated")
-
-    def _decode(self, window: list[bytes]) -> tuple[list[str], UserError | None]:
-        texts: list[str] = []
-        for number, line in enumerate(window, start=self.lines + 1):
-            try:
-                texts.append(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                if self._output.strict:
-                    return texts, _invalid_line(self._name, number, error)
-                self._invalid.add(number)
-                texts.append(line.decode("utf-8", errors="replace"))
-        return texts, None
-
-    def _requests(self, texts: list[str], fault: UserError | None) -> tuple[list[Request], UserError | None]:
-        """The requests of the lines up to the first one that is none, or that cannot be met, and what is wrong."""
-        requests: list[Request] = []
-        for number, text in enumerate(texts, start=self.lines + 1):
-            try:
-                requests.append(Request.from_json(text))
-                self._translator.check(requests[-1], self._search)
-            except (DataError, UsageError) as error:
-                return requests[: number - self.lines - 1], type(error)(
-                    error.what, where=f"{self._name}:{number}", hint=error.hint
-                )
-        return requests, fault
-
-    def _note_truncated(self, translations: list[Translation]) -> None:
-        for number, translation in enumerate(translations, start=self.lines + 1):
-            if translation.truncated:
-                self._truncated.add(number)
 
 
 @dataclass
@@ -182,6 +104,77 @@ class _Tally:
             console.warn(f"{name}:{self.first}: {fault}{more}")
 
 
+@dataclass
+class _Stream:
+    """The state of a stream: how many lines were written, and what was wrong with some of them."""
+
+    translator: Translator
+    search: SearchOptions
+    output: OutputOptions
+    view: AttentionView | None
+    name: str
+    before: int
+    lines: int
+    invalid: _Tally = field(default_factory=_Tally)
+    truncated: _Tally = field(default_factory=_Tally)
+
+    def translate(self, window: list[bytes], writer: LineWriter) -> None:
+        """Translate and write one window, up to its first line that is not to be translated; then raise its fault."""
+        lines, fault = self._read(window)
+        first = self.before + self.lines
+        try:
+            translations = self.translator.translate(
+                lines,
+                self.search,
+                batch_tokens=self.output.batch_tokens,
+                keep_attention=self.view is not None,
+                first=first,
+            )
+        except LinesLost as lost:
+            raise LinesLost([self.lines + number for number in lost.numbers], self.name) from None
+        text = "".join(render(line, each, self.output) for line, each in enumerate(translations, start=first))
+        writer.write(text.encode("utf-8", errors="replace"))
+        for number, translation in enumerate(translations, start=self.lines + 1):
+            if translation.truncated:
+                self.truncated.add(number)
+        self.lines += len(translations)
+        if self.view is not None:
+            self.view.show(translations)
+        if fault is not None:
+            raise fault
+
+    def report(self) -> None:
+        """One warning for each kind of fault, with the count."""
+        self.invalid.warn(self.name, "invalid UTF-8, replaced by U+FFFD")
+        self.truncated.warn(self.name, "a line that is too long, of which only the beginning was translated")
+
+    def _read(self, window: list[bytes]) -> tuple[list[str | Request], UserError | None]:
+        """The lines up to the first one that is not valid UTF-8 (where that is asked for), no request (the same), or
+        that cannot be met; and what is wrong with that."""
+        lines: list[str | Request] = []
+        for number, line in enumerate(window, start=self.lines + 1):
+            try:
+                text = self._decoded(line, number)
+                lines.append(self._request(text) if self.output.requests else text)
+            except (DataError, UsageError) as error:
+                return lines, type(error)(error.what, where=f"{self.name}:{number}", hint=error.hint)
+        return lines, None
+
+    def _decoded(self, line: bytes, number: int) -> str:
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if self.output.strict:
+                raise _invalid_line(error) from None
+            self.invalid.add(number)
+            return line.decode("utf-8", errors="replace")
+
+    def _request(self, text: str) -> Request:
+        request = Request.from_json(text)
+        self.translator.check(request, self.search)
+        return request
+
+
 def _windows(reader: LineReader, bar: tqdm | None) -> Iterator[list[bytes]]:
     """Windows of lines: a small one first, for an early result, then larger ones, which are faster.
 
@@ -196,11 +189,10 @@ def _windows(reader: LineReader, bar: tqdm | None) -> Iterator[list[bytes]]:
             most = min(GROWTH * most, LARGEST_WINDOW)
 
 
-def _invalid_line(name: str, number: int, error: UnicodeDecodeError) -> DataError:
+def _invalid_line(error: UnicodeDecodeError) -> DataError:
     byte = error.object[error.start]
     return DataError(
         f"invalid UTF-8: byte 0x{byte:02x} at column {error.start + 1}",
-        where=f"{name}:{number}",
         hint="convert the input with `iconv`, or leave --strict out to have U+FFFD in its place",
     )
 
