@@ -177,8 +177,7 @@ def _restored(flat: Flat, translation: Translation | None) -> Parts:
         raise _Untranslatable("the model's translation is empty")
     if holds_placeholders(translation.text) and not holds_placeholders(flat.text):
         raise _Untranslatable("the model's translation has placeholders or tags that the text has not")
-    best = translation.n_best[0] if translation.n_best else None
-    marks, phrases = (best.marks, best.phrases) if best else ((), ())
+    marks, phrases = translation.best.marks, translation.best.phrases
     if translation.text != flat.text:
         phrases = (*phrases, *translation.protected)  # no tag goes into what the translator has protected besides
     parts = flat.restored(translation.text, translation.alignment, marks, phrases)

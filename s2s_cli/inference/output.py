@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.translation import Candidate, Translation, has_attention, is_confident, pharaoh
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
-
-Shown = TypeVar("Shown", Translation, Candidate)
 
 
 @dataclass(frozen=True)
@@ -68,34 +66,24 @@ def render(line: int, translation: Translation, options: OutputOptions) -> str:
 
 
 def _text(line: int, translation: Translation, options: OutputOptions) -> str:
+    shown = [_shown(candidate, options) for candidate in translation.n_best or [translation.best]]
     if options.n_best == 1:
-        shown = _withheld(translation) if _is_doubtful(translation, options) else translation
-        return f"{shown.text}{_alignment(shown, options)}\n"
-    candidates = translation.n_best or [Candidate(text="", score=0.0, tokens=[])]
-    return "".join(_moses(line, candidate, options) for candidate in candidates)
+        return f"{shown[0].text}{_alignment(shown[0], options)}\n"
+    return "".join(f"{line} ||| {each.text} ||| {each.score:.4f}{_alignment(each, options)}\n" for each in shown)
 
 
-def _moses(line: int, candidate: Candidate, options: OutputOptions) -> str:
-    if _is_doubtful(candidate, options):
-        candidate = _withheld(candidate)
-    return f"{line} ||| {candidate.text} ||| {candidate.score:.4f}{_alignment(candidate, options)}\n"
+def _shown(candidate: Candidate, options: OutputOptions) -> Candidate:
+    """Nothing of one that is doubtful."""
+    is_doubtful = options.min_confidence is not None and not is_confident(candidate, options.min_confidence)
+    return replace(candidate, text="", tokens=[], alignment=[]) if is_doubtful else candidate
 
 
-def _is_doubtful(translation: Translation | Candidate, options: OutputOptions) -> bool:
-    return options.min_confidence is not None and not is_confident(translation, options.min_confidence)
-
-
-def _withheld(translation: Shown) -> Shown:
-    """The same with nothing to show."""
-    return replace(translation, text="", tokens=[], alignment=[])
-
-
-def _alignment(translation: Translation | Candidate, options: OutputOptions) -> str:
+def _alignment(candidate: Candidate, options: OutputOptions) -> str:
     if not options.alignments:
         return ""
-    if translation.tokens and not translation.alignment and not has_attention(translation):
+    if candidate.tokens and not candidate.alignment and not has_attention(candidate):
         raise UsageError("the model has no attention, so no alignments", where="--alignments", hint="leave it out")
-    return f" ||| {pharaoh(translation.alignment)}"
+    return f" ||| {pharaoh(candidate.alignment)}"
 
 
 def _json(line: int, translation: Translation, options: OutputOptions) -> str:

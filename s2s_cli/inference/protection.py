@@ -40,11 +40,10 @@ def restored(translation: Translation, flat: Flat, unbroken: Unbroken | None = N
         count = len(text.split())
         evidence = Evidence([0.0] * count, list(range(count)))
         only = Candidate(text, 0.0, [], [(word, word) for word in range(count)], evidence=evidence)
-        return replace(translation, text=text, score=0.0, alignment=only.alignment, n_best=[only], protected=spans)
+        return replace(translation, n_best=[only], protected=spans)
     source_words = Words.of(flat.text, pieces_of(flat, flat.middle))
     candidates = [_restored(candidate, flat, source_words, unbroken) for candidate in translation.n_best]
-    best = candidates[0]
-    return replace(translation, text=best.text, alignment=best.alignment, n_best=candidates, protected=spans)
+    return replace(translation, n_best=candidates, protected=spans)
 
 
 def _restored(candidate: Candidate, flat: Flat, source_words: Words, unbroken: Unbroken | None) -> Candidate:

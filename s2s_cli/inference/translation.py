@@ -63,58 +63,65 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Translation:
-    """A line and its translation.
-
-    The fields that it shares with `Candidate` are those of the best one; `n_best` holds all requested candidates, best
-    first. A blank line has an empty text, no score and no candidates; it is not given to the model.
+    """A line and its translation. `n_best` holds all candidates that were requested, best first; text, score and the
+    like are those of the best. A blank line has an empty text, no score and no candidates: it is not given to the
+    model.
 
     A line of several parts (sentences) is one translation: its words and pieces are counted over the whole line, its
-    score is the sum of those of the parts, and it is finished if all of them are.
-
-    attention: [T, S] float32, for each of the T `tokens` its weights on the `source_tokens` and, last, on the end of
-    the source; None unless requested, and for models without attention. A line of several parts has no attention
-    itself; `parts` then holds the translations of its parts with theirs.
+    score is the sum of those of the parts, and it is finished if all of them are. It has no attention itself; `parts`
+    then holds the translations of its parts with theirs.
     """
 
     source: str
-    text: str = ""
-    score: float | None = None
-    tokens: list[str] = field(default_factory=list)
-    source_tokens: list[str] = field(default_factory=list)
-    alignment: Alignment = field(default_factory=list)
-    finished: bool = True
-    truncated: bool = False  # whether the source was over 1 MiB long, and only its beginning translated
     n_best: list[Candidate] = field(default_factory=list)
+    source_tokens: list[str] = field(default_factory=list)
+    truncated: bool = False  # whether the source was over 1 MiB long, and only its beginning translated
     protected: list[str] = field(default_factory=list)  # spans of the source, each of which stands in the text once
-    attention: np.ndarray | None = field(default=None, repr=False, compare=False)
     parts: list[Translation] = field(default_factory=list, repr=False, compare=False)
-    confidence: float | None = None
     origin: str | None = None  # with a translation memory: `model` or `memory`
     match: Match | None = None  # the entry that was taken, or that is like the line
     others: Mapping[str, Any] = field(default_factory=dict)  # of the request, passed through
 
-    @classmethod
-    def from_candidates(cls, source: str, source_tokens: list[str], candidates: list[Candidate]) -> Translation:
-        """The translation of a line for which the search found `candidates` (at least one, best first)."""
-        best = candidates[0]
-        return cls(
-            source=source,
-            text=best.text,
-            score=best.score,
-            tokens=best.tokens,
-            source_tokens=source_tokens,
-            alignment=best.alignment,
-            finished=best.finished,
-            n_best=candidates,
-            attention=best.attention,
-            confidence=best.confidence,
-        )
+    @property
+    def best(self) -> Candidate:
+        return self.n_best[0] if self.n_best else Candidate(text="", score=0.0, tokens=[])
+
+    @property
+    def text(self) -> str:
+        return self.best.text
+
+    @property
+    def score(self) -> float | None:
+        """None for a blank line, and for one from the memory, which no model has scored."""
+        return self.best.score if self.n_best and self.origin != "memory" else None
+
+    @property
+    def tokens(self) -> list[str]:
+        return self.best.tokens
+
+    @property
+    def alignment(self) -> Alignment:
+        return self.best.alignment
+
+    @property
+    def finished(self) -> bool:
+        return self.best.finished
+
+    @property
+    def attention(self) -> np.ndarray | None:
+        """[T, S] float32: for each of the T `tokens` its weights on the `source_tokens` and, last, on the end of the
+        source; None unless requested, and for models without attention."""
+        return self.best.attention
+
+    @property
+    def confidence(self) -> float | None:
+        return self.best.confidence
 
     def to_json(self, line: int, min_confidence: float | None = None) -> str:
         """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, `protected` if
         something in the source is, `confident` if there is a least confidence, and `others`, except those that are
         called as what stands here anyway."""
-        evidence = self.n_best[0].evidence if self.n_best else Evidence()
+        evidence = self.best.evidence
         record: dict[str, Any] = {
             "line": line,
             "source": self.source,
@@ -181,10 +188,9 @@ def is_confident(translation: Translation | Candidate, least: float) -> bool:
     return translation.confidence is None or translation.confidence >= least
 
 
-def has_attention(translation: Translation | Candidate) -> bool:
+def has_attention(candidate: Candidate) -> bool:
     """Whether the model had any when it wrote this, whatever words it links: between marks alone there are none."""
-    best = translation.n_best[0] if isinstance(translation, Translation) else translation
-    return best.evidence.attention_S is not None
+    return candidate.evidence.attention_S is not None
 
 
 def _rounded(share: float | None) -> float | None:

@@ -73,8 +73,7 @@ class Writer:
         """The translation of a line, with its protected spans, from the candidates of its parts, see `text_of`; or that
         of the translation memory."""
         if source.origin == "memory" and source.match:
-            text = source.match.target
-            translation = Translation(source.line, text, n_best=[Candidate(text=text, score=0.0, tokens=[])])
+            translation = Translation(source.line, [Candidate(text=source.match.target, score=0.0, tokens=[])])
         else:
             translation = self.text_of(source, candidates, options)
         if source.flat is not None:
@@ -96,7 +95,7 @@ class Writer:
         if not pairs:
             return Translation(source.line, truncated=source.truncated)
         pieces = self.tokenizers.source.pieces
-        parts = [Translation.from_candidates(part.text, pieces(part.ids), found) for part, found in pairs]
+        parts = [Translation(part.text, found, pieces(part.ids)) for part, found in pairs]
         if len(parts) == 1:
             return self._rated(replace(parts[0], source=source.line, truncated=source.truncated))
         spaces = [True, *_spaces(source)]
@@ -107,10 +106,10 @@ class Writer:
             ranked: Sequence[Sequence[Candidate]] = list(zip(*lists, strict=True))
         else:
             ranked = best_combinations(lists, options.n_best)
-        translation = Translation.from_candidates(
+        translation = Translation(
             source.line,
-            [token for part in parts for token in part.source_tokens],
             [_joined(chosen, offsets, joints) for chosen in ranked],
+            [token for part in parts for token in part.source_tokens],
         )
         shown = parts if any(part.attention is not None for part in parts) else []
         return self._rated(replace(translation, truncated=source.truncated, parts=shown))
@@ -121,7 +120,7 @@ class Writer:
         if calibration is None:
             return translation
         rated = [replace(each, confidence=confidence(calibration, each.evidence)) for each in translation.n_best]
-        return replace(translation, n_best=rated, confidence=rated[0].confidence)
+        return replace(translation, n_best=rated)
 
     def _source_offsets(self, parts: Sequence[Part], spaces: Sequence[bool]) -> list[int]:
         """For each part, the index of its first word in the line."""

@@ -180,10 +180,8 @@ def _options(options: SearchOptions, n_best: int) -> SearchOptions:
 
 def _ranked(translation: Translation, rank: int) -> Translation:
     """The translation of this rank in the place of the best one, if there is one."""
-    if rank == 0 or rank >= len(translation.n_best):
-        return translation
-    candidate = translation.n_best[rank]
-    return replace(translation, text=candidate.text, alignment=candidate.alignment, n_best=[candidate])
+    has_it = 0 < rank < len(translation.n_best)
+    return replace(translation, n_best=[translation.n_best[rank]]) if has_it else translation
 
 
 def _framed(line: str, text: str) -> str:

@@ -13,10 +13,14 @@ from typer.testing import CliRunner
 from s2s_cli.cli.app import app
 from s2s_cli.errors import ExitCode, UsageError
 from s2s_cli.inference.reading import Division, Reader
-from s2s_cli.inference.translation import Translation
+from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 
 PAGE = b"<p>one <b>two</b></p>\r\n"
+
+
+def shouted(line: str) -> Translation:
+    return Translation(line, [Candidate(" ".join(line.upper().split()), 0.0, [], [(0, 0), (1, 1)])])
 
 
 class Shouting:
@@ -33,7 +37,7 @@ class Shouting:
     def __exit__(self, *_: object) -> None: ...
 
     def translate(self, lines: list[str], *_: object, **__: object) -> list[Translation]:
-        return [Translation(line, " ".join(line.upper().split()), alignment=[(0, 0), (1, 1)]) for line in lines]
+        return [shouted(line) for line in lines]
 
 
 @pytest.fixture(autouse=True)

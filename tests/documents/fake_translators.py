@@ -10,7 +10,7 @@ from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document
 from s2s_cli.documents.formats import FORMATS, read_document
 from s2s_cli.documents.translation import translate_document
-from s2s_cli.inference.translation import Translation
+from s2s_cli.inference.translation import Candidate, Translation
 
 _CAPITALS = str.maketrans(ascii_lowercase, ascii_lowercase.upper())
 LANGUAGES = Languages("en", "de")
@@ -43,7 +43,7 @@ class FakeTranslator:
 
     def translate(self, lines: Sequence[str], options=None, *, batch_tokens=None, first=0) -> list[Translation]:
         self.seen.append(list(lines))
-        return [Translation(line, self.write(line), alignment=self.alignment(line)) for line in lines]
+        return [Translation(line, [Candidate(self.write(line), 0.0, [], self.alignment(line))]) for line in lines]
 
     def alignment(self, line: str) -> list[tuple[int, int]]:
         words = len(line.split())

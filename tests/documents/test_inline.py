@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.inline import Flat, flatten
-from s2s_cli.inference.translation import Alignment, Translation
+from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.text.codes import Code, Kind, Part
 from s2s_cli.text.protected import PERCENT, with_placeholders
 
@@ -153,7 +153,7 @@ def test_tags_stay_outside_of_what_the_translator_protects(words: list[str], dat
     class Protecting(FakeTranslator):
         def translate(self, lines, options=None, *, batch_tokens=None, first=0):
             text = " ".join(words)
-            return [Translation(line, text, alignment=links, protected=["AB-1"]) for line in lines]
+            return [Translation(line, [Candidate(text, 0.0, [], links)], protected=["AB-1"]) for line in lines]
 
     page = document("html", b"<p>AB-1 <b>one</b> two <i>three <b>four</b></i></p>")
     found = translate_document(Protecting(), page, None).decode()

@@ -30,7 +30,7 @@ SHARES = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_siz
 
 def translation(text: str, log_prob: float) -> Translation:
     evidence = Evidence(log_probs=[log_prob] * 4, words=[0, 1, 2, -1], source_pieces=4)
-    return Translation.from_candidates("x", ["x"], [Candidate(text, log_prob, [text], evidence=evidence)])
+    return Translation("x", [Candidate(text, log_prob, [text], evidence=evidence)], ["x"])
 
 
 def dev(lines: int, seed: int = 1) -> tuple[list[Translation], list[str]]:

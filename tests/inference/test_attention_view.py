@@ -61,7 +61,7 @@ class Reader(HTMLParser):
 def translation(source: str, text: str, source_tokens: list[str], tokens: list[str]) -> Translation:
     attention = np.random.default_rng(1).dirichlet(np.ones(len(source_tokens) + 1), len(tokens)).astype(np.float32)
     candidate = Candidate(text, -1.0, tokens, attention=attention)
-    return Translation.from_candidates(source, source_tokens, [candidate])
+    return Translation(source, [candidate], source_tokens)
 
 
 def draw(path: Path, *translations: Translation) -> Path:

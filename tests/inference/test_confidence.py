@@ -42,7 +42,7 @@ def calibrated(max_pieces: int = 50) -> Translator:
 
 def rated(text: str, confidence: float | None, source: str = "x") -> Translation:
     candidate = Candidate(text=text, score=-1.0, tokens=[text], alignment=[(0, 0)], confidence=confidence)
-    return Translation.from_candidates(source, [source], [candidate])
+    return Translation(source, [candidate], [source])
 
 
 def test_figures_are_those_of_their_definitions():
@@ -148,7 +148,7 @@ def test_each_candidate_of_a_list_is_judged_by_itself():
         Candidate(text="a", score=-1.0, tokens=["a"], confidence=0.2),
         Candidate(text="b", score=-2.0, tokens=["b"], confidence=0.9),
     ]
-    translation = Translation.from_candidates("x", ["x"], candidates)
+    translation = Translation("x", candidates, ["x"])
     assert (
         render(3, translation, OutputOptions(n_best=2, min_confidence=0.5))
         == "3 |||  ||| -1.0000\n3 ||| b ||| -2.0000\n"

@@ -218,4 +218,4 @@ def test_so_it_is_where_the_translation_reads_as_the_source():
     assert flat is not None and flat.text == "a b c"
     for phrases, text in (((), "a b %s c"), (("b c",), "a b c %s")):
         same = Candidate("a b c", 0.0, [], phrases=phrases)
-        assert restored(Translation.from_candidates("a b c", [], [same]), flat).text == text
+        assert restored(Translation("a b c", [same], []), flat).text == text

@@ -84,7 +84,7 @@ def test_what_the_model_copies_is_where_it_was(tokenizers: TokenizerPair, line: 
 def test_masked_and_restored_by_identity_any_line_is_what_it_was(line: str, marked: bool):
     flat = masked(line, FINDER, marked=marked)
     if flat is not None:
-        whole = Translation.from_candidates(flat.text, [], [Candidate(flat.text, 0.0, [])])
+        whole = Translation(flat.text, [Candidate(flat.text, 0.0, [])], [])
         assert restored(whole, flat).text == line
 
 

@@ -317,7 +317,7 @@ class Forgetful(list[object]):
 @pytest.mark.parametrize("n_best", [1, 2])
 def test_alignments_of_a_model_without_attention_are_refused(n_best: int) -> None:
     candidate = Candidate(text="B", score=-1.0, tokens=["B"])
-    translation = Translation.from_candidates("b", ["b"], [candidate] * n_best)
+    translation = Translation("b", [candidate] * n_best, ["b"])
     with pytest.raises(UsageError, match="no attention"):
         render(0, translation, OutputOptions(alignments=True, n_best=n_best))
     assert render(0, Translation(""), OutputOptions(alignments=True)) == " ||| \n"  # a blank line
@@ -326,5 +326,5 @@ def test_alignments_of_a_model_without_attention_are_refused(n_best: int) -> Non
 @pytest.mark.parametrize("n_best", [1, 2])
 def test_a_translation_without_words_has_an_empty_alignment(n_best: int) -> None:
     candidate = Candidate("%s", -1.0, ["⟦1⟧"], evidence=Evidence(attention_S=np.ones(2, np.float32)))
-    translation = Translation.from_candidates("%s", ["⟦1⟧"], [candidate] * n_best)
+    translation = Translation("%s", [candidate] * n_best, ["⟦1⟧"])
     assert render(0, translation, OutputOptions(alignments=True, n_best=n_best)).endswith(" ||| \n")

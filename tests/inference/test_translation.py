@@ -22,7 +22,7 @@ def test_pharaoh_pairs_are_source_then_target() -> None:
 
 def test_the_best_candidate_is_the_translation() -> None:
     candidates = [candidate("a b"), candidate("c d", -0.9)]
-    translation = Translation.from_candidates("x y z", ["x", "y", "z"], candidates)
+    translation = Translation("x y z", candidates, ["x", "y", "z"])
     assert (translation.text, translation.score, translation.tokens) == ("a b", -0.5, ["a", "b"])
     assert translation.alignment == [(0, 0), (2, 1)]
     assert translation.finished and not translation.truncated
@@ -30,7 +30,7 @@ def test_the_best_candidate_is_the_translation() -> None:
 
 
 def test_json_form() -> None:
-    translation = Translation.from_candidates("été", ["é", "té"], [candidate("summer")])
+    translation = Translation("été", [candidate("summer")], ["é", "té"])
     assert json.loads(translation.to_json(7)) == {
         "line": 7,
         "source": "été",
@@ -50,20 +50,20 @@ def test_json_form() -> None:
 
 
 def test_json_lists_the_candidates_where_there_are_several() -> None:
-    translation = Translation.from_candidates("x", ["x"], [candidate("a"), candidate("b", -1.0)])
+    translation = Translation("x", [candidate("a"), candidate("b", -1.0)], ["x"])
     record = json.loads(translation.to_json(0))
     assert [(each["translation"], each["score"]) for each in record["n_best"]] == [("a", -0.5), ("b", -1.0)]
 
 
 @pytest.mark.parametrize("score", [float("-inf"), float("nan")])
 def test_json_has_no_number_that_is_none(score: float) -> None:
-    translation = Translation.from_candidates("x", ["x"], [candidate("a", score)])
+    translation = Translation("x", [candidate("a", score)], ["x"])
     assert json.loads(translation.to_json(0), parse_constant=pytest.fail)["score"] is None
 
 
 @given(LINES, LINES)
 def test_json_is_one_line_for_every_reader(source: str, text: str) -> None:
-    line = Translation(source, text=text).to_json(0)
+    line = Translation(source, [candidate(text)]).to_json(0)
     assert len(line.splitlines()) == 1
     record = json.loads(line)
     assert (record["source"], record["translation"]) == (source, text)

@@ -19,7 +19,7 @@ def test_figures_are_those_of_what_was_translated():
     for number in range(20):
         log_prob, text = (math.log(0.9), "right text") if number % 2 else (math.log(0.1), "zzz")
         candidate = Candidate(text, log_prob, [text], evidence=Evidence([log_prob], [0], 1, np.zeros(1), [0]))
-        pairs.append((Translation.from_candidates("x", ["x"], [candidate]), "right text"))
+        pairs.append((Translation("x", [candidate], ["x"]), "right text"))
     figures = measured(pairs, calibration)
     assert figures["share of good lines"] == 0.5
     assert figures["calibration error"] == pytest.approx(0.0, abs=1e-6)
