@@ -189,13 +189,13 @@ def translate(
     from s2s_cli.inference.aids import Aids
 
     aids = Aids(
-        protection.protect,
-        tuple(protection.protect_pattern or ()),
-        terms.glossary,
-        terms.glossary_match,
-        terms.glossary_way,
-        tuple(memory.memory or ()),
-        memory.fuzzy if memory.memory and output.as_json else None,
+        protect=protection.protect,
+        protect_patterns=tuple(protection.protect_pattern or ()),
+        glossary=terms.glossary,
+        glossary_match=terms.glossary_match,
+        glossary_way=terms.glossary_way,
+        memories=tuple(memory.memory or ()),
+        fuzzy=memory.fuzzy if memory.memory and output.as_json else None,
     )
     if files.is_bulk(context.params):
         from s2s_cli.cli.bulk import translate_bulk

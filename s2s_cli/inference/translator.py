@@ -175,18 +175,17 @@ class Translator:
             from s2s_cli.inference.demands import refuse_constraints
 
             refuse_constraints(options)
-        line_of = [number for number, source in enumerate(sources, start=1) for _ in source.parts]
         found: list[list[Candidate]] = [[] for _ in parts]
         lengths = [len(part.ids) + 1 if part.ids else 0 for part in parts]  # EOS counted
         batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
         places = [(first + number, part) for number, source in enumerate(sources) for part in range(len(source.parts))]
         jobs = [Job([parts[i] for i in batch], options, [places[i] for i in batch]) for batch in batches]
         try:
-            for batch, hypotheses in self._search_all(batches, jobs):
-                for index, each in zip(batch, hypotheses, strict=True):
+            for number, hypotheses in self._searched(jobs):
+                for index, each in zip(batches[number], hypotheses, strict=True):
                     found[index] = self.writer.candidates(parts[index], each, keep_attention=keep_attention)
         except JobLost as lost:
-            raise LinesLost(sorted({line_of[index] for index in batches[lost.index]})) from None
+            raise LinesLost(sorted({places[index][0] - first + 1 for index in batches[lost.index]})) from None
         rest = iter(found)
         return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
 
@@ -199,6 +198,10 @@ class Translator:
         """
         with self._turn:
             return self._searcher.search(Job(parts, options, places))
+
+    def most_parts(self, width: int) -> int:
+        """Parts of a batch, by the memory of a step. width: hypotheses of each."""
+        return max(1, STEP_SCORES // (width * self.model.vocabulary))
 
     def check(self, request: Request, options: SearchOptions | None = None) -> None:
         """Raise DataError for demands that the model cannot meet, for they have unknown characters or contradict one
@@ -229,7 +232,7 @@ class Translator:
         pairs = [(source.parts[0].ids, target.parts[0].ids) for source, target in both]
         lengths = [max(len(source), len(target)) + 1 if source else 0 for source, target in pairs]
         tokens = self.batch_tokens if batch_tokens is None else batch_tokens
-        for batch in token_batches(lengths, tokens, max(1, STEP_SCORES // self.model.vocabulary)):
+        for batch in token_batches(lengths, tokens, self.most_parts(width=1)):
             with self._turn:
                 log_probs = self._searcher.force([pairs[index] for index in batch])
             for index, log_prob in zip(batch, log_probs, strict=True):
@@ -240,18 +243,15 @@ class Translator:
         """Batches of indices of parts; with workers, small enough that each worker gets several."""
         if self._pool is not None:
             tokens = min(tokens, max(LEAST_SHARE, sum(lengths) // (4 * self._pool.size)))
-        return list(token_batches(lengths, tokens, max(1, STEP_SCORES // (options.width * self.model.vocabulary))))
+        return list(token_batches(lengths, tokens, self.most_parts(options.width)))
 
-    def _search_all(
-        self, batches: Sequence[list[int]], jobs: Sequence[Job]
-    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-        """Each batch with the hypotheses that its job finds."""
+    def _searched(self, jobs: Sequence[Job]) -> Iterator[tuple[int, list[list[Hypothesis]]]]:
+        """What each job finds, after its number; with workers, in whatever order."""
         with self._turn:
             if self._pool is None or len(jobs) < self._pool.size:
-                yield from ((batch, self._searcher.search(job)) for batch, job in zip(batches, jobs, strict=True))
-                return
-            for index, found in self._pool.map(jobs):
-                yield batches[index], found
+                yield from enumerate(map(self._searcher.search, jobs))
+            else:
+                yield from self._pool.map(jobs)
 
     def _make_work(self) -> Callable[[Job], list[list[Hypothesis]]]:
         """What a worker does. It has one thread: the thread pools of several processes would compete for the cores."""

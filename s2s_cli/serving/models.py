@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.loading import use_threads
 from s2s_cli.inference.reading import Part
-from s2s_cli.inference.translator import STEP_SCORES, Translator
+from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import NO_AIDS, Pair, ServedAids
 from s2s_cli.serving.batching import Job
@@ -88,9 +88,7 @@ class Models:
 
     def most_parts(self, kind: Kind) -> int:
         """Parts of a batch, by the memory of a step."""
-        if kind.explains:
-            return 1
-        return max(1, STEP_SCORES // (kind.options.width * self.translators[kind.model].model.vocabulary))
+        return 1 if kind.explains else self.translators[kind.model].most_parts(kind.options.width)
 
     def make_work(self) -> Callable[[Job[Kind]], list[Any]]:
         """What a worker does: called in the forked process."""
