@@ -76,6 +76,25 @@ class Source:
     """What else belongs to the line: of a request, handed back with the translation."""
 
 
+class _Given(NamedTuple):
+    """A line before it is divided, with what is not read of it. The others as of `Source`."""
+
+    request: Request
+    flat: Flat | None
+    origin: str | None
+    match: Match | None
+
+    @property
+    def readable(self) -> str:
+        """What the model is given. A line from the memory stays as a blank one, since what is drawn for the others
+        depends on their numbers."""
+        if self.origin == "memory":
+            return ""
+        if self.flat is None:
+            return self.request.text
+        return self.flat.text if self.flat.is_translatable else ""
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads lines and requests for a model, by what it has learnt and what it was given (`s2s_cli.inference.aids`)."""
@@ -97,16 +116,11 @@ class Reader:
         A request of which the translation must be heeded as a whole is divided only if it is too long. Raises DataError
         for a line with a lone surrogate, which is not text, and for demands that cannot be met.
         """
-        requests = [line if isinstance(line, Request) else Request(line) for line in lines]
-        sources = [self._undivided(request) for request in requests]
-        whole = [request.concerns_whole for request in requests]
-        divided = divide(list(map(_readable, sources)), self.tokenizers.source, division or self.division, whole)
-        return [
-            self._with_demands(self._with_tags(replace(source, parts=parts, truncated=truncated)), request, number)
-            for number, (request, source, (parts, truncated)) in enumerate(
-                zip(requests, sources, divided, strict=True), start=1
-            )
-        ]
+        given = [self._given(line if isinstance(line, Request) else Request(line)) for line in lines]
+        texts, whole = [each.readable for each in given], [each.request.concerns_whole for each in given]
+        divided = divide(texts, self.tokenizers.source, division or self.division, whole)
+        pairs = zip(given, divided, strict=True)
+        return [self._source(*pair, number) for number, pair in enumerate(pairs, start=1)]
 
     @property
     def carries(self) -> bool:
@@ -137,13 +151,21 @@ class Reader:
         for term in glossary.terms:
             check_term(term, self._vocabulary)
 
-    def _undivided(self, request: Request) -> Source:
-        """A line with what is not read of it: what the memory has, and protected spans."""
+    def _given(self, request: Request) -> _Given:
         match = self.memory.match(request.text) if self.memory else None
         is_taken = match is not None and match.similarity == 1.0 and not request.makes_demands
-        flat = None if is_taken else self._masked(request.text)
         origin = None if self.memory is None else "memory" if is_taken else "model"
-        return Source(request.text, [], flat=flat, origin=origin, match=match, others=request.others)
+        return _Given(request, None if is_taken else self._masked(request.text), origin, match)
+
+    def _source(self, given: _Given, divided: Divided, number: int) -> Source:
+        """number: of the line, for errors."""
+        request, flat, origin, match = given
+        source = Source(request.text, *divided, flat, None, origin, match, request.others)
+        source = self._with_tags(source)
+        if request.makes_demands:
+            with _naming_line(number):
+                source = self._with_demands(source, request)
+        return self._with_terms(source)
 
     def _masked(self, line: str) -> Flat | None:
         if self.finder is None:
@@ -160,15 +182,11 @@ class Reader:
 
         return replace(source, parts=tagged(source, self.tokenizers.source, self.inline))
 
-    def _with_demands(self, source: Source, request: Request, number: int) -> Source:
-        """number: of the line, for errors."""
-        if request.makes_demands:
-            from s2s_cli.inference.demands import shared_out
+    def _with_demands(self, source: Source, request: Request) -> Source:
+        from s2s_cli.inference.demands import shared_out
 
-            with _naming_line(number):
-                demand, unbroken = self._demand(request, source.flat)
-            source = replace(source, parts=shared_out(demand, source.parts), unbroken=unbroken)
-        return self._with_terms(source)
+        demand, unbroken = self._demand(request, source.flat)
+        return replace(source, parts=shared_out(demand, source.parts), unbroken=unbroken)
 
     def _demand(self, request: Request, flat: Flat | None) -> tuple[Demand, Unbroken | None]:
         """What is demanded of the text that the model reads, and of the line, if it has protected spans (`flat`)."""
@@ -195,16 +213,6 @@ class Reader:
         from s2s_cli.inference.vocabulary import Vocabulary
 
         return Vocabulary(self.tokenizers.target, self.division.target)
-
-
-def _readable(source: Source) -> str:
-    """What the model is given of a line. One from the memory stays as a blank line, since what is drawn for the others
-    depends on their numbers."""
-    if source.origin == "memory":
-        return ""
-    if source.flat is None:
-        return source.line
-    return source.flat.text if source.flat.is_translatable else ""
 
 
 @contextmanager
