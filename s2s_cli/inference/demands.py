@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.errors import DataError, UsageError, printable
-from s2s_cli.inference.reading import Part
+from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.request import Request
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.glossary import Glossary, Term

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from s2s_cli.data.batches import padded
-from s2s_cli.inference.reading import Part
+from s2s_cli.inference.dividing import Part
 from s2s_cli.search.beam import beam_search
 from s2s_cli.search.greedy import greedy_search
 from s2s_cli.search.history import Hypothesis

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from s2s_cli.inference.reading import Part, Source
+from s2s_cli.inference.dividing import Part
+from s2s_cli.inference.reading import Source
 from s2s_cli.text.codes import Kind
 from s2s_cli.text.glossary import Glossary, Occurrence
 from s2s_cli.text.tokenizer import Tokenizer

@@ -13,8 +13,9 @@ from weakref import WeakSet
 from s2s_cli import console
 from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.errors import DataError
+from s2s_cli.inference.dividing import Division, Part, divide
 from s2s_cli.inference.loading import load_ensemble, use_threads
-from s2s_cli.inference.reading import Division, Part, Reader, Source, divide
+from s2s_cli.inference.reading import Reader, Source
 from s2s_cli.inference.request import Request
 from s2s_cli.inference.searching import Job, Searcher, token_batches
 from s2s_cli.inference.translation import Candidate, LinesLost, Scored, Translation

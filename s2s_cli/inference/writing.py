@@ -9,7 +9,8 @@ import numpy as np
 
 from s2s_cli.checkpoint.model_directory import Confidence
 from s2s_cli.inference.confidence import Evidence, confidence, joined
-from s2s_cli.inference.reading import Division, Part, Source
+from s2s_cli.inference.dividing import Division, Part
+from s2s_cli.inference.reading import Source
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SearchOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from s2s_cli.inference.reading import Part
+from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.watching import Continuation, Watched, watched_beam_search

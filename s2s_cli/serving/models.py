@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from s2s_cli.errors import UsageError
+from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.loading import use_threads
-from s2s_cli.inference.reading import Part
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import NO_AIDS, Pair, ServedAids

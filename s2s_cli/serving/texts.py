@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.inline import Flat
-from s2s_cli.inference.reading import Division, Source
+from s2s_cli.inference.reading import Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import Pair

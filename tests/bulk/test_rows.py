@@ -84,7 +84,7 @@ def test_rows_of_parquet(tmp_path: Path, parquet: Any, count: int):
 def test_rows_are_named_by_their_number_in_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("s2s_cli.inference.reading.LINE_BYTES", 8)
+    monkeypatch.setattr("s2s_cli.inference.dividing.LINE_BYTES", 8)
     fake = translator()
     translate = translating(fake, task_of(tmp_path), "in.parquet")
     assert translate(["a", "b" * 9], 4096) == ["A", "B" * 8]

@@ -17,7 +17,8 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.cli.app import app
 from s2s_cli.cli.options import SearchArguments, run_of
 from s2s_cli.errors import DataError, UsageError
-from s2s_cli.inference.reading import Division, Reader
+from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.reading import Reader
 from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from s2s_cli.cli.app import COMMANDS, app, command
 from s2s_cli.cli.effects import IDLE
 from s2s_cli.errors import ExitCode, UsageError
-from s2s_cli.inference.reading import Division, Reader
+from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.reading import Reader
 from s2s_cli.search.options import SearchOptions
 
 # Command line, and which of its options has no effect.

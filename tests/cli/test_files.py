@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from s2s_cli.cli.app import app
 from s2s_cli.errors import ExitCode, UsageError
-from s2s_cli.inference.reading import Division, Reader
+from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.reading import Reader
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from s2s_cli.inference.reading import Division
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import Prediction

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from copy_model import CopyModel
 
-from s2s_cli.inference.reading import Division
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece

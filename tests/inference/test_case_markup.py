@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli import Request
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.output import OutputOptions
-from s2s_cli.inference.reading import Division
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions

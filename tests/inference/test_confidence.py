@@ -23,8 +23,8 @@ from s2s_cli.inference.confidence import (
     repetitions,
     word_confidences,
 )
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.output import OutputOptions, render
-from s2s_cli.inference.reading import Division
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from s2s_cli import Request
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.inline import flatten
 from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.protection import masked, restored
-from s2s_cli.inference.reading import Division, Source
+from s2s_cli.inference.reading import Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions

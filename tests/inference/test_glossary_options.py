@@ -8,7 +8,8 @@ import pytest
 
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.aids import with_glossary
-from s2s_cli.inference.reading import Division, Reader
+from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.reading import Reader
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.glossary import Glossary
 from s2s_cli.text.protected import Finder

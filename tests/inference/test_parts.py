@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.inference.attention_view.view import AttentionView
+from s2s_cli.inference.dividing import Division, divide
 from s2s_cli.inference.output import OutputOptions
-from s2s_cli.inference.reading import Division, divide
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translation import Candidate
 from s2s_cli.inference.translator import Translator

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli import Request
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.protection import masked, restored
-from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.history import Hypothesis

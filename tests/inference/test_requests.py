@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from s2s_cli import Request
 from s2s_cli.errors import DataError, ExitCode, UsageError, UserError
 from s2s_cli.inference.demands import Demand, shared_out
+from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.guides import Guides
 from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
-from s2s_cli.inference.reading import Part
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.vocabulary import Vocabulary

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError, ExitCode, MachineError, UsageError
+from s2s_cli.inference import dividing, stream
 from s2s_cli.inference import lines as line_reader
-from s2s_cli.inference import reading, stream
 from s2s_cli.inference.confidence import Evidence
 from s2s_cli.inference.output import render
 from s2s_cli.inference.stream import FIRST_WINDOW, OutputOptions, translate_stream
@@ -119,7 +119,7 @@ def test_strict_stops_at_invalid_utf8_and_names_the_line(bad: int) -> None:
 def test_a_line_of_10_mb_is_one_line_out_with_a_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "LINE_BYTES", 1000)
+    monkeypatch.setattr(dividing, "LINE_BYTES", 1000)
     output = translate(b"before\n" + b"x" * 10_000_000 + b"\nafter\n")
     assert output.split(b"\n") == [b"BEFORE", b"X" * 1000, b"AFTER", b""]
     (warning,) = capsys.readouterr().err.splitlines()
@@ -128,11 +128,11 @@ def test_a_line_of_10_mb_is_one_line_out_with_a_warning(
 
 def test_a_line_that_the_reader_cuts_is_flagged() -> None:
     """What the reader keeps of a line is more than what is translated, whatever the width of its characters."""
-    assert line_reader.KEPT_BYTES - 3 > line_reader.LINE_BYTES >= reading.LINE_BYTES
+    assert line_reader.KEPT_BYTES - 3 > line_reader.LINE_BYTES >= dividing.LINE_BYTES
     for character in ("é", "中", "😀"):
         data = character.encode() * (line_reader.LINE_BYTES // 2)
         (line,) = line_reader.LineSplitter().feed(b"x" + data + b"\n")
-        _, truncated = reading._text(line.decode(), 1)
+        _, truncated = dividing._text(line.decode(), 1)
         assert truncated == (1 + len(data) > line_reader.LINE_BYTES)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from s2s_cli import Request
 from s2s_cli.errors import DataError, ExitCode
-from s2s_cli.inference import reading
+from s2s_cli.inference import dividing
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.symbols import CharacterTokenizer
@@ -83,7 +83,7 @@ def test_of_a_line_of_10_mb_the_beginning_is_translated_in_little_memory(monkeyp
     # A mark above and marks below in turn: sorting them, as NFC asks for, takes quadratic time.
     text = ("a" + "\u0301\u0316" * 50) * 50_000
     lines = [text, " " * 10_000_000, "x" * 10_000_000]
-    monkeypatch.setattr(reading, "LINE_BYTES", 20_000)
+    monkeypatch.setattr(dividing, "LINE_BYTES", 20_000)
     translator = copy_translator()
     translator.translate(["warm"])
     tracemalloc.start()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.errors import DataError
-from s2s_cli.inference import reading
+from s2s_cli.inference import dividing
 from s2s_cli.inference.translation import Scored
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
@@ -64,7 +64,7 @@ def test_long_sides_are_scored_whole() -> None:
 
 
 def test_endless_sides_are_cut_and_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "WHOLE_PIECES", 4)
+    monkeypatch.setattr(dividing, "WHOLE_PIECES", 4)
     fits, long_source, long_target = copy_translator().score(["a" * 4, "a" * 5, "a"], ["A", "A", "A" * 5])
     assert not fits.truncated
     assert long_source.truncated and long_target.truncated

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from s2s_cli import Request
 from s2s_cli.errors import DataError
 from s2s_cli.inference.demands import Demand
+from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.inline import flatten, written
 from s2s_cli.inference.nesting import Place, without_codes
-from s2s_cli.inference.reading import Division
 from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.unbroken import pieces_of, unbroken
 from s2s_cli.text.codes import Code, Kind
