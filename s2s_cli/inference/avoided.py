@@ -6,7 +6,7 @@ pieces, and only as whole words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -180,29 +180,40 @@ class _Automaton:
         places, was_word = state
         return frozenset(each for each in places if not self._has_come(each)), was_word
 
+    def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
+        """None if a phrase was complete, and no word goes on."""
+        if character in self._signs:
+            return frozenset((*each[:2], "") for each in places if each[2] in ("", character)), was_word
+        is_word, reached = self._is_word(character), set[_Place]()
+        for each in (*places, *self._begun(character, was_word)):
+            (phrase, place, sign), text = each, self._phrases[each[0]]
+            if self._has_come(each):
+                if not (is_word and self._is_word(text[-1])):
+                    return None
+            elif place < len(text):
+                for written, supposed in self._spelled(character, phrase, sign):
+                    if text[place] == written:
+                        reached.add((phrase, place + 1, supposed))
+        return frozenset(reached), is_word
+
+    def _begun(self, character: str, was_word: bool) -> Iterator[_Place]:
+        """The phrases that may begin with a character: none within a word."""
+        for first in {character, lowered(character)}:
+            for phrase in self._starting.get(first, ()):
+                if not (was_word and self._is_word(self._phrases[phrase][0])):
+                    yield phrase, 0, ""
+
     def _has_come(self, place: _Place) -> bool:
-        phrase, length, sign = place
-        return length == len(self._phrases[phrase]) and not sign
+        phrase, length, _ = place
+        return length == len(self._phrases[phrase])
 
     def _written(self, character: str) -> str:
         """The character of symbols that is to be looked for."""
         return character
 
-    def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
-        """None if a phrase was complete, and no word goes on."""
-        is_word, reached = self._is_word(character), set()
-        starting = [phrase for first in {character, lowered(character)} for phrase in self._starting.get(first, ())]
-        for phrase, place, _ in (*places, *((phrase, 0, "") for phrase in starting)):
-            text = self._phrases[phrase]
-            if place == len(text):
-                if not (is_word and self._is_word(text[-1])):
-                    return None
-                continue
-            if place == 0 and was_word and self._is_word(text[0]):
-                continue
-            if text[place] == (lowered(character) if self._ignores_case[phrase] else character):
-                reached.add((phrase, place + 1, ""))
-        return frozenset(reached), is_word
+    def _spelled(self, character: str, phrase: int, sign: str) -> Iterable[tuple[str, str]]:
+        """What a character of a phrase may be, and what is then supposed, after what was."""
+        return ((lowered(character) if self._ignores_case[phrase] else character, ""),)
 
 
 _PLAIN = BREAK
@@ -222,27 +233,7 @@ class _MarkedAutomaton(_Automaton):
         phrase, length, sign = place
         return length == len(self._phrases[phrase]) and sign in ("", _PLAIN)
 
-    def _after(self, places: frozenset[_Place], was_word: bool, character: str) -> _State | None:
-        if character in MARKS:
-            return frozenset(map(_closed, (each for each in places if _fits(each[2], character)))), was_word
-        is_word, reached = self._is_word(character), set[_Place]()
-        for phrase, place, sign in (*places, *((phrase, 0, "") for phrase in self._begun(character, was_word))):
-            text = self._phrases[phrase]
-            if self._has_come((phrase, place, sign)):
-                if not (is_word and self._is_word(text[-1])):
-                    return None
-            elif place < len(text):
-                for written, supposed in self._spelled(character, phrase, sign):
-                    if text[place] == written:
-                        reached.add((phrase, place + 1, supposed))
-        return frozenset(reached), is_word
-
-    def _begun(self, character: str, was_word: bool) -> list[int]:
-        starting = self._starting.get(lowered(character), ())
-        return [phrase for phrase in starting if not (was_word and self._is_word(self._phrases[phrase][0]))]
-
-    def _spelled(self, character: str, phrase: int, sign: str) -> Iterator[tuple[str, str]]:
-        """What a character may read, and what is then supposed."""
+    def _spelled(self, character: str, phrase: int, sign: str) -> Iterable[tuple[str, str]]:
         if self._ignores_case[phrase]:
             yield lowered(character), ""
         elif not is_letter(character):
@@ -255,11 +246,3 @@ class _MarkedAutomaton(_Automaton):
                 yield capital(character), CAPITALS
             if sign in ("", TITLE):
                 yield (character if sign else capital(character)), TITLE
-
-
-def _fits(supposed: str, sign: str) -> bool:
-    return supposed in ("", sign)
-
-
-def _closed(place: _Place) -> _Place:
-    return (*place[:2], "")
