@@ -171,15 +171,20 @@ class Translator:
     ) -> list[Translation]:
         """One translation for each line that was read. Arguments as of `translate`."""
         options = options or self.options
-        parts = [part for source in sources for part in source.parts]
+        placed = [
+            ((number, place), part)
+            for number, source in enumerate(sources, start=first)
+            for place, part in enumerate(source.parts)
+            if part.ids
+        ]
+        places, parts = [place for place, _ in placed], [part for _, part in placed]
         if any(part.demand and part.demand.constraints for part in parts):
             from s2s_cli.inference.demands import refuse_constraints
 
             refuse_constraints(options)
         found: list[list[Candidate]] = [[] for _ in parts]
-        lengths = [len(part.ids) + 1 if part.ids else 0 for part in parts]  # EOS counted
+        lengths = [len(part.ids) + 1 for part in parts]  # EOS counted
         batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
-        places = [(first + number, part) for number, source in enumerate(sources) for part in range(len(source.parts))]
         jobs = [Job([parts[i] for i in batch], options, [places[i] for i in batch]) for batch in batches]
         try:
             for number, hypotheses in self._searched(jobs):
@@ -187,8 +192,7 @@ class Translator:
                     found[index] = self.writer.candidates(parts[index], each, keep_attention=keep_attention)
         except JobLost as lost:
             raise LinesLost(sorted({places[index][0] - first + 1 for index in batches[lost.index]})) from None
-        rest = iter(found)
-        return [self.writer.line(source, [next(rest) for _ in source.parts], options) for source in sources]
+        return self.writer.lines(sources, found, options)
 
     def search(
         self, parts: Sequence[Part], options: SearchOptions, places: Sequence[Place] | None = None

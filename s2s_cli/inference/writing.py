@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,9 +70,18 @@ class Writer:
             if index in span_of:
                 yield span_of[index], min(len(one_line(target.decode(ids[:number]))), end)
 
+    def lines(
+        self, sources: Sequence[Source], candidates: Iterable[list[Candidate]], options: SearchOptions
+    ) -> list[Translation]:
+        """The translations of lines, from the candidates of all their parts with pieces, one after the other."""
+        found = iter(candidates)
+        return [
+            self.line(source, [next(found) if part.ids else [] for part in source.parts], options) for source in sources
+        ]
+
     def line(self, source: Source, candidates: Sequence[list[Candidate]], options: SearchOptions) -> Translation:
-        """The translation of a line, with its protected spans, from the candidates of its parts, see `text_of`; or that
-        of the translation memory."""
+        """The translation of a line, with its protected spans, from the candidates of each of its parts, see `text_of`;
+        or that of the translation memory."""
         if source.origin == "memory" and source.match:
             translation = Translation(source.line, [Candidate(text=source.match.target, score=0.0, tokens=[])])
         else:

@@ -154,14 +154,7 @@ class Texts:
         sources, sized = await _aside(characters, prepare)
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
 
-        def write() -> list[Translation]:
-            found = iter(answers)
-            return [
-                translator.writer.line(source, [next(found) if part.ids else [] for part in source.parts], options)
-                for source in sources
-            ]
-
-        return await _aside(characters, write)
+        return await _aside(characters, lambda: translator.writer.lines(sources, answers, options))
 
 
 def _sized(sources: Sequence[Source]) -> list[Sized]:
