@@ -84,6 +84,13 @@ def map_in_order(
         yield from _exchange(workers, chain(first, chunks))
 
 
+def in_chunks(items: Iterable[Job], size: int) -> Iterator[list[Job]]:
+    """The items in lists of this size; the last one may be shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
 def apart(work: Callable[[], Result], *, fresh: bool = False) -> Result:
     """The result of the work, done by a separate process.
 

@@ -1,8 +1,8 @@
 """Cleaning of training pairs: pure rules, each with the name under which it is counted.
 
 A rule says whether a pair is to be dropped. Pairs are dropped whole, so the sides never shift against each other.
-Rules on text see clean lines before there is a tokenizer, rules on lengths see numbers of pieces. Repetitions are
-found in `s2s_cli.data.training_split`, since they depend on other pairs.
+Rules on text see clean lines before there is a tokenizer, rules on lengths see numbers of pieces. Repetitions, which
+depend on other pairs, are found in `s2s_cli.data.repetitions`.
 """
 
 from __future__ import annotations

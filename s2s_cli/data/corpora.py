@@ -19,6 +19,9 @@ from s2s_cli.data.opening import read_lines
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.recipe import schema
 
+Pair = tuple[str, str]
+"""The texts of both sides."""
+
 
 @dataclass(frozen=True)
 class CorpusFile:
@@ -49,7 +52,7 @@ class ParallelCorpus:
     stands_for: int | None = None
     """Of a sample of a corpus that is yet to be written: the number of all its lines."""
 
-    def pairs(self) -> Iterator[tuple[str, str]]:
+    def pairs(self) -> Iterator[Pair]:
         """Source and target line of each pair, as they stand in the files; texts of several lines are made one.
 
         Raises DataError if the sides differ in length, a line is not UTF-8, a column is missing, or an archive is
@@ -63,7 +66,7 @@ class ParallelCorpus:
         return ((_one_line(source), _one_line(target)) for source, target in FORMATS[form](file.path, self))
 
 
-Read = Callable[[Path, ParallelCorpus], Iterator[tuple[str, str]]]
+Read = Callable[[Path, ParallelCorpus], Iterator[Pair]]
 
 FORMATS: Mapping[str, Read] = {
     "tmx": lambda path, corpus: xml_pairs.read_tmx(path, corpus.languages),
@@ -185,7 +188,7 @@ def _find(given: str, folders: Sequence[Path], sha256: str | None) -> Path:
     raise DataError(f"corpus file not found: {places}", where=given, hint=hint)
 
 
-def _aligned(source: Path, target: Path) -> Iterator[tuple[str, str]]:
+def _aligned(source: Path, target: Path) -> Iterator[Pair]:
     """Pairs of two files with equally many lines."""
     lines = zip_longest(read_lines(source), read_lines(target))
     for count, (source_line, target_line) in enumerate(lines):
@@ -200,7 +203,7 @@ def _aligned(source: Path, target: Path) -> Iterator[tuple[str, str]]:
         yield source_line, target_line
 
 
-def _columns(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
+def _columns(path: Path, columns: tuple[int, int]) -> Iterator[Pair]:
     """Pairs of two columns (counted from 1) of one file. A blank line is a pair of blanks."""
     source, target = columns[0] - 1, columns[1] - 1
     for number, line in enumerate(read_lines(path), 1):

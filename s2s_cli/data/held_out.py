@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2s_cli.data.corpora import ParallelCorpus
-from s2s_cli.data.training_split import Tagged, encode_pairs
+from s2s_cli.data.tokenising import Tagged, encode_pairs
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import SealedDirectory
 from s2s_cli.text.hygiene import clean_line

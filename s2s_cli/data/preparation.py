@@ -19,12 +19,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from s2s_cli import atomic, console
+from s2s_cli.data.clean_text import CleanText, clean_corpora
 from s2s_cli.data.cleaning import HeldOut, Unwanted, line_keys
 from s2s_cli.data.corpora import ParallelCorpus, TextLines, folders_of, locate, locate_lines
 from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
 from s2s_cli.data.shards import ParallelData
-from s2s_cli.data.training_split import CleanText, Tagged, clean_corpora, encode_pairs, sample
+from s2s_cli.data.tokenising import Tagged, encode_pairs
 from s2s_cli.errors import CheckpointError, DataError, printable
 from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
@@ -344,7 +345,7 @@ def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Itera
     """Lines of both sides to train the tokenizers on. A joint tokenizer takes half of its lines from each side."""
     most = -(-recipe.tokenizer.sample // 2) if recipe.tokenizer.is_joint else recipe.tokenizer.sample
     most = min(most, int(_SAMPLE_BYTES / text.mean_bytes) + 1)
-    return (source for source, _ in sample(text, most)), (target for _, target in sample(text, most))
+    return (source for source, _ in text.sample(most)), (target for _, target in text.sample(most))
 
 
 def _report(manifest: DataManifest) -> Iterator[str]:

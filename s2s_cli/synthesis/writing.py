@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from s2s_cli.data.manifest import fingerprint
 from s2s_cli.errors import DataError
 from s2s_cli.inference.translation import LinesLost
 from s2s_cli.inference.translator import Translator
-from s2s_cli.processes import usable_cores
+from s2s_cli.processes import in_chunks, usable_cores
 from s2s_cli.sealed import ManifestWriter
 from s2s_cli.synthesis.plan import TEXT, Plan, WrittenManifest
 
@@ -51,7 +51,7 @@ def write_corpus(plan: Plan, workers: int | None = None) -> None:
         console.progress(plan.name, total=lines, unit=" lines", start=lines - left) as bar,
     ):
         _tell(plan, translator, lines, left)
-        for number, given in enumerate(_chunks(plan.lines.read(), plan.shard)):
+        for number, given in enumerate(in_chunks(plan.lines.read(), plan.shard)):
             if number in missing:
                 text = _joined(_translated(plan, translator, given, number * plan.shard))
                 atomic.replace_file(_shard(shards, number), text)
@@ -60,7 +60,7 @@ def write_corpus(plan: Plan, workers: int | None = None) -> None:
         raise DataError("changed while it was translated", where=plan.lines.file.path, hint="run the command again")
     with atomic.new_directory(plan.directory) as directory:
         writer = ManifestWriter(directory)
-        writer.write(TEXT[plan.side], map(_joined, _chunks(plan.lines.read(), plan.shard)))
+        writer.write(TEXT[plan.side], map(_joined, in_chunks(plan.lines.read(), plan.shard)))
         writer.write(TEXT[plan.written_side], (_shard(shards, number).read_bytes() for number in range(len(sizes))))
         writer.seal(WrittenManifest, made_of=plan.made_of)
     shutil.rmtree(shards, ignore_errors=True)
@@ -145,8 +145,3 @@ def _is_whole(shards: Path, number: int, lines: int) -> bool:
 
 def _joined(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
-    while chunk := list(islice(lines, size)):
-        yield chunk

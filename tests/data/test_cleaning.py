@@ -1,13 +1,12 @@
-"""The rules of cleaning, one by one, and the search for repetitions."""
+"""The rules of cleaning, one by one."""
 
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.data.cleaning import (
@@ -22,7 +21,6 @@ from s2s_cli.data.cleaning import (
     sentence_key,
     text_rules,
 )
-from s2s_cli.data.training_split import repeated
 from s2s_cli.recipe import schema
 
 LANGUAGES = schema.Languages(source="zh", target="en")
@@ -129,14 +127,3 @@ def test_rules_on_lengths(source: int, target: int, broken: str | None) -> None:
     for one, other in ((source, target), (target, source)):
         found = (name for name, rule in rules.items() if rule(np.array([one]), np.array([other]))[0])
         assert next(found, None) == broken
-
-
-@settings(max_examples=100)
-@given(keys=st.lists(st.integers(0, 20)), at_a_time=st.integers(1, 30), shift=st.sampled_from([0, 40, 59]))
-def test_repetitions(tmp_path_factory: pytest.TempPathFactory, keys: list[int], at_a_time: int, shift: int) -> None:
-    """The same as a plain set would find, in however many parts."""
-    path: Path = tmp_path_factory.mktemp("keys") / "keys"
-    (np.array(keys, np.uint64) << np.uint64(shift)).tofile(path)
-    seen: set[int] = set()
-    expected = [key in seen or seen.add(key) is not None for key in keys]
-    assert repeated(path, at_a_time).tolist() == expected

@@ -17,7 +17,7 @@ import pytest
 from small_corpora import hashes, tiny_recipe
 
 from s2s_cli import atomic
-from s2s_cli.data import preparation, training_split
+from s2s_cli.data import clean_text, preparation, tokenising
 from s2s_cli.data.preparation import open_prepared, prepare
 from s2s_cli.errors import MachineError
 from s2s_cli.sealed import ManifestWriter
@@ -123,7 +123,7 @@ def test_an_interrupt_takes_effect_even_while_tokenizers_are_trained(corpora: Pa
 
 
 def _prepare_in_chunks(corpora: Path, run: Path) -> None:
-    training_split.CHUNK = 16
+    clean_text.CHUNK = tokenising.CHUNK = 16
     prepare(tiny_recipe(), corpora, run)
 
 

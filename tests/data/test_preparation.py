@@ -12,7 +12,8 @@ import sacrebleu
 from small_corpora import files, hashes, sentences, tiny_recipe, write
 
 from s2s_cli import processes
-from s2s_cli.data import training_split
+from s2s_cli.data import clean_text, tokenising
+from s2s_cli.data.clean_text import CleanText
 from s2s_cli.data.preparation import open_prepared, prepare
 from s2s_cli.errors import DataError
 from s2s_cli.recipe.schema import Recipe
@@ -114,7 +115,8 @@ def test_number_of_processes_and_size_of_chunks_change_nothing(
     corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tiny_recipe(), corpora, tmp_path / "one")
-    monkeypatch.setattr(training_split, "CHUNK", 7)
+    for module in (clean_text, tokenising):
+        monkeypatch.setattr(module, "CHUNK", 7)
     for cores in (1, 3):
         monkeypatch.setattr(processes, "usable_cores", lambda cores=cores: cores)
         prepare(tiny_recipe(), corpora, tmp_path / str(cores))
@@ -126,12 +128,12 @@ def test_the_sample_is_bounded_and_uniform(corpora: Path, tmp_path: Path) -> Non
     for name in ("s", "t"):
         write(tmp_path / name, lines)
     kept = np.arange(1000) % 2 == 0
-    text = training_split.CleanText(tmp_path / "s", tmp_path / "t", kept, [])
-    numbers = [int(source) for source, _ in training_split.sample(text, 100)]
+    text = CleanText(tmp_path / "s", tmp_path / "t", kept, [])
+    numbers = [int(source) for source, _ in text.sample(100)]
     assert len(numbers) == 100 and len(set(numbers)) == 100
     assert all(number % 2 == 0 for number in numbers) and 400 < np.mean(numbers) < 600
-    assert len(list(training_split.sample(text, 5000))) == 500
-    assert list(training_split.sample(text, 100)) == [(str(number), str(number)) for number in numbers]
+    assert len(list(text.sample(5000))) == 500
+    assert list(text.sample(100)) == [(str(number), str(number)) for number in numbers]
 
 
 # --------------------------------------------------------------------------------------------------------- when it runs

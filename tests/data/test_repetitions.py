@@ -9,10 +9,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.data.training_split import repeated
+from s2s_cli.data.repetitions import repeated
+
+KEYS = st.integers(0, 9) | st.integers(0, 2**64 - 1) | st.integers(0, 15).map(lambda leading: leading << 60)
 
 
-@given(st.lists(st.integers(0, 9) | st.integers(0, 2**64 - 1), max_size=60), st.integers(1, 70))
+@given(st.lists(KEYS, max_size=60), st.integers(1, 70))
 def test_a_key_is_repeated_if_an_equal_one_precedes_it(tmp_path: Path, keys: list[int], keys_at_a_time: int):
     path = tmp_path / "keys"
     np.array(keys, np.uint64).tofile(path)
