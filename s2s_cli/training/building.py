@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 from torch import nn
 
 from s2s_cli import console
+from s2s_cli.data.alignment import Aligner
+from s2s_cli.data.batches import Pairs
+from s2s_cli.data.epochs import ChangedPairs, SampledPairs, Shares
 from s2s_cli.data.lexicon import Lexicon
-from s2s_cli.data.marking import Aligner, MarkedSampling, Marking, Shares
 from s2s_cli.data.order import BatchOrder, Part
 from s2s_cli.data.preparation import PreparedData
-from s2s_cli.data.sampling import SubwordSampling
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.loading import division, finder, search_options
 from s2s_cli.inference.translator import Translator
@@ -122,31 +124,32 @@ def build_order(recipe: Recipe, prepared: PreparedData) -> BatchOrder:
     )
 
 
-def build_sampling(recipe: Recipe, prepared: PreparedData) -> SubwordSampling | MarkedSampling:
-    """How the pairs of each epoch are segmented and marked; a pure function of the recipe's seed and of the data.
+def build_epochs(recipe: Recipe, prepared: PreparedData) -> Callable[[int], Pairs]:
+    """From the number of an epoch to the pairs as it has them; a pure function of the recipe's seed and of the data.
 
     Raises UsageError for a side that has pieces of another kind: those of the model of `init`.
     """
+    train, tokenizers, languages = prepared.train, prepared.tokenizers, recipe.languages
 
     def segmenter(side: Literal["source", "target"]) -> Segmenter | None:
         alpha: float | None = getattr(recipe.training.subword_sampling, side)
         if alpha is None:
             return None
-        tokenizer = getattr(prepared.tokenizers, side)
+        tokenizer = getattr(tokenizers, side)
         if not isinstance(tokenizer, SentencePieceTokenizer):
             where = f"training.subword_sampling.{side}"
             raise UsageError(f"the {side} side of this model has no SentencePiece tokenizer", where=where)
         return SEGMENTERS[tokenizer.algorithm](tokenizer, alpha)
 
-    sampling = SubwordSampling(segmenter("source"), segmenter("target"), recipe.seed)
-    protect, terms, languages = recipe.data.protect, recipe.data.terms, recipe.languages
+    source, target = segmenter("source"), segmenter("target")
+    sampled = partial(SampledPairs, train, source, target, recipe.seed)
+    protect, terms = recipe.data.protect, recipe.data.terms
     shares = Shares(protect.share if protect else 0.0, terms.share if terms else 0.0)
     if not any(shares):
-        return sampling
-    tokenizers = prepared.tokenizers
+        return sampled
     spaced = not joins_without_space(languages.source), not joins_without_space(languages.target)
-    aligner = Aligner(tokenizers, Lexicon.of(prepared.train, tokenizers.target.size), spaced)
-    return MarkedSampling(sampling, Marking(aligner, shares, recipe.seed))
+    aligner = Aligner(tokenizers, Lexicon.of(train, tokenizers.target.size), spaced)
+    return lambda epoch: ChangedPairs(sampled(epoch), train, aligner, shares, recipe.seed, epoch)
 
 
 def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:

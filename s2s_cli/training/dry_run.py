@@ -29,7 +29,7 @@ from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.batches import Batch, collate
-from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
+from s2s_cli.training.building import build_epochs, build_order, build_trainer, build_validator
 from s2s_cli.training.changes import tell_changes
 from s2s_cli.training.initial import settle
 from s2s_cli.training.process_group import ALONE, ProcessGroup
@@ -96,7 +96,7 @@ def dry_run(
         warn_of_words(recipe.validation.metric, prepared.dev_texts()[1], recipe.languages.target)
         batches = _first_batches(recipe, prepared)
         trainer = build_trainer(recipe, prepared, ALONE, initial)
-        data = build_sampling(recipe, prepared).pairs(prepared.train, epoch=0)
+        data = build_epochs(recipe, prepared)(0)
         tell_learning(recipe, trainer, collate(data, batches[0]))
         tell_memory(trainer, data, largest(prepared, batches))
         speed = time_updates(trainer, data, batches, recipe.training.accumulate)

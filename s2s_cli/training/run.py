@@ -22,7 +22,7 @@ from s2s_cli.errors import CheckpointError, ExitCode, Stopped, printable
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.batches import collate
-from s2s_cli.training.building import build_order, build_sampling, build_trainer, build_validator
+from s2s_cli.training.building import build_epochs, build_order, build_trainer, build_validator
 from s2s_cli.training.changes import Basis, tell_changes
 from s2s_cli.training.exporting import export, exported_weights, is_exported
 from s2s_cli.training.initial import settle
@@ -118,7 +118,7 @@ class Session:
         self.saved: int | None = None  # the update of the newest sound checkpoint
         self.window = Window()
         self.log = MetricsLog(run.metrics)
-        self.order, self.sampling = build_order(recipe, prepared), build_sampling(recipe, prepared)
+        self.order, self.pairs_of = build_order(recipe, prepared), build_epochs(recipe, prepared)
 
     def resume(self) -> None:
         """Restore the newest checkpoint, if there is one."""
@@ -232,7 +232,7 @@ class Session:
 
     def _update(self, pairs: list[np.ndarray], ends_epoch: bool, report: Report) -> None:
         position = self.trainer.position
-        data = self.sampling.pairs(self.prepared.train, position.epoch)
+        data = self.pairs_of(position.epoch)
         update = self.trainer.update([collate(data, self.group.share(indices)) for indices in pairs])
         if ends_epoch:
             position.end_epoch()

@@ -9,10 +9,12 @@ from random import Random
 
 import pytest
 
+from s2s_cli.data.alignment import Aligner
+from s2s_cli.data.epochs import ChangedPairs, SampledPairs, Shares
 from s2s_cli.data.lexicon import Lexicon
-from s2s_cli.data.marking import Aligner, MarkedSampling, Marking, Shares, shared_spans
-from s2s_cli.data.sampling import SubwordSampling
+from s2s_cli.data.marking import shared_spans, with_marks
 from s2s_cli.data.shards import ParallelData
+from s2s_cli.data.terms import with_terms
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
@@ -44,14 +46,18 @@ def encoded(tools, directory: Path, tokenizers: TokenizerPair) -> ParallelData:
 
 
 @pytest.fixture(scope="module")
-def marking(data: ParallelData) -> Marking:
-    lexicon = Lexicon.of(data, TOKENIZERS.target.size)
-    return Marking(Aligner(TOKENIZERS, lexicon, (True, True)), Shares(0.5), seed=1)
+def aligner(data: ParallelData) -> Aligner:
+    return Aligner(TOKENIZERS, Lexicon.of(data, TOKENIZERS.target.size), (True, True))
 
 
-def sampled(marking: Marking, source: float | None = None) -> MarkedSampling:
-    segmenter = None if source is None else SEGMENTERS["unigram"](TOKENIZERS.source, source)
-    return MarkedSampling(SubwordSampling(segmenter, None, marking.seed), marking)
+HALF = Shares(marks=0.5)
+
+
+def changed(
+    data: ParallelData, aligner: Aligner, epoch: int = 0, *, shares: Shares = HALF, seed: int = 1, alpha: float = 0.0
+) -> ChangedPairs:
+    segmenter = SEGMENTERS["unigram"](TOKENIZERS.source, alpha) if alpha else None
+    return ChangedPairs(SampledPairs(data, segmenter, None, seed, epoch), data, aligner, shares, seed, epoch)
 
 
 def numbers(ids: Sequence[int], marks: list[int]) -> list[int]:
@@ -62,20 +68,20 @@ def without(ids: Sequence[int], marks: list[int]) -> list[int]:
     return [index for index in ids if index not in marks]
 
 
-def test_links_are_between_translations(data: ParallelData, marking: Marking):
+def test_links_are_between_translations(data: ParallelData, aligner: Aligner):
     both = WORDS | {"und": "and"}
     right = wrong = 0
     for index in range(len(data)):
         source, target = (side.tolist() for side in data.pair(index))
-        for one, other in marking.aligner.links(source, target):
+        for one, other in aligner.links(source, target):
             words = TOKENIZERS.source.decode(source[slice(*one)]), TOKENIZERS.target.decode(target[slice(*other)])
             right, wrong = (right + 1, wrong) if both.get(words[0], words[0]) == words[1] else (right, wrong + 1)
     assert right > 4 * len(data)  # of six words a pair
     assert wrong <= right / 25
 
 
-def test_marks_stand_for_the_same_on_both_sides(data: ParallelData, marking: Marking):
-    pairs = sampled(marking).pairs(data, 0)
+def test_marks_stand_for_the_same_on_both_sides(data: ParallelData, aligner: Aligner):
+    pairs = changed(data, aligner)
     source_marks, target_marks = TOKENIZERS.source.marks, TOKENIZERS.target.marks
     marked = 0
     for index in range(len(data)):
@@ -91,13 +97,13 @@ def test_marks_stand_for_the_same_on_both_sides(data: ParallelData, marking: Mar
     assert 0.3 * len(data) < marked <= 0.7 * len(data)
 
 
-def test_a_word_or_phrase_is_marked_with_its_translation(data: ParallelData, marking: Marking):
+def test_a_word_or_phrase_is_marked_with_its_translation(data: ParallelData, aligner: Aligner):
     """What is between two marks of the source is translated between the same of the target, and by nothing else."""
     both = WORDS | {"und": "and"}
     checked = 0
     for index in range(len(data)):
         for seed in range(5):
-            found = marking.marked(*(side.tolist() for side in data.pair(index)), Random(seed))
+            found = with_marks(aligner, *(side.tolist() for side in data.pair(index)), Random(seed))
             if found is None or len(numbers(found[0], TOKENIZERS.source.marks)) != 2:
                 continue
             inside = []
@@ -111,24 +117,22 @@ def test_a_word_or_phrase_is_marked_with_its_translation(data: ParallelData, mar
     assert checked > 20
 
 
-def test_what_is_marked_depends_on_seed_epoch_and_pair_alone(data: ParallelData, marking: Marking):
+def test_what_is_marked_depends_on_seed_epoch_and_pair_alone(data: ParallelData, aligner: Aligner):
     def all_of(pairs, order) -> dict[int, tuple[list[int], list[int]]]:
         return {index: tuple(map(list, pairs.pair(index))) for index in order}
 
     forward, backward = range(len(data)), range(len(data))[::-1]
-    first = all_of(sampled(marking).pairs(data, 0), forward)
-    assert all_of(sampled(marking).pairs(data, 0), backward) == first
-    assert all_of(sampled(marking).pairs(data, 1), forward) != first
-    other = Marking(marking.aligner, marking.shares, seed=2)
-    assert all_of(sampled(other).pairs(data, 0), forward) != first
+    first = all_of(changed(data, aligner), forward)
+    assert all_of(changed(data, aligner), backward) == first
+    assert all_of(changed(data, aligner, 1), forward) != first
+    assert all_of(changed(data, aligner, seed=2), forward) != first
 
 
-def test_pairs_without_marks_are_segmented_as_ever(data: ParallelData, marking: Marking):
-    with_marks = sampled(marking, 0.2)
-    pairs, plain = with_marks.pairs(data, 3), with_marks.sampling.pairs(data, 3)
-    unmarked = [index for index in range(len(data)) if pairs.marked(index) is None]  # type: ignore[attr-defined]
+def test_pairs_without_marks_are_segmented_as_ever(data: ParallelData, aligner: Aligner):
+    pairs = changed(data, aligner, 3, alpha=0.2)
+    unmarked = [index for index in range(len(data)) if pairs.changed(index) is None]
     assert len(unmarked) > 20
-    assert all(list(pairs.pair(index)[0]) == list(plain.pair(index)[0]) for index in unmarked)
+    assert all(list(pairs.pair(index)[0]) == list(pairs.plain.pair(index)[0]) for index in unmarked)
 
 
 def test_spans_of_both_sides_get_the_same_marks():
@@ -141,14 +145,14 @@ def test_spans_of_both_sides_get_the_same_marks():
     assert shared_spans("rot %s", "red %d", Finder(), TOKENIZERS) is None
 
 
-def test_terms_are_followed_by_what_they_are_in_the_target(data: ParallelData, marking: Marking):
+def test_terms_are_followed_by_what_they_are_in_the_target(data: ParallelData, aligner: Aligner):
     """Half of them by what they were, the other half by a word of random pieces that has come into the target."""
     both = WORDS | {"und": "and"}
     opening, giving, closing = TOKENIZERS.source.term_tags or (0, 0, 0)
     glossed = real = invented = 0
     for index in range(len(data)):
         plain = [side.tolist() for side in data.pair(index)]
-        found = marking.with_terms(*plain, Random(index))
+        found = with_terms(aligner, *plain, Random(index))
         if found is None:
             continue
         glossed += 1
@@ -179,27 +183,27 @@ def test_terms_that_the_source_side_cannot_spell_are_left_out(tools, tmp_path: P
     tokenizers = TokenizerPair(german, TOKENIZERS.target)  # without the letters of "grey", "yellow" and "white"
     data = encoded(tools, tmp_path, tokenizers)
     aligner = Aligner(tokenizers, Lexicon.of(data, tokenizers.target.size), (True, True))
-    marking, told = Marking(aligner, Shares(terms=0.5), seed=1), set()
+    told = set()
     for index in range(len(data)):
         source, target = (side.tolist() for side in data.pair(index))
-        found, _ = marking.with_terms(source, target, Random(index)) or (source, target)
+        found, _ = with_terms(aligner, source, target, Random(index)) or (source, target)
         assert UNK not in found
         told |= set(re.findall(r"[a-z]+", german.decode(found))) & set(WORDS.values())
     assert {"green", "blue"} <= told  # "rot" is too short to be told, but an invented word may be "red"
     assert not told & {"grey", "yellow", "white"}
 
 
-def test_terms_have_their_own_share(data: ParallelData, marking: Marking):
-    pairs = sampled(Marking(marking.aligner, Shares(0.2, 0.3), seed=1)).pairs(data, 0)
+def test_terms_have_their_own_share(data: ParallelData, aligner: Aligner):
+    pairs = changed(data, aligner, shares=Shares(0.2, 0.3))
     opening = (TOKENIZERS.source.term_tags or (0,))[0]
     sides = [list(pairs.pair(index)[0]) for index in range(len(data))]
     assert 0.15 * len(data) < sum(opening in ids for ids in sides) < 0.45 * len(data)
     assert not any(opening in ids and set(ids) & set(TOKENIZERS.source.marks) for ids in sides)
 
 
-def test_what_has_marks_gets_no_more(marking: Marking):
+def test_what_has_marks_gets_no_more(aligner: Aligner):
     source, target = shared_spans("rot und %s", "red and %s", Finder(), TOKENIZERS) or ([], [])
-    assert all(marking.marked(source, target, Random(seed)) is None for seed in range(20))
+    assert all(with_marks(aligner, source, target, Random(seed)) is None for seed in range(20))
 
 
 @pytest.mark.parametrize("spaced", [True, False])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from s2s_cli.data.batches import Pairs
-from s2s_cli.data.sampling import SubwordSampling
+from s2s_cli.data.epochs import SampledPairs
 from s2s_cli.data.shards import ParallelData
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
@@ -33,11 +33,15 @@ def data(tools, tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
     return tools.write_pairs(tmp_path_factory.mktemp("data"), **sides)
 
 
-def sampling(source: float | None = 0.2, target: float | None = 0.3, seed: int = 1) -> SubwordSampling:
-    return SubwordSampling(
+def sampled(
+    data: ParallelData, epoch: int, *, source: float | None = 0.2, target: float | None = 0.3, seed: int = 1
+) -> SampledPairs:
+    return SampledPairs(
+        data,
         None if source is None else SEGMENTERS["unigram"](TOKENIZERS.source, source),
         None if target is None else SEGMENTERS["bpe"](TOKENIZERS.target, target),
         seed,
+        epoch,
     )
 
 
@@ -46,17 +50,9 @@ def all_of(pairs: Pairs, order: Sequence[int] = range(40)) -> dict[int, tuple[li
 
 
 def test_segmentations_differ_by_epoch_and_seed_and_the_text_stays(data: ParallelData) -> None:
-    best, *sampled = (
-        all_of(pairs)
-        for pairs in (
-            data,
-            sampling().pairs(data, 0),
-            sampling().pairs(data, 1),
-            sampling(seed=2).pairs(data, 0),
-        )
-    )
-    for number, one in enumerate(sampled):
-        for other in (best, *sampled[:number]):
+    best, *found = map(all_of, (data, sampled(data, 0), sampled(data, 1), sampled(data, 0, seed=2)))
+    for number, one in enumerate(found):
+        for other in (best, *found[:number]):
             assert sum(one[index][0] != other[index][0] for index in range(40)) > 30
             assert sum(one[index][1] != other[index][1] for index in range(40)) > 30
         assert [TOKENIZERS.source.decode(one[index][0]) for index in range(40)] == SOURCE
@@ -65,25 +61,25 @@ def test_segmentations_differ_by_epoch_and_seed_and_the_text_stays(data: Paralle
 
 
 def test_a_segmentation_depends_on_nothing_that_was_sampled_before_or_beside_it(data: ParallelData) -> None:
-    expected = all_of(sampling().pairs(data, 3))
-    assert all_of(sampling().pairs(data, 3), range(39, -1, -1)) == expected
-    assert all_of(sampling().pairs(data, 3), [7]) == {7: expected[7]}
-    assert all_of(sampling(source=None).pairs(data, 3))[7][1] == expected[7][1]
+    expected = all_of(sampled(data, 3))
+    assert all_of(sampled(data, 3), range(39, -1, -1)) == expected
+    assert all_of(sampled(data, 3), [7]) == {7: expected[7]}
+    assert all_of(sampled(data, 3, source=None))[7][1] == expected[7][1]
     with ThreadPoolExecutor(3) as pool:
-        found = pool.map(lambda shift: all_of(sampling().pairs(data, 3), np.roll(range(40), shift)), range(9))
+        found = pool.map(lambda shift: all_of(sampled(data, 3), np.roll(range(40), shift)), range(9))
         assert all(one == expected for one in found)
 
 
 def test_a_side_without_alpha_stays_as_it_is_and_so_does_all_without_any(data: ParallelData) -> None:
-    assert sampling(None, None).pairs(data, 0) is data
-    pairs = sampling(None, 0.3).pairs(data, 0)
-    sampled, best = all_of(pairs), all_of(data)
-    assert all(sampled[index][0] == best[index][0] for index in best)
-    assert sampled != best
+    best = all_of(data)
+    assert all_of(sampled(data, 0, source=None, target=None)) == best
+    found = all_of(sampled(data, 0, source=None))
+    assert all(found[index][0] == best[index][0] for index in best)
+    assert found != best
 
 
 def test_sampled_pairs_make_batches(data: ParallelData) -> None:
-    pairs = sampling().pairs(data, 2)
+    pairs = sampled(data, 2)
     batch = collate(pairs, np.array([3, 1]))
     (source, target), (_, other) = pairs.pair(1), pairs.pair(3)
     assert batch.source_BS[1, : len(source)].tolist() == list(source)
