@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from s2s_cli.data.preparation import open_prepared
+from s2s_cli.data.prepared import open_prepared
 from s2s_cli.inference.translator import Translator
 
 ACCENTABLE = frozenset("aeiounAEIOUN")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from s2s_cli.checkpoint.model_directory import Confidence
-from s2s_cli.data.preparation import open_prepared
+from s2s_cli.data.prepared import open_prepared
 from s2s_cli.evaluation.calibration import (
     calibrate,
     chance_error,

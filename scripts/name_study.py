@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2s_cli.data.preparation import open_prepared
+from s2s_cli.data.prepared import open_prepared
 from s2s_cli.inference.translator import Translator
 
 # Shapes: V verses, N names, R resamples.

@@ -167,7 +167,7 @@ def _score_model(
 ) -> list[TestResult]:
     """Translate and score the prepared test sets of the run."""
     from s2s_cli.checkpoint.run_directory import RunDirectory
-    from s2s_cli.data.preparation import open_prepared
+    from s2s_cli.data.prepared import open_prepared
     from s2s_cli.evaluation.model import evaluate_model
     from s2s_cli.evaluation.report import TestResult
 

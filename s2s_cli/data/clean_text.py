@@ -34,8 +34,13 @@ class CleanCorpus:
     name: str
     pairs_read: int = 0
     pairs: int = 0
-    """Those that passed the rules."""
+    """Those that break no rule."""
     rejected: Counter[str] = field(default_factory=Counter)
+
+    def drop(self, rejected: Counter[str]) -> None:
+        """Some of its pairs break a rule."""
+        self.pairs -= rejected.total()
+        self.rejected += rejected
 
 
 @dataclass(frozen=True)
@@ -129,14 +134,13 @@ def clean_corpora(
             keys_file.write(chunk.keys)
             corpus = found[chunk.corpus]
             corpus.pairs_read += chunk.pairs_read
-            corpus.pairs += chunk.pairs_read - chunk.rejected.total()
-            corpus.rejected += chunk.rejected
+            corpus.pairs += chunk.pairs_read
+            corpus.drop(chunk.rejected)
             bar.update(chunk.pairs_read)
     ends = np.cumsum([corpus.pairs for corpus in found])
     repetition = repeated(keys) if config.deduplicate else np.zeros(ends[-1], bool)
     for corpus, again in zip(found, np.split(repetition, ends[:-1]), strict=True):
-        corpus.pairs -= int(again.sum())
-        corpus.rejected += Counter(duplicate=int(again.sum()))
+        corpus.drop(Counter(duplicate=int(again.sum())))
     return CleanText(source, target, ~repetition, found)
 
 

@@ -1,9 +1,10 @@
-"""The manifest of prepared data: its inputs, its counts, and what has changed since it was prepared."""
+"""The manifest of prepared data: its inputs, its counts as the user is told, and what has changed since."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines
@@ -38,6 +39,19 @@ class DataManifest(Manifest):
     tokenizers: dict[str, bool | int]
     splits: dict[str, dict[str, Any]]
     """Counts; those of `train` also by corpus."""
+
+    @property
+    def learnt(self) -> str:
+        """SHA-256 over what a training depends on: the tokenizers and the shards of train and dev."""
+        return self._checksum(lambda file: not file.startswith("test-"))
+
+    def test_checksum(self, name: str) -> str:
+        """SHA-256 over the texts of a test set."""
+        return self._checksum(lambda file: file in (f"test-{name}/source.txt", f"test-{name}/target.txt"))
+
+    def _checksum(self, belongs: Callable[[str], bool]) -> str:
+        hashes = sorted((name, file.sha256) for name, file in self.files.items() if belongs(name))
+        return sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 MARKUP = ("case_markup",)
@@ -97,16 +111,16 @@ def fingerprint(file: CorpusFile, before: Input | None = None) -> Input:
         status = file.path.stat()
         found = (file.given, status.st_size, status.st_mtime_ns)
         known = before is not None and (before.file, before.bytes, before.modified_ns) == found
-        sha256 = before.sha256 if known and before else file_sha256(file.path)
+        digest = before.sha256 if known and before else file_sha256(file.path)
     except OSError as error:
         raise MachineError(f"cannot be read: {error.strerror}", where=file.path) from error
-    if file.sha256 and sha256 != file.sha256.lower():
+    if file.sha256 and digest != file.sha256.lower():
         raise DataError(
-            f"has the SHA-256 {sha256}, but the recipe says {file.sha256.lower()}",
+            f"has the SHA-256 {digest}, but the recipe says {file.sha256.lower()}",
             where=file.path,
             hint="fetch the file again if it is damaged, or put its SHA-256 into the recipe if it is new",
         )
-    return Input(file=found[0], bytes=found[1], modified_ns=found[2], sha256=sha256)
+    return Input(file=found[0], bytes=found[1], modified_ns=found[2], sha256=digest)
 
 
 def differences(manifest: DataManifest, keys: Mapping[str, Any], inputs: Mapping[str, Input]) -> list[str]:
@@ -129,3 +143,29 @@ def _shown(keys: Mapping[str, Any], key: str) -> str:
 
 def _change(old: Input | None, new: Input | None) -> str:
     return "added" if old is None else "removed" if new is None else "changed content"
+
+
+def report(manifest: DataManifest) -> Iterator[str]:
+    """The figures of a preparation, for the user."""
+    splits, sizes = manifest.splits, manifest.tokenizers
+    train = splits["train"]
+    corpora = train["corpora"] if len(train["corpora"]) > 1 else []
+    for name, counts in [("train", train), *((f"- {corpus['name']}", corpus) for corpus in corpora)]:
+        yield f"{name}: {counts['pairs_read']:,} pairs read, {counts['pairs']:,} kept; {dropped(counts['rejected'])}"
+    for name, counts in splits.items():
+        if name != "train":
+            without = counts["without_loss"]
+            yield f"{name}: {counts['pairs']:,} pairs" + (f"; without a loss: {_named(without)}" if without else "")
+    vocabulary = f"{sizes['source']:,} shared" if sizes["joint"] else f"{sizes['source']:,} + {sizes['target']:,}"
+    yield f"symbols: {vocabulary}"
+    for side in ("source", "target"):
+        tokens, unknown = train[side]["tokens"], train[side]["unknown"]
+        yield f"{side} tokens: {tokens:,}, {unknown / tokens:.3%} unknown, {tokens / train['pairs']:.1f} a sentence"
+
+
+def dropped(rejected: dict[str, int]) -> str:
+    return f"dropped: {_named(rejected)}" if rejected else "none dropped"
+
+
+def _named(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())

@@ -6,27 +6,24 @@ The result lies in `<run>/data`: the tokenizers, the shards of `train`, the shar
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from s2s_cli import atomic, console
 from s2s_cli.data.clean_text import CleanText, clean_corpora
 from s2s_cli.data.cleaning import HeldOut, Unwanted, line_keys
 from s2s_cli.data.corpora import ParallelCorpus, TextLines, folders_of, locate, locate_lines
 from s2s_cli.data.held_out import HeldOutText
-from s2s_cli.data.manifest import DataManifest, differences, fingerprints, relevant_keys
-from s2s_cli.data.shards import ParallelData
+from s2s_cli.data.manifest import DataManifest, differences, dropped, fingerprints, relevant_keys, report
+from s2s_cli.data.prepared import PreparedData, open_prepared, other_data
 from s2s_cli.data.tokenising import Tagged, encode_pairs
-from s2s_cli.errors import CheckpointError, DataError, printable
+from s2s_cli.errors import DataError, printable
 from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
@@ -38,82 +35,6 @@ from s2s_cli.text.training import require_same_algorithms, train_tokenizers
 _SAMPLE_BYTES = 24 << 20
 
 _NAME_BYTES = 120  # of a split, whose directory has its name
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """Prepared data on disk: the hashes of tokenizers and texts are checked when they are read, those of shards by
-    `sealed.verify_all`."""
-
-    sealed: SealedDirectory
-    manifest: DataManifest
-    tokenizers: TokenizerPair
-    train: ParallelData
-    dev: ParallelData
-    """Pairs of dev with a loss: neither empty nor too long."""
-
-    @classmethod
-    def open(cls, directory: Path) -> Self:
-        """Raises DataError if a file is missing or has another size, or if one that is read here is damaged."""
-        sealed = SealedDirectory.open(directory, DataManifest)
-        assert isinstance(sealed.manifest, DataManifest)
-        train, dev = ParallelData.open(directory / "train"), ParallelData.open(directory / "dev")
-        return cls(sealed, sealed.manifest, load_tokenizers(sealed), train, dev)
-
-    @property
-    def directory(self) -> Path:
-        return self.sealed.path
-
-    @property
-    def learnt(self) -> str:
-        """SHA-256 over what a training depends on: the tokenizers and the shards of train and dev."""
-        return _learnt(self.manifest)
-
-    def test_checksum(self, name: str) -> str:
-        """SHA-256 over the texts of a test set."""
-        return _checksum(self.manifest, lambda file: file in (f"test-{name}/source.txt", f"test-{name}/target.txt"))
-
-    @property
-    def test_names(self) -> list[str]:
-        return self.manifest.tests
-
-    @property
-    def train_sizes(self) -> list[int]:
-        """Number of pairs of each training corpus; they lie in the shards in this order."""
-        return [corpus["pairs"] for corpus in self.manifest.splits["train"]["corpora"]]
-
-    def dev_texts(self) -> tuple[list[str], list[str]]:
-        """Clean sources and original references of all dev pairs."""
-        return self._texts("dev")
-
-    def test_texts(self, name: str) -> tuple[list[str], list[str]]:
-        """Clean sources and original references of all pairs of a test set."""
-        return self._texts(f"test-{name}")
-
-    def _texts(self, split: str) -> tuple[list[str], list[str]]:
-        text = HeldOutText.open(self.sealed, split)
-        return text.sources, text.references
-
-
-def _learnt(manifest: DataManifest) -> str:
-    return _checksum(manifest, lambda file: not file.startswith("test-"))
-
-
-def _checksum(manifest: DataManifest, belongs: Callable[[str], bool]) -> str:
-    hashes = sorted((name, file.sha256) for name, file in manifest.files.items() if belongs(name))
-    return sha256(json.dumps(hashes).encode()).hexdigest()
-
-
-def open_prepared(run: Path) -> PreparedData:
-    """The prepared data of a run, its shards not verified. Raises DataError if there is none."""
-    directory = run / "data"
-    if not directory.exists():
-        raise DataError("there is no prepared data", where=directory, hint="run `s2s prep` with the recipe")
-    try:
-        return PreparedData.open(directory)
-    except CheckpointError as error:
-        raise DataError(error.what, where=error.where, hint="prepare the data again: `s2s prep --force`") from error
-
 
 Written = Mapping[int, ParallelCorpus]
 """The corpora that a model wrote (`s2s_cli.synthesis`), by their places in `data.train`."""
@@ -139,48 +60,29 @@ def prepare(
     then kept, since it may be all that is left of the corpora. Raises MachineError for faults of disk and network.
     """
     atomic.sweep(run)
-    splits, exclude = _locate(recipe, recipe_dir, written), _locate_excluded(recipe, recipe_dir)
-    before, reasons = _state(run / "data")
-    base = _base(recipe, initial, before, run / "data")
-    tests = [name.removeprefix("test-") for name in splits if name.startswith("test-")]
-    keys = relevant_keys(recipe, tests, base.keys if base else {})
-    inputs = fingerprints({**splits, "exclude": exclude}, before.manifest.inputs if before else {})
+    data, found = run / "data", _locate(recipe, recipe_dir, written)
+    before, reasons = _state(data)
+    base = _base(recipe, initial, before, data)
+    keys = relevant_keys(recipe, found.tests, base.keys if base else {})
+    inputs = fingerprints({**found.splits, "exclude": found.exclude}, before.manifest.inputs if before else {})
     if before:
         reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(recipe, before))
         if not reasons and not force:
-            console.say(f"data is up to date: {run / 'data'}")
+            console.say(f"data is up to date: {data}")
             return before
     for reason in reasons:
         console.say(f"data is prepared again: {reason}")
     begin = time.monotonic()
-    with atomic.new_directory(run / "data") as directory:
+    with atomic.new_directory(data) as directory:
         writer = ManifestWriter(directory)
-        facts = _build(recipe, splits, exclude, writer, base, mapper)
-        manifest = writer.seal(DataManifest, tests=keys["data.test"], keys=keys, inputs=inputs, **facts)
-        if before and before.learnt != _learnt(manifest) and any((run / "checkpoints").glob("step-*")):
+        facts = _build(recipe, found, writer, base, mapper)
+        manifest = writer.seal(DataManifest, tests=found.tests, keys=keys, inputs=inputs, **facts)
+        if before and before.manifest.learnt != manifest.learnt and any((run / "checkpoints").glob("step-*")):
             raise other_data(run)
-    for line in _report(manifest):
+    for line in report(manifest):
         console.say(line)
-    console.say(f"prepared in {time.monotonic() - begin:.1f} s: {run / 'data'}")
+    console.say(f"prepared in {time.monotonic() - begin:.1f} s: {data}")
     return open_prepared(run)
-
-
-def other_data(run: Path) -> DataError:
-    """The error for prepared data that is not what the checkpoints of a run were trained on."""
-    hint = "restore corpora and recipe as they were, or take another name (`name:` or --run)"
-    return DataError("the prepared data is not that of the checkpoints", where=run, hint=hint)
-
-
-def prepare_apart(
-    recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None, *, written: Written = NONE
-) -> PreparedData:
-    """The same for a caller in which a library runs threads: no worker process is forked from it."""
-    apart(partial(_only_prepare, recipe, recipe_dir, run, initial, dict(written)), fresh=True)
-    return open_prepared(run)
-
-
-def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None, written: Written) -> None:
-    prepare(recipe, recipe_dir, run, initial, written=written)
 
 
 def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
@@ -201,8 +103,19 @@ def _damage(recipe: Recipe, prepared: PreparedData) -> list[str]:
     return []
 
 
-def _locate(recipe: Recipe, recipe_dir: Path, written: Written) -> dict[str, list[ParallelCorpus]]:
-    """Corpora by split: `train`, `dev`, and a split `test-<name>` for each test corpus."""
+class _Found(NamedTuple):
+    """The files of a recipe. splits: corpora by split, `train`, `dev`, and a split `test-<name>` for each test corpus;
+    exclude: lines that are not to be learnt."""
+
+    splits: dict[str, list[ParallelCorpus]]
+    exclude: list[TextLines]
+
+    @property
+    def tests(self) -> list[str]:
+        return [name.removeprefix("test-") for name in self.splits if name.startswith("test-")]
+
+
+def _locate(recipe: Recipe, recipe_dir: Path, written: Written) -> _Found:
     folders = folders_of(recipe.data.folders, recipe_dir)
     splits = {
         "train": [
@@ -221,12 +134,7 @@ def _locate(recipe: Recipe, recipe_dir: Path, written: Written) -> dict[str, lis
             what = f"the name of a test set is too long: {printable(located.name, 40)}"
             raise DataError(what, where=recipe_dir, hint="give it a short `name`")
         splits[name] = [located]
-    return splits
-
-
-def _locate_excluded(recipe: Recipe, recipe_dir: Path) -> list[TextLines]:
-    folders = folders_of(recipe.data.folders, recipe_dir)
-    return [locate_lines(lines, folders) for lines in recipe.data.cleaning.exclude]
+    return _Found(splits, [locate_lines(lines, folders) for lines in recipe.data.cleaning.exclude])
 
 
 class _Base(NamedTuple):
@@ -258,41 +166,28 @@ def _base(recipe: Recipe, initial: Path | None, before: PreparedData | None, dir
     return _Base(before.tokenizers, False, {key: keys[key] for key in keys if key.startswith("init.")})
 
 
-def _build(
-    recipe: Recipe,
-    splits: dict[str, list[ParallelCorpus]],
-    exclude: list[TextLines],
-    writer: ManifestWriter,
-    base: _Base | None,
-    mapper: Mapper,
-) -> dict[str, Any]:
+def _build(recipe: Recipe, found: _Found, writer: ManifestWriter, base: _Base | None, mapper: Mapper) -> dict[str, Any]:
     """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
-    directory = writer.directory
-    held_out = {name: HeldOutText.read(corpora) for name, corpora in splits.items() if name != "train"}
+    directory, cleaning, protect = writer.directory, recipe.data.cleaning, recipe.data.protect
+    held_out = {name: HeldOutText.read(corpora) for name, corpora in found.splits.items() if name != "train"}
     keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
-    unwanted = Unwanted(keys, line_keys(line for lines in exclude for line in lines.read()))
-    cleaning = recipe.data.cleaning
+    unwanted = Unwanted(keys, line_keys(line for lines in found.exclude for line in lines.read()))
 
     work = directory / "work"
     work.mkdir()
-    text = clean_corpora(splits["train"], cleaning, recipe.languages, unwanted, work, mapper)
+    text = clean_corpora(found.splits["train"], cleaning, recipe.languages, unwanted, work, mapper)
     if not len(text):
         raise _nothing_left("train", text.rejected)
-    tokenizers = base.tokenizers if base and not base.extend else _trained(recipe, text)
-    if base and base.extend:
-        tokenizers = base.tokenizers.extended(tokenizers)
-    _require_tags(recipe, tokenizers)
+    tokenizers = _tokenizers(recipe, base, text)
     save_tokenizers(tokenizers, writer)
     tagged = list(map(Tagged, text.of_corpora(), [corpus.tag for corpus in recipe.data.train]))
-    protect = recipe.data.protect
     finder = Finder(tuple(protect.kinds), tuple(protect.patterns)) if protect else None
     tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train", mapper, finder)
     shutil.rmtree(work)
 
     for corpus, rejected in zip(text.corpora, too_long, strict=True):
-        corpus.pairs -= rejected.total()
-        corpus.rejected += rejected
-    train = _train_counts(text, splits["train"])
+        corpus.drop(rejected)
+    train = _train_counts(text, found.splits["train"])
     if not train["pairs"]:
         raise _nothing_left("train", train["rejected"])
     counts = {"train": train | tokens}
@@ -309,7 +204,29 @@ def _nothing_left(split: str, rejected: dict[str, int]) -> DataError:
     if not rejected:
         return DataError("there is no pair: the files are empty", where=where)
     hint = "look at data.cleaning" if split == "train" else "look at the files, and at data.cleaning.max_pieces"
-    return DataError(f"no pair is left: {_dropped(rejected)}", where=where, hint=hint)
+    return DataError(f"no pair is left: {dropped(rejected)}", where=where, hint=hint)
+
+
+def _tokenizers(recipe: Recipe, base: _Base | None, text: CleanText) -> TokenizerPair:
+    """Those that are given, or trained on the text, or the former extended by the latter."""
+    if base is None:
+        return _trained(recipe, text)
+    tokenizers = base.tokenizers.extended(_trained(recipe, text)) if base.extend else base.tokenizers
+    _require_tags(recipe, tokenizers)
+    return tokenizers
+
+
+def _trained(recipe: Recipe, text: CleanText) -> TokenizerPair:
+    marks = [mark_name(number + 1) for number in range(recipe.data.protect.symbols if recipe.data.protect else 0)]
+    tags = [*recipe.data.tags, *(TERM_TAGS if recipe.data.terms else ())]
+    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe), tags, marks))
+
+
+def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Iterator[str]]:
+    """Lines of both sides to train the tokenizers on. A joint tokenizer takes half of its lines from each side."""
+    most = -(-recipe.tokenizer.sample // 2) if recipe.tokenizer.is_joint else recipe.tokenizer.sample
+    most = min(most, int(_SAMPLE_BYTES / text.mean_bytes) + 1)
+    return (source for source, _ in text.sample(most)), (target for _, target in text.sample(most))
 
 
 def _require_tags(recipe: Recipe, tokenizers: TokenizerPair) -> None:
@@ -325,12 +242,6 @@ def _require_tags(recipe: Recipe, tokenizers: TokenizerPair) -> None:
         raise DataError(what, where="data.protect", hint=hint.format("data.protect"))
 
 
-def _trained(recipe: Recipe, text: CleanText) -> TokenizerPair:
-    marks = [mark_name(number + 1) for number in range(recipe.data.protect.symbols if recipe.data.protect else 0)]
-    tags = [*recipe.data.tags, *(TERM_TAGS if recipe.data.terms else ())]
-    return apart(lambda: train_tokenizers(recipe.tokenizer, *_sample_lines(text, recipe), tags, marks))
-
-
 def _train_counts(text: CleanText, files: Sequence[ParallelCorpus]) -> dict[str, Any]:
     """What became of the training pairs, together and by corpus; and what was written by a model is made of."""
     corpora = [
@@ -339,36 +250,3 @@ def _train_counts(text: CleanText, files: Sequence[ParallelCorpus]) -> dict[str,
     ]
     read, kept = (sum(corpus[count] for corpus in corpora) for count in ("pairs_read", "pairs"))
     return {"pairs_read": read, "pairs": kept, "rejected": text.rejected, "corpora": corpora}
-
-
-def _sample_lines(text: CleanText, recipe: Recipe) -> tuple[Iterator[str], Iterator[str]]:
-    """Lines of both sides to train the tokenizers on. A joint tokenizer takes half of its lines from each side."""
-    most = -(-recipe.tokenizer.sample // 2) if recipe.tokenizer.is_joint else recipe.tokenizer.sample
-    most = min(most, int(_SAMPLE_BYTES / text.mean_bytes) + 1)
-    return (source for source, _ in text.sample(most)), (target for _, target in text.sample(most))
-
-
-def _report(manifest: DataManifest) -> Iterator[str]:
-    """The figures of a preparation, for the user."""
-    splits, sizes = manifest.splits, manifest.tokenizers
-    train = splits["train"]
-    corpora = train["corpora"] if len(train["corpora"]) > 1 else []
-    for name, counts in [("train", train), *((f"- {corpus['name']}", corpus) for corpus in corpora)]:
-        yield f"{name}: {counts['pairs_read']:,} pairs read, {counts['pairs']:,} kept; {_dropped(counts['rejected'])}"
-    for name, counts in splits.items():
-        if name != "train":
-            without = counts["without_loss"]
-            yield f"{name}: {counts['pairs']:,} pairs" + (f"; without a loss: {_named(without)}" if without else "")
-    vocabulary = f"{sizes['source']:,} shared" if sizes["joint"] else f"{sizes['source']:,} + {sizes['target']:,}"
-    yield f"symbols: {vocabulary}"
-    for side in ("source", "target"):
-        tokens, unknown = train[side]["tokens"], train[side]["unknown"]
-        yield f"{side} tokens: {tokens:,}, {unknown / tokens:.3%} unknown, {tokens / train['pairs']:.1f} a sentence"
-
-
-def _dropped(rejected: dict[str, int]) -> str:
-    return f"dropped: {_named(rejected)}" if rejected else "none dropped"
-
-
-def _named(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())

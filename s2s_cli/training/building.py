@@ -18,7 +18,7 @@ from s2s_cli.data.batches import Pairs
 from s2s_cli.data.epochs import ChangedPairs, SampledPairs, Shares
 from s2s_cli.data.lexicon import Lexicon
 from s2s_cli.data.order import BatchOrder, Part
-from s2s_cli.data.preparation import PreparedData
+from s2s_cli.data.prepared import PreparedData
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.loading import division, finder, search_options
 from s2s_cli.inference.translator import Translator

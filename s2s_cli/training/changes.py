@@ -9,7 +9,7 @@ from typing import Any, Self, get_args
 
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.data.preparation import PreparedData, other_data
+from s2s_cli.data.prepared import PreparedData, other_data
 from s2s_cli.errors import UsageError
 from s2s_cli.forms import KeyPath
 from s2s_cli.recipe.loading import load_recipe
@@ -94,7 +94,7 @@ class Basis:
     """What a checkpoint was trained on."""
 
     data: str
-    """See `PreparedData.learnt`."""
+    """See `DataManifest.learnt`."""
     order: dict[str, Any]
     """What else the order of batches depends on."""
     meaning: dict[str, str] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Basis:
     def of(cls, recipe: Recipe, prepared: PreparedData) -> Self:
         settings, weights, protect = recipe.training, recipe.data.weights, recipe.data.protect
         return cls(
-            prepared.learnt,
+            prepared.manifest.learnt,
             {
                 "seed": recipe.seed,
                 "batch_tokens": settings.batch_tokens,

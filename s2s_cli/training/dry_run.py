@@ -24,7 +24,8 @@ from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.checkpoint.snapshot import Snapshot
 from s2s_cli.data.batches import Pairs
-from s2s_cli.data.preparation import PreparedData, Written
+from s2s_cli.data.preparation import Written
+from s2s_cli.data.prepared import PreparedData
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.recipe.schema import Recipe

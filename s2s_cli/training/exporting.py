@@ -14,7 +14,7 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import Confidence, ModelConfig, load_model_files, save_model
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.lexicon import frequent_targets, lexicon
-from s2s_cli.data.preparation import PreparedData
+from s2s_cli.data.prepared import PreparedData
 from s2s_cli.engine import obstacle
 from s2s_cli.errors import CheckpointError, UserError
 from s2s_cli.evaluation.calibration import calibrate
@@ -65,7 +65,7 @@ def export(
     save_model(run.model, weights, config, prepared.tokenizers, card, symbols, packed)
     for name, results in scores.items():  # and after it: without scores, the export is made again
         values = {result.signature: round(result.value, 2) for result in results}
-        log.write("test", trainer.position.update, name=name, scores=values, data=prepared.test_checksum(name))
+        log.write("test", trainer.position.update, name=name, scores=values, data=prepared.manifest.test_checksum(name))
     console.say(f"the model is in {run.model}; try: echo '...' | s2s translate --model {run.root}")
 
 
@@ -75,7 +75,7 @@ def is_exported(
     """Whether `model/` already holds what `export` would write, undamaged, and the log the scores of all test sets."""
     tests = log.tests()
     for name in prepared.test_names:
-        if name not in tests or tests[name] not in (None, prepared.test_checksum(name)):
+        if name not in tests or tests[name] not in (None, prepared.manifest.test_checksum(name)):
             return False
     try:
         SealedDirectory.open(run.model).verify_all()

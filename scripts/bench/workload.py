@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2s_cli import atomic
-from s2s_cli.data.preparation import PreparedData, prepare
+from s2s_cli.data.preparation import prepare
+from s2s_cli.data.prepared import PreparedData
 from s2s_cli.data.shards import ParallelData, Shards
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.recipe.schema import Recipe

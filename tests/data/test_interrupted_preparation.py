@@ -18,7 +18,8 @@ from small_corpora import hashes, tiny_recipe
 
 from s2s_cli import atomic
 from s2s_cli.data import clean_text, preparation, tokenising
-from s2s_cli.data.preparation import open_prepared, prepare
+from s2s_cli.data.preparation import prepare
+from s2s_cli.data.prepared import open_prepared
 from s2s_cli.errors import MachineError
 from s2s_cli.sealed import ManifestWriter
 

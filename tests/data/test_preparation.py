@@ -14,7 +14,8 @@ from small_corpora import files, hashes, sentences, tiny_recipe, write
 from s2s_cli import processes
 from s2s_cli.data import clean_text, tokenising
 from s2s_cli.data.clean_text import CleanText
-from s2s_cli.data.preparation import open_prepared, prepare
+from s2s_cli.data.preparation import prepare
+from s2s_cli.data.prepared import open_prepared
 from s2s_cli.errors import DataError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import SealedDirectory

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from s2s_cli.data.preparation import PreparedData, prepare
+from s2s_cli.data.preparation import prepare
+from s2s_cli.data.prepared import PreparedData
 from s2s_cli.errors import DataError
 from s2s_cli.forms import FormError
 from s2s_cli.recipe.loading import load_recipe

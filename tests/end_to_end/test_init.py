@@ -14,7 +14,8 @@ from digits import assert_same_outcome, content, log_of, train_here, write_task
 
 from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.data.preparation import open_prepared, prepare
+from s2s_cli.data.preparation import prepare
+from s2s_cli.data.prepared import open_prepared
 from s2s_cli.errors import CheckpointError, DataError, Stopped, UsageError
 from s2s_cli.inference.reference import restore
 from s2s_cli.inference.translator import Translator

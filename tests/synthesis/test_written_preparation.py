@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from s2s_cli import processes
-from s2s_cli.data.preparation import PreparedData, prepare
+from s2s_cli.data.preparation import prepare
+from s2s_cli.data.prepared import PreparedData
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.synthesis import corpora, writing
 from s2s_cli.synthesis.corpora import tried_corpora, written_corpora
