@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -16,31 +17,16 @@ MOST_LINKS = 6_000_000  # pairs of pieces in the same sentence pair: some 0.5 GB
 ITERATIONS = 5
 
 
-def lexicon(data: ParallelData, source_size: int, target_size: int, count: int) -> np.ndarray:
-    """The `count` most frequent translations of each source piece, most frequent first: int32 [Vs, count].
-
-    EOS on the source side is the cause of target pieces that no source piece explains (the empty word of the paper).
-    Unused places hold EOS.
-    """
-    links, link_counts = _links(data, target_size)
-    keys, links = np.unique(links, return_inverse=True)  # a key is a source piece with a target piece
-    source_of, target_of = np.divmod(keys, target_size)
-    counts = _expected_counts(links, link_counts, source_of)
-    order = np.lexsort((-counts, source_of))
-    ranks = np.arange(len(order)) - np.searchsorted(source_of[order], source_of[order])
-    best, ranks = order[ranks < count], ranks[ranks < count]
-    table = np.full((source_size, count), EOS, dtype=np.int32)
-    table[source_of[best], ranks] = target_of[best]
-    return table
-
-
 @dataclass(frozen=True)
 class Lexicon:
-    """p(target piece | source piece) of all pieces that occur together. keys: source piece × target_size + target
-    piece, rising; probabilities: of each."""
+    """Which target pieces a source piece is the cause of, of all that occur together in a pair. EOS on the source side
+    is the cause of those that no source piece explains (the empty word of the paper).
+
+    keys: source piece × target_size + target piece, rising; counts: of each, how often, as is expected.
+    """
 
     keys: np.ndarray
-    probabilities: np.ndarray
+    counts: np.ndarray
     target_size: int
 
     @classmethod
@@ -48,9 +34,24 @@ class Lexicon:
         """As the pairs of the data say."""
         links, link_counts = _links(data, target_size)
         keys, links = np.unique(links, return_inverse=True)
-        source_of = keys // target_size
-        counts = _expected_counts(links, link_counts, source_of)
-        return cls(keys, counts / np.bincount(source_of, weights=counts)[source_of], target_size)
+        return cls(keys, _expected_counts(links, link_counts, keys // target_size), target_size)
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """p(target piece | source piece) of each key."""
+        source_of = self.keys // self.target_size
+        return self.counts / np.bincount(source_of, weights=self.counts)[source_of]
+
+    def best(self, source_size: int, count: int) -> np.ndarray:
+        """The `count` most frequent translations of each source piece, most frequent first: int32 [Vs, count]. Unused
+        places hold EOS."""
+        source_of, target_of = np.divmod(self.keys, self.target_size)
+        order = np.lexsort((-self.counts, source_of))
+        ranks = np.arange(len(order)) - np.searchsorted(source_of[order], source_of[order])
+        best, ranks = order[ranks < count], ranks[ranks < count]
+        table = np.full((source_size, count), EOS, dtype=np.int32)
+        table[source_of[best], ranks] = target_of[best]
+        return table
 
     def causes(self, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
         """The probability that the target piece in a row has the source piece in a column as its cause, [T, S]; what is

@@ -13,7 +13,7 @@ from s2s_cli import __version__, console
 from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import Confidence, ModelConfig, load_model_files, save_model
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.data.lexicon import frequent_targets, lexicon
+from s2s_cli.data.lexicon import Lexicon, frequent_targets
 from s2s_cli.data.prepared import PreparedData
 from s2s_cli.engine import obstacle
 from s2s_cli.errors import CheckpointError, UserError
@@ -158,11 +158,12 @@ def shortlist(recipe: Recipe, prepared: PreparedData) -> dict[str, np.ndarray] |
     """The arrays of `--shortlist`; `None` for a model that the engine does not fit."""
     if not fits(recipe):
         return None
-    sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
-    candidates, tokenizers = lexicon(prepared.train, *sizes, CANDIDATES), prepared.tokenizers
+    tokenizers = prepared.tokenizers
+    lexicon = Lexicon.of(prepared.train, tokenizers.target.size)
+    candidates = lexicon.best(tokenizers.source.size, CANDIDATES)
     for mark, other in zip(tokenizers.source.marks, tokenizers.target.marks, strict=False):
         candidates[mark, 0] = other  # few of them are in the data itself
-    frequent = frequent_targets(prepared.train, sizes[1], FREQUENT)
+    frequent = frequent_targets(prepared.train, tokenizers.target.size, FREQUENT)
     if marks := tokenizers.target.case_marks:  # without them a word that is listed could not be written as it should
         frequent = np.union1d(frequent, marks).astype(frequent.dtype)
     return {"candidates": candidates, "frequent": frequent}

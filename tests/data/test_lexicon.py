@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2s_cli.data import lexicon as module
-from s2s_cli.data.lexicon import frequent_targets, lexicon
+from s2s_cli.data.lexicon import Lexicon, frequent_targets
 from s2s_cli.text.tokenizer import EOS
 
 FIRST, WORDS = 4, 30  # source word w is translated by WORD + w
@@ -37,7 +37,7 @@ SIZE = FIRST + WORDS + 5
 
 
 def test_the_best_candidate_of_a_word_is_its_translation() -> None:
-    table = lexicon(Corpus(), SIZE, SIZE, 3)
+    table = Lexicon.of(Corpus(), SIZE).best(SIZE, 3)
     assert table.shape == (SIZE, 3) and table.dtype == np.int32
     for word in range(FIRST, FIRST + WORDS):
         assert table[word, 0] == word + 1
@@ -51,7 +51,7 @@ def test_long_corpora_are_sampled_from_all_over(monkeypatch: pytest.MonkeyPatch)
     seen: list[int] = []
     pair = corpus.pair
     monkeypatch.setattr(corpus, "pair", lambda index: (seen.append(index), pair(index))[1])
-    lexicon(corpus, SIZE, SIZE, 3)
+    Lexicon.of(corpus, SIZE)
     assert len(seen) * 36 <= 4000 < (len(seen) + 40) * 36
     assert max(seen) > 0.95 * len(corpus)
 
