@@ -6,7 +6,7 @@ Every step streams: memory does not grow with the text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from s2s_cli import console
-from s2s_cli.data.cleaning import Unwanted, pair_key, text_rules
+from s2s_cli.data.cleaning import TextRule, pair_key
 from s2s_cli.data.corpora import Pair, ParallelCorpus
 from s2s_cli.data.repetitions import repeated
 from s2s_cli.processes import Mapper, in_chunks, map_in_order
-from s2s_cli.recipe import schema
 from s2s_cli.text.hygiene import clean_line
 
 CHUNK = 4096
@@ -110,12 +109,12 @@ class _CleanChunk:
 
 
 def clean_corpora(
-    corpora: list[ParallelCorpus],
-    config: schema.Cleaning,
-    languages: schema.Languages,
-    unwanted: Unwanted,
+    corpora: Sequence[ParallelCorpus],
+    rules: Mapping[str, TextRule],
     directory: Path,
     mapper: Mapper = map_in_order,
+    *,
+    deduplicate: bool = True,
 ) -> CleanText:
     """Clean lines of all corpora, written below `directory`. mapper: who cleans."""
     source, target, keys = (directory / name for name in ("source.txt", "target.txt", "keys"))
@@ -126,7 +125,7 @@ def clean_corpora(
         target.open("wb") as target_file,
         keys.open("wb") as keys_file,
         console.progress("clean", unit=" pairs") as bar,
-        closing(mapper(partial(_make_cleaner, config, languages, unwanted), chunks)) as results,
+        closing(mapper(partial(_make_cleaner, rules), chunks)) as results,
     ):
         for chunk in results:
             source_file.write(chunk.source)
@@ -138,17 +137,13 @@ def clean_corpora(
             corpus.drop(chunk.rejected)
             bar.update(chunk.pairs_read)
     ends = np.cumsum([corpus.pairs for corpus in found])
-    repetition = repeated(keys) if config.deduplicate else np.zeros(ends[-1], bool)
+    repetition = repeated(keys) if deduplicate else np.zeros(ends[-1], bool)
     for corpus, again in zip(found, np.split(repetition, ends[:-1]), strict=True):
         corpus.drop(Counter(duplicate=int(again.sum())))
     return CleanText(source, target, ~repetition, found)
 
 
-def _make_cleaner(
-    config: schema.Cleaning, languages: schema.Languages, unwanted: Unwanted
-) -> Callable[[tuple[int, list[Pair]]], _CleanChunk]:
-    rules = text_rules(config, languages, unwanted)
-
+def _make_cleaner(rules: Mapping[str, TextRule]) -> Callable[[tuple[int, list[Pair]]], _CleanChunk]:
     def clean(chunk: tuple[int, list[Pair]]) -> _CleanChunk:
         corpus, pairs = chunk
         kept, rejected = [], Counter[str]()
@@ -159,7 +154,7 @@ def _make_cleaner(
                 kept.append((source, target))
             else:
                 rejected[broken] += 1
-        keys = b"".join(pair_key(source, target) for source, target in kept) if config.deduplicate else b""
+        keys = b"".join(pair_key(source, target) for source, target in kept)
         source_text, target_text = ("".join(f"{pair[side]}\n" for pair in kept).encode() for side in (0, 1))
         return _CleanChunk(corpus, source_text, target_text, keys, len(pairs), rejected)
 

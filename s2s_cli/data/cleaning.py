@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -24,7 +24,9 @@ SHORT = 10
 """Pairs whose longest side has fewer pieces are exempt from the rule on the ratio of lengths."""
 
 
-def text_rules(config: schema.Cleaning, languages: schema.Languages, unwanted: Unwanted) -> dict[str, TextRule]:
+def text_rules(
+    config: schema.Cleaning, languages: schema.Languages, overlap: Overlap, excluded: Excluded
+) -> dict[str, TextRule]:
     """Rules on clean lines by name, in the order of their trial."""
     rules: dict[str, TextRule] = {"empty": is_empty}
     if config.drop_identical:
@@ -32,17 +34,17 @@ def text_rules(config: schema.Cleaning, languages: schema.Languages, unwanted: U
     if config.min_script_share is not None:
         rules["script"] = WrongScript(script_of(languages.source), script_of(languages.target), config.min_script_share)
     if config.drop_overlap:
-        rules["overlap"] = Overlap(unwanted.held_out)
-    if len(unwanted.excluded):
-        rules["excluded"] = Excluded(unwanted.excluded)
+        rules["overlap"] = overlap
+    if len(excluded.keys):
+        rules["excluded"] = excluded
     return rules
 
 
-def length_rules(config: schema.Cleaning) -> dict[str, LengthRule]:
+def length_rules(max_pieces: int, max_ratio: float | None = None) -> dict[str, LengthRule]:
     """Rules on numbers of pieces by name, in the order of their trial."""
-    rules: dict[str, LengthRule] = {"empty": is_without_pieces, "length": TooLong(config.max_pieces)}
-    if config.max_length_ratio is not None:
-        rules["length_ratio"] = Unbalanced(config.max_length_ratio)
+    rules: dict[str, LengthRule] = {"empty": is_without_pieces, "length": TooLong(max_pieces)}
+    if max_ratio is not None:
+        rules["length_ratio"] = Unbalanced(max_ratio)
     return rules
 
 
@@ -70,36 +72,37 @@ class WrongScript:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The sentences that must not occur in training: keys of the sources and of the targets of dev and test."""
+class Overlap:
+    """A side that occurs in dev or test on the same side. sources, targets: the keys of what occurs there."""
 
-    sources: frozenset[bytes] = frozenset()
-    targets: frozenset[bytes] = frozenset()
+    sources: frozenset[bytes]
+    targets: frozenset[bytes]
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[str, str]]) -> HeldOut:
-        """From clean lines."""
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Overlap:
+        """With these pairs of clean lines."""
         keys = [(sentence_key(source), sentence_key(target)) for source, target in pairs]
         return cls(frozenset(key for key, _ in keys if key), frozenset(key for _, key in keys if key))
 
-
-@dataclass(frozen=True)
-class Overlap:
-    """A side that occurs in dev or test on the same side, by `sentence_key`."""
-
-    held_out: HeldOut
-
     def __call__(self, source: str, target: str) -> bool:
-        if self.held_out.sources and sentence_key(source) in self.held_out.sources:
+        if self.sources and sentence_key(source) in self.sources:
             return True
-        return bool(self.held_out.targets) and sentence_key(target) in self.held_out.targets
+        return bool(self.targets) and sentence_key(target) in self.targets
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """A side that equals one of many lines, ignoring case, punctuation and spaces. keys: sorted, uint64."""
+    """A side that equals one of many lines, ignoring case, punctuation and spaces.
+
+    keys: of the lines, uint64, sorted: 8 bytes for each, which forked workers share.
+    """
 
     keys: np.ndarray
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> Excluded:
+        keys = (key for line in lines if (key := line_key(line)) is not None)
+        return cls(np.unique(np.fromiter(keys, np.uint64)))
 
     def __call__(self, source: str, target: str) -> bool:
         return self._is_listed(source) or self._is_listed(target)
@@ -109,21 +112,6 @@ class Excluded:
             return False
         place = int(np.searchsorted(self.keys, np.uint64(key)))
         return place < len(self.keys) and int(self.keys[place]) == key
-
-
-def line_keys(lines: Iterable[str]) -> np.ndarray:
-    """The keys of many lines, sorted: 8 bytes for each, which forked workers share."""
-    keys = (key for line in lines if (key := line_key(line)) is not None)
-    return np.unique(np.fromiter(keys, np.uint64))
-
-
-@dataclass(frozen=True)
-class Unwanted:
-    """The text that must not be learnt."""
-
-    held_out: HeldOut = HeldOut()
-    excluded: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
-    """Keys of lines (`line_keys`)."""
 
 
 def is_without_pieces(source: np.ndarray, target: np.ndarray) -> np.ndarray:

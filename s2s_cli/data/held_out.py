@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s2s_cli.data.cleaning import length_rules
 from s2s_cli.data.corpora import ParallelCorpus
 from s2s_cli.data.tokenising import Tagged, encode_pairs
-from s2s_cli.recipe import schema
 from s2s_cli.sealed import SealedDirectory
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -50,8 +50,7 @@ class HeldOutText:
         directory.mkdir()
         for name, lines in (("source.txt", self.sources), ("target.txt", self.references)):
             (directory / name).write_bytes("".join(f"{line}\n" for line in lines).encode())
-        limits = schema.Cleaning(max_pieces=max_pieces, max_length_ratio=None)
-        pairs = len(self.sources)
-        counts, [rejected] = encode_pairs([Tagged(self.clean_pairs())], pairs, tokenizers, limits, directory)
+        pairs, rules = len(self.sources), length_rules(max_pieces)
+        counts, [rejected] = encode_pairs([Tagged(self.clean_pairs())], pairs, tokenizers, rules, directory)
         without_loss = {"pairs_with_loss": pairs - rejected.total(), "without_loss": dict(rejected)}
         return {"pairs": pairs, **without_loss, **counts}

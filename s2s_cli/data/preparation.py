@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from s2s_cli import atomic, console
 from s2s_cli.data.clean_text import CleanText, clean_corpora
-from s2s_cli.data.cleaning import HeldOut, Unwanted, line_keys
+from s2s_cli.data.cleaning import Excluded, Overlap, length_rules, text_rules
 from s2s_cli.data.corpora import ParallelCorpus, TextLines, folders_of, locate, locate_lines
 from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, dropped, fingerprints, relevant_keys, report
@@ -170,19 +170,21 @@ def _build(recipe: Recipe, found: _Found, writer: ManifestWriter, base: _Base | 
     """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
     directory, cleaning, protect = writer.directory, recipe.data.cleaning, recipe.data.protect
     held_out = {name: HeldOutText.read(corpora) for name, corpora in found.splits.items() if name != "train"}
-    keys = HeldOut.of(pair for text in held_out.values() for pair in text.clean_pairs())
-    unwanted = Unwanted(keys, line_keys(line for lines in found.exclude for line in lines.read()))
+    overlap = Overlap.of(pair for text in held_out.values() for pair in text.clean_pairs())
+    excluded = Excluded.of(line for lines in found.exclude for line in lines.read())
+    on_text = text_rules(cleaning, recipe.languages, overlap, excluded)
+    on_lengths = length_rules(cleaning.max_pieces, cleaning.max_length_ratio)
 
     work = directory / "work"
     work.mkdir()
-    text = clean_corpora(found.splits["train"], cleaning, recipe.languages, unwanted, work, mapper)
+    text = clean_corpora(found.splits["train"], on_text, work, mapper, deduplicate=cleaning.deduplicate)
     if not len(text):
         raise _nothing_left("train", text.rejected)
     tokenizers = _tokenizers(recipe, base, text)
     save_tokenizers(tokenizers, writer)
     tagged = list(map(Tagged, text.of_corpora(), [corpus.tag for corpus in recipe.data.train]))
     finder = Finder(tuple(protect.kinds), tuple(protect.patterns)) if protect else None
-    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, cleaning, directory / "train", mapper, finder)
+    tokens, too_long = encode_pairs(tagged, len(text), tokenizers, on_lengths, directory / "train", mapper, finder)
     shutil.rmtree(work)
 
     for corpus, rejected in zip(text.corpora, too_long, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,11 @@ import numpy as np
 
 from s2s_cli import console
 from s2s_cli.data.clean_text import CHUNK
-from s2s_cli.data.cleaning import length_rules
+from s2s_cli.data.cleaning import LengthRule
 from s2s_cli.data.corpora import Pair
 from s2s_cli.data.marking import shared_spans
 from s2s_cli.data.shards import ShardWriter
 from s2s_cli.processes import Mapper, in_chunks, map_in_order
-from s2s_cli.recipe import schema
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.tokenizer import UNK, TokenizerPair
 
@@ -51,12 +50,12 @@ def encode_pairs(
     corpora: Sequence[Tagged],
     total: int,
     tokenizers: TokenizerPair,
-    config: schema.Cleaning,
+    rules: Mapping[str, LengthRule],
     directory: Path,
     mapper: Mapper = map_in_order,
     finder: Finder | None = None,
 ) -> tuple[dict[str, dict[str, int]], list[Counter[str]]]:
-    """Write the shards of clean pairs into `directory`, without those that break a rule on lengths.
+    """Write the shards of clean pairs into `directory`, without those that break a rule on their lengths.
 
     total: number of pairs in all corpora. mapper: who encodes. finder: of the spans that have marks where both sides
     have them. Returns the tokens of both sides, and rejections by rule for each corpus.
@@ -73,7 +72,7 @@ def encode_pairs(
         ShardWriter(directory / "source", tokenizers.source.size) as source,
         ShardWriter(directory / "target", tokenizers.target.size) as target,
         console.progress("encode", total=total, unit=" pairs") as bar,
-        closing(mapper(partial(_make_encoder, tokenizers, config, finder), chunks)) as results,
+        closing(mapper(partial(_make_encoder, tokenizers, rules, finder), chunks)) as results,
     ):
         for chunk in results:
             for side, writer, encoded in (("source", source, chunk.source), ("target", target, chunk.target)):
@@ -92,10 +91,8 @@ class _TaggedChunk(NamedTuple):
 
 
 def _make_encoder(
-    tokenizers: TokenizerPair, config: schema.Cleaning, finder: Finder | None
+    tokenizers: TokenizerPair, rules: Mapping[str, LengthRule], finder: Finder | None
 ) -> Callable[[_TaggedChunk], _EncodedChunk]:
-    rules = length_rules(config)
-
     def encode(chunk: _TaggedChunk) -> _EncodedChunk:
         corpus, tag, pairs = chunk
         source = tokenizers.source.encode([source for source, _ in pairs])

@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 
 from s2s_cli.data.cleaning import (
     Excluded,
-    HeldOut,
     Overlap,
-    Unwanted,
     WrongScript,
     length_rules,
-    line_keys,
     pair_key,
     sentence_key,
     text_rules,
@@ -27,8 +24,8 @@ LANGUAGES = schema.Languages(source="zh", target="en")
 
 
 def _first_broken(config: schema.Cleaning, source: str, target: str) -> str | None:
-    unwanted = Unwanted(HeldOut.of([("你好。", "Hello, World!")]), line_keys(["A Secret!", "秘密"]))
-    rules = text_rules(config, LANGUAGES, unwanted)
+    overlap, excluded = Overlap.of([("你好。", "Hello, World!")]), Excluded.of(["A Secret!", "秘密"])
+    rules = text_rules(config, LANGUAGES, overlap, excluded)
     return next((name for name, rule in rules.items() if rule(source, target)), None)
 
 
@@ -57,8 +54,8 @@ def test_rules_can_be_left_out() -> None:
     off = schema.Cleaning(
         drop_identical=False, min_script_share=None, drop_overlap=False, deduplicate=False, max_length_ratio=None
     )
-    assert set(text_rules(off, LANGUAGES, Unwanted())) == {"empty"}
-    assert set(length_rules(off)) == {"empty", "length"}
+    assert set(text_rules(off, LANGUAGES, Overlap.of([]), Excluded.of([]))) == {"empty"}
+    assert set(length_rules(off.max_pieces, off.max_length_ratio)) == {"empty", "length"}
 
 
 def test_a_ratio_of_lengths_that_no_pair_has_is_refused() -> None:
@@ -71,42 +68,42 @@ def test_unknown_languages_have_no_rule_on_script() -> None:
 
 
 def test_overlap_is_looked_for_on_the_same_side() -> None:
-    rule = Overlap(HeldOut.of([("Un chat.", "A cat.")]))
+    rule = Overlap.of([("Un chat.", "A cat.")])
     assert rule("UN CHAT", "A dog") and rule("Un chien", "a cat!")
     assert not rule("A cat.", "Un chat.")
 
 
 def test_forms_of_characters_hide_no_overlap() -> None:
-    rule = Overlap(HeldOut.of([("東京は１２月、ＡＢＣ。", "The ﬁrst №１!")]))
+    rule = Overlap.of([("東京は１２月、ＡＢＣ。", "The ﬁrst №１!")])
     assert rule("東京は12月､abc", "x") and rule("x", "the first no1")
     assert not rule("東京 は12月abc", "the fir st no1")  # spaces count
 
 
 def test_sentences_without_letters_overlap_with_nothing() -> None:
     assert sentence_key("?!") == b""
-    assert not Overlap(HeldOut.of([("?!", "...")]))("!", "?")
+    assert not Overlap.of([("?!", "...")])("!", "?")
 
 
 def test_excluded_lines_are_compared_blindly_on_both_sides() -> None:
-    rule = Excluded(line_keys(["The ﬁrst Straße, №１!", "Ⅳ", "e\u0301te\u0301", "?!", "", "x - y"]))
+    rule = Excluded.of(["The ﬁrst Straße, №１!", "Ⅳ", "e\u0301te\u0301", "?!", "", "x - y"])
     for text in ("the FIRST strasse no1", "iv", "ÉTÉ", "xy", "X…Y"):
         assert rule(text, "other") and rule("other", text), text
     for text in ("the first strasse", "ete", "", "...", "x y z"):
         assert not rule(text, "other") and not rule("other", text), text
-    assert not Excluded(line_keys([]))("a", "b")
+    assert not Excluded.of([])("a", "b")
 
 
 def test_how_a_sign_looks_tells_no_sentences_apart() -> None:
     assert sentence_key("Ich ❤\ufe0f 葛\U000e0100城!") == sentence_key("ich ❤ 葛城")
-    assert Excluded(line_keys(["Ich ❤\ufe0f 葛城"]))("ich 葛\U000e0100城", "x")
+    assert Excluded.of(["Ich ❤\ufe0f 葛城"])("ich 葛\U000e0100城", "x")
 
 
 @given(lines=st.lists(st.text(max_size=3)), text=st.text(max_size=3))
 def test_the_line_itself_is_always_excluded(lines: list[str], text: str) -> None:
-    assert Excluded(line_keys([*lines, text]))(text, "") == any(
+    assert Excluded.of([*lines, text])(text, "") == any(
         unicodedata.category(character)[0] not in "PSZC" and not unicodedata.name(character, "").startswith("VARIATION")
         for character in unicodedata.normalize("NFKC", text).casefold()
-    ) or Excluded(line_keys(lines))(text, "")
+    ) or Excluded.of(lines)(text, "")
 
 
 def test_marks_of_vowels_tell_sentences_apart() -> None:
@@ -123,7 +120,7 @@ def test_pair_keys_see_where_a_side_ends() -> None:
     [(0, 3, "empty"), (101, 90, "length"), (100, 100, None), (9, 1, None), (10, 2, "length_ratio"), (40, 10, None)],
 )
 def test_rules_on_lengths(source: int, target: int, broken: str | None) -> None:
-    rules = length_rules(schema.Cleaning(max_pieces=100, max_length_ratio=4.0))
+    rules = length_rules(100, 4.0)
     for one, other in ((source, target), (target, source)):
         found = (name for name, rule in rules.items() if rule(np.array([one]), np.array([other]))[0])
         assert next(found, None) == broken
