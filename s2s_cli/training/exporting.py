@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2s_cli import __version__, console
 from s2s_cli.checkpoint.manager import CheckpointManager
-from s2s_cli.checkpoint.model_directory import Confidence, ModelConfig, load_model_files, save_model
+from s2s_cli.checkpoint.model_directory import ModelConfig, load_model_files, save_model
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.lexicon import Lexicon, frequent_targets
 from s2s_cli.data.prepared import PreparedData
@@ -52,10 +52,12 @@ def export(
 ) -> None:
     """Write `model/` with these weights and print its scores on the test sets."""
     trainer.model.load_state_dict(weights)
-    decoded = decode_dev(recipe, prepared, trainer.model)
-    loss, calibration = int8_bleu_loss(recipe, prepared, decoded), calibrate_dev(recipe, prepared, decoded)
-    measured = {"int8_bleu_loss": loss, "confidence": calibration and calibration.values()}
-    config = model_config(recipe, prepared) | measured
+    sources, references = (side[: recipe.validation.max_pairs] for side in prepared.dev_texts())
+    decoded = decode(recipe, prepared, trainer.model, sources)
+    loss = int8_bleu_loss(decoded, references, recipe.languages.target)
+    confidence = calibrate(next(iter(decoded.values())), references)
+    config = model_config(recipe, prepared)
+    config |= {"int8_bleu_loss": loss, "confidence": confidence and confidence.values()}
     scores = score_tests(recipe, prepared, trainer.model, int8_is_harmless=is_harmless(loss))
     for name, results in scores.items():
         console.say(f"{name}: " + ", ".join(f"{result.name} {result.value:.2f}" for result in results))
@@ -108,13 +110,13 @@ def exported_weights(recipe: Recipe, manager: CheckpointManager) -> dict[str, Te
     return snapshot.extra.get("average", snapshot.weights) if averaging.method == "ema" else snapshot.weights
 
 
-def decode_dev(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> dict[str, list[Translation]]:
-    """The translations of dev by each engine that may decode with the exported model: `fast` and `int8`, or else
-    `reference`.
+def decode(
+    recipe: Recipe, prepared: PreparedData, model: Seq2Seq, sources: Sequence[str]
+) -> dict[str, list[Translation]]:
+    """The translations by each engine that may decode with the exported model: `fast` and `int8`, or else `reference`.
 
     Those of the engine are made on the CPU, whatever device trained the model: only the CPU has products of 8 bits.
     """
-    sources = prepared.dev_texts()[0][: recipe.validation.max_pairs]
     engines, device = (("fast", "int8"), torch.device("cpu")) if fits(recipe) else (("reference",), None)
     return {
         engine: build_translator(recipe, prepared, model, engine=engine, precision="fp32", device=device).translate(
@@ -125,28 +127,19 @@ def decode_dev(recipe: Recipe, prepared: PreparedData, model: Seq2Seq) -> dict[s
 
 
 def int8_bleu_loss(
-    recipe: Recipe, prepared: PreparedData, decoded: Mapping[str, Sequence[Translation]]
+    decoded: Mapping[str, Sequence[Translation]], references: Sequence[str], language: str
 ) -> float | None:
     """BLEU lost on dev by 8-bit products, negative for a gain; `None` for a model that does not support them."""
     if "int8" not in decoded:
         return None
-    references = prepared.dev_texts()[1][: recipe.validation.max_pairs]
     bleu = {
-        engine: score([each.text for each in translations], [references], ["bleu"], recipe.languages.target)[0].value
+        engine: score([each.text for each in translations], [references], ["bleu"], language)[0].value
         for engine, translations in decoded.items()
     }
     loss = bleu["fast"] - bleu["int8"]
     verdict = "decoding uses them" if is_harmless(loss) else "decoding uses them on demand (--engine int8)"
     console.say(f"products of 8 bits cost {loss:+.2f} BLEU on dev ({bleu['fast']:.2f} without): {verdict}")
     return round(loss, 4)
-
-
-def calibrate_dev(
-    recipe: Recipe, prepared: PreparedData, decoded: Mapping[str, Sequence[Translation]]
-) -> Confidence | None:
-    """The confidence that fits the translations of dev; `None` if they are too few."""
-    references = prepared.dev_texts()[1][: recipe.validation.max_pairs]
-    return calibrate(decoded["fast" if "fast" in decoded else "reference"], references)
 
 
 def fits(recipe: Recipe) -> bool:

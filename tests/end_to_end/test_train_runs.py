@@ -19,7 +19,7 @@ from s2s_cli.checkpoint.manager import CheckpointManager
 from s2s_cli.checkpoint.model_directory import load_model_files
 from s2s_cli.errors import CheckpointError, DataError, ExitCode, Stopped, UsageError
 from s2s_cli.recipe.loading import dump_recipe, load_recipe
-from s2s_cli.training import reporting, run
+from s2s_cli.training import reporting, run, session
 from s2s_cli.training.reporting import MetricsLog
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator
@@ -164,8 +164,8 @@ def test_every_pair_is_seen_once_an_epoch_also_when_stopped_within_or_between_ep
     edge: int, recipe: Path, tmp_path: Path, interruptions: Interruptions, monkeypatch: pytest.MonkeyPatch
 ):
     seen: list[np.ndarray] = []
-    collate = run.collate
-    monkeypatch.setattr(run, "collate", lambda data, pairs: seen.append(pairs) or collate(data, pairs))
+    collate = session.collate
+    monkeypatch.setattr(session, "collate", lambda data, pairs: seen.append(pairs) or collate(data, pairs))
     interruptions.updates = {edge - 3, edge, edge + 1}
     interruptions.train(recipe, tmp_path / "run", *BASE)
     assert len(seen) == UPDATES
@@ -383,8 +383,8 @@ def test_a_changed_order_of_batches_begins_the_epoch_anew(
 ):
     train_here(recipe, tmp_path / "run", *BASE, "training.updates=12")
     seen: Counter[int] = Counter()
-    collate = run.collate
-    monkeypatch.setattr(run, "collate", lambda data, pairs: seen.update(pairs.tolist()) or collate(data, pairs))
+    collate = session.collate
+    monkeypatch.setattr(session, "collate", lambda data, pairs: seen.update(pairs.tolist()) or collate(data, pairs))
     train_here(recipe, tmp_path / "run", *BASE, "training.batch_tokens=90", "training.epochs=2")
     assert "the epoch starts again" in capfd.readouterr().err
     assert seen == Counter(range(PAIRS))
@@ -395,8 +395,8 @@ def test_a_changed_weight_begins_the_epoch_anew(
 ):
     train_here(recipe, tmp_path / "run", *BASE, "training.updates=12")
     seen: list[int] = []
-    collate = run.collate
-    monkeypatch.setattr(run, "collate", lambda data, pairs: seen.extend(pairs.tolist()) or collate(data, pairs))
+    collate = session.collate
+    monkeypatch.setattr(session, "collate", lambda data, pairs: seen.extend(pairs.tolist()) or collate(data, pairs))
     train_here(recipe, tmp_path / "run", *BASE, "data.train.0.weight=0.5", "training.epochs=3")
     said = capfd.readouterr().err
     assert "changed recipe: data.train.0.weight: 1.0 -> 0.5" in said and "the epoch starts again" in said
