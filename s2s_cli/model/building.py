@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from s2s_cli.model import decoder, encoder
 from s2s_cli.model.attention import SCORES, Attention, CoverageScore
 from s2s_cli.model.bridge import BRIDGES
-from s2s_cli.model.cells import CELLS, Cell
-from s2s_cli.model.decoder import (
-    AttentionalDecoder,
-    AttentionDecoder,
-    ConditionalDecoder,
-    Decoder,
-    EveryStepDecoder,
-    InitialContextDecoder,
-    NoEmbedding,
-    NoPreviousOutput,
-    PreviousOutput,
-)
+from s2s_cli.model.cells import CELLS
+from s2s_cli.model.decoder import DECODERS, Decoder, NoEmbedding, NoPreviousOutput, PreviousOutput
 from s2s_cli.model.dropout import Dropout, WordDropout
-from s2s_cli.model.encoder import ENCODERS, Encoder, Parts, TransformerEncoder
+from s2s_cli.model.encoder import ENCODERS, Encoder
 from s2s_cli.model.kernels import choose_kernel
 from s2s_cli.model.memory import SUMMARIES
 from s2s_cli.model.output import OUTPUTS
@@ -61,15 +53,14 @@ def build_model(config: schema.Model, source_size: int, target_size: int, kernel
     return model
 
 
-SELF_INITIALISED = (Cell, TransformerEncoder)
-
-
 def initialise(model: Seq2Seq) -> None:
     """Random weights: dense ones as He et al. 2015 for tanh, embeddings of unit length; some parts see to their own.
 
     The width of torch's own initialisation is a third of this, and training then needs twice as many updates.
     """
-    own = {part for module in model.modules() if isinstance(module, SELF_INITIALISED) for part in module.modules()}
+    own = {
+        part for module in model.modules() if getattr(module, "initialises_itself", False) for part in module.modules()
+    }
     for module in model.modules():
         if isinstance(module, nn.Linear) and module not in own:
             nn.init.kaiming_normal_(module.weight, nonlinearity="tanh")
@@ -101,10 +92,14 @@ class _NoRandomNumbers(TorchFunctionMode):
         return function(*arguments, **keywords)
 
 
+def is_attentional(config: schema.Model) -> bool:
+    """Whether the attention comes after the recurrence, whose output the attentional vector replaces."""
+    return config.decoder.context == "attention" and config.attention.query == "current"
+
+
 def context_width(config: schema.Model) -> int:
     """M where a context is there before a step is made, for all layers and the readout to receive; else 0."""
-    late = config.decoder.context == "attention" and config.attention.query == "current"
-    return 0 if late or config.decoder.context == "initial" else config.encoder.width
+    return 0 if is_attentional(config) or config.decoder.context == "initial" else config.encoder.width
 
 
 def readout_width(config: schema.Model) -> int:
@@ -115,14 +110,14 @@ def readout_width(config: schema.Model) -> int:
 def evidence_width(config: schema.Model) -> int:
     """Of all that the decoder knows of a position: its output, which may hold the context, c_t and y_{t-1}."""
     embedding = config.embedding if config.decoder.feed_previous else 0
-    if config.decoder.context == "attention" and config.attention.query == "current":
+    if is_attentional(config):
         return readout_width(config) + embedding
     return config.decoder.hidden + context_width(config) + embedding
 
 
 def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
     """The encoder of its kind, with the keys of this kind."""
-    parts = Parts(
+    parts = encoder.Parts(
         embedding=embedding,
         embedding_dropout=Dropout(config.dropout.embedding, config.dropout.variational),
         word_dropout=WordDropout(config.dropout.source_words),
@@ -137,25 +132,22 @@ def build_encoder(config: schema.Model, embedding: nn.Embedding) -> Encoder:
 def build_decoder(config: schema.Model) -> Decoder:
     """The decoder of the two switches `context` and `feed_previous`."""
     settings, memory = config.decoder, config.encoder.width
-    cell = CELLS[settings.cell or config.cell]
-    cells = [cell(settings.hidden, config.layer_norm) for _ in range(settings.layers)]
+    cell = partial(CELLS[settings.cell or config.cell], settings.hidden, config.layer_norm)
+    cells = [cell() for _ in range(settings.layers)]
     stack = Stack(cells, Dropout(config.dropout.state, False), context_width(config), settings.residual)
-    gates = stack.bottom.gate_width
-    previous = (PreviousOutput if settings.feed_previous else NoPreviousOutput)(config.embedding, gates)
+    previous = PreviousOutput if settings.feed_previous else NoPreviousOutput
     bridge = BRIDGES["own" if settings.context == "every_step" else config.encoder.bridge]
-    bridges = [bridge(memory, cell.state_width) for cell in cells]
-    if settings.context == "initial":
-        return InitialContextDecoder(previous, stack, bridges)
-    if settings.context == "every_step":
-        return EveryStepDecoder(previous, stack, bridges, memory)
-    attention = build_attention(config)
-    if config.attention.query == "previous":
-        return AttentionDecoder(previous, stack, bridges, attention, memory)
-    if config.attention.query == "intermediate":
-        second = cell(settings.hidden, config.layer_norm)
-        return ConditionalDecoder(previous, stack, bridges, attention, memory, second)
-    attentional = nn.Linear(settings.hidden + memory, readout_width(config))
-    return AttentionalDecoder(previous, stack, bridges, attention, attentional, config.attention.input_feeding)
+    parts = decoder.Parts(
+        previous=previous(config.embedding, stack.bottom.gate_width),
+        stack=stack,
+        bridges=[bridge(memory, each.state_width) for each in cells],
+        memory=memory,
+        readout=readout_width(config),
+        attention=lambda: build_attention(config),
+        cell=cell,
+        input_feeding=config.attention.input_feeding,
+    )
+    return DECODERS[config.attention.query if settings.context == "attention" else settings.context](parts)
 
 
 def build_attention(config: schema.Model) -> Attention:
@@ -170,7 +162,7 @@ def build_attention(config: schema.Model) -> Attention:
 def build_readout(config: schema.Model) -> nn.Module:
     """What the decoder has goes into the readout."""
     settings = config.decoder
-    if settings.context == "attention" and config.attention.query == "current":
+    if is_attentional(config):
         return AttentionalReadout()
     embedding = config.embedding if settings.feed_previous else 0
     dropout = Dropout(config.dropout.readout, config.dropout.variational)

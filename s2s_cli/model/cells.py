@@ -17,6 +17,7 @@ from torch import Tensor, nn
 class Cell(nn.Module):
     """hidden: H. layer_norm: normalise the pre-activations, as in Ba et al. 2016, section 3.1."""
 
+    initialises_itself: ClassVar[bool] = True
     gates: ClassVar[int]
     state_parts: ClassVar[int] = 1
 

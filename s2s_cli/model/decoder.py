@@ -3,6 +3,9 @@
 Every decoder works in two halves. `hoist` projects all that does not depend on the state, for any number of positions
 at once; `advance` makes one step of the recurrence. Training hoists the whole target and then advances through it
 (`s2s_cli.model.kernels`), decoding hoists and advances one position: both compute the same function.
+
+A new decoder is one class here, one row of `DECODERS`, and a word of the recipe's `decoder.context` or
+`attention.query`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -86,17 +90,31 @@ class NoEmbedding(nn.Module):
         return torch.empty(*previous_BX.shape, 0, device=previous_BX.device)
 
 
-class Decoder(nn.Module):
-    """The base of all: C as first state only. s_0 = q(C), s_t = f(s_{t-1} [, y_{t-1}]).
+class Parts(NamedTuple):
+    """What a model has for a decoder of any kind.
 
-    With the previous output: Sutskever et al. 2014; without it: the simplest classic form.
+    bridges: one a layer. memory: M. readout: R.
     """
 
-    def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module]) -> None:
+    previous: PreviousOutput | NoPreviousOutput
+    stack: Stack
+    bridges: list[nn.Module]
+    memory: int
+    readout: int
+    attention: Callable[[], Attention]
+    cell: Callable[[], Cell]
+    """Makes a further cell as those of the stack."""
+    input_feeding: bool
+
+
+class Decoder(nn.Module):
+    """The base of all: s_0 = q(C), and the input from y_{t-1}."""
+
+    def __init__(self, parts: Parts) -> None:
         super().__init__()
-        self.previous = previous
-        self.stack = stack
-        self.bridges = nn.ModuleList(bridges)
+        self.previous = parts.previous
+        self.stack = parts.stack
+        self.bridges = nn.ModuleList(parts.bridges)
 
     def start(self, memory: Memory) -> DecoderState:
         """The state before the first step: one hypothesis a sentence."""
@@ -116,7 +134,10 @@ class Decoder(nn.Module):
 
 
 class InitialContextDecoder(Decoder):
-    """C as first state only."""
+    """C as first state only: s_0 = q(C), s_t = f(s_{t-1} [, y_{t-1}]).
+
+    With the previous output: Sutskever et al. 2014; without it: the simplest classic form.
+    """
 
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
         output, layers = self.stack(inputs_BKG, state.layers)
@@ -126,9 +147,9 @@ class InitialContextDecoder(Decoder):
 class EveryStepDecoder(Decoder):
     """C at every step and in every layer: s_t = f(s_{t-1}, C [, y_{t-1}]), s_0 its own (Cho et al. 2014, 2.2)."""
 
-    def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], memory: int) -> None:
-        super().__init__(previous, stack, bridges)
-        self.context = nn.Linear(memory, stack.bottom.gate_width, bias=False)
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.context = nn.Linear(parts.memory, self.stack.bottom.gate_width, bias=False)
 
     def hoist(self, embedded_BXE: Tensor, memory: Memory) -> Tensor:
         return super().hoist(embedded_BXE, memory) + self.context(memory.summary_BM)[:, None]
@@ -142,9 +163,9 @@ class EveryStepDecoder(Decoder):
 class AttentiveStart(Decoder):
     """What all attention decoders share: keys made once, coverage if the score wants it."""
 
-    def __init__(self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], attention: Attention) -> None:
-        super().__init__(previous, stack, bridges)
-        self.attention = attention
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.attention = parts.attention()
 
     def start(self, memory: Memory) -> DecoderState:
         memory = replace(memory, keys=self.attention.keys(memory.states_BSM))
@@ -164,11 +185,9 @@ class AttentionDecoder(AttentiveStart):
     In a deep decoder the bottom layer asks, and every layer receives (Wu et al. 2016, section 3).
     """
 
-    def __init__(
-        self, previous: nn.Module, stack: Stack, bridges: list[nn.Module], attention: Attention, memory: int
-    ) -> None:
-        super().__init__(previous, stack, bridges, attention)
-        self.context = nn.Linear(memory, stack.bottom.gate_width, bias=False)
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.context = nn.Linear(parts.memory, self.stack.bottom.gate_width, bias=False)
 
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
         query_BKH = self.stack.bottom.output(state.layers[0])
@@ -184,17 +203,10 @@ class ConditionalDecoder(AttentiveStart):
     second: the cell of f_2; that of f_1 is the bottom of the stack, whose upper layers receive c_t as well.
     """
 
-    def __init__(
-        self,
-        previous: nn.Module,
-        stack: Stack,
-        bridges: list[nn.Module],
-        attention: Attention,
-        memory: int,
-        second: Cell,
-    ) -> None:
-        super().__init__(previous, stack, bridges, attention)
-        self.context = nn.Linear(memory, second.gate_width)
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        second = parts.cell()
+        self.context = nn.Linear(parts.memory, second.gate_width)
         self.second = second
 
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
@@ -208,23 +220,15 @@ class ConditionalDecoder(AttentiveStart):
 class AttentionalDecoder(AttentiveStart):
     """c_t = attention(s_t), and the attentional vector tanh(W [s_t; c_t]) in place of s_t (Luong et al. 2015).
 
-    The top layer asks, so the others learn of the context by input feeding alone. feeding: the attentional vector also
-    enters the bottom layer's next step (section 3.3).
+    The top layer asks, so the others learn of the context by input feeding alone: the attentional vector also enters
+    the bottom layer's next step (section 3.3).
     """
 
-    def __init__(
-        self,
-        previous: nn.Module,
-        stack: Stack,
-        bridges: list[nn.Module],
-        attention: Attention,
-        attentional: nn.Linear,
-        feeding: bool,
-    ) -> None:
-        super().__init__(previous, stack, bridges, attention)
-        self.attentional = attentional
-        width = attentional.out_features
-        self.feed = nn.Linear(width, stack.bottom.gate_width, bias=False) if feeding else None
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        bottom, width = self.stack.bottom, parts.readout
+        self.attentional = nn.Linear(bottom.hidden + parts.memory, width)
+        self.feed = nn.Linear(width, bottom.gate_width, bias=False) if parts.input_feeding else None
 
     def start(self, memory: Memory) -> DecoderState:
         state = super().start(memory)
@@ -250,3 +254,13 @@ class AttentionalDecoder(AttentiveStart):
     def looks_back(self) -> bool:
         """Whether a step waits for what the one before looked at."""
         return self.feed is not None or self.attention.covers
+
+
+DECODERS: dict[str, type[Decoder]] = {
+    "initial": InitialContextDecoder,
+    "every_step": EveryStepDecoder,
+    "previous": AttentionDecoder,
+    "intermediate": ConditionalDecoder,
+    "current": AttentionalDecoder,
+}
+"""By `decoder.context`; where that is `attention`, by `attention.query`."""

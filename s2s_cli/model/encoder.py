@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ class Encoder(nn.Module):
 
     width: M, of the states. directions: what the summary `last` is to know of them.
     """
+
+    initialises_itself: ClassVar[bool] = False
+    """Whether all its weights stay as it has drawn them; else they are drawn as those of every dense layer."""
 
     def __init__(self, parts: Parts, width: int, directions: int = 1) -> None:
         super().__init__()
@@ -116,6 +119,8 @@ class TransformerEncoder(Encoder):
 
     hidden: M. feed_forward: inner width of the second part of a layer.
     """
+
+    initialises_itself = True
 
     def __init__(self, parts: Parts, *, hidden: int, layers: int, heads: int, feed_forward: int) -> None:
         super().__init__(parts, width=hidden)
