@@ -40,7 +40,8 @@ from s2s_cli.training.decoding import build_step_model
 from s2s_cli.training.initial import begin_with
 from s2s_cli.training.minimum_risk import Writer
 from s2s_cli.training.objective import OBJECTIVES, Objective
-from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device, part_streams
+from s2s_cli.training.process_group import ALONE, ProcessGroup, own_device
+from s2s_cli.training.random_streams import part_streams
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import Validator, dev_batches

@@ -19,7 +19,8 @@ from s2s_cli.training.batches import Batch
 from s2s_cli.training.gradients import add_gradients, parts_of
 from s2s_cli.training.initial import Origin
 from s2s_cli.training.objective import Objective
-from s2s_cli.training.process_group import ALONE, ProcessGroup, restore_streams, stream_states
+from s2s_cli.training.process_group import ALONE, ProcessGroup
+from s2s_cli.training.random_streams import restore_streams, stream_states
 from s2s_cli.training.schedule import Patience, Schedule
 from s2s_cli.training.team import Team, shares
 
