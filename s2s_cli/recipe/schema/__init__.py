@@ -18,14 +18,12 @@ from s2s_cli.recipe.schema.data import (
     Protect,
     Role,
     Sample,
-    Side,
-    SideTokenizer,
     Terms,
-    Tokenizer,
     TrainCorpus,
 )
 from s2s_cli.recipe.schema.model import Attention, Decoder, Dropout, Model, RecurrentEncoder, TransformerEncoder
-from s2s_cli.recipe.schema.section import Section, Seed
+from s2s_cli.recipe.schema.section import Section, Seed, Side
+from s2s_cli.recipe.schema.tokenizer import SideTokenizer, Tokenizer
 from s2s_cli.recipe.schema.training import Averaging, Decoding, Init, SubwordSampling, Training, Validation
 
 __all__ = [

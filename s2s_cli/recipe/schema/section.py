@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from s2s_cli.forms import Form, above, at_least, at_most, below
 
@@ -13,6 +13,7 @@ Seed = Annotated[int, at_least(0), below(2**32)]
 Width = Annotated[int, at_least(1), at_most(65_536)]
 """The sizes of a model are bounded, so that a hostile `config.json` or recipe cannot request all memory."""
 Layers = Annotated[int, at_least(1), at_most(100)]
+Side = Literal["source", "target"]
 
 
 class Section(Form):
