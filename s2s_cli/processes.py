@@ -19,9 +19,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from s2s_cli.cores import usable_cores
 from s2s_cli.errors import MachineError
 
 # `multiprocessing` is imported by the functions that need it: a short translation needs no process.
@@ -358,34 +358,3 @@ def _end_with_parent() -> None:
     if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)
-
-
-# ------------------------------------------------------------------------------------------------------------- cores
-
-
-def usable_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use, rounded down: with more threads it would exceed its CPU quota and be suspended.
-
-    root: where `proc` and `sys` are.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min([cores, *_quotas(root)])))
-
-
-def _quotas(root: Path) -> Iterator[float]:
-    """The quota, in cores, of each control group that this process is in and of each group above, where there is one.
-
-    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and .../cgroup-v1/cgroups.html with
-    scheduler/sched-bwc.html (cpu.cfs_quota_us).
-    """
-    with suppress(OSError, ValueError):  # a system without such groups
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            mounted = root / "sys/fs/cgroup" / controllers
-            group = PurePosixPath(path.lstrip("/"))
-            for folder in (mounted / group, *(mounted / above for above in group.parents)):
-                for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
-                    with suppress(OSError, ValueError):  # not this version, or no number: unbounded
-                        quota, period = " ".join((folder / name).read_text() for name in names).split()
-                        if int(quota) > 0:
-                            yield int(quota) / int(period)

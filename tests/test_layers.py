@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "s2s_cli"
 LAYERS = (
-    {"errors", "console", "folders", "atomic", "compression", "forms", "processes"},
-    {"sealed"},  # of files that are replaced whole, and of forms
+    {"errors", "console", "folders", "atomic", "compression", "forms", "cores"},
+    {"sealed", "processes"},  # of files that are replaced whole, and of forms; one for each core
     {"recipe", "native"},
     {"text"},
     {"data", "search"},

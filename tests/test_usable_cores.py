@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.processes import usable_cores
+from s2s_cli.cores import usable_cores
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def _translate(
     from s2s_cli.bulk.cutting import WHOLE, Part
     from s2s_cli.bulk.joining import part_path
     from s2s_cli.bulk.unit import translate_file
-    from s2s_cli.processes import usable_cores
+    from s2s_cli.cores import usable_cores
 
     if part is None or len(files) > 1:
         number, count = part or WHOLE

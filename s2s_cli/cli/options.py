@@ -204,8 +204,8 @@ class MachineArguments:
 
     def load_translator(self, models: Sequence[Path]) -> Translator:
         """The model, or the ensemble; with as many workers as threads, or cores, unless a number was given."""
+        from s2s_cli.cores import usable_cores
         from s2s_cli.inference.translator import Translator
-        from s2s_cli.processes import usable_cores
 
         workers = self.workers or self.threads or usable_cores()
         return Translator.load(models, **vars(replace(self, workers=workers)))

@@ -14,12 +14,12 @@ import numpy as np
 
 from s2s_cli.checkpoint.arrays import own_weights
 from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS, Confidence, ModelConfig, ModelFiles, load_model_files
+from s2s_cli.cores import usable_cores
 from s2s_cli.engine import Engine, Form, Shortlist, build, fault_of, pack, state_shapes
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.engines import ARITHMETIC_OF, choose_engine, is_harmless
 from s2s_cli.inference.model_path import model_directory
-from s2s_cli.processes import usable_cores
 from s2s_cli.recipe import schema
 from s2s_cli.search.ensemble import Ensemble
 from s2s_cli.search.options import SearchOptions

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from s2s_cli import console
+from s2s_cli.cores import usable_cores
 from s2s_cli.errors import MachineError
-from s2s_cli.processes import usable_cores
 from s2s_cli.serving.aids import NO_AIDS, ServedAids
 from s2s_cli.serving.batching import Batcher
 from s2s_cli.serving.limits import Keys, Limits

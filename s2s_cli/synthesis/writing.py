@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli import atomic, console
+from s2s_cli.cores import usable_cores
 from s2s_cli.data.manifest import fingerprint
 from s2s_cli.errors import DataError
 from s2s_cli.inference.translation import LinesLost
 from s2s_cli.inference.translator import Translator
-from s2s_cli.processes import in_chunks, usable_cores
+from s2s_cli.processes import in_chunks
 from s2s_cli.sealed import ManifestWriter
 from s2s_cli.synthesis.plan import TEXT, Plan, WrittenManifest
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from s2s_cli import console
+from s2s_cli.cores import usable_cores
 from s2s_cli.data.alignment import Aligner
 from s2s_cli.data.batches import Pairs
 from s2s_cli.data.epochs import ChangedPairs, SampledPairs, Shares
@@ -25,7 +26,6 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.model.building import build_model
 from s2s_cli.model.precision import choose_device, choose_dtype
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.schema import Recipe, Training
 from s2s_cli.recipe.schema.training import MinimumRisk
 from s2s_cli.search.options import SamplingOptions

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.cli.app import app
 from s2s_cli.cli.options import SearchArguments, run_of
+from s2s_cli.cores import usable_cores
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.reading import Reader
-from s2s_cli.processes import usable_cores
 from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions
 
