@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from itertools import repeat
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from small_corpora import hashes, tiny_recipe
 
-from s2s_cli import atomic
+from s2s_cli import atomic, processes
 from s2s_cli.data import clean_text, preparation, tokenising
 from s2s_cli.data.preparation import prepare
 from s2s_cli.data.prepared import open_prepared
@@ -24,17 +25,16 @@ from s2s_cli.errors import MachineError
 from s2s_cli.sealed import ManifestWriter
 
 
-def test_a_full_disk_leaves_the_old_data(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
-    first = hashes(tmp_path / "run")
+def test_a_full_disk_leaves_the_old_data(corpora: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = hashes(run)
 
     def full(*arguments: object, **facts: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(ManifestWriter, "seal", full)
     with pytest.raises(MachineError, match="No space left"):
-        prepare(tiny_recipe(), corpora, tmp_path / "run", force=True)
-    assert hashes(tmp_path / "run") == first
+        prepare(tiny_recipe(), corpora, run, force=True)
+    assert hashes(run) == first
 
 
 def _wait_within(corpora: Path, run: Path, waiting: Event, go_on: Event) -> None:
@@ -82,10 +82,10 @@ STAGES = ["clean_corpora", "train_tokenizers", "save_tokenizers", "encode_pairs"
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("prepared_before", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_killed_and_run_again(corpora: Path, tmp_path: Path, stage: str, prepared_before: bool) -> None:
-    run, whole = tmp_path / "run", tmp_path / ("run" if prepared_before else "whole")
-    prepare(tiny_recipe(), corpora, whole)
-    expected = hashes(whole)
+def test_killed_and_run_again(corpora: Path, run: Path, stage: str, prepared_before: bool) -> None:
+    expected = hashes(run)
+    if not prepared_before:
+        shutil.rmtree(run)
     process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(stage, corpora, run))
     process.start()
     process.join()
@@ -125,13 +125,13 @@ def test_an_interrupt_takes_effect_even_while_tokenizers_are_trained(corpora: Pa
 
 def _prepare_in_chunks(corpora: Path, run: Path) -> None:
     clean_text.CHUNK = tokenising.CHUNK = 16
+    processes.usable_cores = lambda: 2
     prepare(tiny_recipe(), corpora, run)
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(corpora: Path, tmp_path: Path) -> None:
-    prepare(tiny_recipe(), corpora, tmp_path / "whole")
-    expected = hashes(tmp_path / "whole")
+def test_killed_at_random_moments(corpora: Path, run: Path, tmp_path: Path) -> None:
+    expected, whole = hashes(run), hashes(run / "data")
     random = np.random.default_rng(0)
     for trial in range(100):
         run = tmp_path / f"run{trial}"
@@ -141,6 +141,6 @@ def test_killed_at_random_moments(corpora: Path, tmp_path: Path) -> None:
         process.kill()
         process.join()
         if (run / "data").exists():
-            assert hashes(run / "data") == hashes(tmp_path / "whole" / "data")
+            assert hashes(run / "data") == whole
         prepare(tiny_recipe(), corpora, run)
         assert hashes(run) == expected

@@ -23,8 +23,8 @@ from s2s_cli.sealed import SealedDirectory
 # -------------------------------------------------------------------------------------------------------------- content
 
 
-def test_pairs_come_out_whole_and_in_order(corpora: Path, tmp_path: Path) -> None:
-    data = prepare(tiny_recipe(), corpora, tmp_path / "run")
+def test_pairs_come_out_whole_and_in_order(run: Path) -> None:
+    data = open_prepared(run)
     kept = []
     seen: set[tuple[str, str]] = set()
     for pair in (*sentences(300, 1), *sentences(50, 2)):
@@ -113,15 +113,14 @@ def test_columns_and_several_tests(corpora: Path, tmp_path: Path) -> None:
 
 
 def test_number_of_processes_and_size_of_chunks_change_nothing(
-    corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpora: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare(tiny_recipe(), corpora, tmp_path / "one")
     for module in (clean_text, tokenising):
         monkeypatch.setattr(module, "CHUNK", 7)
     for cores in (1, 3):
         monkeypatch.setattr(processes, "usable_cores", lambda cores=cores: cores)
         prepare(tiny_recipe(), corpora, tmp_path / str(cores))
-        assert hashes(tmp_path / str(cores)) == hashes(tmp_path / "one")
+        assert hashes(tmp_path / str(cores)) == hashes(run)
 
 
 def test_the_sample_is_bounded_and_uniform(corpora: Path, tmp_path: Path) -> None:
@@ -192,44 +191,42 @@ def test_case_markup_is_prepared_with_and_its_absence_is_what_it_was(
     assert not open_prepared(tmp_path / "run").tokenizers.target.case_markup
 
 
-def test_moved_corpora_are_the_same_corpora(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
-    capsys.readouterr()
+def test_moved_corpora_are_the_same_corpora(
+    corpora: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpora.rename(tmp_path / "elsewhere")
-    prepare(tiny_recipe(), tmp_path / "elsewhere", tmp_path / "run")
-    assert capsys.readouterr().err == f"data is up to date: {tmp_path / 'run' / 'data'}\n"
+    prepare(tiny_recipe(), tmp_path / "elsewhere", run)
+    assert capsys.readouterr().err == f"data is up to date: {run / 'data'}\n"
 
 
 @pytest.mark.parametrize("name", ["train/source.bin", "manifest.json", "dev/target.txt"])
 def test_damaged_data_is_noticed_and_made_anew(
-    corpora: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    corpora: Path, run: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
-    first = hashes(tmp_path / "run")
-    (tmp_path / "run" / "data" / name).write_bytes(b"{")
+    first = hashes(run)
+    (run / "data" / name).write_bytes(b"{")
     with pytest.raises(DataError):
-        open_prepared(tmp_path / "run")
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
-    assert f"data is prepared again: {tmp_path / 'run' / 'data' / name}: " in capsys.readouterr().err
-    assert hashes(tmp_path / "run") == first
+        open_prepared(run)
+    prepare(tiny_recipe(), corpora, run)
+    assert f"data is prepared again: {run / 'data' / name}: " in capsys.readouterr().err
+    assert hashes(run) == first
 
 
 @pytest.mark.parametrize("name", ["train/source.bin", "train/target.idx", "dev/target.txt", "tokenizer.model"])
 def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
-    corpora: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    corpora: Path, run: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
-    first, path = hashes(tmp_path / "run"), tmp_path / "run" / "data" / name
+    first, path = hashes(run), run / "data" / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match=f"{name}: is damaged: its SHA-256 differs from manifest.json"):
-        opened = open_prepared(tmp_path / "run")
+        opened = open_prepared(run)
         opened.dev_texts()
         opened.sealed.verify_all()
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, run)
     assert f"prepared again: {path}" in capsys.readouterr().err
-    assert hashes(tmp_path / "run") == first
+    assert hashes(run) == first
 
 
 def test_what_is_hashed_when(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,27 +240,24 @@ def test_what_is_hashed_when(corpora: Path, tmp_path: Path, monkeypatch: pytest.
     assert verified == list(prepared.manifest.files)
 
 
-def test_data_of_the_form_before_is_up_to_date(
-    corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = prepare(tiny_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
+def test_data_of_the_form_before_is_up_to_date(corpora: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run / "data" / "manifest.json"
     content = json.loads(path.read_text())
     assert content["tokenizers"]["joint"] is True
     content["files"] = {name: {"bytes": e["size"], "sha256": e["sha256"]} for name, e in content["files"].items()}
     path.write_text(json.dumps(content))
-    capsys.readouterr()
-    prepare(tiny_recipe(), corpora, tmp_path / "run")
+    prepare(tiny_recipe(), corpora, run)
     assert capsys.readouterr().err.startswith("data is up to date")
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "train/../secret", "train/deep/file", "manifest.json"])
-def test_files_outside_the_directory_are_refused(corpora: Path, tmp_path: Path, name: str) -> None:
-    manifest = prepare(tiny_recipe(), corpora, tmp_path / "run").directory / "manifest.json"
+def test_files_outside_the_directory_are_refused(run: Path, name: str) -> None:
+    manifest = run / "data" / "manifest.json"
     content = json.loads(manifest.read_text())
     content["files"][name] = {"size": 1, "sha256": "0" * 64}
     manifest.write_text(json.dumps(content))
     with pytest.raises(DataError, match="not a plain file name"):
-        open_prepared(tmp_path / "run")
+        open_prepared(run)
 
 
 def test_nothing_prepared(tmp_path: Path) -> None:
@@ -313,8 +307,8 @@ def test_a_name_too_long_for_a_folder_is_refused_before_the_work(corpora: Path, 
     assert data.test_names == [name[:36]]
 
 
-def test_the_manifest_is_json_a_program_may_read(corpora: Path, tmp_path: Path) -> None:
-    data = prepare(tiny_recipe(), corpora, tmp_path / "run")
+def test_the_manifest_is_json_a_program_may_read(run: Path) -> None:
+    data = open_prepared(run)
     assert json.loads((data.directory / "manifest.json").read_text()) == data.manifest.values()
     assert set(data.manifest.splits) == {"train", "dev", "test-test"}
     assert all(len(record.sha256) == 64 for record in data.manifest.files.values())
