@@ -24,6 +24,12 @@ def test_the_example_is_as_small_as_it_says(diff: str, most: int) -> None:
     assert len(re.findall(r"^\+\+\+ ", diff, re.MULTILINE)) == 2
 
 
+def test_every_file_that_is_named_is_there() -> None:
+    named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|c))`", TEXT))
+    assert len(named) > 40
+    assert [path for path in named if not any((ROOT / folder / path).is_file() for folder in ("", "s2s_cli"))] == []
+
+
 SOME = "(unrolled_training or padding or learns)"
 
 

@@ -146,10 +146,9 @@ def locate(corpus: schema.Corpus, folders: Sequence[Path], languages: schema.Lan
 
     languages: of the recipe, for files that have texts in several. Raises DataError if one is not found.
     """
-    files: dict[str, CorpusFile] = {}
-    for role, given in corpus.paths.items():
-        sha256 = _expected_sha256(corpus, role)
-        files[role] = CorpusFile(given, _find(given, folders, sha256), sha256)
+    files: dict[str, CorpusFile] = {
+        role: _file(given, folders, _expected_sha256(corpus, role)) for role, given in corpus.paths.items()
+    }
     stem = next(iter(files.values())).path.name.partition(".")[0]
     codes = Languages(languages.source, languages.target) if languages else UNKNOWN
     return ParallelCorpus(corpus.name or stem, files, corpus.columns, corpus.fields, codes)
@@ -158,13 +157,12 @@ def locate(corpus: schema.Corpus, folders: Sequence[Path], languages: schema.Lan
 def locate_mono(corpus: schema.TrainCorpus, folders: Sequence[Path]) -> TextLines:
     """The same for the side of a corpus whose other side a model writes."""
     assert corpus.mono is not None
-    sha256 = _expected_sha256(corpus, "mono")
-    return TextLines(CorpusFile(corpus.mono, _find(corpus.mono, folders, sha256), sha256), corpus.column)
+    return TextLines(_file(corpus.mono, folders, _expected_sha256(corpus, "mono")), corpus.column)
 
 
 def locate_lines(lines: schema.Lines, folders: Sequence[Path]) -> TextLines:
     """The same for a file of lines."""
-    return TextLines(CorpusFile(lines.file, _find(lines.file, folders, lines.sha256), lines.sha256), lines.column)
+    return TextLines(_file(lines.file, folders, lines.sha256), lines.column)
 
 
 def _expected_sha256(corpus: schema.Corpus, role: schema.Role) -> str | None:
@@ -175,14 +173,14 @@ def _expected_sha256(corpus: schema.Corpus, role: schema.Role) -> str | None:
     return corpus.sha256
 
 
-def _find(given: str, folders: Sequence[Path], sha256: str | None) -> Path:
+def _file(given: str, folders: Sequence[Path], sha256: str | None) -> CorpusFile:
     if is_address(given):
         if sha256 is None:
             raise UsageError("an address needs the `sha256` of its file", where=given)
-        return download(given, sha256)
+        return CorpusFile(given, download(given, sha256), sha256)
     for folder in folders:
         if (folder / given).is_file():
-            return folder / given
+            return CorpusFile(given, folder / given, sha256)
     places = "no such file" if Path(given).is_absolute() else f"neither in {' nor in '.join(map(str, folders))}"
     hint = "set S2S_DATA to the folder of the corpora, or correct the path in the recipe"
     raise DataError(f"corpus file not found: {places}", where=given, hint=hint)

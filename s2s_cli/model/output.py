@@ -66,6 +66,11 @@ class Output(nn.Linear):
         bias_V[list(symbols)] = IMPOSSIBLE
         self.bias = nn.Parameter(bias_V, requires_grad=self.bias.requires_grad)
 
+    def log_softmax(self, readout_XR: Tensor) -> Tensor:
+        """log softmax(W r + b), at least float32 [..., V]."""
+        logits_XV = self(readout_XR)
+        return torch.log_softmax(logits_XV, dim=-1, dtype=wide_type(logits_XV.dtype))
+
     @abstractmethod
     def log_probs(self, decoded: Decoded) -> Tensor:
         """log p of every symbol at every position, at least float32 [B, X, V]."""
@@ -91,8 +96,7 @@ class SoftmaxOutput(Output):
     """p = softmax(W r_t + b)."""
 
     def log_probs(self, decoded: Decoded) -> Tensor:
-        logits_BXV = self(decoded.readout_BXR)
-        return torch.log_softmax(logits_BXV, dim=-1, dtype=wide_type(logits_BXV.dtype))
+        return self.log_softmax(decoded.readout_BXR)
 
     def loss(
         self, decoded: Decoded, target_BT: Tensor, valid_BT: Tensor, smoothing: float, divergence: float = 0.0
@@ -126,7 +130,7 @@ class CopyOutput(Output):
 
     def log_probs(self, decoded: Decoded) -> Tensor:
         mixture = self._mixture(decoded)
-        written_BXV = self._log_softmax(decoded.readout_BXR) + mixture.write_BX1
+        written_BXV = self.log_softmax(decoded.readout_BXR) + mixture.write_BX1
         symbols_BXS = decoded.memory.source_BS[:, None].expand_as(mixture.copy_BXS)
         return written_BXV.scatter_add(-1, symbols_BXS, mixture.gains(written_BXV.gather(-1, symbols_BXS)))
 
@@ -176,13 +180,9 @@ class CopyOutput(Output):
         log_p, log_q = (half_BTV[valid_BT] for half_BTV in self.log_probs(decoded).chunk(2))
         return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum()
 
-    def _log_softmax(self, readout_XR: Tensor) -> Tensor:
-        logits_XV = self(readout_XR)
-        return torch.log_softmax(logits_XV, dim=-1, dtype=wide_type(logits_XV.dtype))
-
     def _written(self, readout_NR: Tensor, symbols_NK: Tensor) -> tuple[Tensor, Tensor]:
         """log P of these symbols [N, K], and its mean over all [N, 1]."""
-        log_probs_NV = self._log_softmax(readout_NR)
+        log_probs_NV = self.log_softmax(readout_NR)
         return log_probs_NV.gather(1, symbols_NK), log_probs_NV.mean(dim=1, keepdim=True)
 
     def _mixture(self, decoded: Decoded) -> Mixture:
