@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -24,23 +26,25 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(
-            self.source_BS.to(device, non_blocking=True),
-            self.source_lengths_B.to(device, non_blocking=True),
-            self.target_BT.to(device, non_blocking=True),
-            self.target_lengths_B.to(device, non_blocking=True),
-            self.pairs,
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True), self.pairs)
 
     def repeat(self, times: int) -> Batch:
         """The whole batch several times, one after the other."""
-        return Batch(
-            self.source_BS.repeat(times, 1),
-            self.source_lengths_B.repeat(times),
-            self.target_BT.repeat(times, 1),
-            self.target_lengths_B.repeat(times),
-            np.tile(self.pairs, times),
-        )
+        return self._each(lambda tensor: torch.cat([tensor] * times), np.tile(self.pairs, times))
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """The pairs in `count` parts of similar sizes, each only as wide as its longest pair."""
+        edges = [len(self.pairs) * part // count for part in range(count + 1)]
+        for rows in map(slice, edges, edges[1:]):
+            part = self._each(itemgetter(rows), self.pairs[rows])
+            source_BS = part.source_BS[:, : int(part.source_lengths_B.max())]
+            target_BT = part.target_BT[:, : int(part.target_lengths_B.max())]
+            yield replace(part, source_BS=source_BS, target_BT=target_BT)
+
+    def _each(self, change: Callable[[Tensor], Tensor], pairs: np.ndarray) -> Batch:
+        tensors = (self.source_BS, self.source_lengths_B, self.target_BT, self.target_lengths_B)
+        source_BS, source_lengths_B, target_BT, target_lengths_B = map(change, tensors)
+        return Batch(source_BS, source_lengths_B, target_BT, target_lengths_B, pairs)
 
 
 def collate(data: Pairs, pairs: np.ndarray) -> Batch:

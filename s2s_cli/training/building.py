@@ -62,7 +62,7 @@ def build_trainer(
         beginning.origin.require_same(group)
         model.load_state_dict(beginning.weights)
         group.once(partial(console.say, f"{recipe.name}: {beginning.report}"))
-    averaging = settings.averaging
+    averaging, dtype = settings.averaging, choose_dtype(settings.precision, device)
     part_streams(group)  # after the weights, which are the same in all processes
     return Trainer(
         model,
@@ -77,8 +77,8 @@ def build_trainer(
         ),
         Patience(recipe.validation.patience),
         MovingAverage(model, averaging.decay) if averaging.method == "ema" else None,
-        dtype=choose_dtype(settings.precision, device),
-        objective=build_objective(recipe, tokenizers.target, choose_dtype(settings.precision, device)),
+        dtype=dtype,
+        objective=build_objective(recipe, tokenizers.target, dtype),
         clip_norm=settings.clip_norm,
         group=group,
         origin=beginning and beginning.origin,
@@ -163,18 +163,13 @@ def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:
 def build_validator(recipe: Recipe, prepared: PreparedData) -> Validator:
     """The dev set, ready to measure models on."""
     sources, references = prepared.dev_texts()
-    most = recipe.validation.max_pairs
-
-    def translator_of(model: Seq2Seq) -> Translator:
-        beam, precision = recipe.validation.beam, recipe.training.precision
-        return build_translator(recipe, prepared, model, engine="auto", precision=precision, beam=beam)
-
+    most, beam, precision = recipe.validation.max_pairs, recipe.validation.beam, recipe.training.precision
     return Validator(
         data=prepared.dev,
         batches=dev_batches(prepared.dev, recipe.training.batch_tokens),
         sources=sources[:most],
         references=references[:most],
-        translator_of=translator_of,
+        translator_of=partial(build_translator, recipe, prepared, engine="auto", precision=precision, beam=beam),
         language=recipe.languages.target,
     )
 

@@ -1,8 +1,8 @@
-"""The gradients of a batch, even if memory is too small for all of it at once. Shapes: see `training.batches`."""
+"""The gradients of a batch, even if memory is too small for all of it at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from torch import nn
@@ -39,7 +39,7 @@ def add_gradients(
     if not results:  # outside of `except`, so that the traceback no longer holds tensors
         console.warn(f"not enough memory for {len(batch.pairs)} pairs at once: lower training.batch_tokens")
         _clear(parameters)  # of what was complete before memory ran out
-        results = [result for half in parts_of(batch, 2) for result in add_gradients(parameters, backward, half)]
+        results = [result for half in batch.parts(2) for result in add_gradients(parameters, backward, half)]
     for parameter, gradient in zip(parameters, before, strict=True):
         if gradient is not None:
             parameter.grad = gradient if parameter.grad is None else gradient.add_(parameter.grad)
@@ -49,20 +49,6 @@ def add_gradients(
 def _clear(parameters: Sequence[nn.Parameter]) -> None:
     for parameter in parameters:
         parameter.grad = None
-
-
-def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
-    """The pairs in `count` parts of similar sizes, each only as wide as its longest pair."""
-    edges = [len(batch.pairs) * part // count for part in range(count + 1)]
-    for rows in map(slice, edges, edges[1:]):
-        source_lengths_B, target_lengths_B = batch.source_lengths_B[rows], batch.target_lengths_B[rows]
-        yield Batch(
-            batch.source_BS[rows, : int(source_lengths_B.max())],
-            source_lengths_B,
-            batch.target_BT[rows, : int(target_lengths_B.max())],
-            target_lengths_B,
-            batch.pairs[rows],
-        )
 
 
 def _too_large(batch: Batch) -> MachineError:

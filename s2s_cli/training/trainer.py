@@ -16,7 +16,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.adamw import AdamW
 from s2s_cli.training.averaging import EVERY, MovingAverage
 from s2s_cli.training.batches import Batch
-from s2s_cli.training.gradients import add_gradients, parts_of
+from s2s_cli.training.gradients import add_gradients
 from s2s_cli.training.initial import Origin
 from s2s_cli.training.objective import Objective
 from s2s_cli.training.process_group import ALONE, ProcessGroup
@@ -122,7 +122,7 @@ class Trainer:
     def _backward(self, batch: Batch) -> tuple[float, int]:
         """Add the gradients of a batch, summed over its tokens; return its −log p and number of tokens."""
         count = shares(len(batch.pairs)) if self.device.type == "cpu" else 1
-        parts = self.team.map(self._gradients, parts_of(batch, count))
+        parts = self.team.map(self._gradients, batch.parts(count))
         for gradients, _, _ in parts:  # in a fixed order, on which the rounding of a sum depends
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
                 if gradient is not None:
