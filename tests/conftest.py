@@ -25,6 +25,7 @@ settings.load_profile("steady")
 
 # Tests run side by side: several threads each would wait for one another, on a busy machine for most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # and those of the tests that want several spin while they wait
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background has them ignore it, and so would all processes that they start.

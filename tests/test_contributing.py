@@ -31,18 +31,23 @@ def test_every_file_that_is_named_is_there() -> None:
 
 
 SOME = "(unrolled_training or padding or learns)"
+FAMILY, SCORES = "tests/model/test_family.py", "tests/model/test_attention_scores.py"
 
 
 @pytest.mark.parametrize(
-    ("diffs", "tests"),
+    ("diffs", "tests", "where"),
     [
-        pytest.param([SCORE, ENCODER], f"(cosine or convolutional) and {SOME} or every_score", id="both"),
-        pytest.param([SCORE], "cosine or every_score", id="score", marks=pytest.mark.slow),
-        pytest.param([ENCODER], "convolutional", id="encoder", marks=pytest.mark.slow),
+        pytest.param(
+            [SCORE, ENCODER], f"(cosine or convolutional) and {SOME} or every_score", [FAMILY, SCORES], id="both"
+        ),
+        pytest.param([SCORE], "cosine or every_score", ["tests/model"], id="score", marks=pytest.mark.slow),
+        pytest.param([ENCODER], "convolutional", ["tests/model"], id="encoder", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git to apply the diff with")
-def test_the_new_member_passes_the_tests_of_the_family(diffs: list[str], tests: str, tmp_path: Path) -> None:
+def test_the_new_member_passes_the_tests_of_the_family(
+    diffs: list[str], tests: str, where: list[str], tmp_path: Path
+) -> None:
     for name in ("s2s_cli", "tests/model"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -50,7 +55,7 @@ def test_the_new_member_passes_the_tests_of_the_family(diffs: list[str], tests: 
     for diff in diffs:
         subprocess.run(["git", "apply"], cwd=tmp_path, input=diff.encode(), check=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model", "-k", tests],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *where, "-k", tests],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -99,13 +99,13 @@ def section(**choices: Any) -> schema.Model:
 def covering_set(axes: Axes, candidates: int = 1000) -> dict[str, schema.Model]:
     """Members that hold, together, every pair of choices that goes together at all. Greedy, and always the same."""
     pool = dict(_random_members(axes, candidates))
-    pairs = {names: set(combinations(enumerate(names), 2)) for names in pool}
-    missing = set().union(*pairs.values())
+    new = {names: set(combinations(enumerate(names), 2)) for names in pool}  # the pairs that each would add
     chosen = {}
-    while missing:
-        names = max(pool, key=lambda names: len(pairs[names] & missing))
+    while new:
+        names = max(new, key=lambda names: len(new[names]))
         chosen[" ".join(names)] = pool[names]
-        missing -= pairs[names]
+        added = new.pop(names)
+        new = {other: rest for other, pairs in new.items() if (rest := pairs - added)}
     return chosen
 
 

@@ -414,10 +414,14 @@ TEXT = TRICKY | st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size
 DIGEST = st.text("0123456789abcdefABCDEF", min_size=64, max_size=64)
 
 
+@pytest.fixture
+def minimal(load) -> Recipe:
+    return load(MINIMAL)
+
+
 @given(TEXT, TEXT, DIGEST, st.floats(1e-12, 1e12), st.none() | st.integers(1, 2**40))
-def test_a_dumped_recipe_reads_as_the_same(load, language, path, digest, rate, updates):
-    recipe = load(MINIMAL)
-    values = recipe.values()
+def test_a_dumped_recipe_reads_as_the_same(load, minimal, language, path, digest, rate, updates):
+    values = minimal.values()
     values["languages"]["target"] = language
     values["data"]["train"] = [{"source": path, "target": path, "sha256": {"source": digest, "target": digest}}]
     values["training"] |= {"learning_rate": rate, "updates": updates}
