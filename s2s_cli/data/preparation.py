@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -83,6 +84,21 @@ def prepare(
         console.say(line)
     console.say(f"prepared in {time.monotonic() - begin:.1f} s: {data}")
     return open_prepared(run)
+
+
+def prepare_apart(
+    recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None = None, *, written: Written = NONE
+) -> PreparedData:
+    """The same by a new Python, for a caller in which a library runs threads: no worker is forked from it.
+
+    (What that Python calls lies here, where nothing imports torch.)
+    """
+    apart(partial(_only_prepare, recipe, recipe_dir, run, initial, dict(written)), fresh=True)
+    return open_prepared(run)
+
+
+def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None, written: Written) -> None:
+    prepare(recipe, recipe_dir, run, initial, written=written)
 
 
 def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 from s2s_cli import atomic, console
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.corpora import as_kept
-from s2s_cli.data.preparation import Written, prepare
+from s2s_cli.data.preparation import Written, prepare, prepare_apart
 from s2s_cli.data.prepared import PreparedData, open_prepared
-from s2s_cli.processes import apart
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.changes import tell_changes
@@ -62,15 +60,8 @@ def train(
 def prepare_for(
     group: ProcessGroup, recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None, written: Written
 ) -> PreparedData:
-    """Prepare the data in `run` if necessary. In a group, whose library runs threads, no worker is forked from here."""
-    if group is ALONE:
-        return prepare(recipe, recipe_dir, run, initial, written=written)
-    apart(partial(_only_prepare, recipe, recipe_dir, run, initial, written), fresh=True)
-    return open_prepared(run)
-
-
-def _only_prepare(recipe: Recipe, recipe_dir: Path, run: Path, initial: Path | None, written: Written) -> None:
-    prepare(recipe, recipe_dir, run, initial, written=written)
+    """Prepare the data in `run` if necessary."""
+    return (prepare if group is ALONE else prepare_apart)(recipe, recipe_dir, run, initial, written=written)
 
 
 def _export(session: Session, run: RunDirectory, *, anew: bool) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import sacrebleu
 from small_corpora import files, hashes, sentences, tiny_recipe, write
 
 from s2s_cli import processes
-from s2s_cli.data import clean_text, tokenising
+from s2s_cli.data import clean_text, preparation, tokenising
 from s2s_cli.data.clean_text import CleanText
 from s2s_cli.data.preparation import prepare
 from s2s_cli.data.prepared import open_prepared
@@ -121,6 +124,17 @@ def test_number_of_processes_and_size_of_chunks_change_nothing(
         monkeypatch.setattr(processes, "usable_cores", lambda cores=cores: cores)
         prepare(tiny_recipe(), corpora, tmp_path / str(cores))
         assert hashes(tmp_path / str(cores)) == hashes(run)
+
+
+def test_a_new_python_that_prepares_does_not_wait_for_torch(
+    corpora: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works: list[bytes] = []
+    monkeypatch.setattr(preparation, "apart", lambda work, fresh: works.append(pickle.dumps(work)))
+    assert preparation.prepare_apart(tiny_recipe(), corpora, run).test_names == ["test"]
+    code = "import pickle, sys; pickle.load(sys.stdin.buffer)(); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], input=works[0], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, f"data is up to date: {run / 'data'}\n".encode())
 
 
 def test_the_sample_is_bounded_and_uniform(corpora: Path, tmp_path: Path) -> None:
