@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch.distributed as dist
 from starts import PATIENCE, server
 
-from s2s_cli.training import reporting
+from s2s_cli.training import reporting, run
 from s2s_cli.training.trainer import Trainer, Update
 from scripts.tortures.task import command
 
@@ -41,12 +41,14 @@ def train_group(
     on_one_machine: bool = False,
     environment: dict[str, str] | None = None,
     absent: Sequence[int] = (),
+    prepares: bool = True,
 ) -> Ended:
     """`torchrun --nproc-per-node SIZE -m s2s_cli ARGUMENTS`, until all of the processes have ended.
 
     messages: a new file for what they say. set_up, after_update: called in each process first, and after each update;
     functions of a module. on_one_machine: let them know that they are; then they share memory and the threads of those
-    that wait. absent: ranks that never come.
+    that wait. absent: ranks that never come. prepares: whether a new Python prepares the data, as it does for users;
+    where all is prepared, the first member can see this by itself.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     variables = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size if on_one_machine else 1}
@@ -55,7 +57,7 @@ def train_group(
     for rank in [rank for rank in range(size) if rank not in absent]:
         own = variables | {"RANK": rank, "LOCAL_RANK": rank if on_one_machine else 0} | (environment or {})
         texts = {name: str(value) for name, value in own.items()}
-        task = (texts, list(arguments), messages, after_update, set_up)
+        task = (texts, list(arguments), messages, after_update, set_up, prepares)
         members.append(server.Process(target=_be_member, args=task))
         members[-1].start()
     deadline = time.monotonic() + PATIENCE
@@ -75,6 +77,7 @@ def _be_member(
     messages: Path,
     after_update: AfterUpdate | None,
     set_up: Callable[[], None] | None,
+    prepares: bool,
 ) -> None:
     """What a member does. Each update has its line in the log, and nothing waits for the disk."""
     os.environ |= environment
@@ -83,6 +86,8 @@ def _be_member(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     reporting.LOG_EVERY = 1
     os.fsync = lambda descriptor: None
+    if not prepares:
+        run.prepare_apart = run.prepare
     if set_up is not None:
         set_up()
     if after_update is not None:

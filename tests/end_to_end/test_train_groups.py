@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from groups import Ended
 from starts import PATIENCE
 
 from s2s_cli.checkpoint.manager import CheckpointManager
+from s2s_cli.data.preparation import prepare
 from s2s_cli.errors import DataError, ExitCode
+from s2s_cli.recipe.loading import load_recipe
 from s2s_cli.training import process_group, reporting
 from s2s_cli.training.exchange import ThroughMemory
 from s2s_cli.training.trainer import Trainer
@@ -47,7 +50,10 @@ def hurry() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_task(tmp_path_factory.mktemp("task"), pairs=94)
+    """Beside it, in `data`, lies what it prepares."""
+    recipe = write_task(tmp_path_factory.mktemp("task"), pairs=94)
+    prepare(load_recipe(recipe), recipe.parent, recipe.parent)
+    return recipe
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +68,15 @@ def by_one(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_two(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes that nothing disturbed."""
     run = tmp_path_factory.mktemp("two") / "run"
-    assert train_group(2, recipe, run, *BASE).codes == [0, 0]
+    assert train_group(2, recipe, run, *BASE, prepares=True).codes == [0, 0]
     return run
 
 
 def train_group(size: int, recipe: Path, run: Path, *overrides: str, **options: Any) -> Ended:
-    """`s2s train` by a group; its members' messages lie beside the run. options: as of `groups.train_group`."""
+    """`s2s train` by a group, with data that is prepared; its members' messages lie beside the run. options: as of
+    `groups.train_group`."""
+    if not (options := {"prepares": False} | options)["prepares"] and not (run / "data").exists():
+        shutil.copytree(recipe.parent / "data", run / "data")
     arguments = ["train", str(recipe), "--run", str(run)]
     arguments += [word for override in overrides for word in ("--set", override)]
     messages = run.with_name(f"messages-{len(list(run.parent.glob('messages-*')))}")
@@ -112,6 +121,7 @@ def test_several_processes_train_as_one_and_have_the_same_weights(
     settings = (*BASE, *overrides, NO_DROPOUT)
     train_here(recipe, tmp_path / "one", *settings)
     options = {"after_update": partial(note_weights, below=tmp_path), "on_one_machine": on_one_machine}
+    options |= {"prepares": overrides == SAMPLED}
     assert train_group(size, recipe, tmp_path / "several", *settings, **options).codes == [0] * size
     assert_same_curve(tmp_path / "several", tmp_path / "one")
     first, *others = ((tmp_path / f"weights-{rank}").read_text() for rank in range(size))
@@ -263,7 +273,7 @@ def test_a_group_whose_member_never_comes_ends_in_bounded_time_with_one_sentence
     absent: int, recipe: Path, tmp_path: Path
 ):
     soon = {"S2S_JOIN_TIMEOUT": "2"}
-    codes, messages = train_group(3, recipe, tmp_path / "run", absent=[absent], environment=soon)
+    codes, messages = train_group(3, recipe, tmp_path / "run", absent=[absent], environment=soon, prepares=True)
     assert codes == [ExitCode.MACHINE] * 2
     assert errors(messages) == [
         "error: the 3 processes of this training did not all join within 2 s"
