@@ -227,17 +227,6 @@ def python(code: str, **environment: str) -> str:
     return result.stdout.strip()
 
 
-NAME = """
-import torch
-from s2s_cli.model.kernels.backend import passes_name
-print(passes_name(torch.float32, torch.device("cpu")))
-"""
-
-
-def test_without_a_compiler_torch_does_it(tmp_path: Path) -> None:
-    assert python(NAME, S2S_CACHE=str(tmp_path), PATH="") == "aten"
-
-
 @pytest.fixture
 def name(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Who does it in a process whose environment has these variables, as if it had not looked for the library yet."""
@@ -250,6 +239,10 @@ def name(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
 
     yield name
     library.load.cache_clear()
+
+
+def test_without_a_compiler_torch_does_it(name: Callable[..., str], tmp_path: Path) -> None:
+    assert name(S2S_CACHE=str(tmp_path), PATH="") == "aten"
 
 
 def test_with_a_failing_compiler_torch_does_it(name: Callable[..., str], tmp_path: Path) -> None:
