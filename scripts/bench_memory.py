@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from s2s_cli.data.opening import read_lines
+from s2s_cli.data.text_files import read_lines
 from s2s_cli.inference.memory import TranslationMemory
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from s2s_cli.data.opening import read_lines
+from s2s_cli.data.text_files import read_lines
 from s2s_cli.errors import DataError, MachineError, UsageError, printable
 
 Fields = tuple[str, str]

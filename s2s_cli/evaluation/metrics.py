@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2s_cli.compression import reading
-from s2s_cli.data.opening import decoded
+from s2s_cli.data.text_files import decoded
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.text.segmenters import bleu_tokenizer
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from s2s_cli import Translator
-from s2s_cli.data.opening import read_lines
+from s2s_cli.data.text_files import read_lines
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import SealedDirectory
