@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, compress
 from pathlib import Path
@@ -31,15 +30,18 @@ class Tagged(NamedTuple):
     tag: str | None = None
 
 
-@dataclass(frozen=True)
-class _EncodedSide:
+class _Chunk(NamedTuple):
+    corpus: int
+    tag: str | None
+    pairs: list[Pair]
+
+
+class _EncodedSide(NamedTuple):
     ids: np.ndarray
     lengths: np.ndarray
-    unknown: int
 
 
-@dataclass(frozen=True)
-class _EncodedChunk:
+class _EncodedChunk(NamedTuple):
     corpus: int
     source: _EncodedSide
     target: _EncodedSide
@@ -63,9 +65,7 @@ def encode_pairs(
     directory.mkdir(exist_ok=True)
     rejected = [Counter[str]() for _ in corpora]
     chunks = (
-        _TaggedChunk(number, tag, chunk)
-        for number, (pairs, tag) in enumerate(corpora)
-        for chunk in in_chunks(pairs, CHUNK)
+        _Chunk(number, tag, chunk) for number, (pairs, tag) in enumerate(corpora) for chunk in in_chunks(pairs, CHUNK)
     )
     counts = {side: {"tokens": 0, "unknown": 0} for side in ("source", "target")}
     with (
@@ -76,24 +76,18 @@ def encode_pairs(
     ):
         for chunk in results:
             for side, writer, encoded in (("source", source, chunk.source), ("target", target, chunk.target)):
-                writer.write(encoded.ids, encoded.lengths)
+                writer.write(*encoded)
                 counts[side]["tokens"] += len(encoded.ids)
-                counts[side]["unknown"] += encoded.unknown
+                counts[side]["unknown"] += int((encoded.ids == UNK).sum())
             rejected[chunk.corpus] += chunk.rejected
             bar.update(len(chunk.source.lengths) + chunk.rejected.total())
     return counts, rejected
 
 
-class _TaggedChunk(NamedTuple):
-    corpus: int
-    tag: str | None
-    pairs: list[Pair]
-
-
 def _make_encoder(
     tokenizers: TokenizerPair, rules: Mapping[str, LengthRule], finder: Finder | None
-) -> Callable[[_TaggedChunk], _EncodedChunk]:
-    def encode(chunk: _TaggedChunk) -> _EncodedChunk:
+) -> Callable[[_Chunk], _EncodedChunk]:
+    def encode(chunk: _Chunk) -> _EncodedChunk:
         corpus, tag, pairs = chunk
         source = tokenizers.source.encode([source for source, _ in pairs])
         target = tokenizers.target.encode([target for _, target in pairs])
@@ -118,5 +112,4 @@ def _make_encoder(
 
 def _side(sequences: list[list[int]], lengths: np.ndarray, kept: np.ndarray) -> _EncodedSide:
     lengths = lengths[kept]
-    ids = np.fromiter(chain.from_iterable(compress(sequences, kept)), np.uint32, int(lengths.sum()))
-    return _EncodedSide(ids, lengths, int((ids == UNK).sum()))
+    return _EncodedSide(np.fromiter(chain.from_iterable(compress(sequences, kept)), np.uint32, lengths.sum()), lengths)

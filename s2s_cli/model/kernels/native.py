@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.passes import (
-    AttentionGradients,
-    AttentionRun,
-    BlendGradients,
-    BlendRun,
-    GRUGradients,
-    GRURun,
-    Pass,
-)
+from s2s_cli.model.kernels.passes import Pass
 from s2s_cli.native import library
 from s2s_cli.native.training import FUNCTIONS
 
+Tensors = Sequence[Tensor | None]
 STORAGES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -27,28 +21,16 @@ def fits(kind: torch.dtype, device: torch.device) -> bool:
     return device.type == "cpu" and kind in STORAGES and library.load() is not None
 
 
-def gru_forward(run: GRURun) -> Pass:
-    return _pass("gru_forward", run)
+def _pass(name: str, run: Tensors, gradients: Tensors = ()) -> Pass:
+    """The function of the library with these tensors, whose first one tells the type of all that is stored."""
+    first = run[0]
+    assert first is not None
+    return FUNCTIONS[name].bind(STORAGES[first.dtype], (*run, *gradients), threads=torch.get_num_threads())
 
 
-def gru_backward(run: GRURun, gradients: GRUGradients) -> Pass:
-    return _pass("gru_backward", (*run, *gradients))
-
-
-def blend_forward(run: BlendRun) -> Pass:
-    return _pass("blend_forward", run)
-
-
-def blend_backward(run: BlendRun, gradients: BlendGradients) -> Pass:
-    return _pass("blend_backward", (*run, *gradients))
-
-
-def attention_forward(run: AttentionRun) -> Pass:
-    return _pass("attention_forward", run)
-
-
-def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Pass:
-    return _pass("attention_backward", (*run, *gradients))
+gru_forward, gru_backward = partial(_pass, "gru_forward"), partial(_pass, "gru_backward")
+blend_forward, blend_backward = partial(_pass, "blend_forward"), partial(_pass, "blend_backward")
+attention_forward, attention_backward = partial(_pass, "attention_forward"), partial(_pass, "attention_backward")
 
 
 def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -56,10 +38,3 @@ def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothin
     tensors = (logits_NV, bias_V, targets_N, loss_N, likelihood_N)
     FUNCTIONS["cross_entropy"](STORAGES[logits_NV.dtype], tensors, smoothing, threads=torch.get_num_threads())
     return loss_N, likelihood_N
-
-
-def _pass(name: str, tensors: Sequence[Tensor | None]) -> Pass:
-    """The function of the library with these tensors, whose first one tells the type of all that is stored."""
-    first = tensors[0]
-    assert first is not None
-    return FUNCTIONS[name].bind(STORAGES[first.dtype], tensors, threads=torch.get_num_threads())
