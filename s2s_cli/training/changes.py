@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 from s2s_cli import console
 from s2s_cli.checkpoint.run_directory import RunDirectory
@@ -18,22 +18,42 @@ from s2s_cli.recipe.schema.data import Format
 from s2s_cli.recipe.yaml_text import to_yaml
 
 FIXED = re.compile(
-    r"languages\.|data\.(cleaning|protect)\.(?!share:)|data\.(protect|terms):|init[:.]|tokenizer\.|model\."
+    r"languages\..*|data\.cleaning\..*|data\.protect(\.(?!share$).*)?|data\.terms|init(\..*)?|tokenizer\..*|model\..*"
     # a weight changes the order alone, and whether a file of another name has the same text is seen when it is read
-    rf"|data\.(train|dev)\.(?!\d+\.(weight|name|sha256|source|target|mono|{'|'.join(get_args(Format))})\b)"
-    r"|validation\.metric:|training\.averaging\.method: ema "  # scores are of these weights, and compare
+    rf"|data\.(train|dev)\.(?!\d+\.(weight|name|sha256|source|target|mono|{'|'.join(get_args(Format))})\b).*"
+    r"|validation\.metric"
 )
+"""Keys that cannot change once there are checkpoints."""
+
+OF_TRANSLATIONS = ("validation.beam", "validation.max_pairs")
+"""Keys that cannot where scores are those of translations."""
 
 MEANING = ("languages.", "model.", "validation.", "training.averaging.")
 """What the keys begin with that say what weights and scores mean."""
 
-OF_TEXTS = re.compile(r"validation\.(beam|max_pairs):")
-"""Fixed where scores are those of translations."""
-
 ABSENT = "(absent)"
 
-BARE = re.compile(r": (\(absent\) -> (null|\[\])|(null|\[\]) -> \(absent\))$")
-"""What else changes where a section or a corpus comes or goes; it is not told."""
+
+class Difference(NamedTuple):
+    """A dotted key of a recipe whose value has changed; values as text, or `ABSENT`."""
+
+    key: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.before} -> {self.after}"
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is what else changes where a section or a corpus comes or goes."""
+        return ABSENT in (self.before, self.after) and not {"null", "[]"}.isdisjoint((self.before, self.after))
+
+    def is_fixed(self, metric: str) -> bool:
+        """Whether checkpoints, whose scores are of this metric, do not allow it."""
+        if FIXED.fullmatch(self.key) or (metric != "loss" and self.key in OF_TRANSLATIONS):
+            return True
+        return self.key == "training.averaging.method" and self.before == "ema"  # scores are of these, and compare
 
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
@@ -42,30 +62,27 @@ def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
         return
     differences = recipe_differences(settings_of(load_recipe(run.recipe)), settings_of(recipe))
     for difference in differences:
-        if not BARE.search(difference):
+        if not difference.is_bare:
             console.say(f"changed recipe: {difference}")
     if any(run.checkpoints.glob("step-*")):
         refuse_fixed(differences, recipe.validation.metric, run)
 
 
-def refuse_fixed(differences: Iterable[str], metric: str, run: RunDirectory) -> None:
+def refuse_fixed(differences: Iterable[Difference], metric: str, run: RunDirectory) -> None:
     """Raise `UsageError` for the first difference that the checkpoints of the run do not allow. metric: of scores."""
     for difference in differences:
-        if FIXED.match(difference) or (metric != "loss" and OF_TEXTS.match(difference)):
+        if difference.is_fixed(metric):
             raise UsageError(
-                f"this cannot change once the run has checkpoints: {difference.partition(': ')[0]}",
+                f"this cannot change once the run has checkpoints: {difference.key}",
                 where=run.root,
                 hint="train under another name (`name:` or --run), or remove the run",
             )
 
 
-def recipe_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Lines such as `training.learning_rate: 0.001 -> 0.0003`, in the order of the schema; none if nothing changed.
-
-    before, after: `settings_of` two recipes.
-    """
+def recipe_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
+    """What has changed between the `settings_of` two recipes, in the order of the schema."""
     return [
-        f"{key}: {before.get(key, ABSENT)} -> {after.get(key, ABSENT)}"
+        Difference(key, before.get(key, ABSENT), after.get(key, ABSENT))
         for key in {**before, **after}
         if before.get(key) != after.get(key)
     ]

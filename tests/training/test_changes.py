@@ -9,7 +9,7 @@ import pytest
 from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.changes import FIXED, recipe_differences, settings_of, tell_changes
+from s2s_cli.training.changes import recipe_differences, settings_of, tell_changes
 
 CORPUS = {"source": "a", "target": "b"}
 MINIMAL = {"name": "m", "languages": {"source": "de", "target": "en"}, "data": {"train": [CORPUS], "dev": [CORPUS]}}
@@ -23,7 +23,7 @@ def test_differences_name_each_changed_key():
         "validation": {"every": None},
     }
     assert recipe_differences(settings_of(old), settings_of(old)) == []
-    told = recipe_differences(settings_of(old), settings_of(Recipe.read(MINIMAL | changes)))
+    told = list(map(str, recipe_differences(settings_of(old), settings_of(Recipe.read(MINIMAL | changes)))))
     assert "training.learning_rate: 0.001 -> 0.0003" in told
     assert "validation.every: 500 -> null" in told
     assert "data.test.0.name: (absent) -> no" in told
@@ -41,10 +41,17 @@ def test_of_a_corpus_that_is_added_only_what_it_has_is_told(tmp_path: Path, capf
     assert "(absent) -> null" not in told and "-> (absent)" not in told
 
 
+def test_a_text_that_ends_like_a_change_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    run = RunDirectory(tmp_path)
+    run.recipe.write_text(dump_recipe(Recipe.read(MINIMAL)), encoding="utf-8")
+    tell_changes(Recipe.read(MINIMAL | {"data": MINIMAL["data"] | {"test": [{"tsv": "t: null -> (absent)"}]}}), run)
+    assert "changed recipe: data.test.0.tsv: (absent) -> t: null -> (absent)" in capfd.readouterr().err
+
+
 def test_what_is_protected_is_fixed_and_how_often_it_is_marked_is_not():
-    def changed(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    def changed(old: dict[str, object], new: dict[str, object]) -> bool:
         recipes = [settings_of(Recipe.read(MINIMAL | {"data": MINIMAL["data"] | data})) for data in (old, new)]
-        return [line for line in recipe_differences(*recipes) if FIXED.match(line)]
+        return any(difference.is_fixed("loss") for difference in recipe_differences(*recipes))
 
     assert changed({}, {"protect": {}})
     assert changed({"terms": {}}, {})
