@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from s2s_cli import processes
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.synthesis import corpora
 from s2s_cli.text.symbols import CharacterTokenizer
@@ -30,6 +31,7 @@ def folder(tmp_path: Path, tools, monkeypatch: pytest.MonkeyPatch) -> Path:
     pairs = [(f"un {letter}", f"one {letter}") for letter in "abcdefghijklmnop"]
     (tmp_path / "pairs.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
     monkeypatch.setattr(corpora, "apart", lambda work, fresh: work())  # a new Python takes seconds to start
+    monkeypatch.setattr(processes, "usable_cores", lambda: 1)  # a few pairs are not worth worker processes
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     return tmp_path
 
