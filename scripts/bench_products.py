@@ -3,7 +3,8 @@
     OPENBLAS_NUM_THREADS=1 python scripts/bench_products.py
     S2S_KERNEL_VARIANT=avx2 OPENBLAS_NUM_THREADS=1 python scripts/bench_products.py --rounds 10
 
-Rows × inputs × outputs of the products of an attention GRU: few rows for one sentence, many for a batch. The weights of
+Rows × inputs × outputs of the products of an attention GRU: few rows for one sentence, many for a batch. In bfloat16,
+which is for training, where the processor has an instruction for it. The weights of
 this library are packed before, as a model's are; the others take them as they are. A figure is billions of operations
 (two for each multiplication with its addition) in a second of processor time, the best of all rounds. `share`: of the
 rate of the processor's instruction for it when nothing is read from memory, where the script knows this instruction.
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from s2s_cli.model.kernels import native
 from s2s_cli.native import products
 from s2s_cli.native.compiling import compiler
 from s2s_cli.native.variants import usable
@@ -30,8 +32,10 @@ ROWS = (1, 2, 5, 10, 40, 320)
 WEIGHTS = ((1024, 1536), (512, 512), (512, 8000))  # inputs × outputs
 OPERATIONS = 2e8  # in one measurement
 
-# The instruction of a variant for 8 bits, that for floats, bytes in a vector, and what a register is called.
+# The instruction of a variant for 8 bits, that for floats and for bfloat16, bytes in a vector, and what a register is
+# called.
 INSTRUCTIONS = {
+    "avx512bf16": ("vpdpbusd", "vfmadd231ps", "vdpbf16ps", 64, "zmm"),
     "avx512vnni": ("vpdpbusd", "vfmadd231ps", 64, "zmm"),
     "avxvnni": ("{vex} vpdpbusd", "vfmadd231ps", 32, "ymm"),
     "avx2": ("vpmaddwd", "vfmadd231ps", 32, "ymm"),
@@ -49,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     variant = usable()[0].name
-    for kind, place in (("int8", 0), ("float32", 1)):
+    for place, kind in enumerate(["int8", "float32", "bfloat16"][: 3 if native.multiplies(torch.bfloat16) else 2]):
         peak = peak_rate(variant, place)
         told = f", whose instruction makes {peak:.0f}" if peak else ""
         print(f"{kind}, 10⁹ operations a second, variant {variant}{told}")
@@ -73,6 +77,8 @@ def line(kind: str, rows: int, inputs: int, outputs: int, peak: float | None, ro
 
 def contenders(kind: str, rows: int, inputs: int, outputs: int) -> dict[str, Callable[[], object]]:
     """What multiplies the same matrices."""
+    if kind == "bfloat16":
+        return contenders_in_bfloat16(rows, inputs, outputs)
     random = np.random.default_rng(0)
     if kind == "int8":
         rows_RK, weights_NK = (random.integers(-127, 128, (n, inputs)).astype(np.int8) for n in (rows, outputs))
@@ -87,8 +93,19 @@ def contenders(kind: str, rows: int, inputs: int, outputs: int) -> dict[str, Cal
             "torch": lambda: torch.mm(*tensors[:2], out=tensors[2]),
             "NumPy": lambda: np.matmul(rows_RK, weights_NK.T, out=products_RN),
         }
-    arrays = [rows_RK, products.pack(weights_NK), products_RN]
+    arrays = [rows_RK, products.pack(weights_NK), products_RN, None]
     return {"s2s": products.FUNCTIONS["multiply"].bind(kind, arrays, threads=1), **others}
+
+
+def contenders_in_bfloat16(rows: int, inputs: int, outputs: int) -> dict[str, Callable[[], object]]:
+    """The same, as a recurrence multiplies at one of its positions."""
+    shapes = ((1, rows, inputs), (outputs, inputs), (1, rows, outputs))
+    rows_TRK, weights_NK, products_TRN = (torch.randn(shape).bfloat16() for shape in shapes)
+    multiply = native.multiply(weights_NK, rows_TRK, products_TRN)
+    return {
+        "s2s": lambda: multiply(0),
+        "torch": lambda: torch.mm(rows_TRK[0], weights_NK.t(), out=products_TRN[0]),
+    }
 
 
 def seconds_of(call: Callable[[], object], times: int) -> float:
@@ -114,7 +131,7 @@ def peak_rate(variant: str, place: int) -> float | None:
         turn = ctypes.CDLL(str(made)).turn
     times, count = 20_000, len(sums)
     seconds = min(seconds_of(lambda: turn(times), 1) for _ in range(100))
-    operations = size * 2 if instruction.endswith("busd") else size if instruction == "vpmaddwd" else size // 2
+    operations = size * 2 if instruction.endswith("busd") else size // 2 if instruction == "vfmadd231ps" else size
     return times * count * operations / seconds / 1e9
 
 

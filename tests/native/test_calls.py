@@ -44,7 +44,8 @@ def test_each_array_must_be_as_declared(function: Function, spoil: Callable) -> 
         found = arguments(function)
         whole, letter = found.arrays[place], parameter.dimensions[0]
         whole = whole[-1] if isinstance(whole, list) else whole
-        told_once = sum(letter in other.dimensions for other in function.parameters) == 1
+        given = zip(function.parameters, found.arrays, strict=True)
+        told_once = sum(letter in other.dimensions for other, array in given if array is not None) == 1
         if whole is None or (parameter.optional and spoil(whole) is None):
             continue
         if told_once and spoil is SPOIL["another shape"]:  # a table may have any number of rows

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_arrays import RandomArrays
 
-from s2s_cli.model.kernels import aten
+from s2s_cli.model.kernels import aten, native
 from s2s_cli.model.kernels.passes import (
     AttentionGradients,
     AttentionRun,
@@ -18,7 +18,7 @@ from s2s_cli.model.kernels.passes import (
     GRUGradients,
     GRURun,
 )
-from s2s_cli.native import training
+from s2s_cli.native import products, training
 from s2s_cli.native.calls import Function
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
@@ -86,3 +86,63 @@ def test_training(function: Function, variant: str, seed: int, threads: int) -> 
             assert parameter.role == "written" or torch.equal(widened([found])[0], wanted), parameter.name
             assert_close(found, wanted, TOLERANCE[variant])
     assert given_arrays.gaps_are_untouched()
+
+
+def told_weights(packed_PQ: np.ndarray, outputs: int, inputs: int) -> torch.Tensor:
+    return as_tensor(np.ascontiguousarray(products.unpack(packed_PQ, outputs, inputs)))
+
+
+@pytest.mark.parametrize("kind", TOLERANCE)
+@few
+@given(seed=st.integers(0, 2**32), threads=st.sampled_from([1, 2]))
+def test_the_product_of_a_position_equals_that_of_torch(kind: str, seed: int, threads: int) -> None:
+    function = products.FUNCTIONS["multiply_at"]
+    given_arrays = RandomArrays(function, kind, np.random.default_rng(seed))
+    (rows, packed_PQ, found, addends), sizes = given_arrays.arrays, given_arrays.sizes
+    weight, (t,) = told_weights(packed_PQ, sizes["N"], sizes["K"]), given_arrays.scalars()
+    expected = widened([as_tensor(found)])[0]
+    aten.multiply(*widened([weight, as_tensor(rows)]), expected, *widened([as_tensor(addends)]))(t)
+    function(kind, given_arrays.arrays, t, threads=threads)
+    difference = (as_tensor(found).float() - expected).abs()
+    assert (difference <= TOLERANCE[kind] * (1 + expected.abs())).all()
+    assert given_arrays.gaps_are_untouched()
+
+
+@pytest.mark.parametrize("kind", TOLERANCE)
+@few
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(["pack", "pack_transposed"]), threads=st.sampled_from([1, 2]))
+def test_weights_are_packed_as_by_numpy(kind: str, seed: int, name: str, threads: int) -> None:
+    given_arrays = RandomArrays(products.FUNCTIONS[name], kind, np.random.default_rng(seed))
+    weights, packed_PQ = given_arrays.arrays
+    products.FUNCTIONS[name](kind, [weights, packed_PQ], threads=threads)
+    assert np.array_equal(packed_PQ, products.pack(weights if name == "pack" else weights.T))
+    assert given_arrays.gaps_are_untouched()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("is_transposed", [False, True])
+@pytest.mark.parametrize("kept", [1, 3])
+def test_the_pass_that_multiplies_equals_that_of_torch(monkeypatch, kind, is_transposed: bool, kept: int) -> None:
+    """As the recurrences call it: weights of either order, one place for all products or one for each, expanded
+    addends."""
+    monkeypatch.setattr(native, "multiplies", lambda kind: True)
+    torch.manual_seed(1)
+    weight = torch.randn(70, 37, dtype=kind) if not is_transposed else torch.randn(37, 70, dtype=kind).t()
+    rows, addends = torch.randn(3, 11, 37, dtype=kind), torch.randn(70, dtype=kind).expand(3, 11, -1)
+    for further in ((), (addends,)):
+        found, expected = torch.empty(2, kept, 11, 70, dtype=kind)
+        for passes, out in ((native, found), (aten, expected)):
+            multiply = passes.multiply(weight, rows, out, *further)
+            for t in range(3):
+                multiply(t)
+        assert_close(found, expected, TOLERANCE[str(kind).partition(".")[2]])
+
+
+def test_torch_multiplies_where_the_processor_has_no_instruction_for_it(monkeypatch) -> None:
+    monkeypatch.setattr(native, "multiplies", lambda kind: False)
+    monkeypatch.setattr(
+        products.FUNCTIONS["multiply_at"], "bind", lambda *_, **__: pytest.fail("the library was asked")
+    )
+    weight, rows, found = torch.eye(3).bfloat16(), torch.randn(2, 4, 3).bfloat16(), torch.zeros(2, 4, 3).bfloat16()
+    native.multiply(weight, rows, found)(1)
+    assert torch.equal(found[1], rows[1]) and not found[0].any()

@@ -36,7 +36,7 @@ def processor(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("machine", "features", "expected"),
     [
-        ("x86_64", f"sse2 {AVX512} avx512_vnni avx512_bf16", "avx512vnni avx512 avx2 sse2 plain"),
+        ("x86_64", f"sse2 {AVX512} avx512_vnni avx512_bf16", "avx512bf16 avx512vnni avx512 avx2 sse2 plain"),
         ("x86_64", f"{AVX512} avx_vnni", "avx512 avxvnni avx2 sse2 plain"),
         ("x86_64", f"{AVX2} avx_vnni", "avxvnni avx2 sse2 plain"),
         ("x86_64", "avx2 bmi1 bmi2", "sse2 plain"),
@@ -140,17 +140,22 @@ def call_in(made: ctypes.CDLL, function: Function, kind: str, arrays: list, *sca
         function(kind, arrays, *scalars, threads=threads)
 
 
-@pytest.fixture(scope="module", params=here("avx512vnni avxvnni avx2 sse2 dotprod neon plain"))
-def multiply(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    """The products of one variant: rows × packed weights, into so many outputs or into an array for them."""
-    made = compiled(request.param, tmp_path_factory.mktemp("variant"), "products.c", compiling.FLAGS)
+@pytest.fixture(scope="module", params=here("avx512bf16 avx512vnni avxvnni avx2 sse2 dotprod neon plain"))
+def products_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """A library that has the products of one variant."""
+    return compiled(request.param, tmp_path_factory.mktemp("variant"), "products.c", compiling.FLAGS)
+
+
+@pytest.fixture(scope="module")
+def multiply(products_of: ctypes.CDLL):
+    """Rows × packed weights, into so many outputs or into an array for them."""
 
     def multiply(rows_RK: np.ndarray, packed_PQ: np.ndarray, outputs: int | np.ndarray) -> np.ndarray:
         is_bytes = rows_RK.dtype == np.int8
         if isinstance(outputs, int):
             outputs = np.full((len(rows_RK), outputs), 77, np.int32 if is_bytes else np.float32)
-        kind, arrays = "int8" if is_bytes else "float32", [rows_RK, packed_PQ, outputs]
-        call_in(made, products.FUNCTIONS["multiply"], kind, arrays, threads=2)
+        kind, arrays = "int8" if is_bytes else "float32", [rows_RK, packed_PQ, outputs, None]
+        call_in(products_of, products.FUNCTIONS["multiply"], kind, arrays, threads=2)
         return outputs
 
     return multiply
@@ -186,6 +191,32 @@ def test_floats_are_close_and_a_row_does_not_depend_on_the_others(multiply, inpu
     np.testing.assert_allclose(together, expected, rtol=1e-4, atol=1e-4)
     for count in ROWS:
         assert np.array_equal(multiply(rows_RK[:count], packed_PQ, outputs), together[:count]), count
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), SIZES, ids=str)
+def test_products_of_bfloat16_are_close_and_a_row_does_not_depend_on_the_others(products_of, inputs, outputs) -> None:
+    random = np.random.default_rng(3)
+    weights_NK, rows_RK = (bfloat16(random.standard_normal((n, inputs), np.float32)) for n in (outputs, max(ROWS)))
+    expected, packed_PQ = number(rows_RK) @ number(weights_NK).T, products.pack(weights_NK)
+
+    def multiply(count: int) -> np.ndarray:
+        products_RN = np.zeros((count, outputs), np.uint16)
+        arrays = [rows_RK[None, :count], packed_PQ, products_RN[None], None]
+        call_in(products_of, products.FUNCTIONS["multiply_at"], "bfloat16", arrays, 0, threads=2)
+        return products_RN
+
+    np.testing.assert_allclose(number(multiply(max(ROWS))), expected, rtol=1e-2, atol=1e-2)
+    assert all(np.array_equal(multiply(count), multiply(max(ROWS))[:count]) for count in ROWS)
+
+
+def bfloat16(numbers: np.ndarray) -> np.ndarray:
+    """Cut off after 16 bits, in uint16."""
+    return (numbers.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def number(stored: np.ndarray) -> np.ndarray:
+    """float32 of them."""
+    return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.float32])

@@ -20,6 +20,20 @@ from s2s_cli.model.kernels.passes import (
 )
 
 
+def multiply(weight_NK: Tensor, rows_TRK: Tensor, products_XRN: Tensor, addends_TRN: Tensor | None = None) -> Pass:
+    """rows @ weight.t() + addends, of each position or, where X is 1, in the place of the last one's."""
+    weight_KN = weight_NK.t()
+
+    def at(t: int) -> None:
+        out = products_XRN[t % len(products_XRN)]
+        if addends_TRN is None:
+            torch.mm(rows_TRK[t], weight_KN, out=out)
+        else:
+            torch.addmm(addends_TRN[t], rows_TRK[t], weight_KN, out=out)
+
+    return at
+
+
 def gru_forward(run: GRURun) -> Pass:
     """s_t = n + z (s_{t-1} − n), see `s2s_cli.model.cells.GRU`."""
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from s2s_cli.model.kernels.gru import batch_first
-from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Passes
 
 
@@ -53,12 +52,14 @@ class AttentionGRU(torch.autograd.Function):
             following_TBH=states_XBH[1:],
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
-        attend, advance = passes.attention_forward(attention), passes.gru_forward(gru)
-        state_weight, context_weight = packed(state_weight_PH), packed(context_weight_GM)
+        ask = passes.multiply(state_weight_PH, states_XBH[:-1], products_TBP)
+        attend = passes.attention_forward(attention)
+        read = passes.multiply(context_weight_GM, attention.contexts_TBM, gru.inputs_TBG, inputs_BTG.transpose(0, 1))
+        advance = passes.gru_forward(gru)
         for t in range(length):
-            state_weight.mm(states_XBH[t], out=products_TBP[t])
+            ask(t)
             attend(t)
-            context_weight.addmm(inputs_BTG[:, t], attention.contexts_TBM[t], out=gru.inputs_TBG[t])
+            read(t)
             advance(t)
         ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
         ctx.passes = passes
@@ -78,13 +79,16 @@ class AttentionGRU(torch.autograd.Function):
         d_products_TBP = torch.empty_like(products_TBP)
         d_gru = GRUGradients.of(gru, d_states_BTH)._replace(products_TBG=d_products_TBP[..., size:])
         d_attention = AttentionGradients.of(attention, d_products_TBP[..., :size], d_attention_BTS)
-        attend, retreat = ctx.passes.attention_backward(attention, d_attention), ctx.passes.gru_backward(gru, d_gru)
-        state_weight, context_weight = packed(state_weight_PH.t()), packed(context_weight_GM.t())
+        passes, d_contexts_TBM = ctx.passes, d_contexts_BTM.transpose(0, 1)
+        retreat = passes.gru_backward(gru, d_gru)
+        read = passes.multiply(context_weight_GM.t(), d_gru.inputs_TBG, d_attention.contexts_TBM, d_contexts_TBM)
+        attend = passes.attention_backward(attention, d_attention)
+        feed_back = passes.multiply(state_weight_PH.t(), d_products_TBP, d_gru.feedback_BH[None])
         for t in reversed(range(len(products_TBP))):
             retreat(t)
-            context_weight.addmm(d_contexts_BTM[:, t], d_gru.inputs_TBG[t], out=d_attention.contexts_TBM[t])
+            read(t)
             attend(t)
-            state_weight.mm(d_products_TBP[t], out=d_gru.feedback_BH)
+            feed_back(t)
         return (
             d_gru.inputs_TBG.transpose(0, 1),
             (d_gru.carry_BH + d_gru.feedback_BH).to(d_states_BTH.dtype),

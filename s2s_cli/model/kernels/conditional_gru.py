@@ -9,7 +9,6 @@ from torch import Tensor
 
 from s2s_cli.model.kernels.attention_gru import or_zeros
 from s2s_cli.model.kernels.gru import batch_first
-from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Passes
 
 
@@ -68,15 +67,18 @@ class ConditionalGRU(torch.autograd.Function):
             following_TBH=states_XBH[1:],
             carry_BH=carry_BH,
         )
-        attend, advance = passes.attention_forward(attention), (passes.gru_forward(first), passes.gru_forward(second))
-        first_weight, second_weight = packed(first_weight_GH), packed(second_weight_PH)
-        context_weight, context_bias_BG = packed(context_weight_GM), context_bias_G.expand(batch, -1)
+        context_bias_TBG = context_bias_G.expand(length, batch, -1)
+        project = passes.multiply(first_weight_GH, states_XBH[:-1], first.products_TBG)
+        ask = passes.multiply(second_weight_PH, between_TBH, products_TBP)
+        attend = passes.attention_forward(attention)
+        read = passes.multiply(context_weight_GM, attention.contexts_TBM, second.inputs_TBG, context_bias_TBG)
+        advance = passes.gru_forward(first), passes.gru_forward(second)
         for t in range(length):
-            first_weight.mm(states_XBH[t], out=first.products_TBG[t])
+            project(t)
             advance[0](t)
-            second_weight.mm(between_TBH[t], out=products_TBP[t])
+            ask(t)
             attend(t)
-            context_weight.addmm(context_bias_BG, attention.contexts_TBM[t], out=second.inputs_TBG[t])
+            read(t)
             advance[1](t)
         weights = (first_weight_GH, second_weight_PH, context_weight_GM)
         ctx.save_for_backward(*first, *attention, *second, products_TBP, *weights)
@@ -100,18 +102,21 @@ class ConditionalGRU(torch.autograd.Function):
         nothing_BTH = torch.zeros_like(d_states_BTH)  # s'_t is seen by nobody else
         d_first = GRUGradients.of(first, nothing_BTH)._replace(carry_BH=d_second.carry_BH)
         d_attention = AttentionGradients.of(attention, d_products_TBP[..., :size], d_attention_BTS)
-        passes = ctx.passes
-        retreat = (passes.gru_backward(first, d_first), passes.gru_backward(second, d_second))
+        passes, d_contexts_TBM = ctx.passes, d_contexts_BTM.transpose(0, 1)
+        retreat = passes.gru_backward(first, d_first), passes.gru_backward(second, d_second)
+        read = passes.multiply(context_weight_GM.t(), d_second.inputs_TBG, d_attention.contexts_TBM, d_contexts_TBM)
         attend = passes.attention_backward(attention, d_attention)
-        first_weight, second_weight = packed(first_weight_GH.t()), packed(second_weight_PH.t())
-        context_weight = packed(context_weight_GM.t())
+        feed_back = (
+            passes.multiply(first_weight_GH.t(), d_first.products_TBG, d_second.feedback_BH[None]),
+            passes.multiply(second_weight_PH.t(), d_products_TBP, d_first.feedback_BH[None]),
+        )
         for t in reversed(range(len(products_TBP))):
             retreat[1](t)
-            context_weight.addmm(d_contexts_BTM[:, t], d_second.inputs_TBG[t], out=d_attention.contexts_TBM[t])
+            read(t)
             attend(t)
-            second_weight.mm(d_products_TBP[t], out=d_first.feedback_BH)
+            feed_back[1](t)
             retreat[0](t)
-            first_weight.mm(d_first.products_TBG[t], out=d_second.feedback_BH)
+            feed_back[0](t)
         return (
             d_first.inputs_TBG.transpose(0, 1),
             (d_second.carry_BH + d_second.feedback_BH).to(d_states_BTH.dtype),

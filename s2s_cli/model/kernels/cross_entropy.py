@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from s2s_cli.model.kernels.backend import compute_type, passes_for, wide_type
-from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.passes import Passes
 
 CHUNK = 1024
@@ -157,7 +156,6 @@ def _in_chunks(
     loss, likelihood_N = bias.new_zeros(()), bias.new_empty(len(readout_NR))
     most, halves = (CHUNK // PARTS, 2) if diverging else (CHUNK, 1)  # a chunk has the same rows of both halves
     chunks = max(1, math.ceil(len(readout_NR) / most))
-    output = packed(weight)
     shape = (halves, len(readout_NR) // halves)
     tensors = [tensor.unflatten(0, shape) for tensor in (readout_NR, targets_N, d_readout_NR, likelihood_N)]
     parts = [tensor.chunk(chunks, dim=1) for tensor in tensors]
@@ -166,7 +164,7 @@ def _in_chunks(
         readout_nR, targets_n = readout_PnR.flatten(0, 1), targets_Pn.flatten()
         rows = len(readout_nR)
         readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
-        logits_nV = output.product(readout_nR)
+        logits_nV = readout_nR @ weight.t()
         if diverging:
             between_halves, d_divergence_nV = symmetric_divergence(logits_nV[:rows], bias)
             loss += diverging * between_halves

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.packing import packed
 from s2s_cli.model.kernels.passes import GRUGradients, GRURun, Passes
 
 
@@ -40,9 +39,9 @@ class GRUSequence(torch.autograd.Function):
             following_TBH=following_TBH,
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
-        advance, weight = passes.gru_forward(run), packed(weight_GH)
+        project, advance = passes.multiply(weight_GH, previous_TBH, run.products_TBG), passes.gru_forward(run)
         for t in positions(length, backwards):
-            weight.mm(run.previous_TBH[t], out=run.products_TBG[t])
+            project(t)
             advance(t)
         ctx.save_for_backward(*run, weight_GH)
         ctx.backwards, ctx.passes = backwards, passes
@@ -53,10 +52,11 @@ class GRUSequence(torch.autograd.Function):
         *saved, weight_GH = ctx.saved_tensors
         run = GRURun(*saved)
         gradients = GRUGradients.of(run, d_states_BTH)
-        retreat, weight = ctx.passes.gru_backward(run, gradients), packed(weight_GH.t())
+        retreat = ctx.passes.gru_backward(run, gradients)
+        feed_back = ctx.passes.multiply(weight_GH.t(), gradients.products_TBG, gradients.feedback_BH[None])
         for t in positions(len(run.products_TBG), not ctx.backwards):
             retreat(t)
-            weight.mm(gradients.products_TBG[t], out=gradients.feedback_BH)
+            feed_back(t)
         d_products_NG = gradients.products_TBG.flatten(0, 1)
         return (
             gradients.inputs_TBG.transpose(0, 1),

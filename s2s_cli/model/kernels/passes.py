@@ -1,9 +1,8 @@
 """What the passes of a fused recurrence read and write, and who carries them out.
 
-A recurrence runs on buffers that hold every position, time first (X: one position more than T). Its matrix products
-stand in `gru.py`, `attention_gru.py` and `conditional_gru.py`; all that is between two products is a *pass*, made once
-for a run and then called with a position. `aten` makes passes of torch operations, `native` of the C library: same
-names, same results.
+A recurrence runs on buffers that hold every position, time first (X: one position more than T). Each matrix product,
+and all that is between two products, is a *pass*, made once for a run and then called with a position. `aten` makes
+passes of torch operations, `native` of the C library: same names, same results.
 """
 
 from __future__ import annotations
@@ -151,6 +150,9 @@ class AttentionGradients(NamedTuple):
 class Passes(Protocol):
     """The names that `aten` and `native` have in common."""
 
+    def multiply(
+        self, weight_NK: Tensor, rows_TRK: Tensor, products_XRN: Tensor, addends_TRN: Tensor | None = None
+    ) -> Pass: ...
     def gru_forward(self, run: GRURun) -> Pass: ...
     def gru_backward(self, run: GRURun, gradients: GRUGradients) -> Pass: ...
     def blend_forward(self, run: BlendRun) -> Pass: ...

@@ -35,7 +35,7 @@ typedef struct {
 /* That of native/products.py, whose functions are in products.c. */
 typedef struct {
     int64_t R, N, K;
-    view rows_RK, packed_PQ, products_RN;
+    view rows_RK, packed_PQ, products_RN, addends_RN;
 } product_run;
 
 void multiply_float32(const product_run *run, int threads);

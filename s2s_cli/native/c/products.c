@@ -1,18 +1,34 @@
-/* Matrix products of decoding: rows [R, K] times weights [N, K], which are packed once (native/products.py).
+/* Matrix products: rows [R, K] times weights [N, K], which are packed once (native/products.py).
  *
  * Packed weights are blocks of COLUMNS outputs, which hold for each step along K one word of 32 bits for each column:
- * a float, or four 8-bit weights. The results of a tile, some rows of one or more blocks, stay in registers while k runs
- * from 0 to K. Each is summed in the order of k, whatever the width of the vectors and the number of rows.
+ * a float, two of bfloat16, or four 8-bit weights. The results of a tile, some rows of one or more blocks, stay in
+ * registers while k runs from 0 to K. Each is summed in the order of k, whatever the width of the vectors and the number
+ * of rows.
  */
 
 #include "numbers.h"
 #include "vectors.h"
 
-/* The record of native/products.py. */
+/* The records of native/products.py. What is added to the products may be missing. */
 typedef struct {
     int64_t R, N, K;
-    view rows_RK, packed_PQ, products_RN;
+    view rows_RK, packed_PQ, products_RN, addends_RN;
 } product_run;
+
+typedef struct {
+    int64_t R, N, K, X;
+    view rows_TRK, packed_PQ, products_XRN, addends_TRN;
+} sequence_run;
+
+typedef struct {
+    int64_t N, K;
+    view weights_NK, packed_PQ;
+} packing;
+
+typedef struct {
+    int64_t N, K;
+    view weights_KN, packed_PQ;
+} transposed_packing;
 
 /* How many vectors hold the results of a tile, and its greatest number of rows: the registers that are left are for
  * weights and inputs. */
@@ -26,7 +42,7 @@ enum { RESULTS = 24, TILE = 3 };
 enum { RESULTS = 8, TILE = 1 };
 #endif
 
-enum { COLUMNS = 32, PARTS = COLUMNS / LANES, WORD = 4 };
+enum { COLUMNS = 32, PARTS = COLUMNS / LANES, WORD = 4, GROUP = 4, UPPER = ~0xffff };
 
 /* ---- one step: sums + weights * inputs. A lane has a word of weights of its own, and all have the same inputs ---- */
 
@@ -75,7 +91,19 @@ INLINE words add_int8(words sums, words weights, words inputs) {
 }
 #endif
 
-typedef enum { IN_FLOAT32, IN_INT8 } arithmetic; /* a constant after inlining */
+/* Two inputs of bfloat16, and two weights. */
+INLINE words add_bfloat16(words sums, words weights, words inputs) {
+#if defined(__AVX512BF16__)
+    return (words)_mm512_dpbf16_ps((__m512)sums, (__m512bh)weights, (__m512bh)inputs);
+#else
+    floats first = (floats)(weights << 16) * (floats)(inputs << 16);
+    return (words)((floats)sums + first + (floats)(weights & UPPER) * (floats)(inputs & UPPER));
+#endif
+}
+
+typedef enum { IN_FLOAT32, IN_INT8, IN_BFLOAT16 } arithmetic; /* a constant after inlining */
+
+INLINE int64_t bytes_of(arithmetic kind) { return kind == IN_INT8 ? 1 : kind == IN_BFLOAT16 ? 2 : 4; }
 
 /* ---- tiles ---- */
 
@@ -108,7 +136,9 @@ INLINE void add_step(words *sums, const rows_at *inputs, const rows_at *weights,
         words w = *(const words_in_memory *)(at(weights, j / PARTS) + j % PARTS * LANES * WORD);
         UNROLLED for (int i = 0; i < rows; i++) {
             words x = (words){} + *(const word_in_memory *)at(inputs, i), *sum = sums + i * blocks * PARTS + j;
-            *sum = kind == IN_INT8 ? add_int8(*sum, w, x) : add_float32(*sum, w, x);
+            *sum = kind == IN_INT8       ? add_int8(*sum, w, x)
+                   : kind == IN_BFLOAT16 ? add_bfloat16(*sum, w, x)
+                                         : add_float32(*sum, w, x);
         }
     }
 }
@@ -121,9 +151,33 @@ INLINE int32_t surplus_of(const int8_t *inputs, int64_t size) {
     return EXCESS * sum;
 }
 
+/* The sums of a row and a block, and what is added to them, to where they are wanted. */
+INLINE void put_sums(const product_run *run, int64_t r, int64_t n, const words *sums, storage kind) {
+    int64_t columns = run->N - n < COLUMNS ? run->N - n : COLUMNS;
+    void *to = row(run->products_RN, r, 0, kind);
+    const void *addends = run->addends_RN.data ? row(run->addends_RN, r, 0, kind) : 0;
+    if (columns == COLUMNS)
+        for (int64_t i = 0; i < COLUMNS; i += LANES) {
+            floats numbers = (floats)sums[i / LANES];
+            if (addends) numbers += floats_at(addends, n + i, kind);
+            put_floats(to, n + i, numbers, kind);
+        }
+    else
+        for (int64_t i = 0; i < columns; i++)
+            put(to, n + i, ((const float *)sums)[i] + (addends ? get(addends, n + i, kind) : 0.0f), kind);
+}
+
+/* Not inlined into each tile, which would take the compiler several times as long. */
+#define PUT(name, kind)                                                                                               \
+    static __attribute__((noinline)) void name(const product_run *run, int64_t r, int64_t n, const words *sums) {     \
+        put_sums(run, r, n, sums, kind);                                                                              \
+    }
+PUT(put_float32, FLOAT32)
+PUT(put_bfloat16, BFLOAT16)
+
 INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int rows, int blocks,
                  arithmetic kind) {
-    int64_t bytes = kind == IN_INT8 ? 1 : WORD, whole = run->K * bytes / WORD, rest = run->K * bytes % WORD;
+    int64_t bytes = bytes_of(kind), whole = run->K * bytes / WORD, rest = run->K * bytes % WORD;
     int64_t row_bytes = run->rows_RK.outer * bytes, block_bytes = run->packed_PQ.outer * bytes;
     rows_at inputs = every((const char *)run->rows_RK.data + r * row_bytes, row_bytes, rows);
     rows_at weights = every((const char *)run->packed_PQ.data + block * block_bytes, block_bytes, blocks);
@@ -145,20 +199,26 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
     UNROLLED for (int i = 0; i < rows; i++)
         UNROLLED for (int b = 0; b < blocks; b++) {
             int64_t n = (block + b) * COLUMNS, columns = run->N - n < COLUMNS ? run->N - n : COLUMNS;
-            int32_t *to = (int32_t *)run->products_RN.data + (r + i) * run->products_RN.outer + n;
             words part[PARTS];
             memcpy(part, sums + (i * blocks + b) * PARTS, COLUMNS * WORD);
-            if (columns == COLUMNS) memcpy(to, part, COLUMNS * WORD);
+            int32_t *to = (int32_t *)run->products_RN.data + (r + i) * run->products_RN.outer + n;
+            if (kind == IN_BFLOAT16) put_bfloat16(run, r + i, n, part);
+            else if (kind == IN_FLOAT32) put_float32(run, r + i, n, part);
+            else if (columns == COLUMNS) memcpy(to, part, COLUMNS * WORD);
             else memcpy(to, part, columns * WORD);
         }
 }
 
 /* ---- all tiles of a strip of blocks ---- */
 
+/* Vectors with results of bfloat16: of more, compilers keep some in memory. */
+enum { MOST_OF_PAIRS = 16 };
+
 /* Few rows have several blocks in a tile, so that there are enough sums for none to wait for itself. */
 INLINE void tiles(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int64_t end, int rows,
                   arithmetic kind) {
-    const int fit = RESULTS / PARTS / rows, blocks = fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
+    const int results = kind == IN_BFLOAT16 && RESULTS > MOST_OF_PAIRS ? MOST_OF_PAIRS : RESULTS;
+    const int fit = results / PARTS / rows, blocks = fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
     for (; block + blocks <= end; block += blocks) tile(run, surplus, r, block, rows, blocks, kind);
     for (; block < end; block++) tile(run, surplus, r, block, rows, 1, kind);
 }
@@ -172,17 +232,20 @@ INLINE void tiles(const product_run *run, const int32_t *surplus, int64_t r, int
     X(kind, 1) X(kind, 2) X(kind, 3) X(kind, 4) X(kind, 5) X(kind, 6) X(kind, 7) X(kind, 8) X(kind, 9) X(kind, 10)
 EACH(OF_ROWS, IN_FLOAT32)
 EACH(OF_ROWS, IN_INT8)
-static void (*const TILES[2][MOST])(ARGUMENTS) = {{EACH(NAME, IN_FLOAT32)}, {EACH(NAME, IN_INT8)}};
+EACH(OF_ROWS, IN_BFLOAT16)
+static void (*const TILES[][MOST])(ARGUMENTS) = {
+    {EACH(NAME, IN_FLOAT32)}, {EACH(NAME, IN_INT8)}, {EACH(NAME, IN_BFLOAT16)}};
 
 enum { STRIP = 4 };
 
 /* Threads share the strips. Rows are cut in tiles of nearly the same size. */
 INLINE void multiply(const product_run *run, const int32_t *surplus, arithmetic kind, int threads) {
     int64_t blocks = (run->N + COLUMNS - 1) / COLUMNS;
+    int64_t most = kind == IN_BFLOAT16 && TILE > MOST_OF_PAIRS / PARTS ? MOST_OF_PAIRS / PARTS : TILE;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t block = 0; block < blocks; block += STRIP) {
         int64_t end = block + STRIP < blocks ? block + STRIP : blocks;
-        for (int64_t r = 0, left = (run->R + TILE - 1) / TILE, rows; left > 0; r += rows, left--) {
+        for (int64_t r = 0, left = (run->R + most - 1) / most, rows; left > 0; r += rows, left--) {
             rows = (run->R - r + left - 1) / left;
             TILES[kind][rows - 1](run, surplus, r, block, end);
         }
@@ -196,4 +259,69 @@ void multiply_int8(const product_run *run, int threads) {
     for (int64_t r = 0; r < run->R; r++)
         surplus[r] = surplus_of((const int8_t *)run->rows_RK.data + r * run->rows_RK.outer, run->K);
     multiply(run, surplus, IN_INT8, threads);
+}
+
+/* ---- one position of a sequence ---- */
+
+INLINE view at_position(view array, int64_t t, arithmetic kind) {
+    if (!array.data) return array;
+    return (view){(char *)array.data + t * array.outer * bytes_of(kind), array.inner};
+}
+
+INLINE void multiply_at(const sequence_run *run, int64_t t, arithmetic kind, int threads) {
+    product_run of = {run->R, run->N, run->K, at_position(run->rows_TRK, t, kind), run->packed_PQ,
+                      at_position(run->products_XRN, t % run->X, kind), at_position(run->addends_TRN, t, kind)};
+    multiply(&of, 0, kind, threads);
+}
+
+void multiply_at_float32(const sequence_run *run, int64_t t, int threads) { multiply_at(run, t, IN_FLOAT32, threads); }
+
+void multiply_at_bfloat16(const sequence_run *run, int64_t t, int threads) { multiply_at(run, t, IN_BFLOAT16, threads); }
+
+/* ---- packing ---- */
+
+/* The words of a block. of_n, of_k: how many numbers apart are two outputs and two inputs, one of which is a constant 1
+ * after inlining. */
+INLINE void pack_block(view weights, int64_t of_n, int64_t of_k, int64_t N, int64_t K, view packed_PQ, int64_t block,
+                       arithmetic kind) {
+    int64_t first = block * COLUMNS, columns = N - first < COLUMNS ? N - first : COLUMNS, each = WORD / bytes_of(kind);
+    uint32_t *to = (uint32_t *)((char *)packed_PQ.data + block * packed_PQ.outer * bytes_of(kind));
+    const char *from = (const char *)weights.data + first * of_n * bytes_of(kind);
+    memset(to, 0, (K + GROUP - 1) / GROUP * GROUP * COLUMNS * bytes_of(kind));
+    for (int64_t w = 0; w < (K + each - 1) / each; w++)
+        for (int64_t c = 0; c < columns; c++) {
+            if (kind == IN_FLOAT32) {
+                to[w * COLUMNS + c] = ((const uint32_t *)from)[c * of_n + w * of_k];
+                continue;
+            }
+            const uint16_t *pair = (const uint16_t *)from + c * of_n + 2 * w * of_k;
+            to[w * COLUMNS + c] = pair[0] | (w < K / each ? (uint32_t)pair[of_k] << 16 : 0);
+        }
+}
+
+#define PACKED(weights, of_n, of_k, kind)                                               \
+    _Pragma("omp parallel for num_threads(threads) schedule(static)")                     \
+    for (int64_t block = 0; block < (run->N + COLUMNS - 1) / COLUMNS; block++)          \
+        pack_block(weights, of_n, of_k, run->N, run->K, run->packed_PQ, block, kind);
+
+void pack_float32(const packing *run, int threads) { PACKED(run->weights_NK, run->weights_NK.outer, 1, IN_FLOAT32) }
+
+void pack_bfloat16(const packing *run, int threads) { PACKED(run->weights_NK, run->weights_NK.outer, 1, IN_BFLOAT16) }
+
+/* For products with the transpose of what is stored. */
+void pack_transposed_float32(const transposed_packing *run, int threads) {
+    PACKED(run->weights_KN, 1, run->weights_KN.outer, IN_FLOAT32)
+}
+
+void pack_transposed_bfloat16(const transposed_packing *run, int threads) {
+    PACKED(run->weights_KN, 1, run->weights_KN.outer, IN_BFLOAT16)
+}
+
+/* Whether there is an instruction for products of bfloat16. */
+int has_bfloat16(void) {
+#if defined(__AVX512BF16__)
+    return 1;
+#else
+    return 0;
+#endif
 }

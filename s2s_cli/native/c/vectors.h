@@ -43,6 +43,14 @@ INLINE floats floats_at(const void *numbers, int64_t i, storage kind) {
     return (floats)(__builtin_convertvector(*(const short_lanes *)((const uint16_t *)numbers + i), unsigned_words) << 16);
 }
 
+/* Stored as by `put`. */
+INLINE void put_floats(void *numbers, int64_t i, floats values, storage kind) {
+    unsigned_words bits = (unsigned_words)values;
+    if (kind == FLOAT32) *(floats_in_memory *)((float *)numbers + i) = values;
+    else *(short_lanes *)((uint16_t *)numbers + i) =
+        __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, short_lanes);
+}
+
 INLINE floats in_all(float number) { return (floats){} + number; }
 
 /* a * b + c of each lane, rounded once. */
