@@ -62,6 +62,8 @@ class SamplingOptions:
 
 
 UTILITIES = ("chrf", "bleu")
+MOST_CANDIDATES, MOST_PIECES, GREATEST_RATIO = 1_000, 10_000, 100.0
+"""Beyond any use: a slip of the hand is not to take all memory, or to go on for days."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class RiskOptions:
 
     def __post_init__(self) -> None:
         _require(self.utility in UTILITIES, "mbr", self.utility, f"one of {', '.join(UTILITIES)}")
-        _require(self.draws >= 2, "candidates", self.draws, "at least 2")
+        _require(2 <= self.draws <= MOST_CANDIDATES, "candidates", self.draws, f"from 2 to {MOST_CANDIDATES:,}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class SearchOptions:
     """Return the `n_best` of all that was found, or drawn, that have the least risk instead."""
 
     def __post_init__(self) -> None:
-        _require(self.beam >= 1, "beam", self.beam, "at least 1")
+        fits = self.sampling is not None or self.n_best <= MOST_CANDIDATES
+        _require(fits, "n_best", self.n_best, f"{MOST_CANDIDATES:,} at most")  # the beam may have been widened for it
+        _require(1 <= self.beam <= MOST_CANDIDATES, "beam", self.beam, f"from 1 to {MOST_CANDIDATES:,}")
         if not self.sampling:
             _require(1 <= self.n_best <= self.beam, "n_best", self.n_best, f"from 1 to the beam ({self.beam})")
         elif self.risk:
@@ -115,9 +119,12 @@ class SearchOptions:
         _require(self.n_best >= 1, "n_best", self.n_best, "at least 1")
         _require(self.normalization in PENALTIES, "normalization", self.normalization, f"one of {', '.join(PENALTIES)}")
         _require(0.0 <= self.length_penalty < math.inf, "length_penalty", self.length_penalty, "a number from 0 on")
-        _require(self.min_length >= 0, "min_length", self.min_length, "at least 0")
-        _require(0.0 < self.max_length_ratio < math.inf, "max_length_ratio", self.max_length_ratio, "greater than 0")
-        _require(self.max_length_offset >= 0, "max_length_offset", self.max_length_offset, "at least 0")
+        pieces, ratio = f"from 0 to {MOST_PIECES:,}", self.max_length_ratio
+        _require(0 <= self.min_length <= MOST_PIECES, "min_length", self.min_length, pieces)
+        _require(
+            0 < ratio <= GREATEST_RATIO, "max_length_ratio", ratio, f"greater than 0, {GREATEST_RATIO:.0f} at most"
+        )
+        _require(0 <= self.max_length_offset <= MOST_PIECES, "max_length_offset", self.max_length_offset, pieces)
         _require(
             self.groups >= 1 and self.beam % self.groups == 0,
             "groups",
@@ -147,8 +154,7 @@ class SearchOptions:
         ratio × source pieces + offset, but always enough for the least length and the EOS after it, and `room_B` more,
         for what is forced. A hypothesis that has so many pieces and no EOS is cut there.
         """
-        ratio = min(self.max_length_ratio, 1e9)  # beyond any use, below overflow
-        limits_B = ((source_lengths_B - 1) * ratio).astype(np.int64) + self.max_length_offset
+        limits_B = ((source_lengths_B - 1) * self.max_length_ratio).astype(np.int64) + self.max_length_offset
         return np.maximum(limits_B, self.min_length + 1) + room_B
 
 

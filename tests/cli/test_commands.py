@@ -203,7 +203,7 @@ def test_what_is_compared_are_draws_or_the_beam():
     )
     drawn = SearchArguments(mbr="chrf", sample=True, candidates=7, seed=1).applied_to(search)
     assert (drawn.risk, drawn.sampling) == (RiskOptions("chrf", 7), SamplingOptions(seed=1))
-    with pytest.raises(UsageError, match="`candidates` must be at least 2, not 0"):
+    with pytest.raises(UsageError, match="`candidates` must be from 2 to 1,000, not 0"):
         SearchArguments(mbr="chrf", sample=True, candidates=0).applied_to(search)
 
 

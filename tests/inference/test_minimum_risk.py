@@ -34,7 +34,7 @@ def test_the_names_are_those_of_the_options() -> None:
     assert set(UTILITIES) == set(search.UTILITIES)
     with pytest.raises(UsageError, match="`mbr` must be one of chrf, bleu, not meteor"):
         RiskOptions("meteor")
-    with pytest.raises(UsageError, match="`candidates` must be at least 2"):
+    with pytest.raises(UsageError, match="`candidates` must be from 2 to 1,000"):
         RiskOptions(draws=1)
     with pytest.raises(UsageError, match=r"`n_best` must be from 1 to the candidates \(12\), not 13"):
         replace(DRAWN, n_best=13)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from s2s_cli.errors import UsageError
+from s2s_cli.forms import FormError
 from s2s_cli.recipe.schema import Decoding
 from s2s_cli.search.options import PENALTIES, SamplingOptions, SearchOptions
 
@@ -84,5 +85,20 @@ def test_limits():
     assert SearchOptions(max_length_ratio=1.5, max_length_offset=3).length_limits(lengths_B).tolist() == [3, 4, 10]
     assert SearchOptions(max_length_ratio=0.1, max_length_offset=0).length_limits(lengths_B).tolist() == [1, 1, 1]
     assert SearchOptions(min_length=14).length_limits(lengths_B).tolist() == [15, 15, 20]
-    assert SearchOptions(max_length_ratio=1e308).length_limits(lengths_B).min() == 10
-    assert SearchOptions(max_length_ratio=1e308).length_limits(lengths_B).max() > 1e9
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("beam", 1_000), ("min_length", 10_000), ("max_length_ratio", 100.0), ("max_length_offset", 10_000)],
+)
+def test_what_is_beyond_any_use_is_refused_as_in_a_recipe(name, most):
+    assert SearchOptions(**{name: most}) and Decoding(**{name: most})
+    with pytest.raises(UsageError, match=f"`{name}` must be .*, not {most + 1}"):
+        SearchOptions(**{name: most + 1})
+    with pytest.raises(FormError, match=name):
+        Decoding(**{name: most + 1})
+
+
+def test_a_list_that_widens_the_beam_too_far_is_refused_by_its_own_name():
+    with pytest.raises(UsageError, match="`n_best` must be 1,000 at most, not 2000"):
+        SearchOptions(beam=2_000, n_best=2_000)
