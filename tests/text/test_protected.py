@@ -50,6 +50,7 @@ def test_the_parts_are_the_line(line: str, kinds: set[str], patterns: tuple[str,
     [
         ("tags", "a <b>c</b> &amp; <x id='1'/> 3 < 4", ["<b>", "</b>", "&amp;", "<x id='1'/>"]),
         ("placeholders", "{name} %s %(x)d ${x} {% if a %} %", "{name} %s %(x)d ${x} {% if a %}".split(" ", 4)),
+        ("placeholders", "%{a} %<n>02d to %user_name%: 5%, %ld%% %<PRIu64> b", "%{a} %<n>02d %user_name% %ld".split()),
         ("urls", "see https://a.com/a?b=c, or www.example.org.", ["https://a.com/a?b=c", "www.example.org"]),
         ("emails", "to a.b@example.org.", ["a.b@example.org"]),
         ("numbers", "3 men, 1,000.50 of 10-12 in A4 at 12:30, -5.", ["3", "1,000.50", "10-12", "12:30", "-5"]),
