@@ -51,6 +51,8 @@ class Document(ABC):
     units: list[Unit]
     unencodable: list[Unit]
     """Units left as they were by the last `write`, since the file's encoding lacks a character."""
+    skipped: dict[str, list[Unit]]
+    """Text that is none of the units, though it waits for a translation, by the reason."""
 
     @abstractmethod
     def __init__(self, data: bytes, name: str, languages: Languages) -> None:
@@ -79,7 +81,7 @@ class TextDocument(Document):
     def __init__(self, data: bytes, name: str, languages: Languages) -> None:
         self.name, self.languages = name, languages
         self.text, self.encoding = decoded(data, self.declared_encoding(data), name)
-        self.unencodable = []
+        self.unencodable, self.skipped = [], {}
         self.units = sorted(self.find_units(), key=lambda unit: (unit.end, -unit.start))  # nested ones first
 
     def declared_encoding(self, data: bytes) -> str | None:

@@ -54,7 +54,7 @@ class Docx(Document):
             raise DataError("this is no document of a word processor", where=name, hint="save it as .docx")
         self.units = [unit for part in self._parts.values() for unit in part.units]
         self._places = [part.place(unit) for part in self._parts.values() for unit in part.units]
-        self.unencodable = []
+        self.unencodable, self.skipped = [], {}
 
     def place(self, unit: Unit) -> str:
         return next(place for each, place in zip(self.units, self._places, strict=True) if each is unit)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
 from s2s_cli.documents.document import Edit, TextDocument, Unit
+from s2s_cli.errors import printable
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, divided_at, with_placeholders
 
@@ -26,8 +27,10 @@ _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap 
 _COUNTS = range(1000)
 
 _FORMATS = {
-    **dict.fromkeys("c objc python php perl awk lua tcl javascript gfc-internal java-printf".split(), (PERCENT, "%")),
-    **dict.fromkeys(("python-brace", "csharp"), (BRACES, "{}")),
+    **dict.fromkeys(
+        "c objc python php perl awk lua tcl javascript ruby gfc-internal java-printf".split(), (PERCENT, "%")
+    ),
+    **dict.fromkeys(("python-brace", "csharp", "c++", "rust"), (BRACES, "{}")),
     **dict.fromkeys("perl-brace qt qt-plural kde kde-kuit boost".split(), (ANYWHERE, "")),
     "java": (QUOTED, "'"),
     "sh": (SHELL, ""),
@@ -71,9 +74,8 @@ class Po(TextDocument):
     def _messages(self, entry: Entry, plurals: _Plurals) -> Iterator[Unit]:
         formats = {flag[: -len("-format")] for flag in entry.flags if flag.endswith("-format")}
         formats = {name.removeprefix("possible-") for name in formats if not name.startswith(("no-", "impossible-"))}
-        if not formats <= _FORMATS.keys():
-            return
-        pattern, doubled = next((_FORMATS[name] for name in sorted(formats)), (ANYWHERE, ""))
+        unknown = sorted(formats - _FORMATS.keys())
+        pattern, doubled = next((_FORMATS[name] for name in sorted(formats) if not unknown), (ANYWHERE, ""))
         single, plural = entry.strings["msgid"], entry.strings.get("msgid_plural")
         for word, target in entry.strings.items():
             if not word.startswith("msgstr") or target.text:
@@ -84,8 +86,12 @@ class Po(TextDocument):
                 parts_of_plural = _parts(plural.text, pattern)
                 fits = plurals.suits(int(word[7:-1]), _codes(parts), _codes(parts_of_plural))
                 source, parts = (single, parts) if fits else (plural, parts_of_plural)
-            if source.text.strip():
-                yield _Message(parts, target.start, target.end, source.lines > 1, doubled)
+            message = _Message(parts, target.start, target.end, source.lines > 1, doubled)
+            if source.text.strip() and unknown:
+                reason = f"the placeholders of `{printable(unknown[0], 30)}-format` are not known here"
+                self.skipped.setdefault(reason, []).append(message)
+            elif source.text.strip():
+                yield message
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         assert isinstance(unit, _Message)

@@ -113,7 +113,7 @@ class Segments:
 
     def written(self, by_key: Mapping[Key, Translation]) -> tuple[bytes, Left]:
         """The document with the translation of each text, and what is left as it was."""
-        left = Left()
+        left = Left({reason: [*units] for reason, units in self._document.skipped.items()})
         translated: list[Parts | None] = []
         for unit, flats in zip(self._document.units, self._flats, strict=True):
             try:

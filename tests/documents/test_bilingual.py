@@ -82,6 +82,8 @@ MESSAGES = [
     ("java-printf", "%1$s is 100%% full", "%1$s IS 100%% FULL '%%"),
     ("java", "{0,number,#.##} of {1,date,short} is", "{0,number,#.##} OF {1,date,short} IS ''%"),
     ("python-brace", "{0!r:>10} of {x:{w}} is {{y}}", "{0!r:>10} OF {x:{w}} IS {{Y}} '%"),
+    ("ruby", "%{n} of %<x>02d is 100%% full", "%{n} OF %<x>02d IS 100%% FULL '%%"),
+    ("rust", "{{a}} is {0:?} of {n:>5} here", "{{A}} IS {0:?} OF {n:>5} HERE '%"),
     ("csharp", "{{a}} is {0:N2} here", "{{A}} IS {0:N2} HERE '%"),
 ]
 
@@ -90,6 +92,14 @@ MESSAGES = [
 def test_a_message_is_written_by_the_rules_of_its_format(form: str, text: str, expected: str):
     data = f'#, {form}-format\nmsgid "{text}"\nmsgstr ""\n'.encode()
     assert f'msgstr "{expected}"'.encode() in translated("po", data, lambda text: f"{shouted(text)} '%")
+
+
+def test_a_message_of_a_format_that_is_not_known_stays_and_is_told(monkeypatch: pytest.MonkeyPatch):
+    warnings: list[str] = []
+    monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
+    data = b'msgid "a"\nmsgstr ""\n\n#, lisp-format\nmsgid "~a b"\nmsgstr ""\n\n#, lisp-format\nmsgid "c"\nmsgstr "d"\n'
+    assert translated("po", data) == data.replace(b'msgid "a"\nmsgstr ""', b'msgid "a"\nmsgstr "A"')
+    assert len(warnings) == 1 and "x.po:6: left as it was" in warnings[0] and "`lisp-format`" in warnings[0]
 
 
 def test_fields_that_are_numbered_by_their_order_keep_it():
