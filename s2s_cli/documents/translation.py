@@ -15,7 +15,7 @@ from s2s_cli.inference.inline import Flat, flatten
 from s2s_cli.inference.lines import LineWriter
 from s2s_cli.inference.translation import LinesLost, Translation
 from s2s_cli.text.codes import Code, Kind, Part, Parts
-from s2s_cli.text.protected import holds_placeholders
+from s2s_cli.text.protected import holds_choices, holds_placeholders
 
 if TYPE_CHECKING:
     from s2s_cli.inference.translator import Translator
@@ -171,6 +171,8 @@ def _restored(flat: Flat, translation: Translation | None) -> Parts:
     _Untranslatable."""
     if translation is None:
         return flat.parts
+    if holds_choices(flat.text):
+        raise _Untranslatable("it has several forms in the syntax of ICU (translate each of them)")
     if translation.truncated:
         raise _Untranslatable("it is longer than 1 MiB (divide it)")
     if not translation.text.strip():

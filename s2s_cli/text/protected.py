@@ -47,6 +47,7 @@ QUOTED = _compiled({"doubled": "''", "quoted": r"'[^']*'", "field": _FIELD} | _P
 """Where `'` quotes, as in Java's `MessageFormat`."""
 SHELL = _compiled({"variable": r"\$[a-zA-Z_]\w*"} | _PATTERNS)
 """Where `$name` is replaced, as in a shell."""
+_CHOICES = re.compile(r"\{\s*[\w.]+\s*,\s*(?:plural|select|selectordinal)\s*,")
 _TAG_NAME = re.compile(r"</?([^\s/>]+)")
 
 
@@ -167,6 +168,12 @@ def _alone(part: Part) -> Part:
 def holds_placeholders(text: str) -> bool:
     """Whether something in the text would be taken for a placeholder or a tag."""
     return any(match.lastgroup not in ("entity", "url", "email") for match in ANYWHERE.finditer(text))
+
+
+def holds_choices(text: str) -> bool:
+    """Whether the text is one for a program that chooses among forms in it, by a number or a word: by the syntax of
+    ICU, as in `{count, plural, one {a file} other {# files}}`."""
+    return bool(_CHOICES.search(text))
 
 
 def divided_at(text: str, pattern: re.Pattern[str]) -> Iterator[Part]:

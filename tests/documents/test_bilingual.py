@@ -165,6 +165,15 @@ def test_xliff_1_gets_targets_with_a_state():
     assert b"<note>Keep" in written
 
 
+def test_a_message_of_several_forms_stays_and_is_told(monkeypatch: pytest.MonkeyPatch):
+    warnings: list[str] = []
+    monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
+    forms = '{VAR_PLURAL, plural, =1 {one day} other {<x id="1"/> days}}'  # as Angular writes it
+    data = f'<xliff version="1.2"><trans-unit id="1"><source>{forms}</source></trans-unit></xliff>'.encode()
+    assert translated("xliff", data) == data
+    assert len(warnings) == 1 and "syntax of ICU" in warnings[0]
+
+
 def test_nothing_but_targets_is_added_to_xliff_1():
     written = translated("xliff", XLIFF1)
     without = re.sub(rb'\s*<target state="translated">.*?</target>', b"", written, flags=re.DOTALL)
