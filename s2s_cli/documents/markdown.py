@@ -7,13 +7,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.documents.document import Edit, TextDocument, Unit
-from s2s_cli.documents.html import HtmlReader, written
-from s2s_cli.documents.markdown_marks import label_of, marks
+from s2s_cli.documents.html import Attribute, HtmlReader, text_parts, written
+from s2s_cli.documents.markdown_marks import Mark, label_of, marks
 from s2s_cli.errors import UsageError
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_placeholders
@@ -25,6 +25,7 @@ _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 _FRONT = re.compile(
     r"\ufeff?(?:---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n(?:.*\n)*?\+\+\+)[ \t]*(?:\r?\n|\Z)"
 )
+_TITLE = re.compile(r"\s(?P<quote>[\"'])(?P<title>[^\"'\\|\n]*)(?P=quote)\s*\)\Z")
 _HASHES = re.compile(r"[^#]*#+[ \t]*")
 _SPECIAL = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w{1,31};)")  # an underscore in a word means nothing
 _BLOCK = re.compile(r"(?:#{1,6}(?=\s)|>|[-+*](?=\s)|={3,}|-{3,}|~~~|\||(?P<number>\d{1,9})[.)](?=\s))")
@@ -89,20 +90,29 @@ class Markdown(TextDocument):
             start = lines.place(mark.start)
             if isinstance(mark.part, str):
                 parts += with_placeholders(mark.part.replace("\n", " "), tags=False)
-            elif mark.part.kind is Kind.BREAK and mark.raw.endswith("\n"):
+            elif mark.part.kind is Kind.BREAK and "\n" in mark.raw:
                 # with what begins the next line of a list or a quote
                 parts.append(Code(self.text[start : lines.place(mark.start + len(mark.raw))], Kind.BREAK))
-            elif mark.inner and "\n" not in mark.raw:
-                first, last = (lines.place(position) for position in mark.inner)
-                alternative = tuple(with_placeholders(self.text[first:last]))
-                yield _Text(alternative, first, last, _plain(alternative), in_table=in_table)
-                parts.append(Code(mark.raw, start=start))
             else:
-                parts.append(mark.part)
+                inner = list(self._read(mark, start, in_table=in_table)) if mark.part.text == mark.raw else []
+                yield from inner
+                parts.append(replace(mark.part, start=start) if inner else mark.part)
         plain = _plain([mark.raw for mark in found if mark.part == mark.raw and mark.raw[0] != "\\"])
         begins_line = not in_table and isinstance(parts[0], str)
         end = lines.place(len(lines.text) - 1) + 1
         yield _Text(tuple(parts), lines.place(0), end, plain, begins_line, in_table)
+
+    def _read(self, mark: Mark, start: int, *, in_table: bool) -> Iterator[Unit]:
+        """What people read in a code of one line: the text of an image, a title, attributes of a tag."""
+        if mark.inner:
+            first, last = (start + position - mark.start for position in mark.inner)
+            alternative = tuple(with_placeholders(self.text[first:last]))
+            yield _Text(alternative, first, last, _plain(alternative), in_table=in_table)
+        if mark.raw.startswith("<") and not in_table:
+            yield from HtmlReader(self.text).units(start, start + len(mark.raw))
+        elif mark.raw.startswith(("![", "](")) and (found := _TITLE.search(mark.raw)):
+            first, last = (start + position for position in found.span("title"))
+            yield Attribute(tuple(text_parts(found["title"])), first, last)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         if not isinstance(unit, _Text):

@@ -1,4 +1,8 @@
-"""The marks inside a text of Markdown: emphasis, code, links, images, tags. In case of doubt, a sign is text."""
+"""The marks inside a text of Markdown: emphasis, code, links, images, tags. In case of doubt, a sign is text.
+
+Lines that have a meaning in much used extensions of Markdown stay lines: the fences of containers (`:::`), the first
+ones of admonitions (`!!! note`, `> [!NOTE]`), and definitions (`: `).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,15 @@ _ADDRESS = r"(?:<[^<>\n]*>|[^()\s<>]*+(?:\([^()\s]*\)[^()\s<>]*+)*+)"
 _TITLE = r"(?:\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?"
 _TARGET = rf"(?:\(\s*+{_ADDRESS}{_TITLE}\s*+\)|\[[^\[\]]*\])"
 _MARK = re.compile(
-    r"(?P<hard>(?: {2,}|\\)\n|\A\[!\w+\][ \t]*\n)|\\(?P<escape>[!-/:-@\[-`{-~])"
+    r"(?P<hard>(?: {2,}|\\)\n|\A(?:\[!\w+\][ \t]*|(?:!!!|\?\?\?)[^\n]*)\n|(?:\A|\n):::[^\n]*(?:\n|\Z)|\n:[ \t]+)"
+    r"|\\(?P<escape>[!-/:-@\[-`{-~])"
     r"|(?P<entity>&(?:#\w{1,8}|[a-zA-Z]\w{1,30});)"
     r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
     r"|(?P<kept><[a-zA-Z][\w+.-]{1,31}:[^\s<>]*>|<[\w.+-]+@[\w.-]+>|<!--[^<>]*-->|\[\^[^\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)"
     r"|\{[#.:][^{}\n]*\}|(?<![\w$])\$(?![\s\d$])[^$\n]*[^$\s\\]\$(?![\d$])|\$\$[^$]+\$\$|`+"
-    r"|<(?P<verbatim>code|kbd|samp|var)\b[^<>]*>[^<]{0,500}</(?P=verbatim)>)"
+    r"|<(?P<verbatim>code|kbd|samp|var)\b[^<>]*>[^<]{0,500}</(?P=verbatim)>"
+    r"|<(?P<kept_name>[a-zA-Z][\w-]*)\s(?:[^<>]*\s)?(?:translate=[\"']?no\b|class=[\"']?[^\"'<>]*\bnotranslate\b)"
+    r"[^<>]*>[^<]{0,500}</(?P=kept_name)>)"
     rf"|(?P<image>!\[(?P<alt>[^\[\]]*)\]{_TARGET})"
     r"|(?P<tag><(?P<close>/)?(?P<name>[a-zA-Z][\w-]*)(?:\s[^<>]*)?/?>)"
     rf"|(?P<opens>\[)|(?P<closes>\]{_TARGET}?)"

@@ -131,6 +131,33 @@ def test_a_note_of_github_keeps_its_mark():
     assert translated("markdown", b"> [!NOTE]\n> some text\n") == b"> [!NOTE]\n> SOME TEXT\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (":::tip Keep\na b\n:::", ":::tip Keep\nA B\n:::"),
+        ("> :::tip\n> a\n> :::", "> :::tip\n> A\n> :::"),
+        ('!!! note "Keep"\n    a b', '!!! note "Keep"\n    A B'),
+        ("term\n: a\n: b", "TERM\n: A\n: B"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_of_extensions_of_markdown_stay_lines(text: str, expected: str, end: str):
+    assert translated("markdown", text.replace("\n", end).encode()) == expected.replace("\n", end).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('a <b translate="no">Brand</b>', 'A <b translate="no">Brand</b>'),
+        ('a <i class="x notranslate">Name</i>', 'A <i class="x notranslate">Name</i>'),
+        ('a <img src="x" alt="of it">', 'A <img src="x" alt="OF IT">'),
+        ("[a](x \"tom & i\") ![b](y 'c')", "[A](x \"TOM &amp; I\") ![B](y 'C')"),
+    ],
+)
+def test_markdown_is_read_as_html_is(text: str, expected: str):
+    assert translated("markdown", text.encode()).decode() == expected
+
+
 def test_lines_of_a_subtitle_stay_lines():
     lines = translated("srt", SRT, lambda text: text.replace("dear", 4 * "dear")).decode().split("\r\n")
     assert lines[2:4] == ["<i>Hello my deardeardeardear", "old friend of</i> mine"]
