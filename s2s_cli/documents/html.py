@@ -51,6 +51,7 @@ _ENDED_BY |= dict.fromkeys(("td", "th"), _CELLS) | dict.fromkeys(_TERMS, _TERMS)
 """Elements whose end tag may be left out, and what begins after them. `p` ends before all but inline elements."""
 _READ = set("alt title placeholder aria-label aria-description".split())  # attributes
 _READ_META = {"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"}
+_LABELLED = {"optgroup", "option", "track"}
 
 
 class Html(TextDocument):
@@ -103,8 +104,12 @@ class HtmlReader:
                 yield from self._token(match, name)
             elif self._is_unread(match.group(), name) and (close := self._end_of(match, name, end)):
                 position = close
+                # What is said of a text field, or of a frame, is read all the same.
+                read = [] if self._is_untranslatable(match.group()) else [*_attributes(match, name)]
+                yield from read
                 if name in _KEPT | _INLINE | _SINGLE:
-                    self._add(Code(self._text[match.start() : close]), match.start(), close)
+                    code = Code(self._text[match.start() : close], start=match.start() if read else None)
+                    self._add(code, match.start(), close)
                 else:
                     yield from self._flush()
             else:
@@ -138,8 +143,9 @@ class HtmlReader:
         self._parts = []
 
     def _is_unread(self, tag: str, name: str) -> bool:
-        if name in _KEPT | _UNREAD:
-            return True
+        return name in _KEPT | _UNREAD or self._is_untranslatable(tag)
+
+    def _is_untranslatable(self, tag: str) -> bool:
         found = _values(_ATTRIBUTE.finditer(tag))
         return found.get("translate") == "no" or "notranslate" in found.get("class", "").split()
 
@@ -206,6 +212,8 @@ def _attributes(match: re.Match[str], tag: str) -> Iterator[Unit]:
     read = set(_READ)
     if tag == "meta" and values.get("name", values.get("property", "")) in _READ_META:
         read.add("content")
+    if tag in _LABELLED:
+        read.add("label")
     if tag == "input" and values.get("type") in ("button", "reset", "submit"):
         read.add("value")
     for each in found:

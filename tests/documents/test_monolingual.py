@@ -51,6 +51,17 @@ def test_what_is_not_translated_ends_where_its_end_tag_was_left_out(page: str, e
     assert translated("html", page.encode()).decode() == expected
 
 
+def test_what_is_said_of_an_element_is_translated_though_its_content_is_not():
+    page = (
+        b'<textarea placeholder="text">keep</textarea><iframe title="text" src="x">keep</iframe>'
+        b'<optgroup label="text"><option label="text">TEXT</option></optgroup><p>A <code title="text">keep</code></p>'
+    )
+    assert translated("html", page) == page.replace(b'="text"', b'="TEXT"')
+    page = page.replace(b" title", b' translate="no" title')
+    written = translated("html", page)
+    assert written.count(b'title="text"') == 2 and written.count(b'="TEXT"') == 3
+
+
 def test_an_attribute_without_quotes_gets_some():
     assert translated("html", b"<img alt=a src=b>", lambda text: f'{text}" b') == b'<img alt="a&quot; b" src=b>'
 
