@@ -82,11 +82,8 @@ class WordPart(XmlDocument):
         for paragraph in top.all("p"):
             items = list(_joined(self._items(paragraph.children)))
             texts = [item for item in items if isinstance(item, _Text)]
-            if paragraph.name == self._named("p") and any(_has_words(text) for text in texts):
-                sizes: Counter[str] = Counter()
-                for text in texts:
-                    sizes[text.format] += sum(len(part) for part in text.parts if isinstance(part, str))
-                usual = sizes.most_common(1)[0][0]
+            if paragraph.name == self._named("p") and any(map(_has_words, texts)):
+                usual = _usual(items)
                 begin = next((child.end for child in paragraph.children if child.local == "pPr"), paragraph.inner)
                 yield _Paragraph(tuple(_formatted(items, usual)), begin, paragraph.inner_end, usual)
 
@@ -226,6 +223,21 @@ class _Runs:
 
 def _has_words(text: _Text) -> bool:
     return any(isinstance(part, str) and part.strip() for part in text.parts)
+
+
+def _usual(items: Sequence[_Item]) -> str:
+    """The format that most of the text has. That of links does not count where there is other text, for the spaces
+    around a link would get it too."""
+    sizes: Counter[tuple[bool, str]] = Counter()
+    inside = 0  # links and the like
+    for item in items:
+        if isinstance(item, _Text):
+            sizes[not inside and _has_words(item), item.format] += sum(
+                len(part) for part in item.parts if isinstance(part, str)
+            )
+        else:
+            inside += {Kind.OPEN: 1, Kind.CLOSE: -1}.get(item.kind, 0)
+    return max(sizes, key=lambda key: (key[0], sizes[key]))[1]
 
 
 def _joined(items: Iterable[_Item]) -> Iterator[_Item]:

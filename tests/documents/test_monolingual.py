@@ -232,6 +232,13 @@ def test_docx_knows_a_placeholder_that_was_cut_into_runs():
     assert f"<w:p>{run('DEAR {name}, SEE www.example.com/x NOW')}</w:p>" in written
 
 
+def test_the_spaces_around_a_link_in_a_docx_do_not_look_like_it():
+    link = '<w:hyperlink w:anchor="a"><w:r><w:rPr><w:u/></w:rPr><w:t xml:space="preserve">{}</w:t></w:r></w:hyperlink>'
+    data = with_body(f"<w:p>{run('see ')}{link.format('a long link text')}{run(' now')}</w:p>")
+    text = parts_of(translated("docx", data))["word/document.xml"].decode()
+    assert f"<w:p>{run('SEE ')}{link.format('A LONG LINK TEXT')}{run(' NOW')}</w:p>" in text
+
+
 def test_docx_keeps_words_apart_from_formulas_and_whole_over_pages():
     formula = "<m:oMath xmlns:m='x'/>"
     pages = "<w:r><w:t>on the next pa</w:t><w:lastRenderedPageBreak/><w:t>ge</w:t></w:r>"
