@@ -1,5 +1,6 @@
 """Subtitles: SubRip (SRT) and WebVTT. The lines of a cue are read as one text, and its translation is divided again
-into as many lines of about equal length; lines of a dialogue, which begin with a dash, are texts of their own."""
+into as many lines of about equal length. Texts of their own are lines that begin with a dash or a name in capitals,
+sounds in brackets, and the lines of a song, between notes."""
 
 from __future__ import annotations
 
@@ -16,11 +17,15 @@ from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_pairs, with_placeholders
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
-_DASH = re.compile(r"(?:<[^>]*>|\{[^}]*\})*\s*[-–—]")
+_TAGS = r"(?:<[^<>]*>|\{[^{}]*\})*+\s*+"
+_BEGINS = re.compile(rf"\s*+{_TAGS}(?:[-–—♪♫\[]|\([^()]*\)\s*+{_TAGS}\Z|(?P<speaker>\w[\w .'-]{{0,30}}):(?=\s|\Z))")
+_ENDS = re.compile(rf"(?:\A\s*+{_TAGS}(?:\[[^\[\]]*\]|\([^()]*\))\s*+|[♪♫]\s*+){_TAGS}\Z")
+"""What begins and ends a text of its own at the ends of a line."""
 _WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff9f]"  # Chinese and Japanese, which write no spaces
 _GAP = re.compile(rf" |(?<={_WIDE})(?<![（「『【《〈])(?={_WIDE})(?![、。，．！？：；）」』】》〉ー])")
 """Where a line may be broken."""
-_CODE = re.compile(r"\A\s*[-–—]\s*|<(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
+_DASH = re.compile(r"\s*[-–—]+\s*")
+_CODE = re.compile(r"[♪♫]+|<(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
 
 
 @dataclass(frozen=True)
@@ -60,24 +65,30 @@ class Subtitles(TextDocument):
         parts: list[Part] = []
         counts: list[int] = []
         for index, line in enumerate(lines):
-            if index and _DASH.match(line[1]):
+            begins = not index or _is_divided(lines[index - 1][1], line[1])
+            if index and begins:
                 parts.append(Code(lines[index - 1][2], Kind.BREAK))
             elif index:
                 parts.append(" ")
-            if not index or _DASH.match(line[1]):
+            if begins:
                 counts.append(0)
             counts[-1] += 1
             parts += self._line(line[1])
         return _Cue(tuple(with_pairs(parts)), first.start(), last.end(1), tuple(counts), first[2] or "\n")
 
     def _line(self, text: str) -> Iterator[Part]:
-        cursor = 0
-        for match in _CODE.finditer(text):
-            yield from self._text(text[cursor : match.start()])
-            kind = Kind.CLOSE if match["close"] else Kind.OPEN if match["name"] else Kind.ALONE
-            yield Code(match.group(), kind, name=match["name"] or "")
-            cursor = match.end()
-        yield from self._text(text[cursor:])
+        cursor, begun = 0, False
+        for match in (*_CODE.finditer(text), None):
+            before = text[cursor : match.start() if match else len(text)]
+            dash = _DASH.match(before) if not begun else None
+            begun = begun or before.strip() != ""
+            if dash:
+                yield _mark(dash.group())
+            yield from self._text(before[dash.end() if dash else 0 :])
+            if match:
+                pair = Kind.CLOSE if match["close"] else Kind.OPEN
+                yield Code(match.group(), pair, match["name"]) if match["name"] else _mark(match.group())
+                cursor = match.end()
 
     def _text(self, text: str) -> list[Part]:
         return with_placeholders(self.read_text(text), self.written_text, tags=False)
@@ -121,6 +132,17 @@ class Subtitles(TextDocument):
     @abstractmethod
     def written_text(self, text: str) -> str:
         """The text as it is written in a cue."""
+
+
+def _mark(text: str) -> Code:
+    """A sign that is no word, and that stays at the beginning or the end if it stands there."""
+    return Code(text, order="mark", wide=False)
+
+
+def _is_divided(before: str, line: str) -> bool:
+    """Whether a line does not go on with the text of the line before it."""
+    begins = _BEGINS.match(line)
+    return _ENDS.search(before) is not None or (begins is not None and (begins["speaker"] or "A").isupper())
 
 
 class SubRip(Subtitles):

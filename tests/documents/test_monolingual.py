@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from samples import DOCUMENT, DOCX, HTML, MARKDOWN, SRT, archive
 
 from s2s_cli.documents import docx
+from s2s_cli.documents.translation import Segments
 from s2s_cli.errors import DataError
 
 
@@ -177,6 +178,31 @@ def test_lines_of_a_subtitle_stay_lines():
         b"WEBVTT\n\n00:01.000 --> 00:02.000\nx --&gt; y\n"
     )
     assert b"\nx -> y\n" in translated("srt", b"1\n00:00:01,0 --> 00:00:02,0\na\n", lambda _: "x --> y")
+
+
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        ("- a b\n<i>- c</i>\nd", ["a b", "c d"]),
+        ("<i>♪ a b ♪\n♪ c</i>\nd ♪", ["a b", "c d"]),
+        ("[DOOR]\nMAN 2: a\nO'NEIL: b c", ["[DOOR]", "MAN 2: a", "O'NEIL: b c"]),
+        ("(sighs)\na (b)\nhe said: c\n(d e", ["(sighs)", "a (b) he said: c (d e"]),
+        ("{\\an8}Они\nговорят: да", ["Они говорят: да"]),
+    ],
+)
+def test_lines_of_a_subtitle_are_one_text_unless_they_are_several(lines: str, texts: list[str]):
+    cue = f"1\n00:00:01,0 --> 00:00:02,0\n{lines}\n".encode()
+    assert Segments(document("srt", cue)).texts == texts
+
+
+def test_signs_at_the_ends_of_a_subtitle_stay_there():
+    for form, head, cue in [
+        ("srt", "1\n00:00:01,0 --> 00:00:02,0", "{\\an8}<i>- a b ♪</i>"),
+        ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000", "<00:01.500>- a b"),
+    ]:
+        cues = document(form, f"{head}\n{cue}\n".encode())
+        assert Segments(cues, marked=True).texts == ["a b"]
+        assert translated(form, f"{head}\n{cue}\n".encode()).decode() == f"{head}\n{cue.replace('a b', 'A B')}\n"
 
 
 def test_lines_without_spaces_are_broken_between_characters():
