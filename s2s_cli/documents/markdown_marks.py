@@ -19,9 +19,10 @@ _MARK = re.compile(
     r"(?P<hard>(?: {2,}|\\)\n|\A(?:\[!\w+\][ \t]*|(?:!!!|\?\?\?)[^\n]*)\n|(?:\A|\n):::[^\n]*(?:\n|\Z)|\n:[ \t]+)"
     r"|\\(?P<escape>[!-/:-@\[-`{-~])"
     r"|(?P<entity>&(?:#\w{1,8}|[a-zA-Z]\w{1,30});)"
+    r"|(?P<mark>\A\[\^[^\]\s]+\]:|\[\^[^\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)|<!--[^<>]*-->|\{[#.:][^{}\n]*\})"
     r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
-    r"|(?P<kept><[a-zA-Z][\w+.-]{1,31}:[^\s<>]*>|<[\w.+-]+@[\w.-]+>|<!--[^<>]*-->|\[\^[^\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)"
-    r"|\{[#.:][^{}\n]*\}|(?<![\w$])\$(?![\s\d$])[^$\n]*[^$\s\\]\$(?![\d$])|\$\$[^$]+\$\$|`+"
+    r"|(?P<kept><[a-zA-Z][\w+.-]{1,31}:[^\s<>]*>|<[\w.+-]+@[\w.-]+>"
+    r"|(?<![\w$])\$(?![\s\d$])[^$\n]*[^$\s\\]\$(?![\d$])|\$\$[^$]+\$\$|`+"
     r"|<(?P<verbatim>code|kbd|samp|var)\b[^<>]*>[^<]{0,500}</(?P=verbatim)>"
     r"|<(?P<kept_name>[a-zA-Z][\w-]*)\s(?:[^<>]*\s)?(?:translate=[\"']?no\b|class=[\"']?[^\"'<>]*\bnotranslate\b)"
     r"[^<>]*>[^<]{0,500}</(?P=kept_name)>)"
@@ -69,6 +70,8 @@ def marks(text: str, labels: set[str]) -> list[Mark]:
         elif match["entity"]:
             character = html.unescape(raw)
             found.append(Mark(Code(raw) if character.isspace() else character, raw, match.start()))
+        elif match["mark"]:  # of a note, a task, a heading: it is no word
+            found.append(Mark(Code(raw.replace("\n", " "), order="mark", wide=False), raw, match.start()))
         elif match["hard"]:
             found.append(Mark(Code(raw, Kind.BREAK), raw, match.start()))
         else:

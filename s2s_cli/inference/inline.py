@@ -203,19 +203,20 @@ def single_spaced(part: Part) -> str:
 
 
 def _is_listed(part: Part) -> TypeGuard[Code]:
-    """Whether it is a code that may be a part of another one."""
+    """Whether it is a code that may be a part of another one: a placeholder or the like, and no picture or field that
+    units may lie inside."""
     return type(part) is Code and part.is_word and part.start is None
 
 
 def _trimmed(parts: Sequence[Part], *, marked: bool) -> tuple[list[Part], list[Part], list[Part]]:
     """What stays before the text, the text with codes, and what stays after it. A pair around all of the text stays
-    around it; one around its first or last words is a part of it."""
+    around it; one around its first or last words is a part of it. marked: placeholders belong to the text."""
     words = [index for index, part in enumerate(parts) if isinstance(part, str) and part.strip()]
     if not words:
         return list(parts), [], []
     first, last, other = words[0], words[-1], partners(parts)
     stays = [
-        not first <= other.get(index, -1) <= last and not (marked and isinstance(part, Code) and part.is_word)
+        not first <= other.get(index, -1) <= last and not (marked and _is_listed(part))
         for index, part in enumerate(parts)
     ]
     begin = next(index for index in range(first + 1) if index == first or not stays[index])

@@ -181,6 +181,27 @@ def test_lines_of_a_subtitle_stay_lines():
 
 
 @pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        ("markdown", "- [ ] a b"),
+        ("markdown", "[^1]: a b[^2]"),
+        ("markdown", "## a b {#here}"),
+        ("html", '<label><input type="checkbox"> a b<img src="x"></label>'),
+    ],
+)
+def test_what_is_no_word_stays_at_the_ends_of_a_text(form: str, data: str):
+    segments = Segments(document(form, data.encode()), marked=True)
+    assert segments.texts == ["a b"]
+    assert not segments.flats[0].places
+
+
+def test_the_number_of_a_note_in_a_docx_stays_at_its_beginning():
+    data = with_body(f"<w:p><w:r><w:footnoteRef/></w:r>{run(' a b')}</w:p>")
+    [flat] = Segments(document("docx", data), marked=True).flats
+    assert flat.text == "a b" and not flat.places
+
+
+@pytest.mark.parametrize(
     ("lines", "texts"),
     [
         ("- a b\n<i>- c</i>\nd", ["a b", "c d"]),
