@@ -59,6 +59,11 @@ class Document(ABC):
         """Read a file. name: of it, in messages. Raises DataError if it is not sound."""
 
     @property
+    def source_language(self) -> str:
+        """The code of the language that the file says its texts are in; "" if it says nothing of it."""
+        return ""
+
+    @property
     def target_language(self) -> str:
         """The code of the language that the file says its translations are in; "" if it says nothing of it."""
         return ""

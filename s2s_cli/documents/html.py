@@ -30,6 +30,7 @@ _ATTRIBUTE = re.compile(
     r"(?<=[\s\"'/])([^\s=/>\"']+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]+))"
 )
 _CHARSET = re.compile(rb"<meta[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_LANGUAGE = re.compile(r"<html\b[^<>]*\slang\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _LATIN = {"iso-8859-1", "latin1", "us-ascii", "ascii"}  # which the standard reads as windows-1252
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});?")
 
@@ -63,6 +64,11 @@ class Html(TextDocument):
         found = _CHARSET.search(data[:4096])
         name = found.group(1).decode() if found else xml.declared_encoding(data)
         return "windows-1252" if name and name.lower() in _LATIN else name
+
+    @property
+    def source_language(self) -> str:
+        found = _LANGUAGE.search(self.text)
+        return found[1] if found else ""
 
     def find_units(self) -> Iterator[Unit]:
         return HtmlReader(self.text).units(0, len(self.text))

@@ -58,6 +58,9 @@ def translate_file(
     """Translate a document of a format of `formats.FORMATS`. Nothing is written unless all of it is translated."""
     languages = Languages(translator.division.source, translator.division.target)
     document = read_document(form, source, languages)
+    told = document.source_language
+    if told and languages.source and not is_same_language(told, languages.source):
+        console.warn(f"the file says that it is in {printable(told)}, and the model reads {languages.source}")
     told = document.target_language
     if told and languages.target and not is_same_language(told, languages.target):
         console.warn(f"the file says that it is to be in {printable(told)}, and the model writes {languages.target}")

@@ -87,8 +87,16 @@ class Xliff1(_Xliff):
     closing: ClassVar = {"ex": ("rid", "id"), "ept": ("rid", "id")}
 
     @property
+    def source_language(self) -> str:
+        return self._of_files("source-language")
+
+    @property
     def target_language(self) -> str:
-        found = (self.attributes(file).get("target-language") for file in self.root("xliff").all("file"))
+        return self._of_files("target-language")
+
+    def _of_files(self, name: str) -> str:
+        """An attribute of the first file that has it."""
+        found = (self.attributes(file).get(name) for file in self.root("xliff").all("file"))
         return next(filter(None, found), "")
 
     def find_units(self) -> Iterator[Unit]:
@@ -111,6 +119,10 @@ class Xliff2(_Xliff):
     around = ("pc", "mrk")
     opening: ClassVar = {"sc": ("id",), "sm": ("id",)}
     closing: ClassVar = {"ec": ("startRef", "id"), "em": ("startRef",)}
+
+    @property
+    def source_language(self) -> str:
+        return self.attributes(self._root).get("srcLang", "")
 
     @property
     def target_language(self) -> str:

@@ -47,6 +47,15 @@ IN_FRENCH = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("form", "data"), [("xliff", XLIFF1), ("xliff", XLIFF2), ("html", b'<html class="a" lang="en"><p>a</p>')]
+)
+def test_a_file_that_is_in_another_language_is_told_of(form: str, data: bytes, capsys: pytest.CaptureFixture[str]):
+    for told, expected in [(b'"fr"', True), (b'"en-GB"', False)]:
+        translate_file(FakeTranslator(), form, Named(data.replace(b'"en"', told), "x"), io.BytesIO(), None)
+        assert ("the file says that it is in fr, and the model reads en" in capsys.readouterr().err) is expected
+
+
 @pytest.mark.parametrize(("form", "data", "told"), IN_FRENCH)
 def test_a_file_that_is_to_be_in_another_language_is_told_of(
     form: str, data: bytes, told: str, capsys: pytest.CaptureFixture[str]
