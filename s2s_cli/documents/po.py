@@ -12,7 +12,7 @@ from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.errors import printable
 from s2s_cli.text.codes import Code, Kind, Part, Parts
-from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, divided_at, with_placeholders
+from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, divided_at, with_codes, with_placeholders
 
 _TEMPLATE = re.compile(r"(?<=charset=)CHARSET\b")
 _PLURALS = re.compile(r"nplurals\s*=\s*(\d{1,2})\s*;\s*plural\s*=\s*([^;\n]{1,500})")
@@ -21,7 +21,8 @@ _UNESCAPED = str.maketrans(
     | {sign: f"\\{letter}" for letter, sign in ESCAPED.items()}
     | {'"': '\\"', "\\": "\\\\"}
 )
-_CONTROL = re.compile(r"[\x00-\x1f]+")
+_DIVIDING = re.compile(r"(?:[\x00-\x1f]| {3,})+")  # control characters, and the space between columns
+_OPTION = re.compile(r"(?<![\w-])(?:--[a-zA-Z][\w-]*+|-[a-zA-Z](?=[\s,;'\"’”)\]=]|\Z))")
 _LANGUAGE = re.compile(r"(?m)^Language:[ \t]*([\w@-]+)")
 _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap them
 _COUNTS = range(1000)
@@ -126,11 +127,12 @@ class _Plurals:
 
 
 def _parts(text: str, pattern: re.Pattern[str]) -> Parts:
-    """The text with its placeholders; control characters, such as ends of lines, break it."""
+    """The text with its placeholders, and with the options of a program (`--help`), which are no words; control
+    characters, such as ends of lines, and columns break it."""
     parts: list[Part] = []
     for part in with_placeholders(text, pattern=pattern):
-        parts += [part] if isinstance(part, Code) else divided_at(part, _CONTROL)
-    return tuple(parts)
+        parts += [part] if isinstance(part, Code) else divided_at(part, _DIVIDING)
+    return tuple(each for part in parts for each in with_codes(part, _OPTION))
 
 
 def _codes(parts: Parts) -> Counter[str]:

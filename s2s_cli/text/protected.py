@@ -80,7 +80,7 @@ class Finder:
         divides it."""
         parts: list[Part] = [line] if line else []
         for pattern in self._own:
-            parts = [each for part in parts for each in _divided(part, pattern)]
+            parts = [each for part in parts for each in with_codes(part, pattern)]
         found = [each for part in parts for each in (_found(part, self._known) if isinstance(part, str) else [part])]
         return with_pairs([replace(part, kind=Kind.ALONE) if _is_break(part) else part for part in found])
 
@@ -95,7 +95,7 @@ class Finder:
         return _compiled(known or {"nothing": r"(?!)"})
 
 
-def _divided(part: Part, pattern: re.Pattern[str]) -> Iterator[Part]:
+def with_codes(part: Part, pattern: re.Pattern[str]) -> Iterator[Part]:
     """A text in parts, with what the pattern finds as codes; a match without characters is none."""
     if not isinstance(part, str):
         yield part

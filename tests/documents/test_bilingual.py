@@ -111,6 +111,12 @@ def test_a_message_of_a_format_that_is_not_known_stays_and_is_told(monkeypatch: 
     assert len(warnings) == 1 and "x.po:6: left as it was" in warnings[0] and "`lisp-format`" in warnings[0]
 
 
+def test_options_of_a_program_are_no_words_and_columns_stay():
+    text = "Run 'it --dry-run' (-n) for a-b --\\n  -h, --help      show this"
+    written = translated("po", f'msgid "{text}"\nmsgstr ""\n'.encode()).decode()
+    assert written.splitlines()[1] == "msgstr \"RUN 'IT --dry-run' (-n) FOR A-B --\\n  -h, --help      SHOW THIS\""
+
+
 def test_fields_that_are_numbered_by_their_order_keep_it():
     data = b'#, python-brace-format\nmsgid "a {:>5} b {!r} c"\nmsgstr ""\n'
     written = translated("po", data, backwards).decode().splitlines()[-1]
