@@ -286,11 +286,18 @@ def test_memory_does_not_grow_with_a_translation_memory(tmp_path: Path):
         ({"tsv": "a", "sha256": "0" * 63}, "sha256: a SHA-256 has 64 hexadecimal digits"),
         ({"source": "a", "target": "b", "sha256": {"target": "x" * 64}}, "sha256.target: a SHA-256 has 64"),
         ({"tsv": "a", "weight": 1e18}, "weight: must be at most"),
+        ({"mono": "a.tsv.gz", "side": "target", "by": "m"}, "`a.tsv.gz` has columns: give the `column`"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(corpus: dict[str, Any], what: str):
     with pytest.raises(ValueError, match=what):
         schema.TrainCorpus.read(corpus)
+
+
+def test_a_table_of_excluded_lines_needs_a_column():
+    with pytest.raises(ValueError, match=r"`a.tsv` has columns"):
+        schema.Lines.read({"file": "a.tsv"})
+    assert schema.Lines.read({"file": "a.tsv", "column": 2}).column == 2
 
 
 def test_splits_of_several_formats_are_prepared(tmp_path: Path):

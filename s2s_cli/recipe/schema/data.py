@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
+from s2s_cli.compression import content_suffix
 from s2s_cli.forms import above, at_least, at_most, below, matching, one_or_more
 from s2s_cli.recipe.schema.section import Positive, Probability, Section, Seed, Side
 
@@ -92,6 +93,12 @@ class Sample(Section):
     """Another one draws another corpus."""
 
 
+def _check_column(file: str, column: int | None) -> None:
+    """Raise ValueError for a table of which no column is named: its whole lines would be taken for text."""
+    if column is None and content_suffix(file).lower() == ".tsv":
+        raise ValueError(f"`{file}` has columns: give the `column` that is meant, counted from 1")
+
+
 def _tag(text: str) -> str:
     if not re.fullmatch(r"<[\w.:-]{1,60}>", text):
         return "a tag looks like `<bt>`: letters, digits, `.`, `_`, `:` and `-` between `<` and `>`"
@@ -146,6 +153,7 @@ class TrainCorpus(Corpus):
         elif self.beam is not None and self.sample is not None:
             raise ValueError("`beam` has no effect with `sample`")
         else:
+            _check_column(self.mono, self.column)
             self._check_sha256()
 
 
@@ -157,6 +165,9 @@ class Lines(Section):
     """The column, counted from 1. `null`: whole lines."""
     sha256: Sha256 | None = None
     """Expected SHA-256 of the file; required for addresses."""
+
+    def check(self) -> None:
+        _check_column(self.file, self.column)
 
 
 class Cleaning(Section):
