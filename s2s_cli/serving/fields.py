@@ -109,7 +109,7 @@ class _Given(list[str]):
 
 async def read_fields(request: Request, limits: Limits) -> Fields:
     """The fields of a request. Raises Refused (400, 408, 413, 415) and ClientDisconnect."""
-    values: dict[str, Any] = _parsed(request.scope["query_string"].decode("latin-1"))
+    values: dict[str, Any] = _parsed(request.scope["query_string"])
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await _body(request, limits)  # of GET too: DeepL's client sends one
     if kind == "multipart/form-data":
@@ -117,7 +117,7 @@ async def read_fields(request: Request, limits: Limits) -> Fields:
     elif kind == "application/json" or kind.endswith("+json"):
         values |= _json(body)
     else:
-        values |= _parsed(body.decode("utf-8", errors="replace"))
+        values |= _parsed(body)
     return Fields(values)
 
 
@@ -153,9 +153,11 @@ def _json(body: bytes) -> dict[str, Any]:
     return values
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(form: bytes) -> dict[str, Any]:
     try:
-        found = parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        found = parse_qs(form.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    except UnicodeDecodeError:
+        raise Refused(400, "Invalid request: the form is not UTF-8") from None
     except ValueError:
         raise Refused(400, f"Invalid request: more than {MOST_FIELDS} fields") from None
     return {name.removesuffix("[]"): _Given(values) for name, values in found.items()}
