@@ -52,6 +52,10 @@ class Request:
         except FormError as error:
             raise DataError(str(error), hint=_HINT) from None
         others = {key: value for key, value in values.items() if key not in _FIELDS}
+        for key in others:
+            if meant := _MEANT.get(key.lower()):  # a demand that nobody would hear of
+                hint = f"did you mean `{meant}`? give a field of your own another name"
+                raise DataError(f"the field `{key}` is none of a request", hint=hint)
         return cls(record.text, tuple(record.constraints), tuple(record.avoid), record.prefix, others)
 
 
@@ -64,6 +68,8 @@ class _Record(Form):
 
 _MOST_DIGITS = 4000  # Python reads no number of many more
 _FIELDS = ("text", "constraints", "avoid", "prefix")
+_MEANT = {"constraint": "constraints", "avoids": "avoid"} | {name: name for name in _FIELDS[1:]}
+"""What a field is called, by how it is miscalled, in small letters."""
 _HINT = 'give an object a line, such as {"text": "...", "constraints": ["..."], "avoid": ["..."], "prefix": "..."}'
 
 

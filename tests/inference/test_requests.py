@@ -342,6 +342,8 @@ def test_a_stream_of_requests_is_written_as_text_or_json() -> None:
         (b"{}", "text: this key is missing", ExitCode.DATA),
         (b'{"text": 1, "avoid": "x"}', "text: give text, not 1; avoid: give a list, not the text 'x'", ExitCode.DATA),
         (b'{"text": "a", "constraints": ["#"]}', "the model cannot write '#'", ExitCode.DATA),
+        (b'{"text": "a", "constraint": ["b"]}', "did you mean `constraints`?", ExitCode.DATA),
+        (b'{"text": "a", "Prefix": "b"}', "`Prefix` is none of a request (did you mean `prefix`?", ExitCode.DATA),
         (b"[" * 100_000, "not JSON", ExitCode.DATA),
     ],
 )
