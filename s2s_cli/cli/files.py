@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,8 @@ from s2s_cli.errors import UsageError
 
 STDIN = Path("-")
 """Stands for stdin among the inputs, and for stdout as the output."""
+_NO_LINES = (b"PK\x03\x04", b"%PDF", b"PAR1", b"\xd0\xcf\x11\xe0")
+"""How archives, such as the documents of office programs, PDF, Parquet and old Word documents begin."""
 _OF_LINES = ("as_json", "alignments", "attention", "strict", "json_input", "min_confidence")
 
 
@@ -72,6 +74,8 @@ def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
     inputs, output = inputs_of(values), Path(values["output"] or STDIN)
     if form and form not in FORMATS:
         raise UsageError(f"unknown format `{form}`", where="--format", hint=f"one of {', '.join(FORMATS)}")
+    if not form and not (is_bulk(values) and has_rows(values)):
+        _refuse_archives(inputs)
     if form and len(inputs) > 1:
         raise UsageError(f"one document at a time, not {len(inputs)}", where="INPUT", hint="call s2s for each of them")
     if values["in_place"]:
@@ -90,6 +94,15 @@ def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
     if not values["form"] and form and inputs and (other := format_of(output)) not in (None, form):
         raise UsageError(f"{form} is not converted to {other}", where="-o", hint="name a file of the same format")
     return output
+
+
+def _refuse_archives(inputs: Iterable[Path]) -> None:
+    """Raise UsageError for a file that is no text at all, of which every line would be translated all the same."""
+    for source in filter(os.path.isfile, inputs):
+        with source.open("rb") as file:
+            if file.read(4) in _NO_LINES:
+                hint = f"documents are {', '.join(FORMATS)}; the format is that of the suffix, or --format"
+                raise UsageError("this holds no lines of text", where=source, hint=hint)
 
 
 def content_of(source: Path) -> AbstractContextManager[IO[bytes]]:

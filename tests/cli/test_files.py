@@ -119,3 +119,13 @@ def test_a_fault_leaves_the_old_file():
     assert str(result.exception).startswith("bad.po:1: this is no line of a PO file")
     assert Path("out.po").read_bytes() == b"old"
     assert [name for name in os.listdir() if name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("begin", [b"PK\x03\x04", b"%PDF-1.7", b"PAR1"])
+@pytest.mark.parametrize("output", ["out.pptx", "folder/"])
+def test_a_document_of_another_program_is_not_taken_for_lines(begin: bytes, output: str):
+    Path("slides.pptx").write_bytes(begin + b"\n" * 9)
+    result = CliRunner().invoke(app, ["translate", "slides.pptx", "-o", output])
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith("slides.pptx: this holds no lines of text")
+    assert not Path(output).exists()
