@@ -39,6 +39,9 @@ _INLINE = set(
     " sup time tt u data".split()
 )
 _SINGLE = set("img wbr input embed".split())  # elements without content, which stand in a text as a word does
+_NUMBER = re.compile(r"<(su[bp])\b[^<>]*>(?:<(?!/?su[bp]\b)[^<>]*>|[^\w<]|\d)*+</\1\s*>(?!\w)", re.IGNORECASE)
+"""The number of a note, or a power: a part of the word before it, if that was read as text."""
+_SEPARATORS = set("|·•»›→")  # between the links of a menu
 _KEPT = set("code kbd samp var svg math".split())
 """Elements that stand in a text as a word does, whose content is not translated."""
 _UNREAD = set("script style pre textarea template iframe object".split())
@@ -108,6 +111,9 @@ class HtmlReader:
             name = (match["name"] or "").lower()
             if not name or match["close"]:
                 yield from self._token(match, name)
+            elif number := _NUMBER.match(self._text, match.start(), end):
+                position = number.end()
+                self._add(Code(number.group(), order="mark", wide=False), *number.span())
             elif self._is_unread(match.group(), name) and (close := self._end_of(match, name, end)):
                 position = close
                 # What is said of a text field, or of a frame, is read all the same.
@@ -134,6 +140,8 @@ class HtmlReader:
             yield from self._flush()
         elif raw.startswith(("<!", "<?")):
             self._add(Code(raw, wide=raw.startswith("<![CDATA[")), *match.span())
+        elif raw.strip() in _SEPARATORS:
+            self._add(Code(raw, Kind.BREAK), *match.span())
         else:
             for part in text_parts(raw):
                 self._add(part, *match.span())

@@ -26,6 +26,7 @@ _STALE = {"pPr", "rPr", "proofErr", "lastRenderedPageBreak"}
 processor on the old text, which it makes anew."""
 _WIDE = {"oMath", "oMathPara", "fldSimple"}  # between runs, and as wide as a word; everything else marks a place there
 _NARROW = {"commentReference", "annotationRef", "softHyphen"}  # in a run, and without width
+_RAISED = re.compile(r"=[\"'](?:super|sub)script[\"']")
 _LANGUAGE = re.compile(r"<\w+:lang\b[^>]*/>")
 
 
@@ -57,6 +58,10 @@ class _Text:
     def parts(self) -> tuple[Part, ...]:
         return tuple(text_parts(self.raw))
 
+    @property
+    def is_number(self) -> bool:
+        return not any(isinstance(part, Code) or any(map(str.isalpha, part)) for part in self.parts)
+
     @cached_property
     def look(self) -> str:
         """The format without what is not seen: the language that the spelling is checked by."""
@@ -80,12 +85,24 @@ class WordPart(XmlDocument):
         top = self.parsed()
         self._prefix = top.name.rpartition(":")[0]
         for paragraph in top.all("p"):
-            items = list(_joined(self._items(paragraph.children)))
+            items = list(self._with_numbers([*_joined(self._items(paragraph.children))]))
             texts = [item for item in items if isinstance(item, _Text)]
             if paragraph.name == self._named("p") and any(map(_has_words, texts)):
                 usual = _usual(items)
                 begin = next((child.end for child in paragraph.children if child.local == "pPr"), paragraph.inner)
                 yield _Paragraph(tuple(_formatted(items, usual)), begin, paragraph.inner_end, usual)
+
+    def _with_numbers(self, items: Sequence[_Item]) -> Iterator[_Item]:
+        """Raised and lowered numbers, of notes and powers, as marks: if they were read as text, they would be a part of
+        the word before."""
+        for item, following in zip(items, [*items[1:], None], strict=False):
+            goes_on = isinstance(following, _Text) and following.raw[:1].isalnum()
+            if isinstance(item, _Text) and item.is_number and _RAISED.search(item.format) and not goes_on:
+                name = self._named("t")
+                raw = f'<{name} xml:space="preserve">{item.raw}</{name}>'
+                yield _RunCode(raw, order="mark", wide=False, format=item.format)
+            else:
+                yield item
 
     def _named(self, local: str) -> str:
         return f"{self._prefix}:{local}" if self._prefix else local

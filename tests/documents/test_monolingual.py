@@ -279,6 +279,29 @@ def test_docx_knows_a_placeholder_that_was_cut_into_runs():
     assert f"<w:p>{run('DEAR {name}, SEE www.example.com/x NOW')}</w:p>" in written
 
 
+def test_a_raised_number_is_no_part_of_a_word():
+    page = '<p>a b<sup><a href="#n">[1]</a></sup>, c<sub>2</sub>d 5 m<sup>2</sup></p>'
+    assert Segments(document("html", page.encode())).texts == ["a b, c2d 5 m"]
+    assert translated("html", page.encode()).decode() == page.replace("a b", "A B").replace("c<", "C<").replace(
+        "d 5 m", "D 5 M"
+    )
+    text = "a b<sup>1</sup>, c"
+    assert Segments(document("markdown", text.encode())).texts == ["a b, c"]
+    assert translated("markdown", text.encode()) == b"A B<sup>1</sup>, C"
+    raised = '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t xml:space="preserve">{}</w:t></w:r>'
+    data = with_body(f"<w:p/><w:p>{run('a b')}{raised.format(1)}{run('. 1')}{raised.format('st')}{run(' c')}</w:p>")
+    assert Segments(document("docx", data)).texts == ["a b. 1st c"]
+    written = parts_of(translated("docx", data))["word/document.xml"].decode()
+    assert f"<w:p>{run('A B')}{raised.format(1)}{run('. 1')}{raised.format('ST')}{run(' C')}</w:p>" in written
+
+
+def test_separators_of_a_menu_divide_texts():
+    page = '<a href="x">a b</a> | <a href="y">c</a> · <a>d</a>'
+    assert Segments(document("html", page.encode())).texts == ["a b", "c", "d"]
+    shouted = page.replace("a b", "A B").replace(">c", ">C").replace(">d", ">D")
+    assert translated("html", page.encode()).decode() == shouted
+
+
 def test_the_spaces_around_a_link_in_a_docx_do_not_look_like_it():
     link = '<w:hyperlink w:anchor="a"><w:r><w:rPr><w:u/></w:rPr><w:t xml:space="preserve">{}</w:t></w:r></w:hyperlink>'
     data = with_body(f"<w:p>{run('see ')}{link.format('a long link text')}{run(' now')}</w:p>")
