@@ -25,6 +25,7 @@ _PATTERNS = {
     "command": r"\{%[^%{}]{0,300}%\}",  # of a template language: a condition or a loop must not move
     "named": r"\{\{[^{}]{0,300}\}\}|[$%]\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
     r"|%<(?!PRI)\w++>[-+0#]*+\d*+(?:\.\d++)?[a-zA-Z]|(?<![\w%])%[a-zA-Z_]\w++%(?![\w%])"
+    r"|(?<![\w.@])@[a-zA-Z][\w-]*\w"
     rf"|%\d++\$[-+0#']*+\d*+(?:\.\d++)?{_SIZE}[a-zA-Z@]|\{{(?![:!])[\w.:,!\[\]]++\}}",
     "argument": _UNNAMED + r"|(?<![\d%])" + _PRINTF + r"(?![a-zA-Z])",
     "numbered": r"(?<![\d%])%L?\d{1,2}%?(?!\d)",
