@@ -21,6 +21,8 @@ from s2s_cli.errors import DataError, printable
 MOST_MEMBERS = 10_000
 MOST_UNPACKED = 1 << 30  # bytes of all members
 _TEXT = re.compile(r"word/(?:document\d*|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
+_DRAWN = re.compile(r"word/(?:charts|diagrams)/(?:chart|data)\d*\.xml")
+_DRAWN_TEXT = re.compile(rb"<a:t>[^<]*[^<\s]")
 _FAULTS: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
@@ -47,6 +49,8 @@ class Docx(Document):
             self._check(archive)
             names = [each for each in archive.namelist() if _TEXT.fullmatch(each)]
             texts = {each: archive.read(each) for each in names}
+            drawn = [each for each in archive.namelist() if _DRAWN.fullmatch(each)]
+            is_drawn = any(_DRAWN_TEXT.search(archive.read(each)) for each in drawn)
             if damaged := archive.testzip():  # now, and not when the translation is to be written
                 raise zipfile.BadZipFile(f"the part {damaged}")
         self._parts = {each: WordPart(texts[each], f"{name}: {each}", languages) for each in names}
@@ -54,10 +58,12 @@ class Docx(Document):
             raise DataError("this is no document of a word processor", where=name, hint="save it as .docx")
         self.units = [unit for part in self._parts.values() for unit in part.units]
         self._places = [part.place(unit) for part in self._parts.values() for unit in part.units]
-        self.unencodable, self.skipped = [], {}
+        self.unencodable: list[Unit] = []
+        self.skipped = {"the text of charts and diagrams is not read": [Unit((), 0, 0)]} if is_drawn else {}
 
     def place(self, unit: Unit) -> str:
-        return next(place for each, place in zip(self.units, self._places, strict=True) if each is unit)
+        places = (place for each, place in zip(self.units, self._places, strict=True) if each is unit)
+        return next(places, self._name)
 
     def write(self, translated: Translated) -> bytes:
         changed: dict[str, bytes] = {}
@@ -93,7 +99,7 @@ class Docx(Document):
     def _check(self, archive: zipfile.ZipFile) -> None:
         """Refuse archives that would unpack to more than memory or patience can hold, or that mean two things."""
         members = archive.infolist()
-        texts = [info for info in members if _TEXT.fullmatch(info.filename)]
+        texts = [info for info in members if _TEXT.fullmatch(info.filename) or _DRAWN.fullmatch(info.filename)]
         if (
             len(members) > MOST_MEMBERS
             or sum(info.file_size for info in members) > MOST_UNPACKED

@@ -195,6 +195,15 @@ def test_what_is_no_word_stays_at_the_ends_of_a_text(form: str, data: str):
     assert not segments.flats[0].places
 
 
+def test_text_of_a_docx_that_is_not_read_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    warnings: list[str] = []
+    monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
+    for text, expected in [("<a:t> </a:t>", 0), ("<a:t> Sales</a:t>", 1)]:
+        data = archive({"word/document.xml": DOCUMENT, "word/charts/chart1.xml": f"<c>{text}</c>"})
+        assert parts_of(translated("docx", data))["word/charts/chart1.xml"].decode() == f"<c>{text}</c>"
+        assert warnings == ["x.docx: left as it was, since the text of charts and diagrams is not read"] * expected
+
+
 def test_the_number_of_a_note_in_a_docx_stays_at_its_beginning():
     data = with_body(f"<w:p><w:r><w:footnoteRef/></w:r>{run(' a b')}</w:p>")
     [flat] = Segments(document("docx", data), marked=True).flats
