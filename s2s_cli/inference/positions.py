@@ -30,7 +30,8 @@ class Guide:
         self._target_words = [_Word(*match.span()) for match in _WORD.finditer(target)]
         self._starts = [word.start for word in self._words]
         self._ends = [word.end for word in self._words]
-        self._boundaries = sorted({0, len(target), *(at for match in _TOKEN.finditer(target) for at in match.span())})
+        self._tokens = [match.span() for match in _TOKEN.finditer(target)]
+        self._boundaries = sorted({0, len(target), *(at for span in self._tokens for at in span)})
         self._aligned: dict[int, list[_Word]] = {}
         says_nothing = _UNSPACED.search(source) or _UNSPACED.search(target)  # a word there is a whole clause
         for word, other in () if says_nothing else alignment:
@@ -42,7 +43,9 @@ class Guide:
         words = range(bisect_right(self._ends, start), bisect_left(self._starts, end))
         found = [each for word in words for each in self._aligned.get(word, ())]
         if not found:
-            return self._proportional(start), self._proportional(end)
+            first, last = self._proportional(start), self._proportional(end)
+            is_empty = self.source[start:end].strip() and not self.target[first:last].strip()
+            return self._nearest((start + end) / 2) if is_empty and self._tokens else (first, last)
         first, last = min(word.start for word in found), max(word.end for word in found)
         begin, finish = self._words[words[0]].start, self._words[words[-1]].end
         share = (last - first) / (finish - begin)  # a part of a word has its share of the translation
@@ -119,6 +122,11 @@ class Guide:
 
     def _proportional(self, at: int) -> int:
         return self._boundary(round(at * len(self.target) / max(1, len(self.source))))
+
+    def _nearest(self, at: float) -> tuple[int, int]:
+        """The word or sign at the proportional place: no pair is left without what stands in it."""
+        wanted = at * len(self.target) / len(self.source)
+        return min(self._tokens, key=lambda span: abs((span[0] + span[1]) / 2 - wanted))
 
     def _boundary(self, at: int) -> int:
         """The nearest position beside a word."""

@@ -49,6 +49,11 @@ def rebuilt(flat: Flat, target: str, alignment: Alignment, marks: Sequence[tuple
     return [*flat.head, *flat.body(target, alignment, marks), *flat.tail]
 
 
+def test_a_pair_around_words_is_never_empty_where_the_alignment_says_nothing():
+    assert restored("Eine <b>Frau</b> lacht.", "A WOMAN LAUGHS.", "") == "A <b>WOMAN</b> LAUGHS."
+    assert restored("Eine <b>Frau</b>, die lacht", "Sie", "") == "<b>Sie</b>"
+
+
 def is_nested(parts: list[Part] | tuple[Part, ...]) -> bool:
     stack: list[str] = []
     for part in parts:
