@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -11,10 +11,10 @@ from s2s_cli.data.languages import Languages, is_same_language
 from s2s_cli.documents.document import Document, Translated, Unit
 from s2s_cli.documents.formats import read_document
 from s2s_cli.errors import printable
-from s2s_cli.inference.inline import Flat, flatten
+from s2s_cli.inference.inline import Flat, flatten, written
 from s2s_cli.inference.lines import LineWriter
 from s2s_cli.inference.translation import LinesLost, Translation
-from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.codes import Code, Kind, Part, Parts, told_apart
 from s2s_cli.text.protected import holds_choices, holds_placeholders
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def translate_document(
     Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning.
     Raises LinesLost, with the place of the first text, if worker processes died twice.
     """
-    segments = Segments(document, marked=translator.reader.carries)
+    reader = translator.reader
+    segments = Segments(document, marked=reader.carries, remembered=reader.remembered)
     try:
         translations = _translated(translator, segments, search, batch_tokens)
     except LinesLost as lost:
@@ -91,9 +92,12 @@ class Segments:
     What translates them is another's matter: a translator, or a queue that others use too.
     """
 
-    def __init__(self, document: Document, *, marked: bool = False) -> None:
-        """marked: whether what translates them reads marks for the codes in them, so that these tell texts apart."""
-        self._document, self.marked = document, marked
+    def __init__(
+        self, document: Document, *, marked: bool = False, remembered: Callable[[str], str | None] | None = None
+    ) -> None:
+        """marked: whether what translates them reads marks for the codes in them, so that these tell texts apart.
+        remembered: the translation that is known for a text with its codes."""
+        self._document, self.marked, self._remembered = document, marked, remembered or (lambda _: None)
         self._flats = [
             [flatten(parts, marked=marked) for parts in _between_breaks(unit.parts)] for unit in document.units
         ]
@@ -114,13 +118,26 @@ class Segments:
     def _key(self, flat: Flat) -> Key:
         return flat.key if self.marked else flat.text
 
+    def _known(self, flat: Flat) -> Parts | None:
+        """The translation of a segment that is remembered with its codes, if there is one with just these."""
+        codes = [part for part in flat.parts if isinstance(part, Code)]
+        if not codes or not flat.is_translatable:
+            return None
+        whole = "".join(map(written, flat.parts))
+        known = self._remembered(whole)
+        parts = told_apart(known, codes) if known else None
+        if parts is None or any(isinstance(part, str) and holds_placeholders(part) for part in parts):
+            return None
+        space = whole[: len(whole) - len(whole.lstrip())], whole[len(whole.rstrip()) :]
+        return (space[0], *parts, space[1])
+
     def written(self, by_key: Mapping[Key, Translation]) -> tuple[bytes, Left]:
         """The document with the translation of each text, and what is left as it was."""
         left = Left({reason: [*units] for reason, units in self._document.skipped.items()})
         translated: list[Parts | None] = []
         for unit, flats in zip(self._document.units, self._flats, strict=True):
             try:
-                restored = [_restored(flat, by_key.get(self._key(flat))) for flat in flats]
+                restored = [self._known(flat) or _restored(flat, by_key.get(self._key(flat))) for flat in flats]
                 translated.append(_joined(unit, restored))
             except _Untranslatable as reason:
                 left.add(str(reason), unit)

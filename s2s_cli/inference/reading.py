@@ -106,6 +106,11 @@ class Reader:
         sources = [Source(flat.text, *each, flat) for flat, each in zip(flats, divided, strict=True)]
         return [self._with_terms(replace(self._with_tags(source), flat=None)) for source in sources]
 
+    def remembered(self, text: str) -> str | None:
+        """The translation of a text that stands in the memory."""
+        found = self.memory.memory.exact(text) if self.memory else None
+        return found.target if found else None
+
     def check(self, request: Request, options: SearchOptions) -> None:
         """As `Translator.check`."""
         if request.makes_demands:

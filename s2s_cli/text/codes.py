@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -58,3 +59,25 @@ def partners(parts: Sequence[Part]) -> dict[int, int]:
             other = waiting[part.name].pop()
             found |= {index: other, other: index}
     return found
+
+
+def told_apart(text: str, codes: Sequence[Code]) -> Parts | None:
+    """A text that was written with these codes, in parts; None unless each of them stands there once, and in this
+    order if that matters."""
+    if not all(code.text for code in codes):
+        return None
+    waiting: dict[str, list[Code]] = {}
+    for code in codes:
+        waiting.setdefault(code.text, []).append(code)
+    parts: list[Part] = []
+    cursor = 0
+    for match in re.finditer("|".join(map(re.escape, sorted(waiting, key=len, reverse=True))) or r"(?!)", text):
+        if not waiting[match.group()]:
+            return None
+        parts += [text[cursor : match.start()], waiting[match.group()].pop(0)]
+        cursor = match.end()
+    found = [part for part in parts if isinstance(part, Code)]
+    is_free = all(code.kind is Kind.ALONE and not code.order for code in codes)
+    if len(found) < len(codes) or not (is_free or found == list(codes)):
+        return None
+    return tuple(part for part in (*parts, text[cursor:]) if part != "")

@@ -34,11 +34,11 @@ def backwards(text: str) -> str:
 class FakeTranslator:
     """Translates a text by a function, word for word. `seen`: all texts that it was given, in calls."""
 
-    reader = SimpleNamespace(carries=False)
     division = SimpleNamespace(source=LANGUAGES.source, target=LANGUAGES.target)
 
-    def __init__(self, write: Callable[[str], str] = shouted) -> None:
-        self.write = write
+    def __init__(self, write: Callable[[str], str] = shouted, memory: dict[str, str] | None = None) -> None:
+        self.write, known = write, memory or {}
+        self.reader = SimpleNamespace(carries=False, remembered=lambda text: known.get(text.strip()))
         self.seen: list[list[str]] = []
 
     def translate(self, lines: Sequence[str], options=None, *, batch_tokens=None, first=0) -> list[Translation]:

@@ -17,7 +17,7 @@ from samples import PO, TMX, XLIFF1, XLIFF2
 from s2s_cli.data.languages import Languages
 from s2s_cli.data.po import entries
 from s2s_cli.documents.po import Po
-from s2s_cli.documents.translation import translate_file
+from s2s_cli.documents.translation import translate_document, translate_file
 
 NAMESPACES = {"a": "urn:oasis:names:tc:xliff:document:1.2", "b": "urn:oasis:names:tc:xliff:document:2.0"}
 
@@ -121,6 +121,28 @@ def test_fields_that_are_numbered_by_their_order_keep_it():
     data = b'#, python-brace-format\nmsgid "a {:>5} b {!r} c"\nmsgstr ""\n'
     written = translated("po", data, backwards).decode().splitlines()[-1]
     assert written.index("{:>5}") < written.index("{!r}")
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ("von %2$s zu %1$s", "von %2$s zu %1$s"),
+        ("<b>x</b> %1$s", "FROM %1$s TO %2$s"),  # with other codes, so it is translated as without a memory
+        ("von %1$s zu %2$s %3$s", "FROM %1$s TO %2$s"),
+        ("von %1$s", "FROM %1$s TO %2$s"),
+    ],
+)
+def test_a_memory_knows_texts_with_their_placeholders(known: str, expected: str):
+    translator = FakeTranslator(memory={"from %1$s to %2$s": known})
+    po = document("po", b'#, c-format\nmsgid "from %1$s to %2$s\\n"\nmsgstr ""\n')
+    assert f'msgstr "{expected}\\n"'.encode() in translate_document(translator, po, None)
+
+
+def test_a_memory_keeps_arguments_and_pairs_in_order():
+    memory = {"a %s of %d": "%d x %s", "a <b>c</b>": "</b>x<b>", "<b>c</b> d": "d <b>x</b>"}
+    for text, expected in [("a %s of %d", "A %s OF %d"), ("a <b>c</b>", "A <b>C</b>"), ("<b>c</b> d", "d <b>x</b>")]:
+        po = document("po", f'msgid "{text}"\nmsgstr ""\n'.encode())
+        assert f'msgstr "{expected}"' in translate_document(FakeTranslator(memory=memory), po, None).decode()
 
 
 def test_a_template_gets_an_encoding():

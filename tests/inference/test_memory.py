@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,9 +36,9 @@ DE_EN = Languages("de", "en")
 letters = st.text("aabé 𝒳", max_size=9)
 
 
-def remembering(fuzzy: float | None = None) -> Translator:
+def remembering(fuzzy: float | None = None, pairs: Sequence[tuple[str, str]] = PAIRS) -> Translator:
     translator = copy_translator()
-    translator.reader = replace(translator.reader, memory=Lookup(TranslationMemory(PAIRS), fuzzy))
+    translator.reader = replace(translator.reader, memory=Lookup(TranslationMemory(pairs), fuzzy))
     return translator
 
 
@@ -127,6 +128,12 @@ def test_texts_of_documents_are_taken_too():
         translator = remembering()
         translate_file(translator, form, io.BytesIO(data), sink, GREEDY)
         assert expected in sink.getvalue() and b"Q" in sink.getvalue()
+
+
+def test_texts_of_documents_are_looked_up_with_their_placeholders():
+    translator, sink = remembering(pairs=[("q %s", "%s aus")]), io.BytesIO()
+    translate_file(translator, "po", io.BytesIO(b'msgid "q %s"\nmsgstr ""\n'), sink, GREEDY)
+    assert b'msgstr "%s aus"' in sink.getvalue()
 
 
 TMX = (
