@@ -87,24 +87,20 @@ class Reader:
         A request of which the translation must be heeded as a whole is divided only if it is too long. Raises DataError
         for a line with a lone surrogate, which is not text, and for demands that cannot be met.
         """
-        given = [self._given(line if isinstance(line, Request) else Request(line)) for line in lines]
-        texts, whole = [each.readable for each in given], [each.request.concerns_whole for each in given]
-        divided = divide(texts, self.tokenizers.source, division or self.division, whole)
-        pairs = zip(given, divided, strict=True)
-        return [self._source(*pair, number) for number, pair in enumerate(pairs, start=1)]
+        requests = [line if isinstance(line, Request) else Request(line) for line in lines]
+        return self._read([self._given(request) for request in requests], division)
 
     @property
     def carries(self) -> bool:
         """Whether the model reads and writes marks for what a document has as codes. What is protected besides, such as
-        numbers, is found in lines only; and a memory has no marks."""
-        has_marks = self.finder is not None and self.finder.is_usual and bool(self.tokenizers.source.marks)
-        return has_marks and self.memory is None
+        numbers, is found in lines only."""
+        return self.finder is not None and self.finder.is_usual and bool(self.tokenizers.source.marks)
 
     def read_flats(self, flats: Sequence[Flat], division: Division | None = None) -> list[Source]:
-        """As `read`, of texts from which codes were taken out, for a model that `carries`: others put them back."""
-        divided = divide([flat.text for flat in flats], self.tokenizers.source, division or self.division)
-        sources = [Source(flat.text, *each, flat) for flat, each in zip(flats, divided, strict=True)]
-        return [self._with_terms(replace(self._with_tags(source), flat=None)) for source in sources]
+        """As `read`, of texts from which codes were taken out, for a model that `carries`: others put them back. A
+        translation from the memory has no marks."""
+        sources = self._read([self._given(Request(flat.text), flat) for flat in flats], division)
+        return [replace(source, flat=None) for source in sources]
 
     def remembered(self, text: str) -> str | None:
         """The translation of a text that stands in the memory."""
@@ -127,11 +123,18 @@ class Reader:
         for term in glossary.terms:
             check_term(term, self._vocabulary)
 
-    def _given(self, request: Request) -> _Given:
+    def _read(self, given: Sequence[_Given], division: Division | None) -> list[Source]:
+        texts, whole = [each.readable for each in given], [each.request.concerns_whole for each in given]
+        divided = divide(texts, self.tokenizers.source, division or self.division, whole)
+        pairs = zip(given, divided, strict=True)
+        return [self._source(*pair, number) for number, pair in enumerate(pairs, start=1)]
+
+    def _given(self, request: Request, flat: Flat | None = None) -> _Given:
+        """flat: of a text, what others took out of it; by default, what is protected in it."""
         match = self.memory.match(request.text) if self.memory else None
         is_taken = match is not None and match.similarity == 1.0 and not request.makes_demands
         origin = None if self.memory is None else "memory" if is_taken else "model"
-        return _Given(request, None if is_taken else self._masked(request.text), origin, match)
+        return _Given(request, None if is_taken else flat or self._masked(request.text), origin, match)
 
     def _source(self, given: _Given, divided: Divided, number: int) -> Source:
         """number: of the line, for errors."""

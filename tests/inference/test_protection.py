@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from s2s_cli import Request
 from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.inline import flatten
+from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.protection import masked, restored
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
@@ -238,3 +240,14 @@ def test_json_has_a_confidence_for_each_word_of_the_line():
             record = json.loads(found.to_json(0))
             assert len(record["word_confidence"]) == len(found.text.split())
             assert record["omissions"] == []
+
+
+def test_a_memory_leaves_the_marks_of_other_texts_alone():
+    flats = [flatten(FINDER.parts(line), marked=True) for line in ("uno %s due", "tre <b>due</b> {name} uno")]
+    plain, remembering = translator(MARKED, finder=Finder()), translator(MARKED, finder=Finder())
+    memory = Lookup(TranslationMemory([("uno due", "zero %s")]))
+    remembering.reader = replace(remembering.reader, memory=memory)
+    assert plain.reader.carries and remembering.reader.carries
+    taken, made = remembering.translate_flats(flats)
+    assert (taken.text, taken.origin, made.origin) == ("zero %s", "memory", "model")
+    assert made.n_best == plain.translate_flats(flats)[1].n_best and made.n_best[0].marks
