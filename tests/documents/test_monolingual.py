@@ -129,6 +129,8 @@ def test_front_matter_stays(fence: str):
 def test_brackets_in_brackets_take_no_quadratic_time():
     data = b"[" * 30_000 + b"a" + b"]" * 30_000
     assert translated("markdown", data) == data.replace(b"a", b"A")
+    for data in (b"[^1" * 30_000, b'<a class="' + b"notranslate " * 30_000, b"b <a " + b"class=x " * 30_000 + b">"):
+        assert document("markdown", data).units
 
 
 def test_what_looks_like_an_entity_does_not_become_one():
