@@ -69,7 +69,9 @@ class _Xliff(InlineXml):
         prefix = unit.source.name.rpartition(":")[0]
         name = unit.target.name if unit.target else f"{prefix}:target" if prefix else "target"
         tag = self.tag(unit.target) if unit.target else f"<{name}>"
-        tag = self.target_tag(re.sub(r"\s*/>\Z", ">", tag))
+        tag = re.sub(r"\s*/>\Z", ">", tag)
+        if name.rpartition(":")[2] == "target":
+            tag = self.target_tag(tag)
         space = "" if unit.target else self.space_before(unit.source)
         return [Edit(unit.start, unit.end, f"{space}{tag}{self.written(parts)}</{name}>")]
 
@@ -106,8 +108,26 @@ class Xliff1(_Xliff):
                 continue
             done = target is not None and has_text(self.content(target))
             state = self.attributes(target).get("state", "") if target else ""
-            if self.attributes(element).get("approved") != "yes" and (not done or state in _UNTRANSLATED):
-                yield self.unit(element.child("seg-source") or source, target)
+            segmented = element.child("seg-source")
+            if self.attributes(element).get("approved") == "yes":
+                continue
+            if not done or state in _UNTRANSLATED:
+                yield self.unit(segmented or source, target)
+            elif segmented and target:
+                yield from self._segments(segmented, target)
+
+    def _segments(self, segmented: Element, target: Element) -> Iterator[Unit]:
+        """The sentences, as others have divided them, that a target lacks which has some."""
+        found = {mid: sentence for mid, sentence in self._sentences(segmented) if has_text(self.content(sentence))}
+        for mid, sentence in self._sentences(target):
+            if mid in found and not has_text(self.content(sentence)):
+                yield self.unit(found[mid], sentence)
+
+    def _sentences(self, element: Element) -> Iterator[tuple[str, Element]]:
+        for mark in element.all("mrk"):
+            about = self.attributes(mark)
+            if about.get("mtype") == "seg":
+                yield about.get("mid", ""), mark
 
     def target_tag(self, tag: str) -> str:
         return without_attribute(with_attribute(tag, "state", "translated"), "state-qualifier")

@@ -211,6 +211,20 @@ def test_a_message_of_several_forms_stays_and_is_told(monkeypatch: pytest.Monkey
     assert len(warnings) == 1 and "syntax of ICU" in warnings[0]
 
 
+def test_sentences_that_a_target_lacks_are_translated():
+    def unit(*sentences: str, name: str) -> str:
+        marks = " ".join(f'<mrk mtype="seg" mid="{mid}">{text}</mrk>' for mid, text in enumerate(sentences))
+        return f"<{name}>{marks}</{name}>".replace("></mrk>", "/>")
+
+    start = '<xliff version="1.2"><trans-unit id="1"><source>a. b. c.</source>'
+    start += unit("a.", "b.", "c.", name="seg-source")
+    end = "</trans-unit></xliff>"
+    data = f"{start}{unit('X.', '', '', name='target')}{end}"
+    assert translated("xliff", data.encode()).decode() == f"{start}{unit('X.', 'B.', 'C.', name='target')}{end}"
+    done = f"{start}{unit('X.', 'Y.', 'Z.', name='target')}{end}".encode()
+    assert translated("xliff", done) == done
+
+
 def test_nothing_but_targets_is_added_to_xliff_1():
     written = translated("xliff", XLIFF1)
     without = re.sub(rb'\s*<target state="translated">.*?</target>', b"", written, flags=re.DOTALL)
