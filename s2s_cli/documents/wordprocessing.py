@@ -16,7 +16,7 @@ from itertools import groupby
 
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Edit, Unit
-from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts
+from s2s_cli.documents.xml import Element, XmlDocument, attribute_spans, escaped, text_parts
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 
 _WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}
@@ -45,6 +45,10 @@ class _Paragraph(Unit):
     """format: that most of its text has."""
 
     format: str = ""
+
+
+class _Alternative(Unit):
+    """What is said of a picture, in an attribute."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class WordPart(XmlDocument):
     def find_units(self) -> Iterator[Unit]:
         top = self.parsed()
         self._prefix = top.name.rpartition(":")[0]
+        for picture in top.all("docPr"):
+            for name, (start, end) in attribute_spans(self.tag(picture)).items():
+                start, end = picture.start + start, picture.start + end
+                if name in ("descr", "title") and start < end:
+                    yield _Alternative(tuple(text_parts(self.text[start:end])), start, end)
         for paragraph in top.all("p"):
             items = list(self._with_numbers([*_joined(self._items(paragraph.children))]))
             texts = [item for item in items if isinstance(item, _Text)]
@@ -189,6 +198,9 @@ class WordPart(XmlDocument):
                 yield _RunCode(raw, start=child.start, format=form)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        if isinstance(unit, _Alternative):
+            pieces = [raw(part) if isinstance(part, Code) else escaped(part).replace('"', "&quot;") for part in parts]
+            return [Edit(unit.start, unit.end, "".join(pieces).replace("'", "&apos;"))]
         assert isinstance(unit, _Paragraph)
         writer = _Runs(self._prefix, unit.format)
         for part in parts:

@@ -163,12 +163,16 @@ def attributes(tag: str) -> dict[str, str]:
     return {name: unescaped(one or other) for name, one, other in _ATTRIBUTE.findall(tag)}
 
 
+def attribute_spans(tag: str) -> dict[str, tuple[int, int]]:
+    """Where the values of the attributes of a start tag stand in it, without quotes."""
+    return {match[1]: match.span(2 if match[2] is not None else 3) for match in _ATTRIBUTE.finditer(tag)}
+
+
 def with_attribute(tag: str, name: str, value: str) -> str:
     """The start tag with an attribute set to a value."""
-    for match in _ATTRIBUTE.finditer(tag):
-        if match[1] == name:
-            group = 2 if match[2] is not None else 3
-            return f"{tag[: match.start(group)]}{value}{tag[match.end(group) :]}"
+    if name in (spans := attribute_spans(tag)):
+        start, end = spans[name]
+        return f"{tag[:start]}{value}{tag[end:]}"
     end = len(tag) - (2 if tag.endswith("/>") else 1)
     return f'{tag[:end].rstrip()} {name}="{value}"{tag[end:]}'
 

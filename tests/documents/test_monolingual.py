@@ -197,6 +197,14 @@ def test_what_is_no_word_stays_at_the_ends_of_a_text(form: str, data: str):
     assert not segments.flats[0].places
 
 
+def test_alternative_texts_of_pictures_in_a_docx_are_translated():
+    picture = '<w:r><w:drawing><wp:docPr xmlns:wp="x" name="Picture" descr="{}" title=\'\'/></w:drawing></w:r>'
+    for text, expected in [("{}", "{}"), (run("see ") + "{}" + run(" now"), run("SEE ") + "{}" + run(" NOW"))]:
+        data = with_body("<w:p>" + text.format(picture.format("a &quot;dog&#10;b")) + "</w:p>")
+        written = parts_of(translated("docx", data))["word/document.xml"].decode()
+        assert "<w:p>" + expected.format(picture.format("A &quot;DOG&#10;B")) + "</w:p>" in written
+
+
 def test_text_of_a_docx_that_is_not_read_is_told_of(monkeypatch: pytest.MonkeyPatch):
     warnings: list[str] = []
     monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
