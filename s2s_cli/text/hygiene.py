@@ -6,19 +6,22 @@ import unicodedata
 
 BYTE_ORDER_MARK = "\ufeff"
 
-# Deleted: the C0 and C1 controls that are not white space, and the byte-order mark. White space of any kind (tab,
-# vertical tab, form feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
-_DELETED = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace()} | {0xFEFF: None}
+# Deleted: the C0 and C1 controls that are not white space, the byte-order mark, soft hyphens and word joiners, which
+# only say where a line may end, and would make unknown words of known ones. White space of any kind (tab, vertical
+# tab, form feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
+_DELETED = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace()}
+_DELETED |= dict.fromkeys((0xAD, 0x2060, 0xFEFF))
 
 # Terminators become spaces: deleting one would join two words, and keeping it would end the line.
 _TERMINATORS = dict.fromkeys(map(ord, "\n\r\0"), " ")
 
 
 def clean_line(text: str) -> str:
-    """One line in NFC, without control characters, its words separated by single spaces. Idempotent.
+    """One line in NFC, without control characters and hints for its breaking, its words separated by single spaces.
+    Idempotent.
 
-    A line of white space and format characters (zero-width spaces, marks of direction, soft hyphens) alone is blank: it
-    looks so, and a model would make up a translation.
+    A line of white space and format characters (zero-width spaces, marks of direction) alone is blank: it looks so, and
+    a model would make up a translation.
     """
     if not text.isprintable():
         text = text.translate(_DELETED)

@@ -23,7 +23,8 @@ from s2s_cli.text.hygiene import clean_line, one_line
         ("e\u0301te\u0301", "été"),
         ("日本語\u3000テキスト", "日本語 テキスト"),
         ("\u200b \u2060\u00ad\u200e", ""),  # nothing to be seen
-        ("\u200bno\u00ade", "\u200bno\u00ade"),
+        ("\u200bno\u200de", "\u200bno\u200de"),
+        ("Do\u00adnau\u00ad, e\u00ad\u0301, a\u2060b", "Donau, é, ab"),  # hints for the breaking of lines
         ("Case AND ﬁ ½ stay", "Case AND ﬁ ½ stay"),
     ],
 )
