@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from s2s_cli.data.languages import is_same_language
 from s2s_cli.documents import xml
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.text.codes import Code, Kind, Part, Parts
@@ -30,7 +31,7 @@ _ATTRIBUTE = re.compile(
     r"(?<=[\s\"'/])([^\s=/>\"']+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]+))"
 )
 _CHARSET = re.compile(rb"<meta[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-_LANGUAGE = re.compile(r"<html\b[^<>]*\slang\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
+_LANGUAGE = re.compile(r"<(?:html|body)\b[^<>]*\slang\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _LATIN = {"iso-8859-1", "latin1", "us-ascii", "ascii"}  # which the standard reads as windows-1252
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});?")
 
@@ -74,7 +75,8 @@ class Html(TextDocument):
         return found[1] if found else ""
 
     def find_units(self) -> Iterator[Unit]:
-        return HtmlReader(self.text).units(0, len(self.text))
+        own = tuple(filter(None, (self.source_language, self.languages.source)))
+        return HtmlReader(self.text, own).units(0, len(self.text))
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         return [Edit(unit.start, unit.end, written(unit, parts, raw))]
@@ -95,10 +97,14 @@ def written(unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> str:
 
 
 class HtmlReader:
-    """Finds the units between two positions of a text."""
+    """Finds the units between two positions of a text.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    languages: of the text, as the page and the model say; elements that say they are in another one, such as links of a
+    page to its translations, are not translated. Without any, all are.
+    """
+
+    def __init__(self, text: str, languages: tuple[str, ...] = ()) -> None:
+        self._text, self._languages = text, languages
         self._parts: list[Part] = []  # of the unit that has begun
         self._span = (0, 0)
         self._unclosed: set[str] = set()
@@ -161,6 +167,9 @@ class HtmlReader:
 
     def _is_untranslatable(self, tag: str) -> bool:
         found = _values(_ATTRIBUTE.finditer(tag))
+        language, known = found.get("lang", ""), self._languages
+        if language and known and not any(is_same_language(language, own) for own in known):
+            return True
         return found.get("translate") == "no" or "notranslate" in found.get("class", "").split()
 
     def _end_of(self, match: re.Match[str], name: str, end: int) -> int:

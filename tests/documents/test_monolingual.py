@@ -52,6 +52,19 @@ def test_what_is_not_translated_ends_where_its_end_tag_was_left_out(page: str, e
     assert translated("html", page.encode()).decode() == expected
 
 
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ('<html lang="en"><p>a <a lang="fr">b</a>', '<html lang="en"><p>A <a lang="fr">b</a>'),
+        ('<p lang="fr">a</p><p lang="en-GB">b</p>', '<p lang="fr">a</p><p lang="en-GB">B</p>'),
+        ('<html lang="fr"><p lang="">a</p><p lang="en">b</p>', '<html lang="fr"><p lang="">A</p><p lang="en">B</p>'),
+        ('<body lang="fr"><p lang="ja">a</p>b', '<body lang="fr"><p lang="ja">a</p>B'),
+    ],
+)
+def test_parts_of_a_page_in_other_languages_stay(page: str, expected: str):
+    assert translated("html", page.encode()).decode() == expected
+
+
 def test_what_is_said_of_an_element_is_translated_though_its_content_is_not():
     page = (
         b'<textarea placeholder="text">keep</textarea><iframe title="text" src="x">keep</iframe>'
