@@ -82,6 +82,7 @@ def prepare(
             raise other_data(run)
     for line in report(manifest):
         console.say(line)
+    _warn_of_lost_corpora(manifest)
     console.say(f"prepared in {time.monotonic() - begin:.1f} s: {data}")
     return open_prepared(run)
 
@@ -268,3 +269,9 @@ def _train_counts(text: CleanText, files: Sequence[ParallelCorpus]) -> dict[str,
     ]
     read, kept = (sum(corpus[count] for corpus in corpora) for count in ("pairs_read", "pairs"))
     return {"pairs_read": read, "pairs": kept, "rejected": text.rejected, "corpora": corpora}
+
+
+def _warn_of_lost_corpora(manifest: DataManifest) -> None:
+    for corpus in manifest.splits["train"]["corpora"]:
+        if corpus["pairs_read"] and not corpus["pairs"]:
+            console.warn(f"no pair of the corpus `{corpus['name']}` is left (look at data.cleaning, or leave it out)")

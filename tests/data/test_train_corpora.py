@@ -49,6 +49,13 @@ def test_the_report_counts_each_corpus(folder: Path, capsys: pytest.CaptureFixtu
     assert data.train_sizes == [50, 21]
 
 
+def test_a_corpus_of_which_nothing_is_left_is_told_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "two.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS[:3]))
+    data = prepare(_recipe(), folder, folder / "run")
+    assert "warning: no pair of the corpus `more` is left" in capsys.readouterr().err
+    assert data.train_sizes == [50, 0]
+
+
 def test_a_repetition_is_counted_where_it_is_found(folder: Path) -> None:
     (folder / "two.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in [*PAIRS[:3], *MORE]))
     data = prepare(_recipe(), folder, folder / "run")
