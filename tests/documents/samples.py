@@ -47,6 +47,10 @@ msgid ""
 "\tA second line."
 msgstr ""
 
+#, ruby-format
+msgid "Use --help   or %{name}, @all"
+msgstr ""
+
 #, scheme-format
 msgid "Unknown ~a"
 msgstr ""
@@ -108,7 +112,7 @@ TMX = """<?xml version="1.0" encoding="ISO-8859-1"?>
 
 SRT = (
     b"1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hello my dear old\r\nfriend of</i> mine\r\n\r\n"
-    b"2\r\n00:00:03,000 --> 00:00:04,000 X1:1\r\n- Hi.\r\n- {\\an8}Hello!\r\n\r\n3\r\n00:00:05,000 --> 00:00:06,000\r\nEnd"
+    b"2\r\n00:00:03,000 --> 00:00:04,000 X1:1\r\n- Hi.\r\n- {\\an8}Hello!\r\n\r\n3\r\n00:00:05,000 --> 00:00:06,000\r\n\xe2\x99\xaa End \xe2\x99\xaa\r\nMAN: Yes"
 )
 
 VTT = b"""WEBVTT - a title
@@ -135,7 +139,7 @@ HTML = b"""<!DOCTYPE html>
   <p>An <img src=a.png alt="an image"> here.<br>After a break {{ name }}</p>
   <ul><li>One<li>Two &lt;tag&gt;</ul>
   <pre>keep this</pre><p translate="no">No way</p><p>A <span class="notranslate">Brand</span> name</p>
-  <!-- comment --> tail <b><i>crossed</b></i> text <input type=submit value='Send'> <code>unclosed
+  <!-- comment --> tail <b><i>crossed</b></i> text<sup>1</sup> <a>one</a> | <a lang="fr">deux</a> <input type=submit value='Send'> <code>unclosed
 </body></html>
 """
 
@@ -172,6 +176,15 @@ Setext
 fence text
 ```
 Price $5 and $10, math $a_i + b$.
+
+:::note Keep
+- [x] a note[^1] <b translate="no">Brand</b>
+:::
+
+term
+: its meaning
+
+[^1]: of it
 """
 
 _NAMESPACE = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
