@@ -158,6 +158,11 @@ def test_a_note_of_github_keeps_its_mark():
     assert translated("markdown", b"> [!NOTE]\n> some text\n") == b"> [!NOTE]\n> SOME TEXT\n"
 
 
+def test_names_of_emoji_in_markdown_stay():
+    text = b"a :smile: b :+1: c: d: 12:30:15 e::f:: g\n"
+    assert translated("markdown", text) == b"A :smile: B :+1: C: D: 12:30:15 E::F:: G\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
