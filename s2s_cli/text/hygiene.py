@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 
 BYTE_ORDER_MARK = "\ufeff"
+BREAK_HINTS = "\u00ad\u2060"
+"""Soft hyphen and word joiner, which only say where a line may end, and would make unknown words of known ones."""
 
-# Deleted: the C0 and C1 controls that are not white space, the byte-order mark, soft hyphens and word joiners, which
-# only say where a line may end, and would make unknown words of known ones. White space of any kind (tab, vertical
-# tab, form feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
+# Deleted: the C0 and C1 controls that are not white space, and these. White space of any kind (tab, vertical tab, form
+# feed, U+0085, U+2028, U+2029, U+00A0, ...) is what `str.split` splits at.
 _DELETED = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace()}
-_DELETED |= dict.fromkeys((0xAD, 0x2060, 0xFEFF))
+_DELETED |= dict.fromkeys(map(ord, BYTE_ORDER_MARK + BREAK_HINTS))
 
 # Terminators become spaces: deleting one would join two words, and keeping it would end the line.
 _TERMINATORS = dict.fromkeys(map(ord, "\n\r\0"), " ")

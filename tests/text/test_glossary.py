@@ -30,6 +30,7 @@ def found(terms: list[str], text: str, *match: str) -> list[str]:
         (["C++"], "C, C++ and C.", ["C++"]),
         (["硬盘"], "这个硬盘坏了", ["硬盘"]),
         (["café"], "un cafe\u0301 noir", ["cafe\u0301"]),
+        (["Donau"], "die Do\u00adnau\u2060, \u00ad", ["Do\u00adnau\u2060"]),
         (["हिन्दी"], "यह हिन्दी है।", ["हिन्दी"]),
         (["हि"], "हिन्दी", []),
         (["แมว"], "แมวดำ", ["แมว"]),
