@@ -15,7 +15,7 @@ import pytest
 from random_arrays import EXACT, RandomArrays
 
 from s2s_cli.native import compiling
-from s2s_cli.native.calls import Function
+from s2s_cli.native.calls import Function, Held
 from s2s_cli.native.variants import VARIANTS, Variant
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
@@ -114,7 +114,7 @@ def test_arm_computes_the_same(program: list[str], function: Function, kind: str
             else memory.place(argument)
             for argument in found.arrays
         ]
-        record, kept, _ = function._record(kind, arrays)
+        record, kept, _ = Held(function, kind).record(arrays)
         words = memory.moved(memory.place_lists(np.frombuffer(record, np.int64), kept))
         head = np.array([EXACT.index((function, kind)), len(words), len(scalars), memory.size], np.int64)
         calls += head.tobytes() + words.tobytes() + np.array(scalars, np.int64).tobytes()

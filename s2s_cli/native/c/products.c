@@ -285,17 +285,17 @@ void multiply_at_bfloat16(const sequence_run *run, int64_t t, int threads) { mul
 INLINE void pack_block(view weights, int64_t of_n, int64_t of_k, int64_t N, int64_t K, view packed_PQ, int64_t block,
                        arithmetic kind) {
     int64_t first = block * COLUMNS, columns = N - first < COLUMNS ? N - first : COLUMNS, each = WORD / bytes_of(kind);
-    uint32_t *to = (uint32_t *)((char *)packed_PQ.data + block * packed_PQ.outer * bytes_of(kind));
+    word_in_memory *to = (word_in_memory *)((char *)packed_PQ.data + block * packed_PQ.outer * bytes_of(kind));
     const char *from = (const char *)weights.data + first * of_n * bytes_of(kind);
     memset(to, 0, (K + GROUP - 1) / GROUP * GROUP * COLUMNS * bytes_of(kind));
     for (int64_t w = 0; w < (K + each - 1) / each; w++)
         for (int64_t c = 0; c < columns; c++) {
             if (kind == IN_FLOAT32) {
-                to[w * COLUMNS + c] = ((const uint32_t *)from)[c * of_n + w * of_k];
+                to[w * COLUMNS + c] = ((const word_in_memory *)from)[c * of_n + w * of_k];
                 continue;
             }
             const uint16_t *pair = (const uint16_t *)from + c * of_n + 2 * w * of_k;
-            to[w * COLUMNS + c] = pair[0] | (w < K / each ? (uint32_t)pair[of_k] << 16 : 0);
+            to[w * COLUMNS + c] = (int32_t)(pair[0] | (w < K / each ? (uint32_t)pair[of_k] << 16 : 0));
         }
 }
 
