@@ -98,7 +98,8 @@ class CleanText:
 
 @dataclass(frozen=True)
 class _CleanChunk:
-    """Lines as bytes, ready to be written, and the key of each pair. corpus: the number of the corpus they are of."""
+    """Lines as bytes, ready to be written, and the key of each pair, if repetitions are looked for. corpus: the number
+    of the corpus they are of."""
 
     corpus: int
     source: bytes
@@ -125,7 +126,7 @@ def clean_corpora(
         target.open("wb") as target_file,
         keys.open("wb") as keys_file,
         console.progress("clean", unit=" pairs") as bar,
-        closing(mapper(partial(_make_cleaner, rules), chunks)) as results,
+        closing(mapper(partial(_make_cleaner, rules, deduplicate), chunks)) as results,
     ):
         for chunk in results:
             source_file.write(chunk.source)
@@ -143,7 +144,7 @@ def clean_corpora(
     return CleanText(source, target, ~repetition, found)
 
 
-def _make_cleaner(rules: Mapping[str, TextRule]) -> Callable[[tuple[int, list[Pair]]], _CleanChunk]:
+def _make_cleaner(rules: Mapping[str, TextRule], deduplicate: bool) -> Callable[[tuple[int, list[Pair]]], _CleanChunk]:
     def clean(chunk: tuple[int, list[Pair]]) -> _CleanChunk:
         corpus, pairs = chunk
         kept, rejected = [], Counter[str]()
@@ -154,7 +155,7 @@ def _make_cleaner(rules: Mapping[str, TextRule]) -> Callable[[tuple[int, list[Pa
                 kept.append((source, target))
             else:
                 rejected[broken] += 1
-        keys = b"".join(pair_key(source, target) for source, target in kept)
+        keys = b"".join(pair_key(source, target) for source, target in kept) if deduplicate else b""
         source_text, target_text = ("".join(f"{pair[side]}\n" for pair in kept).encode() for side in (0, 1))
         return _CleanChunk(corpus, source_text, target_text, keys, len(pairs), rejected)
 
