@@ -211,14 +211,13 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
 
 /* ---- all tiles of a strip of blocks ---- */
 
-/* Vectors with results of bfloat16: of more, compilers keep some in memory. */
-enum { MOST_OF_PAIRS = 16 };
+/* How many vectors hold results: in bfloat16 fewer, for compilers keep some of more than sixteen in memory. */
+INLINE int results_of(arithmetic kind) { return kind == IN_BFLOAT16 && RESULTS > 16 ? 16 : RESULTS; }
 
 /* Few rows have several blocks in a tile, so that there are enough sums for none to wait for itself. */
 INLINE void tiles(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int64_t end, int rows,
                   arithmetic kind) {
-    const int results = kind == IN_BFLOAT16 && RESULTS > MOST_OF_PAIRS ? MOST_OF_PAIRS : RESULTS;
-    const int fit = results / PARTS / rows, blocks = fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
+    const int fit = results_of(kind) / PARTS / rows, blocks = fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
     for (; block + blocks <= end; block += blocks) tile(run, surplus, r, block, rows, blocks, kind);
     for (; block < end; block++) tile(run, surplus, r, block, rows, 1, kind);
 }
@@ -241,7 +240,7 @@ enum { STRIP = 4 };
 /* Threads share the strips. Rows are cut in tiles of nearly the same size. */
 INLINE void multiply(const product_run *run, const int32_t *surplus, arithmetic kind, int threads) {
     int64_t blocks = (run->N + COLUMNS - 1) / COLUMNS;
-    int64_t most = kind == IN_BFLOAT16 && TILE > MOST_OF_PAIRS / PARTS ? MOST_OF_PAIRS / PARTS : TILE;
+    int64_t fit = results_of(kind) / PARTS, most = fit < TILE ? fit : TILE;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t block = 0; block < blocks; block += STRIP) {
         int64_t end = block + STRIP < blocks ? block + STRIP : blocks;
