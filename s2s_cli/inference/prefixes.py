@@ -108,9 +108,8 @@ class Prefixes:
     @cached_property
     def _signs(self) -> list[str]:
         """What follows the letters with which each symbol begins, if there is something; what is no text ends them."""
-        never = {index for index in range(EOS)}
         signs = [after_letters(text) if text else " " for text in self._texts]
-        return ["" if index in never else sign for index, sign in enumerate(signs)]
+        return [*[""] * EOS, *signs[EOS:]]  # what is never written ends nothing
 
     @cached_property
     def _beginning(self) -> Callable[[str], np.ndarray]:
