@@ -124,7 +124,7 @@ IDLE: dict[str, list[Idle]] = {
             "leave it out, or write to one file without --shard and --ray",
         ),
         Idle(
-            (*_OF_OUTPUT, "attention", "min_confidence"),
+            (*_OF_OUTPUT, "attention"),
             lambda values: document_format(values) is not None,
             "a document is written as what it was",
             "give its lines on stdin",

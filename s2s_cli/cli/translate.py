@@ -70,7 +70,8 @@ class OutputArguments:
             min=0.0,
             max=1.0,
             metavar="X",
-            help="Leave translations with a lower confidence empty; in JSON, `confident` is false.",
+            help="Leave translations with a lower confidence empty; in JSON, `confident` is false. In documents such"
+            " texts stay as they were, or are marked to be reviewed.",
         ),
     ] = None
     strict: Annotated[bool, output_option("--strict", help="Stop at a line that is not valid UTF-8.")] = False
@@ -221,7 +222,10 @@ def translate(
             from s2s_cli.documents.translation import translate_file
 
             with next(sources) as document:
-                translate_file(translator, form, document, sink, options, batch_tokens=batch_tokens)
+                least = output.min_confidence or 0.0
+                translate_file(
+                    translator, form, document, sink, options, batch_tokens=batch_tokens, min_confidence=least
+                )
         elif is_typed:
             with closing(prompt.typed_lines(f"{translator.division.source}> ")) as windows:  # with its history written
                 translate_windows(translator, windows, sink, options, written, view)

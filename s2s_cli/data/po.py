@@ -37,9 +37,11 @@ class PoString(NamedTuple):
 
 @dataclass
 class Entry:
-    """An entry: `msgid`, `msgid_plural`, `msgstr` or `msgstr[n]`, `msgctxt`, and its flags."""
+    """An entry: `msgid`, `msgid_plural`, `msgstr` or `msgstr[n]`, `msgctxt`, and its flags. flagged: where the first of
+    these begins."""
 
     flags: set[str] = field(default_factory=set)
+    flagged: int | None = None
     strings: dict[str, PoString] = field(default_factory=dict)
 
     @property
@@ -110,9 +112,10 @@ def entries(text: str, name: str) -> Iterator[Entry]:
                 yield reader.checked(entry, start)
                 entry, word = Entry(), ""
             if line.startswith("#~") and not entry.strings:  # its flags were those of an obsolete entry
-                entry.flags.clear()
+                entry.flags, entry.flagged = set(), None
             if line.startswith("#,"):
                 entry.flags |= {flag.strip() for flag in line[2:].split(",")}
+                entry.flagged = entry.flagged or start + len("#,")
         elif line.strip() and not line.startswith("domain"):
             found = _STRING.fullmatch(line)
             begins = found["word"] if found else None

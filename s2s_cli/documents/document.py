@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -45,9 +45,11 @@ Translated = Sequence[Parts | None]
 
 
 class Document(ABC):
-    """A file of some format. `bilingual`: whether translations stand beside their sources, not in their place."""
+    """A file of some format. `bilingual`: whether translations stand beside their sources, not in their place.
+    `marks_doubtful`: whether the format has a mark for those that are to be reviewed."""
 
     bilingual: ClassVar[bool] = False
+    marks_doubtful: ClassVar[bool] = False
     units: list[Unit]
     unencodable: list[Unit]
     """Units left as they were by the last `write`, since the file's encoding lacks a character."""
@@ -73,8 +75,11 @@ class Document(ABC):
         """Where a unit stands, in messages: `file:line`."""
 
     @abstractmethod
-    def write(self, translated: Translated) -> bytes:
-        """The file with these translations. Without any, these are the bytes that were read."""
+    def write(self, translated: Translated, doubtful: Container[int] = ()) -> bytes:
+        """The file with these translations. Without any, these are the bytes that were read.
+
+        doubtful: the numbers of the units whose translations are to be reviewed; of formats that mark them.
+        """
 
 
 class TextDocument(Document):
@@ -102,6 +107,10 @@ class TextDocument(Document):
         """What becomes of the text by the translation of one unit. raw: the text of a code, with what was translated
         inside it."""
 
+    def doubtful_edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        """The same, with the mark that the translation is to be reviewed."""
+        raise NotImplementedError
+
     def closing_edits(self) -> Iterable[Edit]:
         """What becomes of the text if any unit was translated."""
         return ()
@@ -113,8 +122,9 @@ class TextDocument(Document):
     def place(self, unit: Unit) -> str:
         return f"{self.name}:{self.line_of(unit.start)}"
 
-    def write(self, translated: Translated) -> bytes:
+    def write(self, translated: Translated, doubtful: Container[int] = ()) -> bytes:
         done: list[Edit] = []
+        known: set[Edit] = set()
         self.unencodable = []
 
         def raw(code: Code) -> str:
@@ -122,13 +132,16 @@ class TextDocument(Document):
                 code.text if code.start is None else spliced(self.text, done, code.start, code.start + len(code.text))
             )
 
-        for unit, parts in zip(self.units, translated, strict=True):
+        for number, (unit, parts) in enumerate(zip(self.units, translated, strict=True)):
             if parts is None or (parts == unit.parts and not self.bilingual):
                 continue
-            edits = list(self.edits(unit, parts, raw))
+            make = self.doubtful_edits if number in doubtful else self.edits
+            edits = list(make(unit, parts, raw))
             if self._is_encodable(edits):
                 for edit in edits:
-                    insort(done, edit, key=_place)
+                    if edit not in known:  # an entry is marked once, if several of its plural forms are doubtful
+                        insort(done, edit, key=_place)
+                known.update(edits)
             else:
                 self.unencodable.append(unit)
         for edit in self.closing_edits() if done else ():

@@ -10,7 +10,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from s2s_cli.data.languages import Languages
@@ -65,7 +65,7 @@ class Docx(Document):
         places = (place for each, place in zip(self.units, self._places, strict=True) if each is unit)
         return next(places, self._name)
 
-    def write(self, translated: Translated) -> bytes:
+    def write(self, translated: Translated, doubtful: Container[int] = ()) -> bytes:
         changed: dict[str, bytes] = {}
         first = 0
         for name, part in self._parts.items():

@@ -43,16 +43,18 @@ themselves only if they are doubled. Texts of other formats are not translated."
 @dataclass(frozen=True)
 class _Message(Unit):
     """`wrapped`: whether the source is, so that its translation is too. `doubled`: characters that stand for themselves
-    only if they are doubled."""
+    only if they are doubled. `mark`: what marks the entry as fuzzy."""
 
     wrapped: bool
     doubled: str
+    mark: Edit
 
 
 class Po(TextDocument):
     """Messages whose `msgstr` is empty are translated, each plural form by itself. Marks as fuzzy stay as they are."""
 
     bilingual = True
+    marks_doubtful = True
 
     def declared_encoding(self, data: bytes) -> str | None:
         return declared_encoding(data)
@@ -87,7 +89,8 @@ class Po(TextDocument):
                 parts_of_plural = _parts(plural.text, pattern)
                 fits = plurals.suits(int(word[7:-1]), _codes(parts), _codes(parts_of_plural))
                 source, parts = (single, parts) if fits else (plural, parts_of_plural)
-            message = _Message(parts, target.start, target.end, source.lines > 1, doubled)
+            wrapped, mark = source.lines > 1, self._mark(entry)
+            message = _Message(parts, target.start, target.end, wrapped, doubled, mark)
             if source.text.strip() and unknown:
                 reason = f"the placeholders of `{printable(unknown[0], 30)}-format` are not known here"
                 self.skipped.setdefault(reason, []).append(message)
@@ -98,6 +101,18 @@ class Po(TextDocument):
         assert isinstance(unit, _Message)
         text = "".join(raw(part) if isinstance(part, Code) else _doubled(part, unit.doubled) for part in parts)
         return [Edit(unit.start, unit.end, _quoted(text, self._end_of_line, wrapped=unit.wrapped))]
+
+    def doubtful_edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        assert isinstance(unit, _Message)
+        return [*self.edits(unit, parts, raw), unit.mark]
+
+    def _mark(self, entry: Entry) -> Edit:
+        """What makes an entry fuzzy: the first of its flags, or a line of flags before its strings."""
+        if entry.flagged is not None:
+            return Edit(entry.flagged, entry.flagged, " fuzzy,")
+        first = min(string.start for string in entry.strings.values())
+        line = 1 + max(self.text.rfind(end, 0, first) for end in "\r\n")
+        return Edit(line, line, f"#, fuzzy{self._end_of_line}")
 
     def closing_edits(self) -> Iterable[Edit]:
         """A template does not name its encoding, and translations need one."""

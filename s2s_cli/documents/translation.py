@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from s2s_cli import console
 from s2s_cli.data.languages import Languages, is_same_language
-from s2s_cli.documents.document import Document, Translated, Unit
+from s2s_cli.documents.document import Document, Unit
 from s2s_cli.documents.formats import read_document
 from s2s_cli.errors import printable
 from s2s_cli.inference.inline import Flat, flatten, written
 from s2s_cli.inference.lines import LineWriter
-from s2s_cli.inference.translation import LinesLost, Translation
+from s2s_cli.inference.translation import LinesLost, Translation, is_confident
 from s2s_cli.text.codes import Code, Kind, Part, Parts, told_apart
 from s2s_cli.text.protected import holds_choices, holds_placeholders
 
@@ -27,19 +27,25 @@ WINDOW = 4096  # texts that are translated at once
 
 
 @dataclass
-class Left:
-    """Units that were left as they were, by the reason."""
+class Notices:
+    """What users are told of units that were left as they were, or have a mark."""
 
     units: dict[str, list[Unit]] = field(default_factory=dict)
 
-    def add(self, reason: str, unit: Unit) -> None:
-        self.units.setdefault(reason, []).append(unit)
+    def left(self, reason: str, *units: Unit) -> None:
+        self._add(f"left as it was, since {reason}", units)
+
+    def marked(self, reason: str, *units: Unit) -> None:
+        self._add(f"marked to be reviewed, since {reason}", units)
+
+    def _add(self, what: str, units: Iterable[Unit]) -> None:
+        self.units.setdefault(what, []).extend(units)
 
     def warn(self, document: Document) -> None:
-        """One line for each reason, with the place of the first unit."""
-        for reason, units in self.units.items():
+        """One line for each of them, with the place of the first unit."""
+        for what, units in self.units.items():
             more = f" (the first of {len(units)})" if len(units) > 1 else ""
-            console.warn(f"{document.place(units[0])}: left as it was, since {reason}{more}")
+            console.warn(f"{document.place(units[0])}: {what}{more}")
 
 
 class _Untranslatable(Exception):
@@ -54,8 +60,12 @@ def translate_file(
     search: SearchOptions,
     *,
     batch_tokens: int | None = None,
+    min_confidence: float = 0.0,
 ) -> None:
-    """Translate a document of a format of `formats.FORMATS`. Nothing is written unless all of it is translated."""
+    """Translate a document of a format of `formats.FORMATS`. Nothing is written unless all of it is translated.
+
+    For the arguments see `translate_document`.
+    """
     languages = Languages(translator.division.source, translator.division.target)
     document = read_document(form, source, languages)
     told = document.source_language
@@ -64,15 +74,22 @@ def translate_file(
     told = document.target_language
     if told and languages.target and not is_same_language(told, languages.target):
         console.warn(f"the file says that it is to be in {printable(told)}, and the model writes {languages.target}")
-    LineWriter(sink).write(translate_document(translator, document, search, batch_tokens=batch_tokens))
+    written = translate_document(translator, document, search, batch_tokens=batch_tokens, min_confidence=min_confidence)
+    LineWriter(sink).write(written)
 
 
 def translate_document(
-    translator: Translator, document: Document, search: SearchOptions, *, batch_tokens: int | None = None
+    translator: Translator,
+    document: Document,
+    search: SearchOptions,
+    *,
+    batch_tokens: int | None = None,
+    min_confidence: float = 0.0,
 ) -> bytes:
     """The bytes of the document with its texts translated.
 
-    Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning.
+    Equal texts are translated once. A unit for which there is no sound translation is left as it was, with a warning;
+    so is one of less confidence than the least, unless the format has a mark for what is to be reviewed.
     Raises LinesLost, with the place of the first text, if worker processes died twice.
     """
     reader = translator.reader
@@ -81,8 +98,8 @@ def translate_document(
         translations = _translated(translator, segments, search, batch_tokens)
     except LinesLost as lost:
         raise LinesLost(lost.numbers, segments.place(lost.numbers[0])) from None
-    written, left = segments.written(dict(zip(segments.keys, translations, strict=True)))
-    left.warn(document)
+    written, notices = segments.written(dict(zip(segments.keys, translations, strict=True)), min_confidence)
+    notices.warn(document)
     return written
 
 
@@ -131,25 +148,37 @@ class Segments:
         space = whole[: len(whole) - len(whole.lstrip())], whole[len(whole.rstrip()) :]
         return (space[0], *parts, space[1])
 
-    def written(self, by_key: Mapping[Key, Translation]) -> tuple[bytes, Left]:
-        """The document with the translation of each text, and what is left as it was."""
-        left = Left({reason: [*units] for reason, units in self._document.skipped.items()})
+    def written(self, by_key: Mapping[Key, Translation], min_confidence: float = 0.0) -> tuple[bytes, Notices]:
+        """The document with the translation of each text, and what users are told of it."""
+        document, notices = self._document, Notices()
+        for reason, units in document.skipped.items():
+            notices.left(reason, *units)
         translated: list[Parts | None] = []
-        for unit, flats in zip(self._document.units, self._flats, strict=True):
+        doubt, doubtful = f"its translation has a confidence below {min_confidence:g}", set[int]()
+        for number, (unit, flats) in enumerate(zip(document.units, self._flats, strict=True)):
             try:
-                restored = [self._known(flat) or _restored(flat, by_key.get(self._key(flat))) for flat in flats]
-                translated.append(_joined(unit, restored))
-            except _Untranslatable as reason:
-                left.add(str(reason), unit)
+                found = [self._translated(flat, by_key) for flat in flats]
+                if any(by_model and not is_confident(by_model, min_confidence) for _, by_model in found):
+                    if not document.marks_doubtful:
+                        raise _Untranslatable(doubt)
+                    notices.marked(doubt, unit)
+                    doubtful.add(number)
+                translated.append(_joined(unit, [parts for parts, _ in found]))
+            except _Untranslatable as untranslatable:
+                notices.left(str(untranslatable), unit)
                 translated.append(None)
-        return _written(self._document, translated, left), left
+        written = document.write(translated, doubtful)
+        for unit in document.unencodable:
+            reason = "its translation has a character that the file's encoding lacks (convert the file to UTF-8)"
+            notices.left(reason, unit)
+        return written, notices
 
-
-def _written(document: Document, translated: Translated, left: Left) -> bytes:
-    data = document.write(translated)
-    for unit in document.unencodable:
-        left.add("its translation has a character that the file's encoding lacks (convert the file to UTF-8)", unit)
-    return data
+    def _translated(self, flat: Flat, by_key: Mapping[Key, Translation]) -> tuple[Parts, Translation | None]:
+        """A segment with its translation, and what the model gave for it. Raises _Untranslatable."""
+        if known := self._known(flat):
+            return known, None
+        by_model = by_key.get(self._key(flat))
+        return _restored(flat, by_model), by_model
 
 
 def _translated(

@@ -43,7 +43,11 @@ class _Translation(Unit):
 
 
 class _Xliff(InlineXml):
-    """What both versions share."""
+    """What both versions share. translated, doubtful: states of a translation, and of one that is to be reviewed."""
+
+    marks_doubtful = True
+    translated: ClassVar[str] = "translated"
+    doubtful: ClassVar[str]
 
     def unit(self, source: Element, target: Element | None, segment: Element | None = None) -> Unit:
         """A unit whose target is replaced, or written after the source."""
@@ -66,24 +70,32 @@ class _Xliff(InlineXml):
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         assert isinstance(unit, _Translation)
+        return self.in_state(self.translated, unit, parts)
+
+    def doubtful_edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
+        assert isinstance(unit, _Translation)
+        return self.in_state(self.doubtful, unit, parts)
+
+    def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
+        """The target with the translation, and with its state."""
         prefix = unit.source.name.rpartition(":")[0]
         name = unit.target.name if unit.target else f"{prefix}:target" if prefix else "target"
         tag = self.tag(unit.target) if unit.target else f"<{name}>"
         tag = re.sub(r"\s*/>\Z", ">", tag)
         if name.rpartition(":")[2] == "target":
-            tag = self.target_tag(tag)
+            tag = self.target_tag(tag, state)
         space = "" if unit.target else self.space_before(unit.source)
         return [Edit(unit.start, unit.end, f"{space}{tag}{self.written(parts)}</{name}>")]
 
-    def target_tag(self, tag: str) -> str:
-        """The start tag of a target that was translated."""
+    def target_tag(self, tag: str, state: str) -> str:
+        """The start tag of a target."""
         return tag
 
 
 class Xliff1(_Xliff):
-    """XLIFF 1.2. Translated are units without a target, and those whose state says that they are to be; they get the
-    state `translated`."""
+    """XLIFF 1.2. Translated are units without a target, and those whose state says that they are to be."""
 
+    doubtful = "needs-review-translation"
     around = ("g", "mrk")
     opening: ClassVar = {"bx": ("rid", "id"), "bpt": ("rid", "id")}
     closing: ClassVar = {"ex": ("rid", "id"), "ept": ("rid", "id")}
@@ -129,13 +141,24 @@ class Xliff1(_Xliff):
             if about.get("mtype") == "seg":
                 yield about.get("mid", ""), mark
 
-    def target_tag(self, tag: str) -> str:
-        return without_attribute(with_attribute(tag, "state", "translated"), "state-qualifier")
+    def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
+        """With that of the whole target, if it is that of one of its sentences which is to be reviewed."""
+        whole = unit.target.parent if unit.target and state == self.doubtful else None
+        while whole and whole.name and whole.local != "target":
+            whole = whole.parent
+        edits = super().in_state(state, unit, parts)
+        if whole and whole.name:
+            edits.append(Edit(whole.start, whole.inner, self.target_tag(self.tag(whole), state)))
+        return edits
+
+    def target_tag(self, tag: str, state: str) -> str:
+        return without_attribute(with_attribute(tag, "state", state), "state-qualifier")
 
 
 class Xliff2(_Xliff):
-    """XLIFF 2.0 and later. Translated are segments without a target; they get the state `translated`."""
+    """XLIFF 2.0 and later. Translated are segments without a target."""
 
+    doubtful = "initial"
     around = ("pc", "mrk")
     opening: ClassVar = {"sc": ("id",), "sm": ("id",)}
     closing: ClassVar = {"ec": ("startRef", "id"), "em": ("startRef",)}
@@ -159,11 +182,10 @@ class Xliff2(_Xliff):
                 if source and has_text(self.content(source)) and not (target and has_text(self.content(target))):
                     yield self.unit(source, target, segment)
 
-    def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
-        assert isinstance(unit, _Translation) and unit.segment is not None
-        tag = with_attribute(self.tag(unit.segment), "state", "translated")
-        state = Edit(unit.segment.start, unit.segment.inner, without_attribute(tag, "subState"))
-        return [state, *super().edits(unit, parts, raw)]
+    def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
+        assert unit.segment is not None
+        tag = without_attribute(with_attribute(self.tag(unit.segment), "state", state), "subState")
+        return [Edit(unit.segment.start, unit.segment.inner, tag), *super().in_state(state, unit, parts)]
 
     def closing_edits(self) -> Iterable[Edit]:
         """`trgLang` has to be there if there are targets."""

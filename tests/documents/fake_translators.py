@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from string import ascii_lowercase
 from types import SimpleNamespace
 
@@ -32,18 +32,28 @@ def backwards(text: str) -> str:
 
 
 class FakeTranslator:
-    """Translates a text by a function, word for word. `seen`: all texts that it was given, in calls."""
+    """Translates a text by a function, word for word. `seen`: all texts that it was given, in calls. doubtful: texts
+    whose translations have a confidence of 0.25, where that of others is 0.75."""
 
     division = SimpleNamespace(source=LANGUAGES.source, target=LANGUAGES.target)
 
-    def __init__(self, write: Callable[[str], str] = shouted, memory: dict[str, str] | None = None) -> None:
-        self.write, known = write, memory or {}
+    def __init__(
+        self,
+        write: Callable[[str], str] = shouted,
+        memory: dict[str, str] | None = None,
+        doubtful: Container[str] = (),
+    ) -> None:
+        self.write, known, self.doubtful = write, memory or {}, doubtful
         self.reader = SimpleNamespace(carries=False, remembered=lambda text: known.get(text.strip()))
         self.seen: list[list[str]] = []
 
     def translate(self, lines: Sequence[str], options=None, *, batch_tokens=None, first=0) -> list[Translation]:
         self.seen.append(list(lines))
-        return [Translation(line, [Candidate(self.write(line), 0.0, [], self.alignment(line))]) for line in lines]
+        return [Translation(line, [self._candidate(line)]) for line in lines]
+
+    def _candidate(self, line: str) -> Candidate:
+        confidence = 0.25 if line in self.doubtful else 0.75
+        return Candidate(self.write(line), 0.0, [], self.alignment(line), confidence=confidence)
 
     def alignment(self, line: str) -> list[tuple[int, int]]:
         words = len(line.split())

@@ -145,6 +145,90 @@ def test_a_memory_keeps_arguments_and_pairs_in_order():
         assert f'msgstr "{expected}"' in translate_document(FakeTranslator(memory=memory), po, None).decode()
 
 
+def reviewed(form: str, data: bytes, *doubtful: str, memory: dict[str, str] | None = None) -> bytes:
+    """The translation, of which these texts have less than the least confidence."""
+    translator = FakeTranslator(memory=memory, doubtful=doubtful)
+    return translate_document(translator, document(form, data), None, min_confidence=0.5)
+
+
+def test_a_doubtful_message_is_fuzzy(capsys: pytest.CaptureFixture[str]):
+    data = b"""\
+msgid "a"
+msgstr ""
+
+# of a translator
+#, c-format
+#, no-wrap
+msgctxt "x"
+msgid "b %s"
+msgid_plural "c %s"
+msgstr[0] ""
+msgstr[1] ""
+
+#| msgid "before"
+msgctxt "menu"
+msgid "d"
+msgstr ""
+
+msgid "e"
+msgstr ""
+"""
+    sure = translated("po", data)
+    assert reviewed("po", data, "f") == sure and not capsys.readouterr().err
+    written = reviewed("po", data, "b", "c", "d")
+    flagged = sure.replace(b"#, c-format", b"#, fuzzy, c-format").replace(b'msgctxt "menu', b'#, fuzzy\nmsgctxt "menu')
+    assert written == flagged
+    assert reviewed("po", data, "a") == b"#, fuzzy\n" + sure
+    assert "x.po:10: marked to be reviewed, since its" in (told := capsys.readouterr().err)
+    assert "confidence below 0.5 (the first of 3)" in told
+    assert [each.flags >= {"fuzzy"} for each in entries(written.decode(), "po")] == [False, True, True, False]
+
+
+def test_a_doubtful_message_of_a_file_with_other_ends_of_lines_is_fuzzy():
+    data = b'msgid "a"\r\nmsgstr ""\r\n\r\nmsgid "b"\r\nmsgstr ""\r\n'
+    expected = b'msgid "a"\r\nmsgstr "A"\r\n\r\n#, fuzzy\r\nmsgid "b"\r\nmsgstr "B"\r\n'
+    assert reviewed("po", data, "b") == expected
+
+
+def test_what_a_memory_knows_is_not_doubtful():
+    data = b'msgid "a %s"\nmsgstr ""\n'
+    assert reviewed("po", data, "a", memory={"a %s": "%s x"}) == data.replace(b'""', b'"%s x"')
+
+
+def test_a_doubtful_target_of_xliff_is_to_be_reviewed():
+    found = targets(reviewed("xliff", XLIFF1, "Done", "Again", "second line"), "a")
+    state = {name: target.get("state") for name, target in found.items() if target is not None}
+    assert state == dict.fromkeys("12789", "translated") | {"3": "final"} | dict.fromkeys(
+        "46", "needs-review-translation"
+    )
+    assert found["4"].get("state-qualifier") is None  # type: ignore[union-attr]
+    text = document("xliff", XLIFF2).units[0]
+    written = reviewed("xliff", XLIFF2, "Press the button now fast", "Press the button  now fast")
+    assert text and b'<segment state="initial">' in written and b"PRESS" in written
+
+
+def test_a_doubtful_sentence_of_a_target_marks_the_whole():
+    marks = '<mrk mtype="seg" mid="0">{}</mrk><mrk mtype="seg" mid="1">{}</mrk><mrk mtype="seg" mid="2">{}</mrk>'
+    start = f'<xliff version="1.2"><trans-unit id="1"><source>a</source><seg-source>{marks.format("a", "b", "c")}'
+    end = "</target></trans-unit></xliff>"
+    data = f"{start}</seg-source><target>{marks.format('', '', 'X')}{end}".encode()
+    for doubtful, tag in [(("a", "b"), '<target state="needs-review-translation">'), ((), "<target>")]:
+        expected = f"{start}</seg-source>{tag}{marks.format('A', 'B', 'X')}{end}"
+        assert reviewed("xliff", data, *doubtful).decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "expected"),
+    [
+        ("text", b"a\nb\n", b"A\nb\n"),
+        ("html", b"<p>a</p><p>b</p>", b"<p>A</p><p>b</p>"),
+        ("tmx", TMX.replace(b"Bonjour", b"b"), None),
+    ],
+)
+def test_a_doubtful_text_stays_where_there_is_no_mark(form: str, data: bytes, expected: bytes | None):
+    assert reviewed(form, data, "b") == (expected or translated(form, data))
+
+
 def test_a_template_gets_an_encoding():
     written = translated("po", PO.replace(b"charset=UTF-8", b"charset=CHARSET"), lambda text: text + "é")
     assert b"charset=UTF-8" in written and b"CHARSET" not in written

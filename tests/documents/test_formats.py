@@ -88,7 +88,7 @@ def test_each_code_comes_out_exactly_once(form: str, data: bytes, write: Any, mo
         return Counter(character for character in texts if character not in " ,")  # between codes that became one
 
     before, seen = document(form, data), []
-    monkeypatch.setattr(before, "write", lambda translations: seen.extend(translations) or b"")
+    monkeypatch.setattr(before, "write", lambda translations, _: seen.extend(translations) or b"")
     translate_document(FakeTranslator(write), before, None)  # type: ignore[arg-type]
     assert [codes(parts) for parts in seen if parts] == [
         codes(unit.parts) for unit, parts in zip(before.units, seen, strict=True) if parts
