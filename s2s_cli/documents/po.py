@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
+from s2s_cli.documents.accelerators import Accelerator, without_accelerator
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.errors import printable
 from s2s_cli.text.codes import Code, Kind, Part, Parts
@@ -23,6 +24,7 @@ _UNESCAPED = str.maketrans(
 )
 _DIVIDING = re.compile(r"(?:[\x00-\x1f]| {3,})+")  # control characters, and the space between columns
 _OPTION = re.compile(r"(?<![\w-])(?:--[a-zA-Z][\w-]*+|-[a-zA-Z](?=[\s,;'\"’”)\]=]|\Z))")
+_ACCELERATOR = re.compile(r"(?m)^X-Accelerator-Marker:[ \t]*([^\w\s]|_)[ \t]*$")
 _LANGUAGE = re.compile(r"(?m)^Language:[ \t]*([\w@-]+)")
 _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap them
 _COUNTS = range(1000)
@@ -43,11 +45,12 @@ themselves only if they are doubled. Texts of other formats are not translated."
 @dataclass(frozen=True)
 class _Message(Unit):
     """`wrapped`: whether the source is, so that its translation is too. `doubled`: characters that stand for themselves
-    only if they are doubled. `mark`: what marks the entry as fuzzy."""
+    only if they are doubled. `mark`: what marks the entry as fuzzy. `accelerator`: that of the source."""
 
     wrapped: bool
     doubled: str
     mark: Edit
+    accelerator: Accelerator | None
 
 
 class Po(TextDocument):
@@ -69,6 +72,8 @@ class Po(TextDocument):
         found = list(entries(self.text, self.name))
         header = next((each for each in found if each.is_header), None)
         self._header = header.strings["msgstr"].text if header and "msgstr" in header.strings else ""
+        found_sign = _ACCELERATOR.search(self._header)
+        self._sign = found_sign[1] if found_sign else ""
         plurals = _Plurals(self._header)
         for entry in found:
             if not entry.is_header:
@@ -89,8 +94,9 @@ class Po(TextDocument):
                 parts_of_plural = _parts(plural.text, pattern)
                 fits = plurals.suits(int(word[7:-1]), _codes(parts), _codes(parts_of_plural))
                 source, parts = (single, parts) if fits else (plural, parts_of_plural)
+            parts, accelerator = without_accelerator(parts, self._sign)
             wrapped, mark = source.lines > 1, self._mark(entry)
-            message = _Message(parts, target.start, target.end, wrapped, doubled, mark)
+            message = _Message(parts, target.start, target.end, wrapped, doubled, mark, accelerator)
             if source.text.strip() and unknown:
                 reason = f"the placeholders of `{printable(unknown[0], 30)}-format` are not known here"
                 self.skipped.setdefault(reason, []).append(message)
@@ -99,6 +105,8 @@ class Po(TextDocument):
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         assert isinstance(unit, _Message)
+        if unit.accelerator:
+            parts = unit.accelerator.put_into(parts)
         text = "".join(raw(part) if isinstance(part, Code) else _doubled(part, unit.doubled) for part in parts)
         return [Edit(unit.start, unit.end, _quoted(text, self._end_of_line, wrapped=unit.wrapped))]
 
