@@ -189,6 +189,10 @@ def test_null(load, text):
             "model.attention.input_feeding has no effect: model.attention.query is `previous`; model.encoder.residual"
             " has no effect: model.encoder.layers is `1`",
         ),
+        (
+            "model: {dropout: {variational: true, embedding: 0, state: 0, readout: 0, source_words: 0.1}}",
+            "model.dropout.variational has no effect",
+        ),
         ("model: {dropout: {state: 0.0019}}", "model.dropout.state has no effect: below 0.002"),
         ("model: {decoder: {residual: true}}", "model.decoder.residual has no effect: model.decoder.layers is `1`"),
     ],
