@@ -164,7 +164,11 @@ def structs(source: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("module", "files"),
-    [(training, ["training.c"]), (engine, ["encoder.c", "step.c", "ranking.c"]), (products, ["products.c"])],
+    [
+        (training, ["training.c"]),
+        (engine, ["encoder.c", "step.c", "ranking.c"]),
+        (products, ["products.h", "products.c"]),
+    ],
     ids=["training", "engine", "products"],
 )
 def test_the_records_of_c_have_the_fields_that_are_declared(module, files: list[str]) -> None:

@@ -124,8 +124,11 @@ def here(fast: str) -> list:
 
 def compiled(variant: Variant, folder: Path, sources: str, flags: list[str]) -> ctypes.CDLL:
     """A library of these files only."""
-    for name in (*sources.split(), "threads.c", "numbers.h", "vectors.h", "passes.h"):
-        (folder / name).symlink_to(compiling.SOURCES / name)
+    for path in (
+        *(compiling.SOURCES / name for name in (*sources.split(), "threads.c")),
+        *compiling.SOURCES.glob("*.h"),
+    ):
+        (folder / path.name).symlink_to(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "SOURCES", folder)
         compiling.compile_library(compiling.compiler(), [*flags, *variant.flags, *compiling.OF_GCC], folder / "made.so")

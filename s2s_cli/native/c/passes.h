@@ -11,6 +11,7 @@
 #define ALIKE
 #include "numbers.h"
 #include "vectors.h"
+#include "products.h"
 
 /* How matrix products are computed, which determines their inputs and outputs: a constant after inlining. */
 typedef enum { IN_FLOAT32, IN_INT8 } arithmetic;
@@ -31,15 +32,6 @@ typedef struct {
 typedef struct {
     view packed, scales;
 } matrix;
-
-/* That of native/products.py, whose functions are in products.c. */
-typedef struct {
-    int64_t R, N, K;
-    view rows_RK, packed_PQ, products_RN, addends_RN;
-} product_run;
-
-void multiply_float32(const product_run *run, int threads);
-void multiply_int8(const product_run *run, int threads);
 
 /* ---- memory ---- */
 

@@ -8,13 +8,9 @@
 
 #include "numbers.h"
 #include "vectors.h"
+#include "products.h"
 
-/* The records of native/products.py. What is added to the products may be missing. */
-typedef struct {
-    int64_t R, N, K;
-    view rows_RK, packed_PQ, products_RN, addends_RN;
-} product_run;
-
+/* The other records of native/products.py. */
 typedef struct {
     int64_t R, N, K, X;
     view rows_TRK, packed_PQ, products_XRN, addends_TRN;
