@@ -105,9 +105,10 @@ class Writer:
         if not pairs:
             return Translation(source.line, truncated=source.truncated)
         pieces = self.tokenizers.source.pieces
+        if len(pairs) == 1:
+            ((part, found),) = pairs
+            return self._rated(Translation(source.line, found, pieces(part.ids), truncated=source.truncated))
         parts = [Translation(part.text, found, pieces(part.ids)) for part, found in pairs]
-        if len(parts) == 1:
-            return self._rated(replace(parts[0], source=source.line, truncated=source.truncated))
         spaces = [True, *_spaces(source)]
         offsets = self._source_offsets([part for part, _ in pairs], spaces)
         joints = [self._joint(space) for space in spaces]

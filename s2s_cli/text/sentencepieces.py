@@ -57,6 +57,7 @@ class SentencePieceTokenizer(Tokenizer):
             self._processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
             raise DataError("not a SentencePiece model, or a damaged one") from error
+        self._texts: dict[int, str] = {}  # of pieces that were asked for, since looking them up here is faster
         self.size = self._processor.get_piece_size()
         found = tuple(self._processor.piece_to_id(symbol) for symbol in SYMBOLS)
         if found != (PAD, UNK, BOS, EOS):
@@ -90,7 +91,10 @@ class SentencePieceTokenizer(Tokenizer):
         return " ".join(one_line(text).split())
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        return [self._processor.id_to_piece(int(index)) for index in ids]
+        texts = self._texts
+        for index in set(ids).difference(texts):
+            texts[int(index)] = self._processor.id_to_piece(int(index))
+        return [texts[index] for index in ids]
 
     def scores(self) -> dict[int, float]:
         """log p of each piece of a unigram model, or minus the rank of a merge of BPE; of those that stand for text."""
