@@ -10,8 +10,10 @@ Every figure is one of the whole line: of a line of several parts, over the symb
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +30,7 @@ PHRASE = 6  # words of the longest phrase that is looked for again
 class Evidence:
     """What the search tells of a hypothesis, or of those of the parts of a line one after the other."""
 
-    log_probs: list[float] = field(default_factory=list)
+    log_probs: Sequence[float] = ()
     """log p of each piece and of each end, in nats."""
     words: list[int] = field(default_factory=list)
     """For each of these the target word, as the alignment counts them; -1 for an end, and what is no text."""
@@ -45,7 +47,7 @@ def joined(parts: Sequence[tuple[Evidence, int, int]]) -> Evidence:
     word in the line."""
     attention = [each.attention_S for each, _, _ in parts if each.attention_S is not None]
     return Evidence(
-        log_probs=[log_prob for each, _, _ in parts for log_prob in each.log_probs],
+        log_probs=array("d", chain.from_iterable(each.log_probs for each, _, _ in parts)),
         words=[word if word < 0 else word + first for each, _, first in parts for word in each.words],
         source_pieces=sum(each.source_pieces for each, _, _ in parts),
         attention_S=np.concatenate(attention) if attention else None,

@@ -6,8 +6,9 @@ followed back from their end. A step with J hypotheses of each sentence before i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Hypothesis:
     """Whether the model ended the sentence itself; if not, the length limit did."""
     attention: np.ndarray | None
     """[T, S] float32: row t has the weights with which piece t was predicted (no row for EOS)."""
-    log_probs: list[float] = field(default_factory=list)
+    log_probs: Sequence[float] = ()
     """log p of each piece, given those before it, and of EOS if it is finished; they add up to `log_prob`."""
 
 
@@ -83,7 +84,7 @@ def hypotheses(
         if attention_NTS is not None:
             attention = attention_NTS[number, : tip.pieces, : source_lengths_B[sentence]].copy()
         ids = symbols_NT[number, : tip.pieces].tolist()
-        log_probs = log_probs_NX[number, : tip.pieces + tip.finished].tolist()
+        log_probs = array("d", log_probs_NX[number, : tip.pieces + tip.finished].tobytes())
         followed[sentence, tip] = Hypothesis(ids, tip.score, tip.log_prob, tip.finished, attention, log_probs)
     return [[followed[sentence, tip] for tip in found] for sentence, found in enumerate(tips)]
 
