@@ -276,7 +276,7 @@ def _values(form: type[Form], values: Mapping[Any, Any], path: KeyPath, faults: 
         key = form.renamed.get(key, key)
         if name := names.get(key):
             found[name] = checked(value, fields(form)[name], (*path, key), faults)
-        elif form.others is not None:
+        elif form.others is not None and not hasattr(form, str(key)):  # which it would hide
             found[key] = checked(value, form.others, (*path, key), faults)
         else:
             faults.append(Fault((*path, key), "unknown", "unknown key", value, form))

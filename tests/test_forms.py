@@ -134,6 +134,7 @@ def test_other_keys_and_those_of_older_versions():
     assert found.new == 3 and vars(found)["north"] == Wall(kind="wall")
     assert found.values() == {"new": 3, "north": {"kind": "wall", "height": 2.5}}
     assert faults({"north": {}}, Open) == ["north.kind: this key is missing"]
+    assert faults({"check": {"kind": "wall"}}, Open) == ["check: unknown key"]  # else it would hide the method
 
 
 ANY_JSON = st.recursive(
