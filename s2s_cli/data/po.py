@@ -18,9 +18,9 @@ from s2s_cli.errors import DataError, printable
 from s2s_cli.text.encoding import decoded
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
-_STRING = re.compile(r'\s*(?P<word>\w+(?:\[\d{1,3}\])?)?\s*"(?P<text>(?:[^"\\]|\\.)*+)"\s*')
+_STRING = re.compile(r'\s*+(?P<word>\w+(?:\[\d{1,3}\])?)?\s*+"(?P<text>(?:[^"\\]|\\.)*+)"\s*')
 _CHARSET = re.compile(rb"charset=([\w.:-]+)")
-_LANGUAGE = re.compile(r"^Language:\s*([\w.@-]+)", re.MULTILINE)
+_LANGUAGE = re.compile(r"^Language:[ \t]*([\w.@-]+)", re.MULTILINE)
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
 ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 """What a letter after a backslash stands for."""
@@ -38,10 +38,11 @@ class PoString(NamedTuple):
 @dataclass
 class Entry:
     """An entry: `msgid`, `msgid_plural`, `msgstr` or `msgstr[n]`, `msgctxt`, and its flags. flagged: where the first of
-    these begins."""
+    these begins. begins: where its strings begin, and before them what they were (`#| msgid`)."""
 
     flags: set[str] = field(default_factory=set)
     flagged: int | None = None
+    begins: int | None = None
     strings: dict[str, PoString] = field(default_factory=dict)
 
     @property
@@ -84,13 +85,19 @@ def read_po(path: Path, languages: Languages) -> Iterator[tuple[str, str]]:
 
 
 def _is_reversed(header: Entry, languages: Languages, path: Path) -> bool:
-    found = _LANGUAGE.search(header.strings["msgstr"].text if "msgstr" in header.strings else "")
-    if not found or is_same_language(found[1], languages.target):
+    language = language_of(header.strings["msgstr"].text if "msgstr" in header.strings else "")
+    if not language or is_same_language(language, languages.target):
         return False
-    if is_same_language(found[1], languages.source):
+    if is_same_language(language, languages.source):
         return True
-    what = f"its language is {found[1]}, which is neither {languages.source} nor {languages.target}"
+    what = f"its language is {language}, which is neither {languages.source} nor {languages.target}"
     raise DataError(what, where=path)
+
+
+def language_of(header: str) -> str:
+    """The code of the language that a header says the translations are in; "" if it says nothing of it."""
+    found = _LANGUAGE.search(header)
+    return found[1] if found else ""
 
 
 def declared_encoding(data: bytes) -> str:
@@ -112,7 +119,9 @@ def entries(text: str, name: str) -> Iterator[Entry]:
                 yield reader.checked(entry, start)
                 entry, word = Entry(), ""
             if line.startswith("#~") and not entry.strings:  # its flags were those of an obsolete entry
-                entry.flags, entry.flagged = set(), None
+                entry.flags, entry.flagged, entry.begins = set(), None, None
+            if line.startswith("#|"):
+                entry.begins = start if entry.begins is None else entry.begins
             if line.startswith("#,"):
                 entry.flags |= {flag.strip() for flag in line[2:].split(",")}
                 entry.flagged = entry.flagged or start + len("#,")
@@ -124,6 +133,7 @@ def entries(text: str, name: str) -> Iterator[Entry]:
             if begins in ("msgctxt", "msgid") and any(each.startswith("msgstr") for each in entry.strings):
                 yield reader.checked(entry, start)
                 entry = Entry()
+            entry.begins = start if entry.begins is None else entry.begins
             word = reader.add(entry, begins or word, found, start, is_new=bool(begins))
     if entry.strings:
         yield reader.checked(entry, position)

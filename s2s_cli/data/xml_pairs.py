@@ -43,7 +43,7 @@ def _pairs(path: Path, reader: _Reader) -> Iterator[tuple[str, str]]:
     try:
         with reading(path) as file:
             while chunk := file.read(CHUNK):
-                parser.Parse(chunk, False)
+                _parse(parser, chunk, path)
                 any_pair = any_pair or bool(reader.pairs)
                 yield from reader.taken()
         parser.Parse(b"", True)
@@ -57,6 +57,14 @@ def _pairs(path: Path, reader: _Reader) -> Iterator[tuple[str, str]]:
         found = ", ".join(sorted(printable(code, 20) for code in reader.codes)) or "none"
         wanted = f"{reader.languages.source} and {reader.languages.target}"
         raise DataError(f"it has no pair in {wanted}", where=path, hint=f"its languages: {found}")
+
+
+def _parse(parser: expat.XMLParserType, chunk: bytes, path: Path) -> None:
+    try:
+        parser.Parse(chunk, False)
+    except (LookupError, ValueError) as error:  # of an encoding that expat does not read
+        hint = "convert it, and its declaration, to UTF-8"
+        raise DataError(f"its encoding is not read here: {error}", where=path, hint=hint) from None
 
 
 class _Refused(Exception):

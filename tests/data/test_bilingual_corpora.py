@@ -19,7 +19,10 @@ from pyarrow.parquet import write_table
 
 from s2s_cli.data import xml_pairs
 from s2s_cli.data.corpora import locate
+from s2s_cli.data.languages import Languages
+from s2s_cli.data.po import read_po
 from s2s_cli.data.preparation import prepare
+from s2s_cli.data.xml_pairs import read_tmx
 from s2s_cli.errors import DataError
 from s2s_cli.recipe import schema
 
@@ -323,3 +326,20 @@ def test_splits_of_several_formats_are_prepared(tmp_path: Path):
     assert len(prepared.train) == 99
     assert prepared.dev_texts() == (["ein Wort"], ["one word"])
     assert prepared.test_texts("test")[1] == ["Open the file", "%d file", "%d files"]
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "shift_jis", "no-such"])
+def test_an_encoding_that_is_not_read_is_named(tmp_path: Path, encoding: str):
+    path = tmp_path / "a.tmx"
+    path.write_text(f'<?xml version="1.0" encoding="{encoding}"?><tmx><body/></tmx>')
+    with pytest.raises(DataError, match="a.tmx: its encoding is not read here"):
+        list(read_tmx(path, Languages("en", "de")))
+
+
+def test_a_header_that_names_no_language_is_read(tmp_path: Path):
+    path = tmp_path / "a.po"
+    path.write_text('msgid ""\nmsgstr ""\n"Language: \\n"\n"MIME-Version: 1.0\\n"\n\nmsgid "a"\nmsgstr "b"\n')
+    assert list(read_po(path, Languages("en", "de"))) == [("a", "b")]
+    path.write_text(" " * 200_000 + "x")  # in linear time
+    with pytest.raises(DataError, match="a.po:1: this is no line of a PO file"):
+        list(read_po(path, Languages("en", "de")))
