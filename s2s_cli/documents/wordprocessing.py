@@ -16,7 +16,7 @@ from itertools import groupby
 
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Edit, Unit
-from s2s_cli.documents.xml import Element, XmlDocument, attribute_spans, escaped, text_parts
+from s2s_cli.documents.xml import Element, XmlDocument, attribute_spans, escaped, text_parts, tokens
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 
 _WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}
@@ -188,8 +188,7 @@ class WordPart(XmlDocument):
         for child in run.children:
             raw = self.text[child.start : child.end]
             if child.local == "t":
-                text = self.content(child)
-                yield _Text(escaped(text[9:-3]) if text.startswith("<![CDATA[") else text, form)
+                yield _Text("".join(map(_as_text, tokens(self.text, child.inner, child.inner_end))), form)
             elif child.local in _DIVIDING:
                 yield _RunCode(raw, Kind.BREAK, format=form)
             elif child.local in _NARROW:
@@ -248,6 +247,14 @@ class _Runs:
 
     def _run(self, form: str, content: str) -> str:
         return f"<{self._prefix}r>{form}{content}</{self._prefix}r>"
+
+
+def _as_text(token: re.Match[str]) -> str:
+    """What is text of a token inside an element of text, as it is written there."""
+    raw = token.group()
+    if raw.startswith("<![CDATA["):
+        return escaped(raw[9:-3])
+    return "" if raw.startswith("<") else raw
 
 
 def _has_words(text: _Text) -> bool:

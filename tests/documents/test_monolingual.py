@@ -223,6 +223,13 @@ def test_alternative_texts_of_pictures_in_a_docx_are_translated():
         assert "<w:p>" + expected.format(picture.format("A &quot;DOG&#10;B")) + "</w:p>" in written
 
 
+def test_sections_and_comments_in_the_text_of_a_docx_are_no_text():
+    texts = "a<![CDATA[ & b]]> c", "<!-- c -->abc"
+    data = with_body("".join(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>" for text in texts))
+    written = parts_of(translated("docx", data))["word/document.xml"].decode()
+    assert ">A &amp; B C<" in written and ">ABC<" in written
+
+
 def test_text_of_a_docx_that_is_not_read_is_told_of(monkeypatch: pytest.MonkeyPatch):
     warnings: list[str] = []
     monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
