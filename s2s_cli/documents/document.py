@@ -31,6 +31,11 @@ class Unit:
     start: int
     end: int
 
+    @property
+    def whole(self) -> str:
+        """The text with signs that are none of its parts, as a translation memory may have it; "" if it has none."""
+        return ""
+
 
 class Edit(NamedTuple):
     """The document's text from `start` to `end` becomes `text`."""

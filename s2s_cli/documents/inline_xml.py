@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts, tokens
 from s2s_cli.text.codes import Code, Kind, Part, Parts
-from s2s_cli.text.protected import divided_at
+from s2s_cli.text.protected import with_codes
 
 _NEWLINES = re.compile(r"\s*\n\s*")
 
@@ -54,7 +54,7 @@ class InlineXml(XmlDocument):
                 continue
             for part in text_parts(raw):
                 is_divided = keeps_lines and isinstance(part, str)
-                parts += divided_at(str(part), _NEWLINES) if is_divided else [part]
+                parts += with_codes(part, _NEWLINES, Kind.BREAK) if is_divided else [part]
         return parts
 
     def _code(self, element: Element, *, keeps_lines: bool) -> list[Part]:

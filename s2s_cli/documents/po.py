@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from s2s_cli.data.po import ESCAPED, Entry, declared_encoding, entries
+from s2s_cli.data.po import ESCAPED, Entry, PoString, declared_encoding, entries, language_of
 from s2s_cli.documents.accelerators import Accelerator, without_accelerator
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.errors import printable
-from s2s_cli.text.codes import Code, Kind, Part, Parts
-from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, divided_at, with_codes, with_placeholders
+from s2s_cli.text.codes import Code, Kind, Parts
+from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, with_codes, with_placeholders
 
 _TEMPLATE = re.compile(r"(?<=charset=)CHARSET\b")
 _PLURALS = re.compile(r"nplurals\s*=\s*(\d{1,2})\s*;\s*plural\s*=\s*([^;\n]{1,500})")
@@ -25,9 +25,9 @@ _UNESCAPED = str.maketrans(
 _DIVIDING = re.compile(r"(?:[\x00-\x1f]| {3,})+")  # control characters, and the space between columns
 _OPTION = re.compile(r"(?<![\w-])(?:--[a-zA-Z][\w-]*+|-[a-zA-Z](?=[\s,;'\"’”)\]=]|\Z))")
 _ACCELERATOR = re.compile(r"(?m)^X-Accelerator-Marker:[ \t]*([^\w\s]|_)[ \t]*$")
-_LANGUAGE = re.compile(r"(?m)^Language:[ \t]*([\w@-]+)")
 _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap them
 _COUNTS = range(1000)
+_NOTHING = PoString("", 0, 0, 0)
 
 _FORMATS = {
     **dict.fromkeys(
@@ -45,12 +45,17 @@ themselves only if they are doubled. Texts of other formats are not translated."
 @dataclass(frozen=True)
 class _Message(Unit):
     """`wrapped`: whether the source is, so that its translation is too. `doubled`: characters that stand for themselves
-    only if they are doubled. `mark`: what marks the entry as fuzzy. `accelerator`: that of the source."""
+    only if they are doubled. `mark`: what makes the entry fuzzy, if it is not. `accelerator`: that of the source."""
 
     wrapped: bool
     doubled: str
-    mark: Edit
+    mark: Edit | None
     accelerator: Accelerator | None
+
+    @property
+    def whole(self) -> str:
+        with_sign = self.accelerator.put_into(self.parts) if self.accelerator else ()
+        return "".join(part.text if isinstance(part, Code) else part for part in with_sign)
 
 
 class Po(TextDocument):
@@ -64,14 +69,14 @@ class Po(TextDocument):
 
     @property
     def target_language(self) -> str:
-        found = _LANGUAGE.search(self._header)
-        return found[1] if found else ""
+        return language_of(self._header)
 
     def find_units(self) -> Iterator[Unit]:
         self._end_of_line = "\r\n" if "\r\n" in self.text else "\n"
         found = list(entries(self.text, self.name))
         header = next((each for each in found if each.is_header), None)
-        self._header = header.strings["msgstr"].text if header and "msgstr" in header.strings else ""
+        self._told = header.strings.get("msgstr", _NOTHING) if header else _NOTHING
+        self._header = self._told.text
         found_sign = _ACCELERATOR.search(self._header)
         self._sign = found_sign[1] if found_sign else ""
         plurals = _Plurals(self._header)
@@ -112,19 +117,19 @@ class Po(TextDocument):
 
     def doubtful_edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         assert isinstance(unit, _Message)
-        return [*self.edits(unit, parts, raw), unit.mark]
+        return [*self.edits(unit, parts, raw), *([unit.mark] if unit.mark else [])]
 
-    def _mark(self, entry: Entry) -> Edit:
+    def _mark(self, entry: Entry) -> Edit | None:
         """What makes an entry fuzzy: the first of its flags, or a line of flags before its strings."""
+        if "fuzzy" in entry.flags or entry.begins is None:
+            return None
         if entry.flagged is not None:
             return Edit(entry.flagged, entry.flagged, " fuzzy,")
-        first = min(string.start for string in entry.strings.values())
-        line = 1 + max(self.text.rfind(end, 0, first) for end in "\r\n")
-        return Edit(line, line, f"#, fuzzy{self._end_of_line}")
+        return Edit(entry.begins, entry.begins, f"#, fuzzy{self._end_of_line}")
 
     def closing_edits(self) -> Iterable[Edit]:
         """A template does not name its encoding, and translations need one."""
-        found = _TEMPLATE.search(self.text)
+        found = _TEMPLATE.search(self.text, self._told.start, self._told.end)
         return [Edit(*found.span(), self.encoding.upper())] if found else []
 
 
@@ -152,10 +157,9 @@ class _Plurals:
 def _parts(text: str, pattern: re.Pattern[str]) -> Parts:
     """The text with its placeholders, and with the options of a program (`--help`), which are no words; control
     characters, such as ends of lines, and columns break it."""
-    parts: list[Part] = []
-    for part in with_placeholders(text, pattern=pattern):
-        parts += [part] if isinstance(part, Code) else divided_at(part, _DIVIDING)
-    return tuple(each for part in parts for each in with_codes(part, _OPTION))
+    parts = with_placeholders(text, pattern=pattern)
+    divided = [each for part in parts for each in with_codes(part, _DIVIDING, Kind.BREAK)]
+    return tuple(each for part in divided for each in with_codes(part, _OPTION))
 
 
 def _codes(parts: Parts) -> Counter[str]:

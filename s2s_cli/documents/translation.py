@@ -135,12 +135,13 @@ class Segments:
     def _key(self, flat: Flat) -> Key:
         return flat.key if self.marked else flat.text
 
-    def _known(self, flat: Flat) -> Parts | None:
-        """The translation of a segment that is remembered with its codes, if there is one with just these."""
+    def _known(self, flat: Flat, whole: str) -> Parts | None:
+        """The translation of a segment that is remembered with its codes, if there is one with just these. whole: with
+        other signs as well."""
         codes = [part for part in flat.parts if isinstance(part, Code)]
-        if not codes or not flat.is_translatable:
+        if not (codes or whole) or not flat.is_translatable:
             return None
-        whole = "".join(map(written, flat.parts))
+        whole = whole or "".join(map(written, flat.parts))
         known = self._remembered(whole)
         parts = told_apart(known, codes) if known else None
         if parts is None or any(isinstance(part, str) and holds_placeholders(part) for part in parts):
@@ -154,15 +155,15 @@ class Segments:
         for reason, units in document.skipped.items():
             notices.left(reason, *units)
         translated: list[Parts | None] = []
-        doubt, doubtful = f"its translation has a confidence below {min_confidence:g}", set[int]()
+        doubt, doubtful = f"its translation has a confidence below {min_confidence:g}", dict[int, Unit]()
         for number, (unit, flats) in enumerate(zip(document.units, self._flats, strict=True)):
             try:
-                found = [self._translated(flat, by_key) for flat in flats]
+                whole = unit.whole if len(flats) == 1 else ""
+                found = [self._translated(flat, whole, by_key) for flat in flats]
                 if any(by_model and not is_confident(by_model, min_confidence) for _, by_model in found):
                     if not document.marks_doubtful:
                         raise _Untranslatable(doubt)
-                    notices.marked(doubt, unit)
-                    doubtful.add(number)
+                    doubtful[number] = unit
                 translated.append(_joined(unit, [parts for parts, _ in found]))
             except _Untranslatable as untranslatable:
                 notices.left(str(untranslatable), unit)
@@ -171,11 +172,15 @@ class Segments:
         for unit in document.unencodable:
             reason = "its translation has a character that the file's encoding lacks (convert the file to UTF-8)"
             notices.left(reason, unit)
+        if marked := [unit for unit in doubtful.values() if unit not in document.unencodable]:
+            notices.marked(doubt, *marked)
         return written, notices
 
-    def _translated(self, flat: Flat, by_key: Mapping[Key, Translation]) -> tuple[Parts, Translation | None]:
+    def _translated(
+        self, flat: Flat, whole: str, by_key: Mapping[Key, Translation]
+    ) -> tuple[Parts, Translation | None]:
         """A segment with its translation, and what the model gave for it. Raises _Untranslatable."""
-        if known := self._known(flat):
+        if known := self._known(flat, whole):
             return known, None
         by_model = by_key.get(self._key(flat))
         return _restored(flat, by_model), by_model

@@ -35,11 +35,12 @@ def read_xliff(data: bytes, name: str, languages: Languages) -> Document:
 
 @dataclass(frozen=True)
 class _Translation(Unit):
-    """start, end: the old target; or nothing, where a new one is to be."""
+    """start, end: the old target; or nothing, where a new one is to be. around: what says in which state it is, if that
+    is not the target itself."""
 
     source: Element
     target: Element | None
-    segment: Element | None = None
+    around: Element | None = None
 
 
 class _Xliff(InlineXml):
@@ -49,11 +50,12 @@ class _Xliff(InlineXml):
     translated: ClassVar[str] = "translated"
     doubtful: ClassVar[str]
 
-    def unit(self, source: Element, target: Element | None, segment: Element | None = None) -> Unit:
-        """A unit whose target is replaced, or written after the source."""
-        start, end = (target.start, target.end) if target else (source.end, source.end)
+    def unit(self, source: Element, target: Element | None, around: Element | None = None, place: int = -1) -> Unit:
+        """A unit whose target is replaced, or written at a place, by default after the source."""
+        place = source.end if place < 0 else place
+        start, end = (target.start, target.end) if target else (place, place)
         keeps_lines = self._inherited(source, "xml:space") == "preserve"
-        return _Translation(self.inline(source, keeps_lines=keeps_lines), start, end, source, target, segment)
+        return _Translation(self.inline(source, keeps_lines=keeps_lines), start, end, source, target, around)
 
     def is_translatable(self, element: Element) -> bool:
         """Whether neither it nor what it is in says `translate="no"`."""
@@ -79,8 +81,9 @@ class _Xliff(InlineXml):
     def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
         """The target with the translation, and with its state."""
         prefix = unit.source.name.rpartition(":")[0]
-        name = unit.target.name if unit.target else f"{prefix}:target" if prefix else "target"
-        tag = self.tag(unit.target) if unit.target else f"<{name}>"
+        like = unit.target or (unit.source if unit.source.local == "mrk" else None)
+        name = like.name if like else f"{prefix}:target" if prefix else "target"
+        tag = self.tag(like) if like else f"<{name}>"
         tag = re.sub(r"\s*/>\Z", ">", tag)
         if name.rpartition(":")[2] == "target":
             tag = self.target_tag(tag, state)
@@ -130,10 +133,12 @@ class Xliff1(_Xliff):
 
     def _segments(self, segmented: Element, target: Element) -> Iterator[Unit]:
         """The sentences, as others have divided them, that a target lacks which has some."""
-        found = {mid: sentence for mid, sentence in self._sentences(segmented) if has_text(self.content(sentence))}
-        for mid, sentence in self._sentences(target):
-            if mid in found and not has_text(self.content(sentence)):
-                yield self.unit(found[mid], sentence)
+        found, place = dict(self._sentences(target)), target.inner
+        for mid, sentence in self._sentences(segmented) if found else ():
+            old = found.get(mid)
+            place = old.end if old else place
+            if has_text(self.content(sentence)) and not (old and has_text(self.content(old))):
+                yield self.unit(sentence, old, target, place)
 
     def _sentences(self, element: Element) -> Iterator[tuple[str, Element]]:
         for mark in element.all("mrk"):
@@ -142,13 +147,9 @@ class Xliff1(_Xliff):
                 yield about.get("mid", ""), mark
 
     def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
-        """With that of the whole target, if it is that of one of its sentences which is to be reviewed."""
-        whole = unit.target.parent if unit.target and state == self.doubtful else None
-        while whole and whole.name and whole.local != "target":
-            whole = whole.parent
         edits = super().in_state(state, unit, parts)
-        if whole and whole.name:
-            edits.append(Edit(whole.start, whole.inner, self.target_tag(self.tag(whole), state)))
+        if unit.around and state == self.doubtful:  # a sentence of it is to be reviewed
+            edits.append(Edit(unit.around.start, unit.around.inner, self.target_tag(self.tag(unit.around), state)))
         return edits
 
     def target_tag(self, tag: str, state: str) -> str:
@@ -183,9 +184,9 @@ class Xliff2(_Xliff):
                     yield self.unit(source, target, segment)
 
     def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
-        assert unit.segment is not None
-        tag = without_attribute(with_attribute(self.tag(unit.segment), "state", state), "subState")
-        return [Edit(unit.segment.start, unit.segment.inner, tag), *super().in_state(state, unit, parts)]
+        assert unit.around is not None
+        tag = without_attribute(with_attribute(self.tag(unit.around), "state", state), "subState")
+        return [Edit(unit.around.start, unit.around.inner, tag), *super().in_state(state, unit, parts)]
 
     def closing_edits(self) -> Iterable[Edit]:
         """`trgLang` has to be there if there are targets."""

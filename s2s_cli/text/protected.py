@@ -96,7 +96,7 @@ class Finder:
         return _compiled(known or {"nothing": r"(?!)"})
 
 
-def with_codes(part: Part, pattern: re.Pattern[str]) -> Iterator[Part]:
+def with_codes(part: Part, pattern: re.Pattern[str], kind: Kind = Kind.ALONE) -> Iterator[Part]:
     """A text in parts, with what the pattern finds as codes; a match without characters is none."""
     if not isinstance(part, str):
         yield part
@@ -104,7 +104,7 @@ def with_codes(part: Part, pattern: re.Pattern[str]) -> Iterator[Part]:
     cursor = 0
     for match in pattern.finditer(part):
         if match.group():
-            yield from (each for each in (part[cursor : match.start()], Code(match.group())) if each)
+            yield from (each for each in (part[cursor : match.start()], Code(match.group(), kind)) if each)
             cursor = match.end()
     if cursor < len(part):
         yield part[cursor:]
@@ -175,15 +175,3 @@ def holds_choices(text: str) -> bool:
     """Whether the text is one for a program that chooses among forms in it, by a number or a word: by the syntax of
     ICU, as in `{count, plural, one {a file} other {# files}}`."""
     return bool(_CHOICES.search(text))
-
-
-def divided_at(text: str, pattern: re.Pattern[str]) -> Iterator[Part]:
-    """The text in parts, with what the pattern finds as codes that break it."""
-    cursor = 0
-    for match in pattern.finditer(text):
-        if match.start() > cursor:
-            yield text[cursor : match.start()]
-        yield Code(match.group(), Kind.BREAK)
-        cursor = match.end()
-    if cursor < len(text):
-        yield text[cursor:]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from fake_translators import same, translated
+from fake_translators import FakeTranslator, document, same, translated
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.documents.accelerators import Accelerator, without_accelerator
+from s2s_cli.documents.translation import translate_document
 from s2s_cli.text.codes import Code
 
 HEADER = 'msgid ""\nmsgstr ""\n"X-Accelerator-Marker: {}\\n"\n\n'
@@ -34,6 +35,10 @@ def message(text: str, translation: str, sign: str = "~") -> str:
         ("Open", "Offen", "Offen"),
         ("about ~ 5", "etwa ~ 5", "etwa ~ 5"),  # not before a letter or digit
         ("~a or ~b", "~b", "~b"),  # which of the two?
+        ("Find 2~nd", "2. finden", "2. fi~nden"),
+        ("~Quit\\tCtrl+Q", "Ende", "~Ende\\tEnde"),  # it stays before the tab
+        ("Do it ~now\\nNot", "Sofort", "~Sofort\\nSofort"),
+        ("~Open", "~Offen", "~Offen"),  # as a translation memory may have it
     ],
 )
 def test_the_sign_goes_before_a_letter_of_the_translation(text: str, translation: str, expected: str):
@@ -43,6 +48,31 @@ def test_the_sign_goes_before_a_letter_of_the_translation(text: str, translation
 def test_no_sign_goes_into_a_placeholder():
     data = f'{HEADER.format("&")}#, c-format\nmsgid "&dot %d {{dot}} of &lt;"\nmsgstr ""\n'.encode()
     assert translated("po", data, lambda text: text.replace("dot", "x")).endswith(b'msgstr "&x %d {dot} of &lt;"\n')
+
+
+@pytest.mark.parametrize(
+    ("sign", "text"),
+    [
+        ("&", "AT&T"),
+        ("&", "R&D team"),
+        ("&", "Drag&Drop"),
+        ("&", "a & b"),
+        ("_", "Set LC_ALL"),
+        ("_", "a_b"),
+        ("~", "a~"),
+    ],
+)
+def test_a_sign_that_is_text_stays_text(sign: str, text: str):
+    data = f'{HEADER.format(sign)}msgid "{text}"\nmsgstr ""\n'.encode()
+    assert translated("po", data).decode().endswith(f'msgstr "{text.upper()}"\n')
+
+
+def test_a_memory_knows_texts_with_their_accelerators():
+    memory = {"~Open %s": "%s ~auf", "~Quit": "Ende", "Close": "~Zu"}
+    for text, expected in [("~Open %s", "%s ~auf"), ("~Quit", "~Ende"), ("Open ~%s", "OPEN ~%s"), ("Close", "CLOSE")]:
+        data = f'{HEADER.format("~")}#, c-format\nmsgid "{text}"\nmsgstr ""\n'.encode()
+        written = translate_document(FakeTranslator(memory=memory), document("po", data), None).decode()
+        assert written.endswith(f'msgstr "{expected}"\n')
 
 
 @pytest.mark.parametrize("sign", ["", "x", "ab", " "])
@@ -73,6 +103,6 @@ def test_the_identity_puts_it_back_into_a_message():
 
 @given(PARTS.filter(lambda pieces: "~" not in pieces))
 def test_the_sign_is_there_once_or_there_is_no_word(pieces: list[str | Code]):
-    parts = Accelerator("~", "q", 3).put_into(tuple(pieces))
+    parts = Accelerator("~", "q", 3, 0).put_into(tuple(pieces))
     signs = sum(each.count("~") for each in parts if isinstance(each, str))
     assert signs == any(each.strip(" .") for each in pieces if isinstance(each, str))

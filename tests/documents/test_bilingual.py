@@ -170,24 +170,32 @@ msgctxt "menu"
 msgid "d"
 msgstr ""
 
+#, fuzzy
 msgid "e"
 msgstr ""
 """
     sure = translated("po", data)
     assert reviewed("po", data, "f") == sure and not capsys.readouterr().err
-    written = reviewed("po", data, "b", "c", "d")
-    flagged = sure.replace(b"#, c-format", b"#, fuzzy, c-format").replace(b'msgctxt "menu', b'#, fuzzy\nmsgctxt "menu')
-    assert written == flagged
+    written = reviewed("po", data, "b", "c", "d", "e")
+    assert written == sure.replace(b"#, c-format", b"#, fuzzy, c-format").replace(b"#| msgid", b"#, fuzzy\n#| msgid")
     assert reviewed("po", data, "a") == b"#, fuzzy\n" + sure
     assert "x.po:10: marked to be reviewed, since its" in (told := capsys.readouterr().err)
-    assert "confidence below 0.5 (the first of 3)" in told
-    assert [each.flags >= {"fuzzy"} for each in entries(written.decode(), "po")] == [False, True, True, False]
+    assert "confidence below 0.5 (the first of 4)" in told
+    assert [each.flags >= {"fuzzy"} for each in entries(written.decode(), "po")] == [False, True, True, True]
+    assert reviewed("po", b"\xef\xbb\xbf" + data, "a") == b"\xef\xbb\xbf#, fuzzy\n" + sure
 
 
 def test_a_doubtful_message_of_a_file_with_other_ends_of_lines_is_fuzzy():
     data = b'msgid "a"\r\nmsgstr ""\r\n\r\nmsgid "b"\r\nmsgstr ""\r\n'
     expected = b'msgid "a"\r\nmsgstr "A"\r\n\r\n#, fuzzy\r\nmsgid "b"\r\nmsgstr "B"\r\n'
     assert reviewed("po", data, "b") == expected
+
+
+def test_what_cannot_be_written_is_not_marked(capsys: pytest.CaptureFixture[str]):
+    data = b'msgid ""\nmsgstr "charset=ascii\\n"\n\nmsgid "a"\nmsgstr ""\n'
+    translator = FakeTranslator(lambda text: text + "é", doubtful=["a"])
+    assert translate_document(translator, document("po", data), None, min_confidence=0.5) == data
+    assert "left as it was" in (told := capsys.readouterr().err) and "marked" not in told
 
 
 def test_what_a_memory_knows_is_not_doubtful():
@@ -232,6 +240,8 @@ def test_a_doubtful_text_stays_where_there_is_no_mark(form: str, data: bytes, ex
 def test_a_template_gets_an_encoding():
     written = translated("po", PO.replace(b"charset=UTF-8", b"charset=CHARSET"), lambda text: text + "é")
     assert b"charset=UTF-8" in written and b"CHARSET" not in written
+    text = PO + b'\nmsgid "charset=CHARSET"\nmsgstr "a"\n'
+    assert b'msgid "charset=CHARSET"' in translated("po", text)
 
 
 @pytest.mark.skipif(shutil.which("msgfmt") is None, reason="gettext is not installed")
@@ -305,6 +315,13 @@ def test_sentences_that_a_target_lacks_are_translated():
     end = "</trans-unit></xliff>"
     data = f"{start}{unit('X.', '', '', name='target')}{end}"
     assert translated("xliff", data.encode()).decode() == f"{start}{unit('X.', 'B.', 'C.', name='target')}{end}"
+    lacking = f'{start}<target><mrk mtype="seg" mid="1">X.</mrk></target>{end}'
+    assert translated("xliff", lacking.encode()).decode() == (
+        f'{start}<target><mrk mtype="seg" mid="0">A.</mrk><mrk mtype="seg" mid="1">X.</mrk> '
+        f'<mrk mtype="seg" mid="2">C.</mrk></target>{end}'
+    )
+    whole = f"{start}<target>X. Y. Z.</target>{end}".encode()
+    assert translated("xliff", whole) == whole
     done = f"{start}{unit('X.', 'Y.', 'Z.', name='target')}{end}".encode()
     assert translated("xliff", done) == done
 
