@@ -28,7 +28,11 @@ FIXED = re.compile(
 OF_TRANSLATIONS = ("validation.beam", "validation.max_pairs")
 """Keys that cannot where scores are those of translations."""
 
-MEANING = ("languages.", "model.", "validation.", "training.averaging.")
+NOT_OF_GREEDY = ("decoding.normalization", "decoding.length_penalty")
+NOT_OF_SCORES = ("decoding.beam", "decoding.batch_tokens")
+"""Keys of `decoding` that greedy validations, and those with any beam, do not depend on."""
+
+MEANING = ("languages.", "model.", "validation.", "training.averaging.", "decoding.")
 """What the keys begin with that say what weights and scores mean."""
 
 ABSENT = "(absent)"
@@ -141,7 +145,22 @@ class Basis:
         """
         if self.data != older.data:
             raise other_data(run.root)
-        common = [key for key in older.meaning if key in self.meaning]  # versions add keys, and drop some
-        then, now = ({key: basis.meaning[key] for key in common} for basis in (older, self))
-        refuse_fixed(recipe_differences(then, now), self.meaning["validation.metric"], run)
+        refuse_fixed(self._differences(older), self.meaning["validation.metric"], run)
         return self.order == older.order
+
+    def require_same_search(self, older: Basis, run: RunDirectory) -> None:
+        """Raise `UsageError` if validations search otherwise than on the `older` basis, and scores depend on it."""
+        if self.meaning["validation.metric"] == "loss":
+            return
+        free = NOT_OF_SCORES + (NOT_OF_GREEDY if self.meaning["validation.beam"] == "1" else ())
+        for difference in self._differences(older):
+            if difference.key.startswith("decoding.") and difference.key not in free:
+                raise UsageError(
+                    f"this cannot change before the run is finished, since dev scores depend on it: {difference}",
+                    where=run.root,
+                    hint="change it then, or train under another name (`name:` or --run)",
+                )
+
+    def _differences(self, older: Basis) -> list[Difference]:
+        common = [key for key in older.meaning if key in self.meaning]  # versions add keys, and drop some
+        return recipe_differences(*({key: basis.meaning[key] for key in common} for basis in (older, self)))

@@ -65,7 +65,8 @@ class Session:
         if (snapshot := self._newest()) is None:
             return
         try:
-            same_order = self.basis.carries(Basis(**snapshot.scalars["basis"]), self.run_directory)
+            older = Basis(**snapshot.scalars["basis"])
+            same_order = self.basis.carries(older, self.run_directory)
             self.trainer.restore(snapshot)
             self.window = Window(**snapshot.scalars["window"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -76,6 +77,8 @@ class Session:
                 hint="restore the recipe and this folder as they were, or remove it to train from the start",
             ) from error
         self.saved = snapshot.step
+        if not self.is_complete:
+            self.basis.require_same_search(older, self.run_directory)
         if not same_order:
             self.group.once(lambda: console.warn("the order of batches changed: the epoch starts again"))
             self.trainer.position.batch = 0
@@ -88,8 +91,7 @@ class Session:
 
     def train(self) -> bool:
         """Train to the end; whether anything was left to do."""
-        position = self.trainer.position
-        if self.finished and position.validated == position.update:
+        if self.is_complete:
             return False
         means = machinery(self.trainer)  # not inside `once`, which may use more threads
         self.group.once(lambda: self._begin(means))
@@ -113,6 +115,11 @@ class Session:
             or (limits.updates is not None and position.update >= limits.updates)
             or self.trainer.patience.exhausted
         )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing left to train or to validate."""
+        return self.finished and self.trainer.position.validated == self.trainer.position.update
 
     @property
     def validation_due(self) -> bool:

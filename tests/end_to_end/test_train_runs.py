@@ -339,11 +339,22 @@ def test_the_same_holds_where_the_recipe_of_the_run_itself_was_changed(
         train_here(resolved, copy)
 
 
-def test_the_beam_of_validations_may_change_where_they_are_compared_by_loss(recipe: Path, tmp_path: Path):
+def test_the_search_of_validations_may_change_where_they_are_compared_by_loss(recipe: Path, tmp_path: Path):
     short = [*BASE, "validation.metric=loss", "training.updates=3"]
     train_here(recipe, tmp_path / "run", *short)
-    train_here(recipe, tmp_path / "run", *short, "validation.beam=2", "training.updates=4")
+    other = ["validation.beam=2", "decoding.max_length_ratio=0.5"]
+    train_here(recipe, tmp_path / "run", *short, *other, "training.updates=4")
     assert steps(tmp_path / "run")[-1] == 4
+
+
+def test_what_scores_depend_on_in_a_search_may_change_only_when_the_run_is_finished(recipe: Path, tmp_path: Path):
+    train_here(recipe, tmp_path / "run", *BASE, "training.updates=3")
+    changed = [*BASE, "decoding.max_length_ratio=0.5"]
+    with pytest.raises(UsageError, match=r"before the run is finished.*: decoding\.max_length_ratio: 2\.0 -> 0\.5"):
+        train_here(recipe, tmp_path / "run", *changed, "training.updates=4")
+    assert steps(tmp_path / "run")[-1] == 3
+    train_here(recipe, tmp_path / "run", *changed, "training.updates=3")
+    assert load_model_files(tmp_path / "run" / "model").config.decoding.max_length_ratio == 0.5
 
 
 def test_the_model_may_change_before_there_are_checkpoints(recipe: Path, copy: Path):

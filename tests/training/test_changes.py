@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from s2s_cli.checkpoint.run_directory import RunDirectory
+from s2s_cli.errors import UsageError
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.training.changes import recipe_differences, settings_of, tell_changes
+from s2s_cli.training.changes import Basis, recipe_differences, settings_of, tell_changes
 
 CORPUS = {"source": "a", "target": "b"}
 MINIMAL = {"name": "m", "languages": {"source": "de", "target": "en"}, "data": {"train": [CORPUS], "dev": [CORPUS]}}
@@ -58,3 +60,28 @@ def test_what_is_protected_is_fixed_and_how_often_it_is_marked_is_not():
     assert changed({"protect": {"symbols": 4}}, {"protect": {"symbols": 5}})
     assert not changed({"protect": {"share": 0.1}}, {"protect": {"share": 0.2}})
     assert not changed({"terms": {"share": 0.1}}, {"terms": {"share": 0.2}})
+
+
+@pytest.mark.parametrize(
+    ("change", "metric", "beam", "is_refused"),
+    [
+        ({"split": "long"}, "bleu", 1, True),
+        ({"min_length": 2}, "chrf", 1, True),
+        ({"min_length": 2}, "loss", 1, False),
+        ({"length_penalty": 0.5}, "bleu", 1, False),
+        ({"length_penalty": 0.5}, "bleu", 2, True),
+        ({"beam": 2}, "bleu", 2, False),
+        ({"batch_tokens": 9}, "bleu", 2, False),
+    ],
+)
+def test_of_the_search_what_scores_depend_on_is_refused(
+    change: dict[str, object], metric: str, beam: int, is_refused: bool, tmp_path: Path
+):
+    validation = {"metric": metric, "beam": beam}
+    older, newer = (
+        Basis("", {}, settings_of(Recipe.read(MINIMAL | {"validation": validation, "decoding": decoding})))
+        for decoding in ({}, change)
+    )
+    with pytest.raises(UsageError, match=f"decoding.{next(iter(change))}") if is_refused else nullcontext():
+        newer.require_same_search(older, RunDirectory(tmp_path))
+    newer.require_same_search(Basis("", {}), RunDirectory(tmp_path))  # of an older version
