@@ -28,7 +28,7 @@ class Schedule:
 
     peak: the rate at the end of the warm-up. For `plateau`, after `decay_patience` validations without progress the
     rate is multiplied by `decay_factor`. last: the number of updates of the whole run, as far as it can be known.
-    The state consists of `scale` and `stale`.
+    The state consists of `scale` and `stale`, and of the peak that was scaled.
     """
 
     peak: float
@@ -54,10 +54,12 @@ class Schedule:
             self.stale = 0
 
     def state(self) -> dict:
-        return {"scale": self.scale, "stale": self.stale}
+        return {"scale": self.scale, "stale": self.stale, "peak": self.peak}
 
     def restore(self, state: dict) -> None:
-        self.scale, self.stale = state["scale"], state["stale"]
+        """Go on from a state, without reductions of another peak, or before another course."""
+        is_same = self.course == "plateau" and state.get("peak", self.peak) == self.peak  # older versions noted no peak
+        self.scale, self.stale = state["scale"] if is_same else 1.0, state["stale"]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Learning rates: warm-up, the four courses, and that two numbers are the whole state."""
+"""Learning rates: warm-up, the four courses, and what is restored of them."""
 
 from __future__ import annotations
 
@@ -73,3 +73,19 @@ def test_a_restored_schedule_goes_on_alike(before: list[bool], after: list[bool]
         schedule.after_validation(improved)
         other.after_validation(improved)
         assert other.rate(7) == schedule.rate(7)
+
+
+def test_reductions_are_those_of_a_peak_and_of_its_course():
+    schedule = Schedule(1e-3, "plateau", warmup=0)
+    for _ in range(4):
+        schedule.after_validation(False)
+    state, older = schedule.state(), {"scale": schedule.scale, "stale": schedule.stale}
+    for peak, course, saved, expected in [
+        (1e-3, "plateau", state, schedule.rate(100)),
+        (1e-3, "plateau", older, schedule.rate(100)),
+        (1e-4, "plateau", state, 1e-4),
+        (1e-3, "constant", state, 1e-3),
+    ]:
+        other = Schedule(peak, course, warmup=0)
+        other.restore(saved)
+        assert other.rate(100) == expected
