@@ -77,9 +77,10 @@ class Session:
                 hint="restore the recipe and this folder as they were, or remove it to train from the start",
             ) from error
         self.saved = snapshot.step
-        if not self.is_complete:
-            self.basis.require_same_search(older, self.run_directory)
-        if not same_order:
+        if self.is_complete:
+            return
+        self.basis.require_same_search(older, self.run_directory)
+        if self.trainer.position.batch and not same_order:
             self.group.once(lambda: console.warn("the order of batches changed: the epoch starts again"))
             self.trainer.position.batch = 0
 
@@ -127,7 +128,8 @@ class Session:
         position, every = self.trainer.position, self.recipe.validation.every
         if position.update == position.validated:
             return False
-        return self.finished or (position.batch == 0 if every is None else position.update % every == 0)
+        is_time = position.update == position.epoch_end if every is None else position.update % every == 0
+        return self.finished or is_time
 
     @property
     def save_due(self) -> bool:

@@ -37,7 +37,9 @@ class Position:
     epoch: int = 0
     """Number of complete epochs."""
     batch: int = 0
-    """Batches processed in the current epoch; 0 between two epochs."""
+    """Batches processed in the current epoch; 0 between two epochs, and where one starts again."""
+    epoch_end: int = 0
+    """The update that completed the last epoch."""
     validated: int = 0
     """The update of the last validation."""
     skipped: int = 0
@@ -49,7 +51,7 @@ class Position:
 
     def end_epoch(self) -> None:
         """Mark the current epoch as complete."""
-        self.epoch, self.batch = self.epoch + 1, 0
+        self.epoch, self.batch, self.epoch_end = self.epoch + 1, 0, self.update
 
 
 class Update(NamedTuple):
@@ -201,7 +203,9 @@ class Trainer:
             key, _, parameter = name.partition("/")
             self.optimizer.state[parameters[parameter]][key] = tensor.to(self.device, copy=True)
         restore_streams(snapshot.random, self.device, self.group)
-        self.position = Position(**snapshot.scalars["position"])
+        position = snapshot.scalars["position"]
+        epoch_end = 0 if position["batch"] else position["update"]  # of older versions, which did not note it
+        self.position = Position(**{"epoch_end": epoch_end} | position)
         self.schedule.restore(snapshot.scalars["schedule"])
         self.patience.restore(snapshot.scalars["patience"])
         self.origin = Origin(**snapshot.scalars["origin"]) if "origin" in snapshot.scalars else None

@@ -401,6 +401,19 @@ def test_a_changed_order_of_batches_begins_the_epoch_anew(
     assert seen == Counter(range(PAIRS))
 
 
+@pytest.mark.parametrize(("stop", "validation"), [(5, 5 + 8), (8, 8)], ids=["within an epoch", "between two"])
+def test_after_a_changed_order_of_batches_validations_are_still_those_of_whole_epochs(
+    stop: int, validation: int, recipe: Path, tmp_path: Path, interruptions: Interruptions, capfd: pytest.CaptureFixture
+):
+    interruptions.updates = {stop}
+    each_epoch = ["training.epochs=1", "validation.every=null"]
+    with pytest.raises(Stopped):
+        train_here(recipe, tmp_path / "run", *each_epoch)
+    train_here(recipe, tmp_path / "run", *each_epoch, "seed=2")
+    assert updates_of(log_of(tmp_path / "run"), "validation") == [validation]
+    assert ("the epoch starts again" in capfd.readouterr().err) == (stop != 8)
+
+
 def test_a_changed_weight_begins_the_epoch_anew(
     recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

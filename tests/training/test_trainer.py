@@ -253,3 +253,16 @@ def test_a_position_counts_the_epochs_that_were_begun():
     assert position.epochs_begun == 1
     position.end_epoch()
     assert (position.epoch, position.batch, position.epochs_begun) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("end", [3, 4])
+def test_a_checkpoint_that_does_not_tell_where_the_last_epoch_ended_goes_on(end: int):
+    trainer, other = tiny_trainer(), tiny_trainer()
+    for batch in random_batches(4):
+        trainer.update([batch])
+        if trainer.position.update == end:
+            trainer.position.end_epoch()
+    older = trainer.snapshot()
+    del older.scalars["position"]["epoch_end"]
+    other.restore(older)
+    assert (other.position.update == other.position.epoch_end) == (end == 4)
