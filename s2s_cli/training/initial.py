@@ -31,7 +31,7 @@ from s2s_cli.training.process_group import ProcessGroup
 
 KEY = "init.from"
 
-MAY_DIFFER = ("dropout.", "attention.coverage_loss")
+MAY_DIFFER = ("dropout", "attention.coverage_loss")
 """Keys of `model` that say how to train, not what the weights mean."""
 
 TABLES = {
@@ -78,7 +78,7 @@ def _with_model(recipe: Recipe, own: schema.Model, where: Path) -> Recipe:
         if known.get(key) != value and not key.startswith(MAY_DIFFER)
     ]
     if clashes:
-        hint = "leave the section `model` out, or give only its dropout"
+        hint = f"leave the section `model` out, or give only its {' and '.join(MAY_DIFFER)}"
         raise UsageError(f"the recipe describes another model: {', '.join(clashes)}", where=f"{KEY} {where}", hint=hint)
     try:
         return Recipe.read(values_of(recipe) | {"model": _merged(values, given)})

@@ -255,6 +255,7 @@ def test_another_model_is_refused_with_the_keys_that_differ(
     with pytest.raises(UsageError) as caught:
         settle(_recipe(model, model=section), Path(), run)
     assert named in caught.value.what and str(model) in str(caught.value.where)
+    assert "dropout and attention.coverage_loss" in str(caught.value.hint)
 
 
 def test_what_the_model_needs_is_asked_of_the_recipe_too(tmp_path: Path, run: RunDirectory):
