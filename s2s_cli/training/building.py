@@ -76,7 +76,7 @@ def build_trainer(
             expected_updates(recipe, prepared) if settings.schedule == "linear" else 1,
         ),
         Patience(recipe.validation.patience),
-        MovingAverage(model, averaging.decay) if averaging.method == "ema" else None,
+        MovingAverage(model, averaging.decay) if averaging.method == "ema" and group.leads else None,
         dtype=dtype,
         objective=build_objective(recipe, tokenizers.target, dtype),
         clip_norm=settings.clip_norm,

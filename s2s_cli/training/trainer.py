@@ -71,8 +71,8 @@ class Update(NamedTuple):
 class Trainer:
     """Model, optimiser, schedule, average and position; `snapshot` and `restore` include all of them.
 
-    All processes of a group have the same state except for their random numbers: they call the same methods in the same
-    order, each with its share of the batches.
+    All processes of a group have the same state except for their random numbers, and for the average, which the first
+    one alone validates and saves: they call the same methods in the same order, each with its share of the batches.
     """
 
     def __init__(

@@ -98,6 +98,7 @@ def assert_same_curve(run: Path, other: Path) -> None:
 
 
 def note_weights(trainer: Trainer, *, below: Path) -> None:
+    assert (trainer.average is None) == (not trainer.group.leads)  # a copy of all weights, which the others never use
     weights = b"".join(tensor.numpy().tobytes() for tensor in trainer.model.state_dict().values())
     with (below / f"weights-{trainer.group.rank}").open("a") as file:
         print(sha256(weights).hexdigest(), file=file)
