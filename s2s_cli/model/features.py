@@ -17,7 +17,7 @@ class Features:
     context_BXM: Tensor | None = None
     attention_BXS: Tensor | None = None
 
-    def select(self, sentences_b: Tensor) -> Features:
+    def select(self, sentences_b: Tensor | slice) -> Features:
         """The same of these sentences."""
         return Features(
             self.output_BXH[sentences_b],

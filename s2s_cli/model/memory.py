@@ -23,7 +23,7 @@ class Memory:
     source_BS: Tensor
     keys: tuple[Tensor, ...] = ()
 
-    def select(self, sentences_b: Tensor) -> Memory:
+    def select(self, sentences_b: Tensor | slice) -> Memory:
         """Keep these sentences, in this order."""
         return replace(
             self,

@@ -37,7 +37,7 @@ class Decoded:
         parts = (self.features.output_BXH, self.features.context_BXM, self.embedded_BXE)
         return torch.cat([part for part in parts if part is not None], dim=-1)
 
-    def select(self, sentences_b: Tensor) -> Decoded:
+    def select(self, sentences_b: Tensor | slice) -> Decoded:
         """The same of these sentences."""
         return Decoded(
             self.readout_BXR[sentences_b],

@@ -107,9 +107,8 @@ class MinimumRisk:
         owners = torch.cat([pairs_B, pairs_B.repeat_interleave(sizes_B)]).to(device)
         targets, lengths = (torch.from_numpy(part).to(device) for part in padded([*references, *chain(*candidates)]))
         decoded = model(batch.source_BS, batch.source_lengths_B, shift_right(targets), owners)
-        rows = torch.arange(len(owners), device=device)
-        loss = loss_of(model, decoded.select(rows[:B]), targets[:B], lengths[:B], self.smoothing)
-        scores_N = mean_log_probs(model, decoded.select(rows[B:]), targets[B:], lengths[B:])
+        loss = loss_of(model, decoded.select(slice(B)), targets[:B], lengths[:B], self.smoothing)
+        scores_N = mean_log_probs(model, decoded.select(slice(B, None)), targets[B:], lengths[B:])
 
         sizes_B = sizes_B.to(device)
         stretched_N, plain_N = (scores_N.new_tensor(list(chain(*each))) for each in (map(stretched, costs), costs))
