@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from mmap import mmap
 from typing import Any
 
@@ -36,28 +36,39 @@ _METADATA = "__metadata__"
 def encode_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> Iterator[bytes | memoryview]:
     """The chunks of a file. facts: what else it tells."""
     names = sorted(arrays, key=lambda name: (arrays[name].nbytes % LINE > 0, -arrays[name].itemsize, name))
-    header: dict[str, Any] = {_METADATA: dict(facts)}
-    end = 0
-    for name in names:
-        array = arrays[name]
-        start, end = end, end + array.nbytes
-        header[name] = {"dtype": _KINDS[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % LINE)
-    yield len(text).to_bytes(8, "little") + text
+    parts = ((name, _KINDS[arrays[name].dtype], arrays[name].shape, arrays[name].nbytes) for name in names)
+    yield encode_header(parts, facts)
     for name in names:
         yield np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data
+
+
+def encode_header(parts: Iterable[tuple[str, str, Sequence[int], int]], facts: Mapping[str, str]) -> bytes:
+    """The beginning of a file. parts: name, number type, shape and bytes of all that follows, in this order."""
+    header: dict[str, Any] = {_METADATA: dict(facts)} if facts else {}
+    end = 0
+    for name, kind, shape, size in parts:
+        start, end = end, end + size
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % LINE)
+    return len(text).to_bytes(8, "little") + text
+
+
+def header_length(data: bytes | memoryview, where: object) -> int:
+    """Bytes of the JSON header, which begins after 8 bytes. Raises `CheckpointError` if there is none."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or data[8:9] != b"{" or length > len(data) - 8:
+        raise CheckpointError("is not a safetensors file", where=where)
+    if length > LARGEST_HEADER:
+        raise CheckpointError(f"has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are allowed", where=where)
+    return length
 
 
 def decode_arrays(data: bytes | mmap, where: object) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a file, on its memory, and what else it tells. Raises `CheckpointError` for anything but such a
     file."""
     view = memoryview(data)
-    length = int.from_bytes(view[:8], "little")
-    if len(view) < 8 or length > len(view) - 8:
-        raise CheckpointError("is not a safetensors file", where=where)
-    if length > LARGEST_HEADER:
-        raise CheckpointError(f"has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are allowed", where=where)
+    length = header_length(view, where)
     content = view[8 + length :]
     try:
         header = json.loads(bytes(view[8 : 8 + length]).decode())

@@ -7,7 +7,6 @@ copies.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from s2s_cli.checkpoint.arrays import LARGEST_HEADER
+from s2s_cli.checkpoint.arrays import encode_header, header_length
 from s2s_cli.errors import CheckpointError, printable
 
 _DTYPES = {
@@ -40,29 +39,20 @@ _DTYPES = {
 
 def encode_tensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     """The chunks of a safetensors file. Raises `TypeError` for a number type that the format does not have."""
-    # Wide elements first: with a header of a multiple of 8 bytes, every tensor is then aligned.
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header, end = {}, 0
-    for name in names:
-        tensor = tensors[name]
+    for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES or tensor.layout != torch.strided:
             raise TypeError(f"{name}: tensors of type {tensor.dtype}, {tensor.layout} cannot be saved")
-        start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
+    # Wide elements first: then every tensor is aligned.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    parts = ((name, _DTYPES[tensors[name].dtype], tensors[name].shape, tensors[name].nbytes) for name in names)
+    yield encode_header(parts, {})
     for name in names:
         yield _bytes_of(tensors[name])
 
 
 def decode_tensors(data: bytes, where: object) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU. Raises `CheckpointError` for anything but such a file."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or data[8:9] != b"{" or length > len(data) - 8:
-        raise CheckpointError("is not a safetensors file", where=where)
-    if length > LARGEST_HEADER:
-        raise CheckpointError(f"has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are allowed", where=where)
+    header_length(data, where)
     try:
         return load_safetensors(data)
     except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:
