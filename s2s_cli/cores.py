@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+MOST_THREADS = 1024
+"""Of a process, and most worker processes."""
+
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use, rounded down: with more threads it would exceed its CPU quota and be suspended.
+    No more than `MOST_THREADS`.
 
     root: where `proc` and `sys` are.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min([cores, *_quotas(root)])))
+    return max(1, int(min([cores, MOST_THREADS, *_quotas(root)])))
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -15,6 +15,7 @@ from s2s_cli.cli import options as shared
 from s2s_cli.cli.command import takes_groups
 from s2s_cli.cli.glossary import GlossaryMatch, GlossaryWay, term_option
 from s2s_cli.cli.protection import ProtectionArguments
+from s2s_cli.cores import MOST_THREADS
 from s2s_cli.errors import MachineError, UsageError
 
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
@@ -101,7 +102,10 @@ def serve(
         int | None, typer.Option(min=1, metavar="N", help="Hypotheses kept, by default as the recipes say.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes that translate, by default one for each core.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_THREADS, metavar="N", help="Processes that translate, by default one for each core."
+        ),
     ] = None,
     batch_tokens: Annotated[
         int, typer.Option(min=1, metavar="N", help="Largest number of source pieces in a batch.")

@@ -12,7 +12,8 @@ from weakref import WeakSet
 
 from s2s_cli import console
 from s2s_cli.checkpoint.model_directory import Confidence
-from s2s_cli.errors import DataError
+from s2s_cli.cores import MOST_THREADS
+from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.dividing import Division, Part, divide
 from s2s_cli.inference.loading import load_ensemble, use_threads
 from s2s_cli.inference.reading import Reader, Source
@@ -113,6 +114,9 @@ class Translator:
         CheckpointError for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for
         wrong arguments.
         """
+        for name, count in (("threads", threads), ("workers", workers)):
+            if count is not None and not 1 <= count <= MOST_THREADS:
+                raise UsageError(f"must be from 1 to {MOST_THREADS}, not {count}", where=f"--{name}")
         paths = [models] if isinstance(models, str | Path) else list(models)
         loaded = load_ensemble(
             [Path(path) for path in paths],

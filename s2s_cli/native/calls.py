@@ -23,6 +23,9 @@ _KIND_OF[np.dtype(np.uint16)] = "bfloat16"  # NumPy has no such type: bfloat16 i
 _DTYPE_OF = {kind: dtype for dtype, kind in _KIND_OF.items()}
 _NAMES = {f"torch.{kind}": kind for kind in _KIND_OF.values()}
 
+MOST_THREADS = 1 << 15
+"""That a stack has room for in `c/threads.c`."""
+
 ABSENT = "absent"
 """The kind of an array that a variant of a function does not have: None is passed in its place."""
 
@@ -133,14 +136,17 @@ class Function:
         symbol = self.symbol(variant)
 
         def call(*scalars: float, _alive: object = kept) -> None:
-            self.check_scalars(scalars, dimensions)
+            self.check_numbers(scalars, dimensions, threads)
             symbol(record, *scalars, threads)
 
         return call
 
-    def check_scalars(self, numbers: Sequence[float], dimensions: Mapping[str, int]) -> None:
-        """Raise `ArrayError` for one that is no index of the dimension that it should be."""
-        for scalar, number in zip(self.scalars, numbers, strict=True):
+    def check_numbers(self, scalars: Sequence[float], dimensions: Mapping[str, int], threads: int) -> None:
+        """Raise `ArrayError` for a scalar that is no index of the dimension that it should be, and for a number of
+        threads that C has no room for."""
+        if not 1 <= threads <= MOST_THREADS:
+            raise ArrayError(f"{self.name}: threads are {threads}, not 1 to {MOST_THREADS}")
+        for scalar, number in zip(self.scalars, scalars, strict=True):
             if scalar.below and not 0 <= number < dimensions[scalar.below]:
                 raise ArrayError(f"{self.name}: {number} is no index of {dimensions[scalar.below]}")
 
@@ -264,7 +270,7 @@ class Held:
     def __call__(self, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
         """Call it with the last arrays. Raises `ArrayError` as `Function` does."""
         record, _kept, dimensions = self.record(arrays)
-        self.function.check_scalars(scalars, dimensions)
+        self.function.check_numbers(scalars, dimensions, threads)
         self.function.symbol(self.variant)(record, *scalars, threads)
 
     def record(self, arrays: Sequence[Any]) -> tuple[bytes, list[Any], dict[str, int]]:

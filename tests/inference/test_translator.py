@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli import Request
-from s2s_cli.errors import DataError, ExitCode
+from s2s_cli.errors import DataError, ExitCode, UsageError
 from s2s_cli.inference import dividing
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
@@ -170,3 +170,10 @@ def test_threads_share_a_translator() -> None:
     for thread in threads:
         thread.join()
     assert results == {number: [f"THREAD {number} LINE {i}" for i in range(20)] for number in range(4)}
+
+
+@pytest.mark.parametrize("number", [0, -1, 1025, 1 << 32])
+def test_threads_and_workers_are_of_a_number_that_a_machine_can_have(number: int) -> None:
+    for name in ("threads", "workers"):
+        with pytest.raises(UsageError, match=f"--{name}: must be from 1 to 1024, not {number}"):
+            Translator.load("no-model", **{name: number})

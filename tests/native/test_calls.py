@@ -115,6 +115,14 @@ def test_positions_and_symbols_too(position: int) -> None:
         engine.FUNCTIONS["rank"]("float32", found.arrays, 0, position, threads=1)
 
 
+@pytest.mark.parametrize("threads", [0, -1, 1 << 32, (1 << 32) + 1])
+def test_and_threads(threads: int) -> None:
+    """Of a number that C cannot hold it sees another one; of less than one thread, nothing is computed."""
+    found = arguments(products.FUNCTIONS["multiply"])
+    with pytest.raises(ArrayError, match="multiply: threads are"):
+        products.FUNCTIONS["multiply"]("float32", found.arrays, *found.scalars(), threads=threads)
+
+
 def test_a_column_that_is_read_is_copied_and_tensors_are_as_good_as_arrays() -> None:
     """The fault that there was: a column of a matrix, read as if its numbers lay side by side."""
     begin = engine.FUNCTIONS["begin"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from s2s_cli.cores import MOST_THREADS
 from s2s_cli.forms import above, at_least, at_most
 from s2s_cli.recipe.schema.section import Positive, PositiveFloat, Probability, Section
 
@@ -126,7 +127,7 @@ class Training(Section):
     kernel: Literal["auto", "reference", "fused"] = "auto"
     """The recurrence: a plain PyTorch loop, or one autograd function; `auto` takes `fused` where it fits the model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, at_least(1), at_most(1_024)] | None = None
+    threads: Annotated[int, at_least(1), at_most(MOST_THREADS)] | None = None
     """Processor threads. `null`: one per core, shared by the processes of a machine."""
     averaging: Averaging = Averaging()
     keep_checkpoints: Positive = 3
