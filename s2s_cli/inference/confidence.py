@@ -130,8 +130,8 @@ def _repeated(text: str) -> list[str]:
         if end > place and any(map(str.isalnum, "".join(texts[place:end]))):
             found.append(text[words[place].start : words[end - 1].end])
             place = end
-        else:
-            place += 1
+        else:  # in signs that repeat themselves, a phrase with a letter begins near the end
+            place = max(place + 1, end - PHRASE + 1)
     return found
 
 

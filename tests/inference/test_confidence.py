@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from s2s_cli.checkpoint.model_directory import Confidence, load_model_files, save_model
 from s2s_cli.errors import UsageError
+from s2s_cli.inference import confidence as confidence_module
 from s2s_cli.inference.confidence import (
     Evidence,
     confidence,
@@ -83,6 +84,7 @@ def test_omissions_are_words_without_attention():
         ("very very very good", "x", ["very very very"]),
         ("He is, he is, he is here", "x", ["He is, he is,"]),
         ("wait ...... here !!!", "x", []),
+        ("--------a-----a", "x", ["-----a-----a"]),
         ("我们我们走吧", "x", ["我们我们"]),
         ("ha ha ha", "ha ha ha", []),
         ("", "x", []),
@@ -90,6 +92,16 @@ def test_omissions_are_words_without_attention():
 )
 def test_repetitions_are_what_stands_again_at_once(text: str, source: str, expected: list[str]):
     assert repetitions(text, source) == expected
+
+
+def test_a_run_of_signs_is_not_measured_from_each_of_them(monkeypatch: pytest.MonkeyPatch):
+    measured = []
+    end_of_repetition = confidence_module._end_of_repetition
+    monkeypatch.setattr(
+        confidence_module, "_end_of_repetition", lambda *at: measured.append(at) or end_of_repetition(*at)
+    )
+    assert repetitions("." * 1000, "x") == []
+    assert len(measured) < 100
 
 
 def test_a_line_of_several_parts_has_the_evidence_of_all():
