@@ -54,7 +54,7 @@ class Unbroken:
         while end and text[end - 1 : end].isalnum() and text[end : end + 1].isalnum():
             end += 1
         has_space, last = text[:end].endswith(" "), self.prefix.parts[-1]
-        before, after = _cut(pieces, _count(text[:end]), late=has_space or isinstance(last, Code))
+        before, after = _cut(pieces, _count(text[:end]), late=has_space or (isinstance(last, Code) and end == begun))
         own = [code.text for code in self.prefix.parts if isinstance(code, Code)]
         codes = _without([piece for piece in before if isinstance(piece.part, Code)], own)
         rest = _without(after, own)
@@ -62,7 +62,7 @@ class Unbroken:
         first = pieces_of(self.prefix, self.prefix.middle)
         if isinstance(last, Code) and last.is_word and text[begun : begun + 1].isalnum():
             first.append(Piece(" ", False))
-            has_space = True
+            has_space = has_space or end == begun
         return [*first, Piece(text[begun:end], True), *_apart(codes, has_space, rest)]
 
 

@@ -101,12 +101,20 @@ def test_demands_that_protected_text_cannot_meet_are_told(request_: Request, wha
         assert what in str(raised.value)
 
 
-def test_a_span_before_a_prefix_goes_behind_the_phrase_that_the_prefix_begins() -> None:
-    flat = flatten(Finder().parts("{x} ein rotes Auto"))
-    demanded = unbroken(Demand(prefix="the red"), flat, Finder())
-    text = "the red car is"
-    pieces = pieces_of(flat, flat.body(text, [], (), ["red car"]))
-    assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, ["red car"])) == "the red car {x} is"
+@pytest.mark.parametrize(
+    ("line", "prefix", "phrase", "expected"),
+    [
+        ("{x} ein rotes Auto", "the red", "red car", "the red car {x} is"),
+        ("ein <br/> rotes Auto", "the <br/>", "the red", "the <br/> red car is"),
+        ("ein {a} rotes {x} Auto", "the {a}", "the red car", "the {a} red car {x} is"),
+    ],
+)
+def test_a_phrase_that_the_prefix_begins_goes_on_behind_it(line: str, prefix: str, phrase: str, expected: str) -> None:
+    """Spans before its end go behind it, but for those of the prefix, which divide it."""
+    flat, text = flatten(Finder().parts(line)), "the red car is"
+    demanded = unbroken(Demand(prefix=prefix), flat, Finder())
+    pieces = pieces_of(flat, flat.body(text, [], (), [phrase]))
+    assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, [phrase])) == expected
 
 
 @pytest.mark.parametrize(
