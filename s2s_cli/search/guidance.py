@@ -71,10 +71,7 @@ class _Openings:
         self.first_B, self.counts_Q, self.vocabulary = np.array(firsts, np.int64), np.array(counts), vocabulary
         self.starts_Q = self.counts_Q.cumsum() - self.counts_Q
         self.symbols_X, self.following_X = np.concatenate(symbols), np.concatenate(following)
-        states_X = np.arange(len(counts)).repeat(self.counts_Q)
-        self._keys_X = states_X * vocabulary + self.symbols_X
-        self.may_end_Q = np.arange(len(counts)) == FREE
-        self.may_end_Q[states_X[self.symbols_X == EOS]] = True
+        self._keys_X = np.arange(len(counts)).repeat(self.counts_Q) * vocabulary + self.symbols_X
 
     def after(self, states_BK: np.ndarray, symbols_BK: np.ndarray) -> np.ndarray:
         """FREE too for a hypothesis that there is not, after PAD."""
@@ -214,11 +211,13 @@ class GuidedStep:
         """Where all hypotheses have one symbol only, nothing is ranked."""
         rows_P, symbols_P = self._told()
         (B, K), rows_R = self.opening_BK.shape, np.arange(self.opening_BK.size)
-        is_text_P = symbols_P != EOS  # which is offered by itself
-        if is_text_P.all() and np.array_equal(rows_P, rows_R):
+        if EOS not in symbols_P and np.array_equal(rows_P, rows_R):
             log_probs_P, shape = self._forced(rows_P, symbols_P), (B, K, 1)
             return log_probs_P.reshape(shape), symbols_P.reshape(shape), np.full((B, K), -np.inf, log_probs_P.dtype)
-        rows_P, symbols_P = rows_P[is_text_P], symbols_P[is_text_P]
+        may_end_R = (self.opening_BK.ravel() == FREE) & ~self._is_banned(rows_R, np.array(EOS))
+        may_end_R[rows_P[symbols_P == EOS]] = True
+        is_offered_P = symbols_P >= first  # the end is told beside, unless it is ranked with the others
+        rows_P, symbols_P = rows_P[is_offered_P], symbols_P[is_offered_P]
         more = int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
         log_probs_BKC, symbols_BKC, ends_BK = self.step.best(first, count + more, end)
         if more:
@@ -226,9 +225,7 @@ class GuidedStep:
         if len(rows_P):
             told = rows_P, symbols_P, self._forced(rows_P, symbols_P)
             log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, *told)
-            ends_BK = np.where(self.leads.openings.may_end_Q[self.opening_BK], ends_BK, -np.inf)
-        is_end_banned_BK = self.leads.avoided.after(self.avoided_BK, np.array(EOS)) < 0
-        return log_probs_BKC, symbols_BKC, np.where(is_end_banned_BK, -np.inf, ends_BK)
+        return log_probs_BKC, symbols_BKC, np.where(may_end_R.reshape(B, K), ends_BK, -np.inf)
 
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         return step_model.best_of_mean(steps, first, count, end)

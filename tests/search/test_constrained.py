@@ -251,3 +251,14 @@ def test_an_opening_with_choices_takes_the_best_of_them(seed, first, second):
     assert found.ids[0] == max(first, key=lambda symbol: log_probs[0, symbol])
     if found.ids[0] == 4:
         assert found.ids[1] == max(second, key=lambda symbol: log_probs[1, symbol])
+
+
+@pytest.mark.parametrize("avoided", [[], [(EOS,)]], ids=["", "end avoided"])
+@pytest.mark.parametrize("least", [0, 2])
+def test_the_end_is_a_choice_of_an_opening_to_every_search(least, avoided):
+    choices = ((np.array([4]), np.array([1])), (np.array([EOS, 5]), np.array([2, 2])))
+    guide = Guide(Opening(choices, (), 2), avoid(avoided) if avoided else None)
+    options = SearchOptions(beam=1, min_length=least, max_length_offset=8)
+    for name, search_by in SEARCHES.items():
+        [[found, *_]] = search_by(Guided(TableModel(VOCABULARY, end_bias=8.0), [guide]), batch([[7, 8]]), options, 0)
+        assert found.ids[:2] == ([4, 5] if least or avoided else [4]), name
