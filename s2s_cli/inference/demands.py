@@ -61,7 +61,7 @@ def demand_of(request: Request) -> Demand:
         raise DataError(f"a line takes no more than {MOST_CONSTRAINTS} constraints, not {len(constraints)}")
     if (longest := max(map(len, avoid), default=0)) > MOST_AVOIDED:
         raise DataError(f"a phrase to avoid has no more than {MOST_AVOIDED} characters, not {longest}")
-    if (constraints or prefix) and not request.text.strip():
+    if (constraints or prefix) and not clean_line(request.text):
         raise DataError("an empty text has no translation that constraints or a prefix could be in")
     return Demand(constraints, avoid, prefix)
 

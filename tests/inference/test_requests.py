@@ -286,6 +286,7 @@ def test_demands_are_shared_out_in_their_order() -> None:
         (Request("a", ("red car",), ("car",)), "the constraint 'red car' has what is to be avoided, 'car'"),
         (Request("a", (), ("car",), "the car is"), "the prefix 'the car is' has what is to be avoided, 'car'"),
         (Request(" ", ("car",)), "an empty text has no translation"),
+        (Request("\u200b", prefix="the"), "an empty text has no translation"),
         (Request("a", ("car",) * 51), "no more than 50 constraints"),
         (Request("a", avoid=("ab" * 251,)), "a phrase to avoid has no more than 500 characters, not 502"),
         (Request("a", ("\ud800",)), "lone surrogate"),
