@@ -170,6 +170,7 @@ def _score_model(
     from s2s_cli.data.prepared import open_prepared
     from s2s_cli.evaluation.model import evaluate_model
     from s2s_cli.evaluation.report import TestResult
+    from s2s_cli.evaluation.terminology import require_terms
 
     directory = RunDirectory(run)
     if not directory.recipe.is_file():
@@ -183,10 +184,13 @@ def _score_model(
     _warn_of_tokenizer(metrics, language)
     if "bleu" not in metrics:  # of which it was just told
         shared.warn_of_segmenter(search, language)
-    results = []
+    texts = {}
     for name in _known(tests, list(prepared.test_names), run):
-        is_test = name in prepared.test_names
-        sources, references = prepared.test_texts(name) if is_test else prepared.dev_texts()
+        texts[name] = prepared.test_texts(name) if name in prepared.test_names else prepared.dev_texts()
+        if terms:  # or else the scores of the first sets would be lost
+            require_terms(terms, texts[name][0], f"test set `{name}`")
+    results = []
+    for name, (sources, references) in texts.items():
         scores = evaluate_model(translator, sources, [references], metrics, language, search, terms)
         results.append(TestResult(name, len(sources), scores))
     return results

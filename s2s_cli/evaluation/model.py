@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from s2s_cli import __version__
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import Score, build_metric, checked_lines, score
-from s2s_cli.evaluation.terminology import terminology
+from s2s_cli.evaluation.terminology import require_terms, terminology
 from s2s_cli.text.glossary import Glossary
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def evaluate_model(
     scores: dict[str, Score] = {}
     of_terms: list[Score] = []
     if glossary:
-        terminology(glossary, sources, sources)  # whether there is anything to find
+        require_terms(glossary, sources)
     if of_texts or glossary:
         texts = [translation.text for translation in translator.translate(sources, options)]
         of_terms = terminology(glossary, sources, texts) if glossary else []

@@ -30,13 +30,9 @@ def terminology(glossary: Glossary, sources: Sequence[str], hypotheses: Sequence
     if len(sources) != len(hypotheses):
         what = f"sources and hypotheses differ in length: {len(sources)} and {len(hypotheses)} lines"
         raise DataError(what, hint="each hypothesis needs its source in the same line")
+    require_terms(glossary, sources)
     uses = translations_of_terms(glossary, sources, hypotheses)
     occurrences = sum(counts.total() for counts in uses.values())
-    if not occurrences:
-        raise DataError(
-            "no term of the glossary stands in the sources",
-            hint="is it of these languages? --glossary-match any-case,inflected finds more",
-        )
     found = occurrences - sum(counts[MISSING] for counts in uses.values())
     signature = f"match:{'+'.join(['words', *glossary.match])}|version:s2s-{__version__}"
     details = f"terms = {len(uses)} occurrences = {occurrences} translated = {found}"
@@ -48,6 +44,16 @@ def terminology(glossary: Glossary, sources: Sequence[str], hypotheses: Sequence
         details = f"terms = {len(repeated)} occurrences = {total} consistent = {same}"
         scores.append(Score("term consistency", 100 * same / total, signature, details))
     return scores
+
+
+def require_terms(glossary: Glossary, sources: Sequence[str], where: str | None = None) -> None:
+    """Raises DataError if no term occurs. where: where the sources come from."""
+    if not any(map(glossary.find, sources)):
+        raise DataError(
+            "no term of the glossary stands in the sources",
+            where=where,
+            hint="is it of these languages? --glossary-match any-case,inflected finds more",
+        )
 
 
 def translations_of_terms(

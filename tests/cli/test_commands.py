@@ -240,7 +240,8 @@ def test_sampling_takes_what_was_given_and_a_fresh_seed_that_is_told(capsys: pyt
 
 
 def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
-    invoke("prep", "recipe.yaml", "--set", "data.test=[{name: a, tsv: dev.tsv}, {name: b, tsv: dev.tsv}]")
+    Path("disk.tsv").write_text("le disque\tthe disk\n")
+    invoke("prep", "recipe.yaml", "--set", "data.test=[{name: a, tsv: disk.tsv}, {name: b, tsv: dev.tsv}]")
     Path("runs/small/recipe.yaml").write_text(RECIPE)
     make_model(Path("runs/small"))
     lines = invoke("evaluate", "--chrf++", "--beam", "2").splitlines()
@@ -250,9 +251,11 @@ def test_evaluate_scores_the_test_sets_of_the_run(folder, translator):
     assert (record["test"], record["sentences"], record["name"]) == ("b", 20, "BLEU")
     (dev,) = json.loads(invoke("evaluate", "--model", "runs/small/model", "--test", "dev", "--bleu", "--json"))
     assert dev == record | {"test": "dev"}  # the same pairs
-    with pytest.raises(DataError, match="no term"):
-        Path("none").write_text("nowhere\tnever\n")
-        invoke("evaluate", "--test", "dev", "--glossary", "none")
+    searches = len(translator.searches)
+    with pytest.raises(DataError, match="test set `b`: no term"):
+        Path("terms").write_text("disque\tdisk\n")
+        invoke("evaluate", "--glossary", "terms")
+    assert len(translator.searches) == searches  # nor is the first test set translated in vain
     with pytest.raises(UsageError, match="--shortlist: .* infinite"):
         invoke("evaluate", "--perplexity", "--shortlist")
     with pytest.raises(UsageError, match="no test set `c`"):
