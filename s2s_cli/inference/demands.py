@@ -33,6 +33,7 @@ class Demand(NamedTuple):
             vocabulary.phrase(text)
         vocabulary.ids(self.prefix.rstrip(), "prefix")
         for avoided in self.avoid:
+            vocabulary.refuse_word_start(avoided, "phrase to avoid")
             for kind, text in (*(("constraint", text) for text in self.constraints), ("prefix", self.prefix)):
                 if vocabulary.contains(text, avoided):
                     told = f"{printable(repr(text), 60)} has what is to be avoided, {printable(repr(avoided), 60)}"

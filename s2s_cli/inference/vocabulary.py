@@ -73,6 +73,7 @@ class Vocabulary:
     def ids(self, text: str, name: str, *, inside: bool = False) -> list[int]:
         """The symbols of a text, which is called `name` in the DataError for what the model cannot write. inside: as
         inside a line, where no word begins."""
+        self.refuse_word_start(text, name)
         ids = (
             self.tokenizer.encode_inside(text.replace(" ", WORD_START)) if inside else self.tokenizer.encode([text])[0]
         )
@@ -82,6 +83,12 @@ class Vocabulary:
             listed = ", ".join(printable(repr(part), 30) for part in unknown[:5])
             raise DataError(f"the model cannot write {listed} of the {name} {printable(repr(text), 60)}")
         return ids
+
+    @staticmethod
+    def refuse_word_start(text: str, name: str) -> None:
+        """Raises DataError for a text with WORD_START, which a tokenizer would take for a space."""
+        if WORD_START in text:
+            raise DataError(f"the model cannot write {WORD_START!r} of the {name} {printable(repr(text), 60)}")
 
     def phrase(self, text: str, name: str = "constraint") -> tuple[tuple[int, ...], bool]:
         """Symbols of a phrase as it stands within a sentence, where a space comes before most."""

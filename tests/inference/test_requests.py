@@ -281,6 +281,9 @@ def test_demands_are_shared_out_in_their_order() -> None:
     [
         (Request("a", ("Straße",)), "the model cannot write 'ß' of the constraint 'Straße'"),
         (Request("a", prefix="ß"), "the model cannot write 'ß' of the prefix"),
+        (Request("a", prefix="the ▁car"), "the model cannot write '▁' of the prefix"),
+        (Request("a", ("red▁car",)), "the model cannot write '▁' of the constraint"),
+        (Request("a", avoid=("red▁car",)), "the model cannot write '▁' of the phrase to avoid"),
         (Request("a", ("",)), "an empty constraint"),
         (Request("a", avoid=(" ",)), "an empty phrase to avoid"),
         (Request("a", ("red car",), ("car",)), "the constraint 'red car' has what is to be avoided, 'car'"),
