@@ -6,7 +6,7 @@ pieces, and only as whole words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -73,31 +73,31 @@ class AvoidedStates:
         self._others_V = vocabulary.ends_word_V.astype(np.int64)
 
     def avoided(self) -> Avoided:
-        """Only what differs from what any text leads to is noted: few symbols have to do with the phrases."""
-        V, lists = len(self._others_V), []
+        """Few symbols have to do with the phrases: only these are noted in states 0 and 1, in which none has begun, and
+        in the others only what differs from that."""
+        count, V = len(self._moves_QA) - 1, len(self._others_V)
+        usual_2V, lists = np.stack([self._others_V] * 2), []
         always_N = np.union1d(self._characters.beginning(self._automaton.signs), self._characters.tags_N)
         first_N = np.union1d(self._characters.holding(self._automaton.firsts), always_N)
-        begun = [self._exceptions(state, first_N) for state in (0, 1)]
-        for state in range(len(self._moves_QA) - 1):
-            places, was_word = self._automaton.states[state]
-            symbols_N, following_N = begun[was_word]
-            if places and not self._is_hit_Q[state]:
-                if self._waits and self._automaton.is_complete(state):
-                    concerned_N = np.arange(V)
-                else:
-                    nexts_N = self._characters.beginning(self._automaton.nexts(state, self._characters))
-                    concerned_N = np.union1d(nexts_N, always_N)
-                own_N, reached_N = self._exceptions(state, concerned_N)
-                rest_N = ~np.isin(symbols_N, concerned_N)
-                symbols_N = np.concatenate([symbols_N[rest_N], own_N])
-                following_N = np.concatenate([following_N[rest_N], reached_N])
-            order_N = symbols_N.argsort()
-            lists.append((state * V + symbols_N[order_N], following_N[order_N]))
-        keys, following = zip(*lists, strict=True)
-        return Avoided(len(lists), np.concatenate(keys), np.concatenate(following), self._others_V)
+        likes_Q = np.array([int(was_word) for _, was_word in self._automaton.states[:count]])
+        for state in range(count):
+            if state < 2:
+                symbols_N = first_N
+            elif self._waits and self._automaton.is_complete(state):
+                symbols_N = np.arange(V)
+            else:
+                nexts_N = self._characters.beginning(self._automaton.nexts(state, self._characters))
+                symbols_N = np.union1d(nexts_N, always_N)
+            following_N, usual_V = self._following(state, symbols_N), usual_2V[likes_Q[state]]
+            is_other_N = following_N != usual_V[symbols_N]
+            lists.append((state * V + symbols_N[is_other_N], following_N[is_other_N]))
+            if state < 2:
+                usual_V[symbols_N] = following_N
+        keys, following = map(np.concatenate, zip(*lists, strict=True))
+        return Avoided(count, keys, following, likes_Q, self._others_V)
 
-    def _exceptions(self, state: int, symbols_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of some symbols those that do not lead where others lead, and where they lead."""
+    def _following(self, state: int, symbols_N: np.ndarray) -> np.ndarray:
+        """Where some symbols lead."""
         states_N = np.full(len(symbols_N), state)
         for codes_N in self._characters.codes_VN[symbols_N].T:
             if (codes_N < 0).all():
@@ -107,8 +107,7 @@ class AvoidedStates:
         is_hit_N = self._is_hit_Q[states_N] & is_text_N
         following_N = np.where(is_hit_N, ~self._after_Q[states_N], self._after_Q[states_N])
         following_N = np.where(is_hit_N | self._is_hit_Q[states_N], following_N, states_N)
-        is_other_N = (following_N != self._others_V[symbols_N]) & is_text_N
-        return symbols_N[is_other_N], following_N[is_other_N]
+        return np.where(is_text_N, following_N, self._others_V[symbols_N])
 
 
 _Place = tuple[int, int, str]  # a phrase, how many of its characters there are, and with case markup a supposition
@@ -132,6 +131,7 @@ class _Automaton:
             self._starting.setdefault(self._written(phrase[0]), []).append(number)
         self.firsts = frozenset[int]().union(*(characters.like(self._written(phrase[0])) for phrase in self._phrases))
         self.signs = frozenset(place for place, own in enumerate(characters.alphabet) if own in self._signs)
+        self._begun = lru_cache(None)(self._newly_begun)
 
     def moves(self, alphabet: Sequence[str]) -> np.ndarray:
         """The state after each character in each state, found one after the other: [Q, A]; Q where a phrase stands."""
@@ -184,24 +184,25 @@ class _Automaton:
         """None if a phrase was complete, and no word goes on."""
         if character in self._signs:
             return frozenset((*each[:2], "") for each in places if each[2] in ("", character)), was_word
-        is_word, reached = self._is_word(character), set[_Place]()
-        for each in (*places, *self._begun(character, was_word)):
-            (phrase, place, sign), text = each, self._phrases[each[0]]
-            if self._has_come(each):
-                if not (is_word and self._is_word(text[-1])):
-                    return None
-            elif place < len(text):
-                for written, supposed in self._spelled(character, phrase, sign):
-                    if text[place] == written:
-                        reached.add((phrase, place + 1, supposed))
+        is_word, reached = self._is_word(character), set(self._begun(character, was_word))
+        for each in places:
+            if not self._has_come(each):
+                reached.update(self._moved(each, character))
+            elif not (is_word and self._is_word(self._phrases[each[0]][-1])):
+                return None
         return frozenset(reached), is_word
 
-    def _begun(self, character: str, was_word: bool) -> Iterator[_Place]:
-        """The phrases that may begin with a character: none within a word."""
-        for first in {character, lowered(character)}:
-            for phrase in self._starting.get(first, ()):
-                if not (was_word and self._is_word(self._phrases[phrase][0])):
-                    yield phrase, 0, ""
+    def _newly_begun(self, character: str, was_word: bool) -> frozenset[_Place]:
+        """The phrases that have begun with a character: none within a word."""
+        starting = (phrase for first in {character, lowered(character)} for phrase in self._starting.get(first, ()))
+        outside = (each for each in starting if not (was_word and self._is_word(self._phrases[each][0])))
+        return frozenset(moved for phrase in outside for moved in self._moved((phrase, 0, ""), character))
+
+    def _moved(self, place: _Place, character: str) -> list[_Place]:
+        """Where a phrase is after one more character; nowhere, if it is not its next one."""
+        phrase, length, sign = place
+        spelled, text = self._spelled(character, phrase, sign), self._phrases[phrase][length : length + 1]
+        return [(phrase, length + 1, supposed) for written, supposed in spelled if text == written]
 
     def _has_come(self, place: _Place) -> bool:
         phrase, length, _ = place

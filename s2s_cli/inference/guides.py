@@ -15,7 +15,7 @@ from s2s_cli.inference.vocabulary import Vocabulary
 from s2s_cli.search.guidance import Avoided, Guide
 from s2s_cli.search.phrases import Phrase
 
-CACHED = 1024  # lists of phrases to avoid, which many lines may share
+CACHED = 64  # lists of phrases to avoid, which many lines may share
 
 
 class Wanted(NamedTuple):

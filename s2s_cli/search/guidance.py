@@ -40,12 +40,14 @@ class Avoided(NamedTuple):
     """What is to be avoided, as states that symbols move, from state 0 on. There are `states` of them.
 
     keys_X: state · V + symbol, rising, where a symbol leads to following_X; or to ~following_X, which is negative,
-    where it completes something that is to be avoided. others_V: the state, 0 or 1, after all other symbols.
+    where it completes something that is to be avoided. likes_Q: for each state the one where all symbols lead that have
+    no key there: 0 or 1, or the same. others_V: the state, 0 or 1, after symbols that have no key in that one either.
     """
 
     states: int
     keys_X: np.ndarray
     following_X: np.ndarray
+    likes_Q: np.ndarray
     others_V: np.ndarray
 
 
@@ -94,7 +96,7 @@ class _Avoided:
     def __init__(self, avoided: Sequence[Avoided | None], vocabulary: int) -> None:
         distinct = {id(each): each for each in avoided if each is not None}
         others_V = next((each.others_V for each in distinct.values()), np.zeros(vocabulary, np.int64))
-        offsets, offset, bases = {id(None): FREE}, 2, [np.zeros(2, np.int64)]
+        offsets, offset, bases, likes = {id(None): FREE}, 2, [np.zeros(2, np.int64)], [np.arange(2)]
         # The key of no state comes first, for the vocabulary may have no symbol of any phrase.
         keys, following = [np.full(1, -1)], [np.zeros(1, np.int64)]
         for name, each in distinct.items():
@@ -102,27 +104,34 @@ class _Avoided:
             keys.append(each.keys_X + offset * vocabulary)
             following.append(each.following_X + np.where(each.following_X < 0, -offset, offset))
             bases.append(np.full(each.states, offset))
+            likes.append(each.likes_Q + offset)
             offset += each.states
         self.vocabulary, self.first_B = vocabulary, np.array([offsets[id(each)] for each in avoided])
         self._keys_X, self._following_X = np.concatenate(keys), np.concatenate(following)
-        self._bases_Q, self._others_V = np.concatenate(bases), others_V
+        self._bases_Q, self._likes_Q, self._others_V = np.concatenate(bases), np.concatenate(likes), others_V
         self._banned_X = self._keys_X[self._following_X < 0]
         states_X = self._banned_X // vocabulary
         self._starts_Q = states_X.searchsorted(np.arange(offset))
-        self.banned_Q = states_X.searchsorted(np.arange(offset), side="right") - self._starts_Q
+        self._counts_Q = states_X.searchsorted(np.arange(offset), side="right") - self._starts_Q
+        is_own_Q = self._likes_Q == np.arange(offset)
+        self.most_banned_Q = self._counts_Q + np.where(is_own_Q, 0, self._counts_Q[self._likes_Q])
 
     def after(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """The states after symbols, or ~states after those that are banned."""
-        keys = states * self.vocabulary + symbols
-        places = self._keys_X.searchsorted(keys).clip(0, len(self._keys_X) - 1)
-        return np.where(
-            self._keys_X[places] == keys, self._following_X[places], self._bases_Q[states] + self._others_V[symbols]
-        )
+        following = self._bases_Q[states] + self._others_V[symbols]
+        for each in (self._likes_Q[states], states):
+            keys = each * self.vocabulary + symbols
+            places = self._keys_X.searchsorted(keys).clip(0, len(self._keys_X) - 1)
+            following = np.where(self._keys_X[places] == keys, self._following_X[places], following)
+        return following
 
     def banned(self, states_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and symbols that must not follow them."""
-        rows_P, places_P = _ragged(self._starts_Q[states_R], self.banned_Q[states_R])
-        return rows_P, self._banned_X[places_P] % self.vocabulary
+        """Rows and symbols that must not follow them, some of them twice."""
+        found = [_ragged(self._starts_Q[each], self._counts_Q[each]) for each in (states_R, self._likes_Q[states_R])]
+        rows_P, places_P = (np.concatenate(each) for each in zip(*found, strict=True))
+        symbols_P = self._banned_X[places_P] % self.vocabulary
+        is_banned_P = self.after(states_R[rows_P], symbols_P) < 0  # a state may allow what the one that it is like bans
+        return rows_P[is_banned_P], symbols_P[is_banned_P]
 
 
 def _ragged(starts_R: np.ndarray, counts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +227,7 @@ class GuidedStep:
         may_end_R[rows_P[symbols_P == EOS]] = True
         is_offered_P = symbols_P >= first  # the end is told beside, unless it is ranked with the others
         rows_P, symbols_P = rows_P[is_offered_P], symbols_P[is_offered_P]
-        more = int(self.leads.avoided.banned_Q[self.avoided_BK].max(initial=0))
+        more = int(self.leads.avoided.most_banned_Q[self.avoided_BK].max(initial=0))
         log_probs_BKC, symbols_BKC, ends_BK = self.step.best(first, count + more, end)
         if more:
             log_probs_BKC, symbols_BKC = self._without_banned(log_probs_BKC, symbols_BKC, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -243,6 +244,14 @@ def test_symbols_in_case_markup_are_banned_as_the_text_says(phrases: list[str], 
         allowed = [symbol for symbol in pieces if symbol not in banned]
         written.append(data.draw(st.sampled_from([*allowed, *tokenizer.marks * 9])))
         state = leads.after(state, np.array(written[-1:]))
+
+
+def test_of_long_lists_little_is_noted() -> None:
+    """Not for each state all symbols in which some phrase could begin."""
+    words = {"".join(letters) for letters in itertools.product("acmnrs", repeat=3)}
+    avoided = Guides(Vocabulary(subwords(), "en")).wanted(Demand(avoid=tuple(sorted(words)))).guide.avoided
+    assert avoided is not None
+    assert avoided.states > len(words) and len(avoided.keys_X) < 2 * avoided.states
 
 
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS))

@@ -165,7 +165,8 @@ def test_phrases_that_the_best_translation_has_cost_nothing():
 
 
 def avoid(avoided: list[tuple[int, ...]]) -> Avoided:
-    """States are all beginnings of what is to be avoided; where symbols lead is found by trying."""
+    """States are all beginnings of what is to be avoided; where symbols lead is found by trying. Only what differs from
+    state 0 is noted."""
     beginnings = sorted({ids[:place] for ids in avoided for place in range(len(ids))} | {()}, key=len)
     table = np.zeros((len(beginnings), VOCABULARY), np.int64)
     for state, written in enumerate(beginnings):
@@ -174,8 +175,10 @@ def avoid(avoided: list[tuple[int, ...]]) -> Avoided:
             ends = [ids[place:] for place in range(len(ids) + 1)]
             reached = next(beginnings.index(end) for end in ends if end in beginnings)
             table[state, symbol] = ~reached if any(ids[-len(each) :] == each for each in avoided) else reached
-    states, symbols = table.nonzero()
-    return Avoided(len(table), states * VOCABULARY + symbols, table[states, symbols], np.zeros(VOCABULARY, np.int64))
+    zeros_V = np.zeros(VOCABULARY, np.int64)
+    states, symbols = (table != np.stack([zeros_V, *table[:1].repeat(len(table) - 1, axis=0)])).nonzero()
+    keys_X, likes_Q = states * VOCABULARY + symbols, np.zeros(len(table), np.int64)
+    return Avoided(len(table), keys_X, table[states, symbols], likes_Q, zeros_V)
 
 
 AVOIDED = st.lists(IDS, min_size=1, max_size=3)
