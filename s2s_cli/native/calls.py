@@ -124,7 +124,7 @@ class Function:
 
     def __call__(self, variant: str, arrays: Sequence[Any], *scalars: float, threads: int) -> None:
         """Call it. Raises `ArrayError` for an array that is not as declared, unless a copy can be passed instead."""
-        self.bind(variant, arrays, threads=threads)(*scalars)
+        Held(self, variant)(arrays, *scalars, threads=threads)
 
     def hold(self, variant: str, arrays: Sequence[Any]) -> Held:
         """The call with the first arrays, checked once for all; it takes the others, or more of them to hold."""
