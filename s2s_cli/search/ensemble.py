@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2s_cli.errors import DataError
-from s2s_cli.search.step_model import Best, State, Step, StepModel, best_of_mean, mean_probability
+from s2s_cli.search.step_model import Best, State, Step, StepModel, mean_probability
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class EnsembleState:
 
 
 @dataclass(frozen=True)
-class EnsembleStep:
+class EnsembleStep(Step):
     """What the members predict; it is combined as late as possible, for what is asked alone."""
 
     members: tuple[Step, ...]
@@ -37,9 +37,6 @@ class EnsembleStep:
 
     def best(self, first: int, count: int, end: int) -> Best:
         return self.members[0].best_of_mean(self.members, first, count, end)
-
-    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
-        return best_of_mean(steps, first, count, end)
 
     def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         return mean_probability([step.log_probs_of(rows_P, symbols_P) for step in self.members])

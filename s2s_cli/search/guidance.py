@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2s_cli.search import step_model
 from s2s_cli.search.step_model import Best, State, Step, StepModel, descending
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
@@ -204,7 +203,7 @@ class Guided:
 
 
 @dataclass(frozen=True)
-class GuidedStep:
+class GuidedStep(Step):
     """A prediction of which only what is allowed is offered."""
 
     step: Step
@@ -235,9 +234,6 @@ class GuidedStep:
             told = rows_P, symbols_P, self._forced(rows_P, symbols_P)
             log_probs_BKC, symbols_BKC = _put(log_probs_BKC, symbols_BKC, *told)
         return log_probs_BKC, symbols_BKC, np.where(may_end_R.reshape(B, K), ends_BK, -np.inf)
-
-    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
-        return step_model.best_of_mean(steps, first, count, end)
 
     def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         """-inf where a symbol is not allowed."""

@@ -43,9 +43,9 @@ class Step(Protocol):
     def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
         """The same of an ensemble, which gives the mean of the probabilities of `steps`; this is the first of them.
 
-        With `best_of_mean` of this module every step can answer; one that knows the others may be faster.
+        A step that knows the others may be faster.
         """
-        ...
+        return best_of_mean(steps, first, count, end)
 
     def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         """log p of symbols that are given, [P]: each after hypothesis k of sentence b, where the row is b · K + k."""

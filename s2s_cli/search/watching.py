@@ -49,7 +49,7 @@ def watched_beam_search(
 
 
 @dataclass
-class _Remembered:
+class _Remembered(Step):
     """A step whose answer can be asked for again, after later steps too."""
 
     step: Step
@@ -63,9 +63,6 @@ class _Remembered:
         if self.answer is None:
             self.answer = self.step.best(first, count, end)
         return self.answer
-
-    def best_of_mean(self, steps: Sequence[Step], first: int, count: int, end: int) -> Best:
-        return self.step.best_of_mean(steps, first, count, end)
 
     def log_probs_of(self, rows_P: np.ndarray, symbols_P: np.ndarray) -> np.ndarray:
         return self.step.log_probs_of(rows_P, symbols_P)
