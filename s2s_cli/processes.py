@@ -223,7 +223,7 @@ class Worker(NamedTuple):
         """As `receive`, where it is known that there is something to read, or that the pipe has ended."""
         try:
             result, error = self.connection.recv()
-        except (EOFError, ConnectionError) as lost:
+        except (EOFError, OSError) as lost:  # a plain OSError where it died in the middle of its answer
             raise WorkerLost from lost
         if error is not None:
             raise error
@@ -338,7 +338,7 @@ def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, i
     for connection in inherited:
         connection.close()  # the parent's ends: held here, they would keep pipes open that the parent has closed
     work = None
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):
         while True:
             chunk = pipe.recv()
             answer: tuple[Result | None, Exception | None]

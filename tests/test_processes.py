@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -250,6 +251,14 @@ def test_a_death_is_noticed_whatever_is_forked_meanwhile(other_forks: None) -> N
     with pytest.raises(WorkerLost):
         worker.receive()
     stop([worker])
+
+
+def test_a_death_in_the_middle_of_an_answer_is_noticed() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    os.write(theirs.fileno(), (1000).to_bytes(4) + b"the first of 1000 bytes")
+    theirs.close()
+    with ours, pytest.raises(WorkerLost):
+        Worker(cast("Any", None), ours).receive()
 
 
 def test_a_death_is_noticed_although_a_child_of_the_worker_holds_its_pipe(tmp_path: Path) -> None:
