@@ -105,7 +105,8 @@ class Keys:
 
     @staticmethod
     def read(path: Path) -> Keys:
-        """From a file with a line for each key: KEY [REQUESTS-PER-MINUTE [CHARACTERS]]; `-` stands for no limit.
+        """From a file with a line for each key: KEY [REQUESTS-PER-MINUTE [CHARACTERS]]; `-` stands for no limit. A
+        line that begins with `#` is a comment; elsewhere it may be part of a key.
 
         Raises DataError, with the line, for one that is not so.
         """
@@ -117,8 +118,8 @@ class Keys:
             raise DataError("this is not UTF-8", where=path) from None
         accounts = {}
         for number, line in enumerate(lines, start=1):
-            words = line.partition("#")[0].split()
-            if not words:
+            words = line.split()
+            if not words or words[0].startswith("#"):
                 continue
             try:
                 values = [math.inf if word == "-" else float(word) for word in [*words[1:], "-", "-"]]

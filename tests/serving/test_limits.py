@@ -26,23 +26,25 @@ def test_a_rate_may_be_less_than_one_a_minute():
 
 def test_keys_are_read_with_their_limits(tmp_path: Path):
     path = tmp_path / "keys"
-    path.write_text("# ours\nfirst\nsecond 2 # slow\nthird - 100\n\n")
+    path.write_text("# ours\n # 5\nfirst\nsecond 2\nthird#3 - 100\n\n")
     keys = Keys.read(path)
     assert keys.required
     assert keys.account("first").per_minute == float("inf")
     assert keys.account("second").per_minute == 2
-    assert keys.account("third").most_characters == 100
+    assert keys.account("third#3").most_characters == 100
     keys.account("second")
     with pytest.raises(Refused) as refused:
         keys.account("second")
     assert refused.value.status == 429 and 1 <= (refused.value.retry_after or 0) <= 30
-    for key in (None, "", "fourth"):
+    for key in (None, "", "third", "fourth"):
         with pytest.raises(Refused) as refused:
             keys.account(key)
         assert refused.value.status == 403
 
 
-@pytest.mark.parametrize("text", ["a b", "a 0", "a -1", "a 1 2 3", "a 1\na 2", "a nan", "", "# nothing", "a 1 x"])
+@pytest.mark.parametrize(
+    "text", ["a b", "a 0", "a -1", "a 1 2 3", "a 1\na 2", "a nan", "", "# nothing", "a 1 x", "a 1 # x"]
+)
 def test_a_file_without_sound_keys_is_refused(tmp_path: Path, text: str):
     path = tmp_path / "keys"
     path.write_text(text)
