@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -155,6 +156,8 @@ def _responding(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             content = await answer(request)
         except DataError as error:
             return _refusal(request, Refused(400, f"Invalid request: {error}"))
+        except asyncio.CancelledError:  # by uvicorn, which would answer in its own way
+            return _refusal(request, Refused(503, "The server is about to stop", retry_after=5))
         return content if isinstance(content, Response) else json_response(content)
 
     return respond

@@ -44,20 +44,35 @@ def asked(app: Any, path: str) -> tuple[int, dict[str, str], bytes]:
 
 
 class Broken:
+    def __init__(self, fault: BaseException) -> None:
+        self._fault = fault
+
     @property
     def sources(self) -> list[str]:
-        raise RuntimeError("the secret of the house")
+        raise self._fault
+
+
+def asked_of_broken(fault: BaseException, metrics: Metrics) -> tuple[int, dict[str, str], bytes]:
+    service: Any = SimpleNamespace(models=Broken(fault), limits=Limits(), keys=Keys(), detector=None)
+    return asked(build_app(service, metrics, "text"), "/languages")
 
 
 def test_a_fault_is_told_without_its_inside(capfd: pytest.CaptureFixture[str]):
     metrics = Metrics()
-    service: Any = SimpleNamespace(models=Broken(), limits=Limits(), keys=Keys(), detector=None)
-    status, headers, body = asked(build_app(service, metrics, "text"), "/languages")
+    status, headers, body = asked_of_broken(RuntimeError("the secret of the house"), metrics)
     assert status == 500 and list(json.loads(body)) == ["error"] and b"secret" not in body
     assert headers["content-security-policy"].startswith("default-src 'none'")
     told = capfd.readouterr().err
     assert "warning: /languages: RuntimeError: the secret of the house" in told and "GET /languages 500" in told
     assert b'route="/languages",status="500"' in metrics.text() and b"s2s_requests_open 0.0" in metrics.text()
+
+
+def test_what_is_given_up_is_told_to_come_again(capfd: pytest.CaptureFixture[str]):
+    metrics = Metrics()
+    status, headers, body = asked_of_broken(asyncio.CancelledError(), metrics)
+    assert status == 503 and list(json.loads(body)) == ["error"] and int(headers["retry-after"]) > 0
+    assert headers["content-security-policy"] and "GET /languages 503" in capfd.readouterr().err
+    assert b'route="/languages",status="503"' in metrics.text()
 
 
 def test_text_that_no_encoding_has_can_be_answered():
