@@ -134,14 +134,9 @@ def _run(app: Any, listener: socket.socket, limits: Limits) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEPT_ALIVE,
-        timeout_graceful_shutdown=round(limits.stop_seconds),
+        timeout_graceful_shutdown=limits.stop_seconds,  # type: ignore[arg-type]  # which asyncio takes as it is
     )
-    server = uvicorn.Server(config)
-    asyncio.run(_served(server, listener))
-
-
-async def _served(server: Any, listener: socket.socket) -> None:
-    await server.serve(sockets=[listener])
+    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
 def _protocol() -> type[Any]:

@@ -7,16 +7,17 @@ import json
 import socket
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import uvicorn
 
 from s2s_cli.errors import MachineError
 from s2s_cli.serving.app import build_app, json_response
 from s2s_cli.serving.languages import Detector
 from s2s_cli.serving.limits import Keys, Limits, Refused
 from s2s_cli.serving.looking import Metrics
-from s2s_cli.serving.server import _listening
+from s2s_cli.serving.server import _listening, _run
 
 
 def asked(app: Any, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -82,6 +83,14 @@ def test_text_that_no_encoding_has_can_be_answered():
 def test_an_answer_does_not_wait_until_its_head_is_acknowledged():
     with _listening("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_the_time_to_stop_may_be_less_than_a_second(monkeypatch: pytest.MonkeyPatch):
+    async def serve(server: uvicorn.Server, sockets: Any) -> None:
+        assert server.config.timeout_graceful_shutdown == 0.4
+
+    monkeypatch.setattr(uvicorn.Server, "serve", serve)
+    _run(None, cast("Any", None), Limits(stop_seconds=0.4))
 
 
 def test_languages_that_nothing_tells_apart_are_not_guessed():
