@@ -58,7 +58,7 @@ def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     if output == STDIN:
         raise UsageError("this needs a file or a folder to write to", where=option, hint="add -o OUTPUT")
     if form := document_format(values):
-        raise UsageError(f"{form} is translated as a whole, not by lines", where=option, hint="call s2s for each file")
+        raise UsageError(f"{form} is translated as a whole, not by lines", where=option, hint=f"leave {option} out")
     if has_rows(values) and len(set(map(suffix_of_rows, sources))) > 1:
         raise UsageError("files of rows and of lines need commands of their own", where="INPUT", hint="divide them")
     is_file = len(sources) == 1 and not is_folder(values) and not values["ray"]

@@ -47,8 +47,13 @@ def document_format(values: Mapping[str, Any]) -> str | None:
 
 
 def is_bulk(values: Mapping[str, Any]) -> bool:
-    """Whether inputs become files that are skipped where they are done: parts, or files in a folder."""
-    return bool(values["shard"] or values["join"] or values["ray"]) or is_folder(values)
+    """Whether inputs become files that are skipped where they are done: parts, or files of lines and rows in a
+    folder."""
+    if values["shard"] or values["join"] or values["ray"]:
+        return True
+    inputs = inputs_of(values)
+    is_document = len(inputs) == 1 and (values["form"] or format_of(inputs[0]) not in (None, "text"))
+    return is_folder(values) and (not is_document or inputs == [STDIN])
 
 
 def is_folder(values: Mapping[str, Any]) -> bool:
@@ -88,6 +93,8 @@ def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
         if form == "docx" and sys.stdout.isatty():
             raise UsageError("a document of this format is not for a terminal", where="--format", hint="add -o FILE")
         return None
+    if form and is_folder(values) and not is_bulk(values):
+        output /= inputs[0].name
     for source in inputs:
         if source.exists() and output.exists() and source.samefile(output):
             raise UsageError(f"{output} is the input", where="-o", hint="--in-place replaces a document")
@@ -102,6 +109,8 @@ def _refuse_archives(inputs: Iterable[Path]) -> None:
         with source.open("rb") as file:
             if file.read(4) in _NO_LINES:
                 hint = f"documents are {', '.join(FORMATS)}; the format is that of the suffix, or --format"
+                if suffix_of_rows(source) == ".parquet":
+                    hint = "add -o DIR/, which takes files of rows"
                 raise UsageError("this holds no lines of text", where=source, hint=hint)
 
 

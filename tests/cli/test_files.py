@@ -50,6 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("page.html").write_bytes(PAGE)
     Path("a.txt").write_bytes(b"\xef\xbb\xbf  one\r\n\r\ntwo")
     Path("lines").write_bytes(b"one\r\ntwo")
+    Path("rows.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", lambda *_, **__: Shouting())
     return tmp_path
 
@@ -65,6 +66,11 @@ def test_a_document_goes_to_stdout_or_into_a_file():
     assert run("page.html") == run("--format html", PAGE) == run("page.html -o -") == shouted
     assert run("page.html -o out/page.de.html") == run("-o page2.html", PAGE) == b""
     assert Path("out/page.de.html").read_bytes() == Path("page2.html").read_bytes() == shouted
+    for folder in ("out", "new/"):
+        run(f"page.html -o {folder}")
+        assert Path(folder, "page.html").read_bytes() == shouted
+    run("--format html lines -o new")
+    assert Path("new/lines").read_bytes() == b"ONE TWO"
 
 
 def test_plain_text_is_lines_unless_it_becomes_a_file():
@@ -82,7 +88,7 @@ def test_plain_text_is_lines_unless_it_becomes_a_file():
 
 def test_a_document_is_replaced_only_if_that_is_asked_for():
     Path("link.html").symlink_to("page.html")
-    for name in ("page.html", "link.html", "./page.html"):
+    for name in ("page.html", "link.html", "./page.html", "."):
         with pytest.raises(UsageError, match="is the input .*--in-place"):
             run(f"page.html -o {name}")
     with pytest.raises(UsageError, match="is the input"):
@@ -104,6 +110,9 @@ def test_a_document_is_replaced_only_if_that_is_asked_for():
         ("--in-place lines", "--in-place", "needs a document in a file"),
         ("--in-place --format po", "--in-place", "needs a document in a file"),
         ("page.html -o page.po", "-o", "html is not converted to po"),
+        ("page.html page.html -o out/", "INPUT", "one document at a time"),
+        ("--format html - -o out/", "--format", "no effect: .* write to one file"),
+        ("rows.parquet", "rows.parquet", "no lines of text .*add -o DIR/"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(line: str, where: str, message: str):
