@@ -18,7 +18,12 @@ UNKNOWN = Languages()
 
 def is_same_language(one: str, other: str) -> bool:
     """Whether two codes are of one language, whatever the country: `en-US` and `en`."""
-    return _parts(one)[0] == _parts(other)[0] != ""
+    return base_of(one) == base_of(other) != ""
+
+
+def base_of(code: str) -> str:
+    """The language of a code, without region and script: `en` of `en-GB`."""
+    return _parts(code)[0]
 
 
 def in_language(codes: Sequence[str], wanted: str) -> int | None:

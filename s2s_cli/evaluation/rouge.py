@@ -15,6 +15,7 @@ from typing import Any
 import regex
 from sacrebleu.metrics.base import Signature
 
+from s2s_cli.data.languages import is_same_language
 from s2s_cli.errors import UsageError
 from s2s_cli.evaluation.accuracy import Accuracy
 
@@ -55,7 +56,7 @@ class Rouge(Accuracy):
         from rouge_score.rouge_scorer import RougeScorer  # late: it takes a second
 
         self.name, self.kind = f"ROUGE-{kind}", f"rouge{kind}"
-        self.is_english = language.split("-")[0].lower() == "en"
+        self.is_english = is_same_language(language, "en")
         words = None if self.is_english else Words()
         self.scorer = RougeScorer([self.kind], use_stemmer=self.is_english, tokenizer=words)
 

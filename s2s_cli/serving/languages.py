@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from s2s_cli.data.languages import base_of
 from s2s_cli.serving.limits import Refused
 
 NAMES = dict(
@@ -83,11 +84,6 @@ zh Chinese""".splitlines()
 def name_of(code: str) -> str:
     """The English name of a language; its code where that is unknown."""
     return NAMES.get(code) or NAMES.get(base_of(code), code)
-
-
-def base_of(code: str) -> str:
-    """The language of a code, without region and script: `en` of `en-GB`."""
-    return code.lower().partition("-")[0]
 
 
 class Guess(NamedTuple):

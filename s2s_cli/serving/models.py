@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from s2s_cli.data.languages import in_language
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.loading import use_threads
@@ -18,7 +19,6 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import NO_AIDS, Pair, ServedAids
 from s2s_cli.serving.batching import Job
-from s2s_cli.serving.languages import base_of
 
 
 class Kind(NamedTuple):
@@ -82,9 +82,8 @@ class Models:
 
     def spelled(self, code: str, among: Sequence[str]) -> str | None:
         """The language that a code means, which may be written otherwise: `EN-US`, `zh-Hans`, `De`."""
-        exact = {each.lower(): each for each in among}
-        wanted = code.lower().replace("_", "-")
-        return exact.get(wanted) or {base_of(each): each for each in among}.get(base_of(wanted))
+        place = in_language(among, code)
+        return None if place is None else among[place]
 
     def most_parts(self, kind: Kind) -> int:
         """Parts of a batch, by the memory of a step."""

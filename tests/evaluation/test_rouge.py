@@ -51,7 +51,7 @@ def test_other_scripts_have_words_too() -> None:
 
 
 def test_names_and_signatures() -> None:
-    english, french = (scores(["a"], ["a"], language=language) for language in ("en-GB", "fr"))
+    english, french = (scores(["a"], ["a"], language=language) for language in ("en_GB", "fr"))
     assert [found.name for found in english] == ["ROUGE-1", "ROUGE-2", "ROUGE-L"]
     ending = f"version:rouge-score-{version('rouge-score')}"
     assert english[0].signature == f"nrefs:1|case:lc|stem:porter|tok:ascii|{ending}"

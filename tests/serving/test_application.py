@@ -14,9 +14,10 @@ import uvicorn
 
 from s2s_cli.errors import MachineError
 from s2s_cli.serving.app import build_app, json_response
-from s2s_cli.serving.languages import Detector
+from s2s_cli.serving.languages import Detector, name_of
 from s2s_cli.serving.limits import Keys, Limits, Refused
 from s2s_cli.serving.looking import Metrics
+from s2s_cli.serving.models import Models
 from s2s_cli.serving.server import _listening, _run
 
 
@@ -91,6 +92,13 @@ def test_the_time_to_stop_may_be_less_than_a_second(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(uvicorn.Server, "serve", serve)
     _run(None, cast("Any", None), Limits(stop_seconds=0.4))
+
+
+@pytest.mark.parametrize(("code", "meant"), [("PT-br", "pt_BR"), ("pt", "pt_BR"), ("zh_Hans", "zh")])
+def test_a_language_is_known_however_it_is_written(code: str, meant: str):
+    assert Models([], {}).spelled(code, ["pt_BR", "zh"]) == meant
+    assert Models([], {}).spelled("p", ["pt_BR", "zh"]) is None
+    assert name_of(code) == name_of(meant) != meant
 
 
 def test_languages_that_nothing_tells_apart_are_not_guessed():

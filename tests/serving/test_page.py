@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import Browser
-from serving_process import Server
+from serving_process import PAIR, Server
 
 from s2s_cli import Translator
 
@@ -111,6 +112,15 @@ def test_swapping_translates_back(page: Browser, english: Translator):
     page.until(lambda: page.run("return document.querySelector('#source').value") == "en")
     expected = english.translate([first])[0].text
     page.until(lambda: page.text("#result") == expected)
+
+
+def test_a_language_with_a_region_is_named(browser: Browser, tools: Any, tmp_path: Path):
+    model = tools.export(tmp_path / "model", ("de", "pt_BR"), PAIR, packed=True)
+    with Server(models=[model]) as server:
+        browser.open(f"{server.address}/")
+        browser.until(lambda: browser.run("return document.getElementById('target').value") == "pt_BR")
+        assert browser.text("#target") == "Brazilian Portuguese"
+        translated(browser, "ja")
 
 
 def test_markup_in_a_text_is_text(page: Browser):

@@ -26,14 +26,21 @@ function option(value, name) {
   return made;
 }
 
+function nameOf(code) {
+  try {
+    return new Intl.DisplayNames(["en"], { type: "language" }).of(code.replaceAll("_", "-"));
+  } catch { // a code of its own
+    return code;
+  }
+}
+
 function fillTargets() {
   const before = target.value;
   const names = Object.fromEntries(served.map(({ code, name }) => [code, name]));
   const possible = source.value === "auto" ? served.flatMap(({ targets }) => targets)
     : served.find(({ code }) => code === source.value).targets;
   const codes = [...new Set(possible)];
-  const display = new Intl.DisplayNames(["en"], { type: "language" });
-  target.replaceChildren(...codes.map((code) => option(code, names[code] ?? display.of(code))));
+  target.replaceChildren(...codes.map((code) => option(code, names[code] ?? nameOf(code))));
   if (codes.includes(before)) target.value = before;
 }
 
