@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +11,6 @@ MOST_HEAD = 1 << 16
 """Bytes of a request's first line and headers. One read may bring some more."""
 MOST_PIPELINED = 100
 """Requests that may wait on a connection for the answer of another one. One read may bring some more."""
-_UPGRADE = re.compile(rb"\nupgrade(?=:)", re.IGNORECASE)
 
 
 def guarded(protocol: type[Any], *, read_seconds: float, answer_seconds: float, most_bytes: int) -> type[Any]:
@@ -38,7 +36,7 @@ def guarded(protocol: type[Any], *, read_seconds: float, answer_seconds: float, 
 
         def data_received(self, data: bytes) -> None:
             before = (self.cycle, in_body := self._is_in_body())
-            super().data_received(data if in_body else _without_upgrade(data))
+            super().data_received(data)
             if self.cycle is not self._seen:
                 self._seen = self.cycle
                 self._arm(answer_seconds)
@@ -93,10 +91,39 @@ def guarded(protocol: type[Any], *, read_seconds: float, answer_seconds: float, 
     return Guarded
 
 
-def _without_upgrade(data: bytes) -> bytes:
-    """The head of a request that asks for no other protocol, as a server may read it (RFC 9110, section 7.8). httptools
-    would take the body for one of that protocol; Java's client asks for HTTP/2 so."""
-    if not _UPGRADE.search(data):
-        return data
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"\nignored", head) + end + rest
+def ignoring_upgrades(protocol: type[Any]) -> type[Any]:
+    """uvicorn's protocol with httptools, for which no request asks for another protocol, as a server may read it
+    (RFC 9110, section 7.8). Java's client asks for HTTP/2 so.
+
+    httptools would take the body for one of that protocol. It stops before it; then the head is parsed once more,
+    without the header that asks.
+    """
+    from httptools import HttpParserError, HttpParserUpgrade
+
+    class Ignoring(protocol):
+        _again = b""  # the head that is to be parsed instead
+
+        def data_received(self, data: bytes) -> None:
+            self._unset_keepalive_if_required()
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except HttpParserUpgrade as asked:
+                    data = self._again and self._again + data[asked.args[0] :]
+                except HttpParserError:
+                    return self.send_400_response("")
+
+        def on_headers_complete(self) -> None:
+            method, self._again = self.parser.get_method(), b""
+            if not self.parser.should_upgrade() or method == b"CONNECT":  # which can be nothing else
+                return super().on_headers_complete()
+            first = b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())
+            others = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+            self._again = b"\r\n".join([first, *others, b"", b""])
+
+        def on_message_complete(self) -> None:
+            if not self._again:
+                super().on_message_complete()
+
+    return Ignoring

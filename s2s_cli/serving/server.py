@@ -144,7 +144,9 @@ def _protocol() -> type[Any]:
     if importlib.util.find_spec("httptools"):
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-        return HttpToolsProtocol
+        from s2s_cli.serving.connections import ignoring_upgrades
+
+        return ignoring_upgrades(HttpToolsProtocol)
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     return H11Protocol

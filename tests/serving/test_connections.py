@@ -6,9 +6,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import httptools
 import pytest
 
-from s2s_cli.serving.connections import guarded
+from s2s_cli.serving.connections import guarded, ignoring_upgrades
 
 
 class Clock:
@@ -104,3 +105,45 @@ def test_a_request_that_waits_for_the_one_before_it_has_a_time_too(connection: A
     connection.on_response_complete()
     connection.loop.pass_by(100)
     assert connection.ended == [100]
+
+
+class Parsed:
+    """As uvicorn's protocol with httptools: it keeps what it parses."""
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.requests: list[Any] = []
+
+    def _unset_keepalive_if_required(self) -> None: ...
+
+    def on_message_begin(self) -> None:
+        self.url, self.headers = b"", []
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.requests.append([self.url, self.headers, b"", "goes on"])
+
+    def on_body(self, body: bytes) -> None:
+        self.requests[-1][2] += body
+
+    def on_message_complete(self) -> None:
+        self.requests[-1][3] = "ended"
+
+
+def test_what_asks_for_another_protocol_is_a_request_wherever_it_is_cut():
+    asked = b"POST /a HTTP/1.1\r\nConnection: Upgrade\r\nUPGRADE: h2c\r\n%b\r\n\r\n%b"
+    text = b"\r\n\r\nUpgrade: text"
+    data = asked % (b"Content-Length: 17", text)
+    data += asked % (b"Transfer-Encoding: chunked", b"11\r\n%b\r\n0\r\n\r\n" % text)
+    lengths = [(b"content-length", b"17"), (b"transfer-encoding", b"chunked")]
+    expected = [[b"/a", [(b"connection", b"Upgrade"), length], text, "ended"] for length in lengths]
+    for cut in range(len(data)):
+        connection = ignoring_upgrades(Parsed)()
+        connection.data_received(data[:cut])
+        connection.data_received(data[cut:])
+        assert connection.requests == expected
