@@ -10,7 +10,7 @@ import functools
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from s2s_cli import compression, console
 from s2s_cli.bulk import cluster
 from s2s_cli.bulk.cutting import WHOLE, Part
 from s2s_cli.bulk.joining import divisions_of, join, part_path
-from s2s_cli.bulk.unit import Task, translate_file
+from s2s_cli.bulk.unit import Task, sweep, translate_file
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.translator import Translator
 
@@ -37,7 +37,7 @@ class Step(NamedTuple):
 
 
 def translate_files(
-    files: Iterable[tuple[Path, Path]], task: Task, address: str, workers: int | None = None
+    files: Sequence[tuple[Path, Path]], task: Task, address: str, workers: int | None = None
 ) -> Iterator[Path]:
     """Translate each file into another one, and yield this when it is there, in the order of their ends.
 
@@ -54,7 +54,7 @@ def translate_files(
             while len(running) < width and (step := joins.popleft() if joins else next(steps, None)):
                 running[cluster.start(ray, step.do, *step.arguments)] = step
             if not running:
-                return
+                return sweep(target for _, target in files)
             for reference in cluster.ready(ray, list(running)):
                 step = running.pop(reference)
                 cluster.result_of(ray, reference, step.target)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -233,12 +233,21 @@ _NAMED = {
 @contextmanager
 def new_file(target: Path, made_of: MadeOf, by: dict[str, Any]) -> Iterator[IO[bytes]]:
     """Yield a file to write; when the block ends, it becomes `target`, with its record. Errors as `atomic.new_file`."""
-    atomic.sweep(target.parent, of=(target.name, record_path(target).name))
     with atomic.new_file(target) as file:
         sink = _Hashed(file)
         yield sink  # type: ignore[misc]  # it is one
         output = FileEntry(size=sink.size, sha256=sink.digest.hexdigest())
         atomic.replace_file(record_path(target), to_json(Record(made_of=made_of, by=by, output=output)))
+
+
+def sweep(targets: Iterable[Path]) -> None:
+    """Remove what dead writers of these files have left. Each time the whole folder is listed, so this is for all files
+    at once."""
+    names: dict[Path, set[str]] = {}
+    for target in targets:
+        names.setdefault(target.parent, set()).update((target.name, record_path(target).name))
+    for folder, of in names.items():
+        atomic.sweep(folder, of)
 
 
 def _state(source: Path) -> tuple[int, int]:

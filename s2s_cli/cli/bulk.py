@@ -33,9 +33,11 @@ def translate_bulk(
     part, files = bulk.part, _files(context.params)
     if bulk.join:
         from s2s_cli.bulk.joining import join
+        from s2s_cli.bulk.unit import sweep
 
         if len(files) > 1:
             raise UsageError("of several inputs, no file is divided", where="--join", hint="name one INPUT")
+        sweep([files[0][1]])
         _tell(files[0][1], join(*files[0]))
         return
     task = _task(context, model, search, machine, written, bulk.column, aids)
@@ -110,7 +112,7 @@ def _translate(
 
     from s2s_cli.bulk.cutting import WHOLE, Part
     from s2s_cli.bulk.joining import part_path
-    from s2s_cli.bulk.unit import translate_file
+    from s2s_cli.bulk.unit import sweep, translate_file
     from s2s_cli.cores import usable_cores
 
     if part is None or len(files) > 1:
@@ -118,6 +120,7 @@ def _translate(
         units = [(source, target, WHOLE) for source, target in files[number - 1 :: count]]
     else:
         units = [(source, part_path(target, Part(*part)), Part(*part)) for source, target in files]
+    sweep(target for _, target, _ in units)
     workers = machine.workers or machine.threads or usable_cores()
     load = cache(lambda: task.load(threads=machine.threads, workers=workers))
     try:

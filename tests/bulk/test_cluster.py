@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,6 +83,24 @@ def test_what_a_file_needs_done_and_what_it_leaves(tmp_path: Path, monkeypatch: 
     files._join(source, target, task)  # which Ray does again
     assert sorted(os.listdir(target.parent)) == [".lines.record", "lines"]
     assert target.read_text() == "".join(f"{line}\n" for line in TEXT.swapcase().split("\n"))
+
+
+def test_what_a_lost_process_left_is_removed_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "few").write_text("few\n")
+    target, left = tmp_path / "out" / "few", tmp_path / "out" / ".few.0123456789abcdef.tmp"
+
+    def start(ray: None, do: Any, *arguments: Any) -> str:
+        target.parent.mkdir()
+        left.touch()
+        do(*arguments)
+        return "done"
+
+    here = SimpleNamespace(connected=lambda *_: nullcontext(), cores_of=lambda ray: 1, start=start)
+    here.ready, here.result_of = (lambda ray, running: running), (lambda *_: None)
+    monkeypatch.setattr(files, "cluster", here)
+    monkeypatch.setattr(files, "_translator", lambda task: translator())
+    assert list(files.translate_files([(tmp_path / "few", target)], task_of(tmp_path), "")) == [target]
+    assert sorted(os.listdir(target.parent)) == [".few.record", "few"]
 
 
 def test_parts_of_an_input_that_has_grown_are_noticed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

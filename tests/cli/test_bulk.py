@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
+from s2s_cli import atomic
 from s2s_cli.cli.app import app
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.aids import Aids
@@ -99,6 +100,18 @@ def test_files_go_into_a_folder_and_are_dealt_out_to_shards():
     assert sorted(path.name for path in Path("parts").glob("[a-z]*")) == [f"{name}.gz" for name in "abcde"]
     run("lines -o out.gz")
     assert gzip.decompress(Path("out.gz").read_bytes()) == run("", TEXT.encode())
+
+
+def test_what_a_killed_command_left_is_removed_by_one_look_at_the_folder(monkeypatch: pytest.MonkeyPatch):
+    Path("out").mkdir()
+    left = [Path("out", f".{name}.0123456789abcdef.tmp") for name in (".a.record", "b", "foreign")]
+    for path in (Path("a"), Path("b"), *left):
+        path.write_text("text\n")
+    swept: list[Path] = []
+    sweep = atomic.sweep
+    monkeypatch.setattr(atomic, "sweep", lambda folder, of: (swept.append(folder), sweep(folder, of)))
+    run("a b -o out --greedy")
+    assert swept == [Path("out")] and [path.exists() for path in left] == [False, False, True]
 
 
 def test_rows_of_json_may_be_compressed():
