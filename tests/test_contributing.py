@@ -28,6 +28,10 @@ def test_every_file_that_is_named_is_there() -> None:
     named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|c))`", TEXT))
     assert len(named) > 40
     assert [path for path in named if not any((ROOT / folder / path).is_file() for folder in ("", "s2s_cli"))] == []
+    tables = re.findall(r"`(\w+)`(?:,| of) `((?:\w+/)+\w+\.py)`", TEXT)
+    assert len(tables) > 15
+    for name, path in tables:
+        assert name in (ROOT / ("" if path.startswith("tests/") else "s2s_cli") / path).read_text()
 
 
 SOME = "(unrolled_training or padding or learns)"
