@@ -110,10 +110,13 @@ class Texts:
         number = self.models.numbers[pair]
         translator = self.models.translators[number]
         self._batcher.admit()
-        lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # most have a part at least
-        options = replace(translator.options, n_best=1)
-        sized = _sized(translator.reader.read(lines))[:most_parts]
-        return await self._batcher.answers(Kind(number, options, explains=True), sized)
+
+        def prepare() -> list[Sized]:
+            lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # most have a part at least
+            return _sized(translator.reader.read(lines))[:most_parts]
+
+        kind = Kind(number, replace(translator.options, n_best=1), explains=True)
+        return await self._batcher.answers(kind, await _aside(len(text), prepare))
 
     async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
         """Texts line by line; white space around a line and the ends of lines stay as they are."""

@@ -18,6 +18,7 @@ from s2s_cli.data.languages import Languages
 from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.snippets import snippet
 from s2s_cli.documents.translation import translate_document
+from s2s_cli.inference.reading import Reader
 from s2s_cli.serving.explaining import _words
 from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import LONG, Texts, Wish
@@ -72,21 +73,29 @@ def test_lines_are_translated_as_lines_are(translator: Translator, texts: Texts)
     assert asyncio.run(texts.translate(lines, Wish(PAIR))) == expected
 
 
-def test_other_requests_go_on_while_a_long_text_is_read(translator: Translator) -> None:
+def test_other_requests_go_on_while_a_long_text_is_read(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models, heard = Models([translator], {PAIR: 0}), threading.Event()
 
-    def patient(text: str, *rest: Any, **others: Any) -> Any:
-        assert heard.wait(60), "the loop waits for the text"
-        return snippet(text, *rest, **others)
+    def patient(read: Any) -> Any:
+        def wait(*given: Any, **named: Any) -> Any:
+            assert heard.wait(60), "the loop waits for the text"
+            return read(*given, **named)
 
-    async def both() -> Any:
-        texts = texts_of(models, patient)
-        asking = asyncio.ensure_future(texts.translate(["<p>ja</p>" * LONG], Wish(PAIR, form="html")))
+        return wait
+
+    async def all_at_once() -> Any:
+        texts = texts_of(models, patient(snippet))
+        page = texts.translate(["<p>ja</p>" * LONG], Wish(PAIR, form="html"))
+        asking = asyncio.gather(page, texts.explain("ja\n" * LONG, PAIR, 1))
         await asyncio.sleep(0.01)
         heard.set()
         return await asking
 
-    assert asyncio.run(both())[0][0].startswith("<p>")
+    monkeypatch.setattr(Reader, "read", patient(Reader.read))
+    [[page]], [part] = asyncio.run(all_at_once())
+    assert page.startswith("<p>") and part["source"] == "ja"
 
 
 def test_marks_are_no_words_of_an_explanation(translator: Translator, texts: Texts) -> None:
