@@ -106,7 +106,10 @@ def test_attention_and_search_are_shown(page: Browser, german: Translator):
     assert set(fates) <= {"kept", "dropped", "finished"} and len(fates) > 2
 
 
-def test_swapping_translates_back(page: Browser, english: Translator):
+@pytest.mark.parametrize("source", ["de", "auto"])
+def test_swapping_translates_back(page: Browser, english: Translator, source: str):
+    choice = "const field = document.querySelector('#source'); field.value = arguments[0];"
+    page.run(f"{choice} field.dispatchEvent(new Event('change'))", source)
     first = translated(page, "guten Tag")
     page.click("#swap")
     page.until(lambda: page.run("return document.querySelector('#source').value") == "en")

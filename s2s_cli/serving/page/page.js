@@ -15,6 +15,7 @@ const tree = new Tree({
 let served = [];
 let limit = Infinity;
 let timer = 0;
+let detected = ""; // language of the text that was translated last
 let running = new AbortController();
 
 // As the server counts them: the length of a string counts some of them twice.
@@ -61,10 +62,10 @@ async function now() {
   at("status").textContent = "Translating …";
   try {
     const answer = await translate(typed, source.value, target.value, signal);
-    const from = answer.detectedLanguage?.language ?? source.value;
+    detected = answer.detectedLanguage?.language ?? source.value;
     at("detected").textContent = answer.detectedLanguage ? `Detected: ${answer.detectedLanguage.language}` : "";
     show(answer.translatedText, answer.alternatives ?? []);
-    await showHow(typed, from, answer.translatedText, signal);
+    await showHow(typed, detected, answer.translatedText, signal);
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Failure)) console.error(error);
@@ -151,7 +152,7 @@ async function copy(words) {
 }
 
 function swap() {
-  const [from, to] = [source.value, target.value];
+  const [from, to] = [source.value === "auto" ? detected : source.value, target.value];
   const back = served.find(({ code, targets }) => code === to && targets.includes(from));
   if (!back) {
     at("status").textContent = "No model translates the other way";
