@@ -43,10 +43,8 @@ class Fields:
 
     def word(self, name: str, default: str | None = None) -> str:
         """A string. Raises Refused if there is none and no default."""
-        value = self._values.get(name)
-        if isinstance(value, _Given):
-            value = value[-1]
-        if value is None or value == "":
+        value = self._single(name)
+        if value is None:
             if default is None:
                 raise Refused(400, f"Invalid request: missing {name} parameter")
             return default
@@ -63,10 +61,8 @@ class Fields:
 
     def number(self, name: str, default: int, most: int) -> int:
         """A whole number from 0 on."""
-        value = self._values.get(name)
-        if isinstance(value, _Given):
-            value = value[-1]
-        if value is None or value == "":
+        value = self._single(name)
+        if value is None:
             return default
         is_whole = isinstance(value, float) and value.is_integer()  # 7.0 is one in JSON
         if is_whole or (isinstance(value, str) and value.isdecimal() and len(value) < 10):
@@ -77,19 +73,8 @@ class Fields:
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A truth value: true, false, or 1 and 0 as forms write them."""
-        value = self._values.get(name)
-        if isinstance(value, _Given):
-            value = value[-1]
-        known = {
-            True: True,
-            False: False,
-            "1": True,
-            "0": False,
-            "true": True,
-            "false": False,
-            None: default,
-            "": default,
-        }
+        value = self._single(name)
+        known = {None: default, True: True, False: False, "1": True, "0": False, "true": True, "false": False}
         if not isinstance(value, str | bool | None) or value not in known:
             raise Refused(400, f"Invalid request: {name} must be true or false")
         return known[value]
@@ -101,6 +86,13 @@ class Fields:
         if not all(isinstance(each, str) for each in values):
             raise Refused(400, f"Invalid request: {name} must be a list of strings")
         return frozenset(part.strip() for each in values for part in each.split(",") if part.strip())
+
+    def _single(self, name: str) -> Any:
+        """The value, the last one of several; None where there is none, or an empty one."""
+        value = self._values.get(name)
+        if isinstance(value, _Given):
+            value = value[-1]
+        return None if value == "" else value
 
 
 class _Given(list[str]):
