@@ -17,19 +17,20 @@ from s2s_cli.cli.glossary import GlossaryMatch, GlossaryWay, term_option
 from s2s_cli.cli.protection import ProtectionArguments
 from s2s_cli.cores import MOST_THREADS
 from s2s_cli.errors import MachineError, UsageError
+from s2s_cli.serving.limits import Limits
 
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "multipart", "python_multipart", "httptools", "h11", "py3langid")
 _limit = partial(typer.Option, rich_help_panel="Limits")
 
 
 @dataclass(frozen=True)
-class LimitArguments:
-    """What a request to a server may ask for, with the names and values of `s2s_cli.serving.limits.Limits`."""
+class LimitArguments(Limits):
+    """The limits by options, with the same values by default."""
 
-    body_bytes: Annotated[int, _limit(min=1, metavar="N", help="Bytes of a request's body.")] = 1 << 20
-    texts: Annotated[int, _limit(min=1, metavar="N", help="Texts of a request.")] = 500
-    characters: Annotated[int, _limit(min=1, metavar="N", help="Characters of a request.")] = 50_000
-    alternatives: Annotated[int, _limit(min=1, metavar="N", help="Alternatives that a request may ask for.")] = 10
+    body_bytes: Annotated[int, _limit(min=1, metavar="N", help="Bytes of a request's body.")]
+    texts: Annotated[int, _limit(min=1, metavar="N", help="Texts of a request.")]
+    characters: Annotated[int, _limit(min=1, metavar="N", help="Characters of a request.")]
+    alternatives: Annotated[int, _limit(min=1, metavar="N", help="Alternatives that a request may ask for.")]
     waiting: Annotated[
         int,
         _limit(
@@ -37,12 +38,10 @@ class LimitArguments:
             metavar="N",
             help="Sentences that may wait; what comes then is answered by 503 and when to try again.",
         ),
-    ] = 2000
-    read_seconds: Annotated[float, _limit(metavar="X", help="Time for a request to come.")] = 15.0
-    answer_seconds: Annotated[float, _limit(metavar="X", help="Time until it must be answered.")] = 60.0
-    stop_seconds: Annotated[
-        float, _limit(metavar="X", help="Time after SIGTERM to answer what was accepted before it.")
-    ] = 20.0
+    ]
+    read_seconds: Annotated[float, _limit(metavar="X", help="Time for a request to come.")]
+    answer_seconds: Annotated[float, _limit(metavar="X", help="Time until it must be answered.")]
+    stop_seconds: Annotated[float, _limit(metavar="X", help="Time after SIGTERM to answer what came before it.")]
 
 
 _of_pair = " before it the pair of languages, de-en=FILE, where several models are served; may be repeated."
@@ -131,7 +130,6 @@ def serve(
     try:
         from s2s_cli.documents.snippets import snippet
         from s2s_cli.serving.aids import ServedAids
-        from s2s_cli.serving.limits import Limits
         from s2s_cli.serving.server import Settings
         from s2s_cli.serving.server import serve as run
 
@@ -148,7 +146,7 @@ def serve(
             tuple(aids.memory or ()),
         )
         settings = Settings(host, port, workers, batch_tokens, log, api_keys, beam, engine, served)
-        run(models, settings, Limits(**vars(limits)), snippet)
+        run(models, settings, limits, snippet)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in NEEDED:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -150,4 +149,6 @@ class Keys:
 
 
 def _digest(key: str) -> bytes:
+    import hashlib  # not for `s2s serve --help`
+
     return hashlib.sha256(key.encode("utf-8", errors="surrogatepass")).digest()

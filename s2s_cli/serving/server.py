@@ -15,13 +15,12 @@ from typing import Any
 from s2s_cli import console
 from s2s_cli.cores import usable_cores
 from s2s_cli.errors import MachineError
-from s2s_cli.serving.aids import NO_AIDS, ServedAids
+from s2s_cli.serving.aids import ServedAids
 from s2s_cli.serving.batching import Batcher
 from s2s_cli.serving.limits import Keys, Limits
 from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import Prepare
 
-BATCH_TOKENS = 1500
 KEPT_ALIVE = 30  # seconds that a connection may be idle between two requests
 BACKLOG = 2048
 CHUNKING = 8
@@ -32,17 +31,17 @@ CHUNKING = 8
 class Settings:
     """How to serve."""
 
-    host: str = "127.0.0.1"
-    port: int = 5000
+    host: str
+    port: int
     """0: any free one."""
-    workers: int | None = None
+    workers: int | None
     """Processes that translate; None: one for each core."""
-    batch_tokens: int = BATCH_TOKENS
-    log: str = "text"
-    keys: Path | None = None
-    beam: int | None = None
-    engine: str = "auto"
-    aids: ServedAids = NO_AIDS
+    batch_tokens: int
+    log: str
+    keys: Path | None
+    beam: int | None
+    engine: str
+    aids: ServedAids
 
 
 def serve(paths: Sequence[Path], settings: Settings, limits: Limits, prepare: Prepare) -> None:
