@@ -44,7 +44,7 @@ def refuse_constraints(options: SearchOptions) -> None:
     """Raise UsageError if a search cannot see to it that phrases come."""
     kind = "--sample" if options.sampling else "--diverse" if options.groups > 1 else ""
     if kind:
-        raise UsageError(f"{kind} cannot see to it that a translation contains the constraints", hint="leave it out")
+        raise UsageError(f"constraints need a beam search, and {kind} is none", hint="leave one of them out")
     if options.beam < 2:
         raise UsageError("constraints need a beam of 2 or more", hint="leave --greedy out, or use --beam 5")
 

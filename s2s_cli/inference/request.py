@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,8 @@ class Request:
         return bool(self.constraints or self.prefix or any(len(phrase.split()) > 1 for phrase in self.avoid))
 
     @classmethod
-    def from_json(cls, line: str) -> Request:
-        """Of one line of JSON. All fields but those of this class are `others`.
+    def from_json(cls, line: str, taken: Container[str] = ()) -> Request:
+        """Of one line of JSON. All fields but those of this class are `others`. taken: names that these cannot have.
 
         Raises DataError, which says what is wrong with it.
         """
@@ -56,6 +56,9 @@ class Request:
             if meant := _MEANT.get(key.lower()):  # a demand that nobody would hear of
                 hint = f"did you mean `{meant}`? give a field of your own another name"
                 raise DataError(f"the field `{key}` is none of a request", hint=hint)
+            if key in taken:
+                hint = "give it another name, or leave --json out"
+                raise DataError(f"the field `{key}` could not be passed through: the output has one", hint=hint)
         return cls(record.text, tuple(record.constraints), tuple(record.avoid), record.prefix, others)
 
 

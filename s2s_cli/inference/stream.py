@@ -14,7 +14,7 @@ from s2s_cli.errors import DataError, UsageError, UserError
 from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
 from s2s_cli.inference.request import Request
-from s2s_cli.inference.translation import LinesLost
+from s2s_cli.inference.translation import OF_OUTPUT, LinesLost
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -170,7 +170,7 @@ class _Stream:
             return line.decode("utf-8", errors="replace")
 
     def _request(self, text: str) -> Request:
-        request = Request.from_json(text)
+        request = Request.from_json(text, OF_OUTPUT if self.output.format == "json" else ())
         self.translator.check(request, self.search)
         return request
 

@@ -21,6 +21,13 @@ Alignment = list[tuple[int, int]]
 _ESCAPED = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029, *range(0xD800, 0xE000))}
 
 
+OF_OUTPUT = frozenset(
+    "line source translation score confidence confident word_confidence omissions repetitions tokens source_tokens"
+    " alignment finished truncated origin match protected n_best".split()
+)
+"""Names of all fields of the JSON form."""
+
+
 class LinesLost(MachineError):
     """Lines, counted from 1, on which two worker processes died."""
 
@@ -119,8 +126,7 @@ class Translation:
 
     def to_json(self, line: int, min_confidence: float | None = None) -> str:
         """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, `protected` if
-        something in the source is, `confident` if there is a least confidence, and `others`, except those that are
-        called as what stands here anyway."""
+        something in the source is, `confident` if there is a least confidence, and `others`."""
         evidence = self.best.evidence
         record: dict[str, Any] = {
             "line": line,

@@ -25,6 +25,7 @@ from s2s_cli.inference.guides import Guides
 from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
+from s2s_cli.inference.translation import OF_OUTPUT, Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.inference.vocabulary import Vocabulary
 from s2s_cli.search.guidance import Guide, Guided, Opening
@@ -335,14 +336,24 @@ def stream(lines: bytes, **output: object) -> str:
 
 
 def test_a_stream_of_requests_is_written_as_text_or_json() -> None:
-    lines = b'{"text": "Abc", "id": [1, "\\ud800"], "score": "theirs"}\n'
+    lines = b'{"text": "Abc", "id": [1, "\\ud800"]}\n'
     lines += b'{"text": "", "doc": null}\n{"text": "aB", "prefix": "AbC"}'
     assert stream(lines) == "aBC\n\nAbC\n"
     records = [json.loads(line) for line in stream(lines, format="json").splitlines()]
     assert [record["translation"] for record in records] == ["aBC", "", "AbC"]
     assert records[0]["id"] == [1, "\ud800"]
-    assert records[0]["score"] != "theirs"
     assert records[1]["doc"] is None
+
+
+def test_a_field_of_the_output_is_no_field_of_a_request() -> None:
+    """Where there is such an output: one of them would be lost."""
+    whole = Translation("a", [Candidate("b", 0.0, [])] * 2, protected=["c"], origin="model")
+    assert json.loads(whole.to_json(0, min_confidence=0.5)).keys() == OF_OUTPUT
+    for name in OF_OUTPUT:
+        line = json.dumps({"text": "Abc", name: 1}).encode()
+        assert stream(line) == "aBC\n"
+        with pytest.raises(DataError, match=f"`{name}` could not be passed through"):
+            stream(line, format="json")
 
 
 @pytest.mark.parametrize(
