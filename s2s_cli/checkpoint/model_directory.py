@@ -67,7 +67,7 @@ class ModelConfig(Document):
     target_vocabulary: Annotated[int, at_least(len(SYMBOLS) + 1), at_most(_MOST_SYMBOLS)]
     """The special symbols, and at least one that can be written."""
     decoding: schema.Decoding
-    max_pieces: Annotated[int, at_least(1), at_most(1_000_000)]
+    max_pieces: Annotated[int, at_least(1), at_most(10_000)]
     """Longest source sentence that the model was trained on, in pieces."""
     protect: schema.Protect | None = None
     """What the model has learnt to carry over as it is."""

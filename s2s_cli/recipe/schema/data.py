@@ -23,7 +23,7 @@ Sha256 = Annotated[str, matching("[0-9a-fA-F]{64}", "a SHA-256 has 64 hexadecima
 
 
 class Corpus(Section):
-    """One parallel corpus: two line-aligned files, or one file of pairs. Plain, `.gz` or `.xz`, Parquet excepted.
+    """One parallel corpus: two line-aligned files, or one file of pairs; `.gz`, `.xz`, `.zst`, or plain, as Parquet is.
 
     A path is looked for in `data.folders`, then in the folder `S2S_DATA` (default `./data`). A path may be a `https://`
     address, which then needs its SHA-256 and is downloaded once.
@@ -158,7 +158,7 @@ class TrainCorpus(Corpus):
 
 
 class Lines(Section):
-    """The lines of a file, or of one column of a TSV file. Plain, `.gz` or `.xz`; looked for as corpora are."""
+    """The lines of a file, or of one column of a TSV file. Plain, `.gz`, `.xz` or `.zst`; looked for as corpora are."""
 
     file: str
     column: Positive | None = None
@@ -173,7 +173,7 @@ class Lines(Section):
 class Cleaning(Section):
     """Filters of the training pairs. A pair is dropped whole; each rule is counted in the report."""
 
-    max_pieces: Annotated[int, at_least(1), at_most(1_000_000)] = 100
+    max_pieces: Annotated[int, at_least(1), at_most(10_000)] = 100
     """Longest side, in pieces of its tokenizer."""
     max_length_ratio: Annotated[float, at_least(1.0)] | None = 4.0
     """Longest side over shortest side, in pieces; short pairs (under 10 pieces) are exempt. `null`: no such rule."""
