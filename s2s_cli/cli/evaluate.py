@@ -55,7 +55,7 @@ class FileArguments:
     language: Annotated[
         str,
         _without_model(
-            metavar="CODE", help="Language of the texts, which selects the tokenizer of BLEU and ROUGE (zh, ja, ...)."
+            metavar="CODE", help="Language of the texts, by which BLEU, ROUGE and --distinct find words (zh, ja, ...)."
         ),
     ] = "en"
 

@@ -91,7 +91,8 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Answer only requests with a key of this file: KEY [REQUESTS-PER-MINUTE [CHARACTERS]], one on a line.",
+            help="Translate only for requests with a key of this file: KEY [REQUESTS-PER-MINUTE [CHARACTERS]] in each"
+            " line.",
         ),
     ] = None,
     log: Annotated[

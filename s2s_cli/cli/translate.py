@@ -34,7 +34,7 @@ class OutputArguments:
             "-o",
             metavar="FILE|DIR",
             help="Write to this file, which appears or is replaced as a whole; or each input to a file in this folder,"
-            " except for those that are done.",
+            " except for files of lines that are done.",
         ),
     ] = None
     in_place: Annotated[bool, output_option("--in-place", help="Replace the document by its translation.")] = False

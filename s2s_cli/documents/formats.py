@@ -52,7 +52,7 @@ def read_document(form: str, source: IO[bytes], languages: Languages) -> Documen
     except OSError as error:
         raise MachineError(f"cannot be read: {error.strerror or error}", where=name) from error
     if len(data) > MOST_BYTES:
-        hint = "give its lines on stdin" if form == "text" else "divide it"
+        hint = "write its lines to stdout, or into a folder (-o DIR/)" if form == "text" else "divide it"
         raise DataError(f"a document has at most {MOST_BYTES >> 20} MiB", where=name, hint=hint)
     module = import_module(f"s2s_cli.documents.{FORMATS[form].module}")
     document: Document = getattr(module, FORMATS[form].reader)(data, name, languages)
