@@ -117,7 +117,7 @@ def save_model(
     from s2s_cli.checkpoint.tensors import encode_tensors
 
     document = parse_json(json.dumps(config).encode(), ModelConfig, directory / CONFIG)
-    _refuse_foreign(directory)
+    refuse_foreign(directory)
     atomic.sweep(directory.resolve().parent)
     with atomic.new_directory(directory) as temporary:
         writer = ManifestWriter(temporary)
@@ -213,7 +213,7 @@ def _present(directory: Path) -> Path:
     return previous if previous.exists() and not directory.exists() else directory
 
 
-def _refuse_foreign(directory: Path) -> None:
+def refuse_foreign(directory: Path) -> None:
     """Replacing a directory removes it, so one that holds other files than a model is refused."""
     try:
         names = {path.name for path in directory.iterdir()}

@@ -11,7 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 from s2s_cli import atomic, console
+from s2s_cli.checkpoint.model_directory import CONFIG, refuse_foreign
 from s2s_cli.errors import MachineError, UsageError, printable
+from s2s_cli.sealed import MANIFEST
+
+_ELSEWHERE = "name another --run, or move it"
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,31 @@ class RunDirectory:
     def lock(self) -> Iterator[None]:
         """Keep other processes from writing into this run until the block is left or the process dies.
 
-        Raises `UsageError` within seconds if another process holds the lock, naming that process.
+        Raises `UsageError` within seconds if another process holds the lock, naming that process; and if there are
+        files that are none of a run where its own would take their place.
         """
         path = self.root / "lock"
+        if self.root.is_file():
+            raise UsageError("is a file, and a run is a folder", where=self.root, hint=_ELSEWHERE)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self._refuse_foreign(path)
             descriptor = _acquire(path)
         except OSError as error:
             raise MachineError(f"cannot be written: {error.strerror}", where=path) from error
         with atomic.unshared(descriptor):
             yield
+
+    def _refuse_foreign(self, lock: Path) -> None:
+        """Raise `UsageError` for what is none of a run, and would be replaced, or made useless."""
+        if (self.root / CONFIG).exists():
+            raise UsageError("is a model, and no run", where=self.root, hint=_ELSEWHERE)
+        if self.recipe.exists() and not lock.exists():
+            raise UsageError("would be replaced by the recipe of the run", where=self.recipe, hint=_ELSEWHERE)
+        if self.data.is_dir() and any(self.data.iterdir()) and not (self.data / MANIFEST).exists():
+            what = "holds other files than prepared data, and is not replaced"
+            raise UsageError(what, where=self.data, hint=_ELSEWHERE)
+        refuse_foreign(self.model)
 
 
 def _acquire(path: Path) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.run_directory import RunDirectory
-from s2s_cli.errors import MachineError, UsageError
+from s2s_cli.errors import MachineError, UsageError, UserError
 
 
 def hold_in_child(run: RunDirectory, tools) -> int:
@@ -113,4 +113,36 @@ def test_a_child_that_leaves_the_block_does_not_release_the_lock(tmp_path, tools
 def test_a_root_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(MachineError, match="cannot be written"), RunDirectory(tmp_path / "file" / "run").lock():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        (["data/train.fr"], "data: holds other files than prepared data"),
+        (["model/mine.txt"], "model: holds other files than a model"),
+        (["recipe.yaml"], "recipe.yaml: would be replaced by the recipe of the run"),
+        (["config.json", "manifest.json"], "is a model, and no run"),
+    ],
+)
+def test_what_is_none_of_a_run_is_not_replaced(tmp_path, files: list[str], what: str):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for _ in range(2):
+        with pytest.raises(UserError, match=what), RunDirectory(tmp_path).lock():
+            pass
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == files
+    for name in files:
+        (tmp_path / name).unlink()
+    with RunDirectory(tmp_path).lock():  # empty folders are no files
+        pass
+
+
+def test_a_file_is_no_run(tmp_path):
+    (tmp_path / "run").touch()
+    with (
+        pytest.raises(UsageError, match="run: is a file, and a run is a folder"),
+        RunDirectory(tmp_path / "run").lock(),
+    ):
         pass

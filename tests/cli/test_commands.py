@@ -97,6 +97,7 @@ def test_the_run_is_named_by_the_recipe(folder: Path):
 
 
 def test_the_recipe_that_a_run_keeps_is_that_of_this_run(folder: Path):
+    (folder / "lock").touch()
     with RunDirectory(folder).lock():
         pass
     recipe = load_recipe(folder / "recipe.yaml")
