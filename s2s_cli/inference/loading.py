@@ -15,6 +15,7 @@ import numpy as np
 from s2s_cli.checkpoint.arrays import own_weights
 from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS, Confidence, ModelConfig, ModelFiles, load_model_files
 from s2s_cli.cores import usable_cores
+from s2s_cli.data.languages import is_same_language
 from s2s_cli.engine import Engine, Form, Shortlist, build, fault_of, pack, state_shapes
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.dividing import Division
@@ -177,8 +178,18 @@ def _shortlist(directory: Path, files: ModelFiles) -> Shortlist:
 
 
 def _require_same_vocabularies(directories: Sequence[Path], files: Sequence[ModelFiles]) -> None:
-    first = files[0].tokenizers
+    """And languages, for the vocabularies of both directions may be the same."""
+    first, languages = files[0].tokenizers, files[0].config.languages
     for directory, other in zip(directories[1:], files[1:], strict=True):
+        found = other.config.languages
+        both = (found.source, languages.source), (found.target, languages.target)
+        if not all(is_same_language(*codes) for codes in both):
+            raise UsageError(
+                f"it translates {found.source} into {found.target}, and {directories[0]} {languages.source} into"
+                f" {languages.target}",
+                where=directory,
+                hint="the models of an ensemble must be of the same languages",
+            )
         for side in ("source", "target"):
             if getattr(first, side).to_bytes() != getattr(other.tokenizers, side).to_bytes():
                 raise CheckpointError(

@@ -14,7 +14,7 @@ from starts import PATIENCE, Ended, Started
 
 from s2s_cli import Translator, __version__
 from s2s_cli.checkpoint.model_directory import save_model
-from s2s_cli.errors import CheckpointError
+from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.model.building import build_model
 from s2s_cli.recipe import schema
 from s2s_cli.text.symbols import CharacterTokenizer
@@ -29,14 +29,14 @@ TINY = {
 }
 
 
-def export(directory: Path, *, seed: int = 1, target: Tokenizer = LETTERS) -> Path:
+def export(directory: Path, *, seed: int = 1, target: Tokenizer = LETTERS, languages: str = "fr-en") -> Path:
     """A run with an exported model, which translates into gibberish."""
     torch.manual_seed(seed)
     model = schema.Model.read(TINY)
     config = {
         "s2s_version": __version__,
         "name": "tiny",
-        "languages": {"source": "fr", "target": "en"},
+        "languages": dict(zip(("source", "target"), languages.split("-"), strict=True)),
         "model": model.values(),
         "source_vocabulary": LETTERS.size,
         "target_vocabulary": target.size,
@@ -251,3 +251,7 @@ def test_an_ensemble_needs_one_vocabulary(run: Path, tmp_path: Path) -> None:
     other = export(tmp_path / "other", target=CharacterTokenizer("▁abc"))
     with pytest.raises(CheckpointError, match="target vocabulary differs"):
         Translator.load([run, other])
+    back = export(tmp_path / "back", languages="en-fr")  # joint vocabularies of both directions may be the same
+    with pytest.raises(UsageError, match="back/model: it translates en into fr, and .* fr into en"):
+        Translator.load([run, back])
+    Translator.load([run, export(tmp_path / "british", languages="fr-en_GB")])
