@@ -108,6 +108,10 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     name = corpus.name or lines.file.path.name.partition(".")[0]
+    folder = run / "synthesis"
+    directory = folder / f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)[:80]}-{key}"
+    if not directory.exists():
+        directory = next(folder.glob(f"*-{key}"), directory)  # of the same corpus, under another name
     return Plan(
         name=name,
         lines=lines,
@@ -115,7 +119,7 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
         models=models,
         beam=corpus.beam,
         sampling=SamplingOptions(**sample.values()) if sample else None,
-        directory=run / "synthesis" / f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)[:80]}-{key}",
+        directory=directory,
         made_of={**content, "file": lines.file.given, "by": corpus.models},
         device=recipe.training.device,
         threads=recipe.training.threads,

@@ -54,6 +54,9 @@ def test_the_directory_follows_from_what_the_text_depends_on(folder: Path, recip
     assert first.startswith("mono-") and directory() == first
     assert directory(tag="<bt>", weight=2.0) == first
     assert directory(name="a b").partition("-")[0] == "a" and directory(name="../x").startswith("---x-")
+    (folder / "run" / "synthesis" / first).mkdir(parents=True)
+    assert directory(name="a b") == first  # what was written under another name is not written again
+    (folder / "run" / "synthesis" / first).rmdir()
     sample = {"temperature": 1.0, "top_k": 10}
     others = [
         directory(beam=2),
