@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def decoded(lines: Iterable[bytes], name: object) -> Iterator[str]:
         try:
             yield line.decode()
         except UnicodeDecodeError as error:
-            hint = "convert the file, for example with `iconv -f ISO-8859-1 -t UTF-8`"
+            other = "UTF-16" if number == 1 and line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "ISO-8859-1"
+            hint = f"convert the file, for example with `iconv -f {other} -t UTF-8`"
             byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
             raise DataError(byte, where=f"{name}:{number}", hint=hint) from error
