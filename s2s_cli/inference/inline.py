@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import TypeGuard
 
 from s2s_cli.inference.nesting import Layout, Mark, Place, forest, in_order, ranges_of, without_codes
-from s2s_cli.inference.positions import Guide
+from s2s_cli.inference.positions import UNSPACED, Guide
 from s2s_cli.inference.translation import Alignment
 from s2s_cli.text.codes import Code, Kind, Part, Parts, partners
 
@@ -96,36 +96,46 @@ class Flat:
     def _spaced(self, laid: Sequence[str | int]) -> list[Part]:
         """The parts, with the white space that single codes had around them."""
         parts: list[Part] = []
-        touches = wanted = swallows = False  # what stands before is no space; a space is to follow, or to be left out
-        lonely = False  # what stands before is a single code that no word was to follow without a space
+        wanted = swallows = False  # a space is to follow, or to be left out
+        ends = ""  # what the text before ends with, if no single code follows it
+        # what stands before is a single code that no word was to follow without a space
+        lonely = _begins_with_single(self.head[::-1]) and not _is_spaced_word(self.text[:1])
+        touches = lonely  # what stands before is no space
         for item, following in zip(laid, [*laid[1:], ""], strict=False):
             if isinstance(item, int):
                 place = self.places[item]
                 single, closes = place.code.is_word, place.code.kind is Kind.CLOSE
-                left = place.left and (single or self._is_single(following))
-                left = left or (single and parts[-1:] != [] and self._is_apart(parts[-1], place.offset - 1))
+                left = place.left or self._is_apart(ends, place.offset)
+                left = left and (single or self._is_single(following))
+                wanted = wanted or (lonely and isinstance(following, str) and _is_spaced_word(following[:1]))
                 if touches and (left or wanted) and not closes:
                     parts.append(" ")
-                    touches = wanted = False
+                    touches = wanted = lonely = False
                 if place.joined and not single and parts and parts[-1] == " ":
                     parts.pop()
                 parts.append(place.code)
                 if single:
-                    touches, wanted, swallows = True, place.right, place.joined
-                    lonely = not (place.right or place.joined or self.text[place.offset : place.offset + 1].isalnum())
+                    touches, wanted, swallows, ends = True, place.right, place.joined, ""
+                    after = self.text[place.offset : place.offset + 1]
+                    lonely = not (place.right or place.joined or _is_spaced_word(after))
             else:
                 rest = item[1:] if swallows and item[0] == " " else item
-                wanted = wanted or (lonely and rest[:1].isalnum())
+                wanted = wanted or (lonely and _is_spaced_word(rest[:1]))
                 if wanted and not (rest[:1].isspace() or rest.startswith(_CLOSING)):
                     parts.append(" ")
                 parts += [rest] if rest else []
                 touches, wanted, swallows, lonely = not item[-1].isspace(), False, False, False
-        return parts
+                ends = item[-1]
+        apart = _begins_with_single(self.tail) and self._is_apart(ends, len(self.text))
+        return [*parts, " "] if apart else parts
 
-    def _is_apart(self, before: Part, offset: int) -> bool:
-        """Whether a word stands before a single code where in the source, at `offset`, a sign or nothing did."""
-        in_source = self.text[offset] if offset >= 0 else ""
-        return isinstance(before, str) and before[-1:].isalnum() and not in_source.isalnum()
+    def _is_apart(self, ends: str, offset: int) -> bool:
+        """Whether a word stands before a single code where in the source, before `offset`, a sign or nothing did; or a
+        word or a sign where a script without spaces did. ends: the character before."""
+        in_source = self.text[max(0, offset - 1) : offset]
+        if ends in _CLOSING:
+            return _is_unspaced(in_source)
+        return _is_spaced_word(ends) and not _is_spaced_word(in_source)
 
     def _is_single(self, item: str | int) -> bool:
         return isinstance(item, int) and self.places[item].code.is_word
@@ -155,7 +165,7 @@ def flatten(parts: Sequence[Part], *, marked: bool = False) -> Flat:
             text += " "
             places.append(Place(part, len(text), left[index], right[index], True))
         else:
-            joined = joined and part.is_word
+            joined = joined and part.is_word and not any(map(_is_unspaced, text[-1] + written(following)[0]))
             places.append(Place(part, len(text), left[index], right[index], joined))
             text += " " if joined else ""
     text = text.rstrip()
@@ -273,6 +283,21 @@ def _is_close(part: Part) -> bool:
 def _joins(before: str, following: Part) -> bool:
     """Whether two words would become one without what stands between them."""
     return bool(before.strip()) and isinstance(following, str) and following[:1].isalnum()
+
+
+def _is_spaced_word(character: str) -> bool:
+    """Whether it is of a word, in a script that has spaces between words."""
+    return character.isalnum() and not _is_unspaced(character)
+
+
+def _is_unspaced(character: str) -> bool:
+    """Whether it is of a script without spaces, or a full-width sign, which brings its own."""
+    return "\uff00" < character < "\uff66" or bool(UNSPACED.match(character))
+
+
+def _begins_with_single(parts: Sequence[Part]) -> bool:
+    """Whether a placeholder or the like stands first, pairs and marks looked through."""
+    return _is_listed(next((part for part in parts if isinstance(part, str) or part.is_word), ""))
 
 
 def _ends_with_single(places: Sequence[Place], length: int) -> bool:

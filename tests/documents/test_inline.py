@@ -111,6 +111,12 @@ def test_the_same_text_gets_the_same_codes(parts: list[Part]):
         ("<b>Note</b>: see it", "注意：请看", "0-0", "<b>注意</b>：请看"),
         ("The <a>cat</a><i>sat</i> down", "Katze saß nieder", "1-0 2-1 3-2", "<a>Katze</a><i>saß</i> nieder"),
         ("Press <b>it", "Drück es", "", "Drück <b>es"),
+        ("请打开{name}文件。", "Please open the file.", "", "Please open {name} the file."),
+        ("请打开<b>{name}</b>文件。", "Please open the file.", "", "Please open <b>{name}</b> the file."),
+        ("你好，{name}！", "Hello, you!", "", "Hello, {name} you!"),
+        ("{name}打开了<b>文件</b>{n}", "opened a file", "", "{name} opened a <b>file</b> {n}"),
+        ("请打开{name}文件。", "文件を開く。", "", "文件を{name}開く。"),
+        ("Open %s now", "请打开", "", "请打 %s 开"),
     ],
 )
 def test_codes_go_where_their_words_went(source: str, target: str, links: str, wanted: str):
