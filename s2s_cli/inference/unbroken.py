@@ -6,7 +6,6 @@ Characters that the model has read or written are counted without white space, w
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -60,7 +59,7 @@ class Unbroken:
         rest = _without(after, own)
         codes, rest = _with_shorter(codes, own), _with_shorter(rest, own)
         first = pieces_of(self.prefix, self.prefix.middle)
-        if isinstance(last, Code) and last.is_word and text[begun : begun + 1].isalnum():
+        if _lacks_space(self.prefix.parts) and text[begun : begun + 1].isalnum():
             first.append(Piece(" ", False))
             has_space = has_space or end == begun
         return [*first, Piece(text[begun:end], True), *_apart(codes, has_space, rest)]
@@ -71,16 +70,18 @@ def unbroken(demand: Demand, flat: Flat, finder: Finder) -> Unbroken:
     line without text cannot have."""
     if (demand.constraints or demand.prefix) and not flat.is_translatable:
         raise DataError("protected text alone has no translation that constraints or a prefix could be in")
-    spans = Counter(part.text for part in flat.parts if isinstance(part, Code))
+    spans: dict[str, list[Code]] = {}
+    for part in flat.parts:
+        if isinstance(part, Code):
+            spans.setdefault(part.text, []).append(part)
     for phrase in demand.constraints:
         if found := [part.text for part in finder.parts(phrase) if isinstance(part, Code) and part.text in spans]:
             told = f"the constraint {printable(repr(phrase), 60)} has {printable(found[0], 30)}, which is protected"
             raise DataError(told, hint="it comes by itself: name the words beside it, or protect less")
     parts: list[Part] = []
     for part in finder.parts(demand.prefix):
-        is_span = isinstance(part, Code) and spans[part.text] > 0
-        spans[written(part)] -= is_span
-        parts.append(part if is_span else written(part))
+        own = spans.get(part.text) if isinstance(part, Code) else None
+        parts.append(own.pop(0) if own else written(part))  # a tag of the line may lack its pair in the prefix
     ends_open = bool(parts) and isinstance(parts[-1], str) and not parts[-1].endswith(" ")
     return Unbroken(flatten(parts), ends_open)
 
@@ -92,6 +93,12 @@ def pieces_of(flat: Flat, body: Iterable[Part]) -> list[Piece]:
         *(Piece(part, isinstance(part, str)) for part in body),
         *(Piece(part, False) for part in flat.tail),
     ]
+
+
+def _lacks_space(prefix: Sequence[Part]) -> bool:
+    """Whether a prefix ends with a code, and no space stands before the word that follows; tags are looked through."""
+    last = next((part for part in reversed(prefix) if isinstance(part, str) or part.is_word), " ")
+    return isinstance(prefix[-1], Code) and not written(last).endswith(" ")
 
 
 def _is_word(piece: Piece) -> bool:

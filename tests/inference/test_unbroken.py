@@ -107,14 +107,17 @@ def test_demands_that_protected_text_cannot_meet_are_told(request_: Request, wha
         ("{x} ein rotes Auto", "the red", "red car", "the red car {x} is"),
         ("ein <br/> rotes Auto", "the <br/>", "the red", "the <br/> red car is"),
         ("ein {a} rotes {x} Auto", "the {a}", "the red car", "the {a} red car {x} is"),
+        ("<b>ein</b> rotes Auto", "<b>the</b>", "", "<b>the</b> red car is"),
+        ("ein <b>rotes Auto</b>", "the <b>", "", "the <b>red car is</b>"),
     ],
 )
 def test_a_phrase_that_the_prefix_begins_goes_on_behind_it(line: str, prefix: str, phrase: str, expected: str) -> None:
     """Spans before its end go behind it, but for those of the prefix, which divide it."""
     flat, text = flatten(Finder().parts(line)), "the red car is"
     demanded = unbroken(Demand(prefix=prefix), flat, Finder())
-    pieces = pieces_of(flat, flat.body(text, [], (), [phrase]))
-    assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, [phrase])) == expected
+    phrases = [phrase] if phrase else []
+    pieces = pieces_of(flat, flat.body(text, [], (), phrases))
+    assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, phrases)) == expected
 
 
 @pytest.mark.parametrize(
