@@ -36,6 +36,8 @@ class Flat:
     head: Parts
     middle: Parts
     tail: Parts
+    taken: frozenset[int] = frozenset()
+    """Places whose codes stand in the translation already."""
 
     @property
     def is_translatable(self) -> bool:
@@ -79,7 +81,8 @@ class Flat:
         laid: list[str | int] = []
         Layout(self.places, Guide(self.text, text, alignment), written).lay(roots, 0, len(text), laid)
         untorn = without_codes(ranges_of(phrases, text), in_order(laid, self.places), self.places)
-        return tuple(self._parted(self._spaced([item for item in untorn if item != ""]), phrases))
+        laid = [item for item in untorn if item != "" and item not in self.taken]
+        return tuple(self._parted(self._spaced(laid), phrases))
 
     def _parted(self, body: Sequence[Part], phrases: Sequence[str]) -> Iterator[Part]:
         """With a space between a phrase and a code that would make its word longer, such as an address."""

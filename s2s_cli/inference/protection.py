@@ -49,9 +49,10 @@ def restored(translation: Translation, flat: Flat, unbroken: Unbroken | None = N
 def _restored(candidate: Candidate, flat: Flat, source_words: Words, unbroken: Unbroken | None) -> Candidate:
     is_same = candidate.text == flat.text and not candidate.phrases and not unbroken
     laid = candidate.alignment, candidate.marks, candidate.phrases
-    pieces = pieces_of(flat, flat.middle if is_same else flat.body(candidate.text, *laid))
     if unbroken is not None:
-        pieces = unbroken.begun(pieces, candidate.text, candidate.phrases)
+        pieces = unbroken.pieces(candidate.text, *laid)
+    else:
+        pieces = pieces_of(flat, flat.middle if is_same else flat.body(candidate.text, *laid))
     parts = flat.parts if is_same else [piece.part for piece in pieces]
     text = one_line("".join(map(written, parts)))
     links = candidate.alignment

@@ -6,17 +6,19 @@ Characters that the model has read or written are counted without white space, w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.errors import DataError, printable
-from s2s_cli.inference.inline import Flat, flatten, written
+from s2s_cli.inference.inline import Flat, flatten, single_spaced, written
 from s2s_cli.inference.nesting import ranges_of
-from s2s_cli.text.codes import Code, Part
+from s2s_cli.text.codes import Code, Part, Parts
 
 if TYPE_CHECKING:
     from s2s_cli.inference.demands import Demand
+    from s2s_cli.inference.translation import Alignment
     from s2s_cli.text.protected import Finder
 
 
@@ -34,35 +36,37 @@ class Unbroken:
     prefix: Flat
     ends_open: bool
     """Whether the last word of the prefix may go on."""
+    rest: Flat
+    """The line without the codes of the prefix."""
 
     def masked_prefix(self) -> str:
         """What the translation of the text begins with."""
         text = self.prefix.text
         return text if self.ends_open or not text else text + " "
 
-    def begun(self, pieces: Sequence[Piece], text: str, phrases: Sequence[str]) -> list[Piece]:
+    def pieces(
+        self, text: str, alignment: Alignment, marks: Sequence[tuple[int, int]], phrases: Sequence[str]
+    ) -> list[Piece]:
         """The pieces of a translated line, which begins with the prefix as it is; spans that stood before its end, or
         in the word or phrase that goes on there, follow.
 
-        text: what the model has written. phrases: all that were demanded.
+        text: what the model has written. phrases: all that were demanded. Others as of `Flat.body`.
         """
+        pieces = pieces_of(self.rest, self.rest.body(text, alignment, marks, phrases))
         if not self.prefix.parts:
-            return list(pieces)
+            return pieces
         begun = len(self.masked_prefix())
         end = max([begun, *(end for begin, end in ranges_of(phrases, text) if begin < begun)])
         while end and text[end - 1 : end].isalnum() and text[end : end + 1].isalnum():
             end += 1
         has_space, last = text[:end].endswith(" "), self.prefix.parts[-1]
         before, after = _cut(pieces, _count(text[:end]), late=has_space or (isinstance(last, Code) and end == begun))
-        own = [code.text for code in self.prefix.parts if isinstance(code, Code)]
-        codes = _without([piece for piece in before if isinstance(piece.part, Code)], own)
-        rest = _without(after, own)
-        codes, rest = _with_shorter(codes, own), _with_shorter(rest, own)
+        codes = [piece for piece in before if isinstance(piece.part, Code)]
         first = pieces_of(self.prefix, self.prefix.middle)
         if _lacks_space(self.prefix.parts) and text[begun : begun + 1].isalnum():
             first.append(Piece(" ", False))
             has_space = has_space or end == begun
-        return [*first, Piece(text[begun:end], True), *_apart(codes, has_space, rest)]
+        return [*first, Piece(text[begun:end], True), *_apart(codes, has_space, after)]
 
 
 def unbroken(demand: Demand, flat: Flat, finder: Finder) -> Unbroken:
@@ -83,7 +87,7 @@ def unbroken(demand: Demand, flat: Flat, finder: Finder) -> Unbroken:
         own = spans.get(part.text) if isinstance(part, Code) else None
         parts.append(own.pop(0) if own else written(part))  # a tag of the line may lack its pair in the prefix
     ends_open = bool(parts) and isinstance(parts[-1], str) and not parts[-1].endswith(" ")
-    return Unbroken(flatten(parts), ends_open)
+    return Unbroken(flatten(parts), ends_open, _without(flat, parts))
 
 
 def pieces_of(flat: Flat, body: Iterable[Part]) -> list[Piece]:
@@ -144,40 +148,41 @@ def _place(text: str, count: int, *, late: bool) -> tuple[int, int]:
     return len(text), count
 
 
-def _without(pieces: Sequence[Piece], codes: list[str]) -> list[Piece]:
-    """Without these codes, each of which is taken off the list when it is found."""
-    left: list[Piece] = []
-    gap = False  # one was left out after white space
-    for piece in pieces:
-        if isinstance(piece.part, Code) and piece.part.text in codes:
-            codes.remove(piece.part.text)
-            gap = bool(left) and written(left[-1].part).endswith(" ")
-            continue
-        if gap and isinstance(piece.part, str) and not piece.part[:1].isalnum():
-            left[-1] = left[-1]._replace(part=written(left[-1].part).rstrip())
-        gap = False
-        left.append(piece)
-    return left
+def _without(flat: Flat, prefix: Sequence[Part]) -> Flat:
+    """The line without the codes that the prefix has."""
+    own = Counter(part.text for part in prefix if isinstance(part, Code))
+    head, codes = _left(flat.head, own), [_less(place.code, own) for place in flat.places]
+    places = [place._replace(code=code or place.code) for place, code in zip(flat.places, codes, strict=True)]
+    taken = frozenset(number for number, code in enumerate(codes) if code is None)
+    return replace(flat, head=head, places=places, tail=_left(flat.tail, own), taken=taken)
 
 
-def _with_shorter(pieces: Sequence[Piece], codes: list[str]) -> list[Piece]:
-    """Without these codes in enumerations, which are one code, each with what stands before it there, or after the
-    first one."""
-    shorter: list[Piece] = []
-    for piece in pieces:
-        listed = list(piece.part.listed) if isinstance(piece.part, Code) else []
-        for code in list(codes):
-            at = next((at for at, part in enumerate(listed) if isinstance(part, Code) and part.text == code), None)
-            if at is None or len(listed) == 1:
-                continue
-            codes.remove(code)
-            del listed[at]
-            between = max(at - 1, 0)
-            if isinstance(listed[between], str):
-                del listed[between]
-            piece = Piece(Code("".join(map(written, listed)), listed=tuple(listed)), False)
-        shorter.append(piece)
-    return shorter
+def _left(parts: Sequence[Part], own: Counter[str]) -> Parts:
+    """The parts without these codes, with single spaces where they were."""
+    left: list[Part] = []
+    for part in parts:
+        kept = part if isinstance(part, str) else _less(part, own)
+        if isinstance(kept, str) and left and isinstance(left[-1], str):
+            kept = single_spaced(written(left.pop()) + kept)
+        left += [] if kept is None else [kept]
+    return tuple(left)
+
+
+def _less(code: Code, own: Counter[str]) -> Code | None:
+    """What these codes, each of which is counted off when it is found, leave of one: in an enumeration, each goes with
+    what stands before it there, or after the first one."""
+    left: list[str | Code] = []
+    listed = code.listed or (code,)
+    for part in listed:
+        if isinstance(part, Code) and own[part.text] > 0:
+            own[part.text] -= 1
+            if left and isinstance(left[-1], str):
+                left.pop()
+        elif left or isinstance(part, Code):
+            left.append(part)
+    if len(left) == len(listed):
+        return code
+    return replace(code, text="".join(map(written, left)), listed=tuple(left)) if left else None
 
 
 def _count(text: str) -> int:

@@ -19,7 +19,7 @@ from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.inline import flatten, written
 from s2s_cli.inference.nesting import Place, without_codes
 from s2s_cli.inference.translator import Translator
-from s2s_cli.inference.unbroken import pieces_of, unbroken
+from s2s_cli.inference.unbroken import unbroken
 from s2s_cli.text.codes import Code, Kind
 from s2s_cli.text.protected import Finder
 from scripts.protected_spans import is_nested
@@ -107,6 +107,8 @@ def test_demands_that_protected_text_cannot_meet_are_told(request_: Request, wha
         ("{x} ein rotes Auto", "the red", "red car", "the red car {x} is"),
         ("ein <br/> rotes Auto", "the <br/>", "the red", "the <br/> red car is"),
         ("ein {a} rotes {x} Auto", "the {a}", "the red car", "the {a} red car {x} is"),
+        ("ein{x}rotes Auto", "{x} the", "", "{x} the red car is"),
+        ("ein<br/>rotes {a}Auto", "the<br/>", "", "the<br/> red car {a} is"),
         ("<b>ein</b> rotes Auto", "<b>the</b>", "", "<b>the</b> red car is"),
         ("ein <b>rotes Auto</b>", "the <b>", "", "the <b>red car is</b>"),
     ],
@@ -116,8 +118,7 @@ def test_a_phrase_that_the_prefix_begins_goes_on_behind_it(line: str, prefix: st
     flat, text = flatten(Finder().parts(line)), "the red car is"
     demanded = unbroken(Demand(prefix=prefix), flat, Finder())
     phrases = [phrase] if phrase else []
-    pieces = pieces_of(flat, flat.body(text, [], (), phrases))
-    assert "".join(written(piece.part) for piece in demanded.begun(pieces, text, phrases)) == expected
+    assert "".join(written(piece.part) for piece in demanded.pieces(text, [], (), phrases)) == expected
 
 
 @pytest.mark.parametrize(
@@ -127,8 +128,7 @@ def test_a_phrase_that_the_prefix_begins_goes_on_behind_it(line: str, prefix: st
 def test_of_an_enumeration_only_what_the_prefix_has_goes(line: str, prefix: str, begins: str, left: str):
     flat = flatten(Finder().parts(line))
     demanded = unbroken(Demand(prefix=prefix), flat, Finder())
-    pieces = demanded.begun(pieces_of(flat, flat.middle), flat.text, ())
-    text = "".join(written(piece.part) for piece in pieces)
+    text = "".join(written(piece.part) for piece in demanded.pieces(flat.text, [], (), ()))
     assert text.startswith(begins) and left in text and text.count(prefix) == 1
 
 
