@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TypeGuard
 
 from s2s_cli.text.codes import Code, Kind, Part, partners
+from s2s_cli.text.words import UNSPACED
 
 # Every pattern takes linear time on any text: repetitions are possessive, or stop at what begins the next match.
 # Arguments without a number or name are taken in their order, so they must keep it.
@@ -19,9 +20,15 @@ _FORMATTED = rf"%[-+ 0#'I]*+(?:\d++|\*)?(?:\.(?:\d++|\*)?)?(?:{_SIZE}[diouxXeEfF
 _UNNAMED = r"\{(?:[:!](?:[^{}\s]|\{[^{}\s]*\})*+)?\}"
 _FIELD = r"\{(?![:!}])(?:[^{}]|\{[^{}]*\})*+\}"  # where all that is in braces is one
 
+# Scripts without spaces have none around an address either: their punctuation ends one, and their letters are no part
+# of one for e-mail.
+_INSIDE = r"[^\s<>\"'`，。；：！？、（）「」『』《》【】]"
+_LETTER = rf"[^\W{UNSPACED}]"
+
 _PATTERNS = {
-    "url": r"(?:https?|ftp|file)://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]}»”’]|(?<![\w.])www\.[\w-]++\.[^\s<>\"'`]*[\w/]",
-    "email": r"(?<![\w.+-])[\w.+-]++@\w[\w-]*+(?:\.\w[\w-]*+)+",
+    "url": rf"(?:https?|ftp|file)://{_INSIDE}*(?![.,;:!?)\]}}»”’]){_INSIDE}|(?<![\w.])www\.[\w-]++\.{_INSIDE}*[\w/]",
+    "email": rf"(?<!{_LETTER})(?<![.+-])(?:{_LETTER}|[.+-])++@{_LETTER}(?:{_LETTER}|-)*+"
+    rf"(?:\.{_LETTER}(?:{_LETTER}|-)*+)+",
     "command": r"\{%[^%{}]{0,300}%\}",  # of a template language: a condition or a loop must not move
     "named": r"\{\{[^{}]{0,300}\}\}|[$%]\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
     r"|%<(?!PRI)\w++>[-+0#]*+\d*+(?:\.\d++)?[a-zA-Z]|(?<![\w%])%[a-zA-Z_]\w++%(?![\w%])"

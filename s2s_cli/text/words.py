@@ -14,13 +14,13 @@ from s2s_cli.text.hygiene import BREAK_HINTS
 
 # Ranges of the scripts without spaces (Thai to Myanmar, Khmer, kana, Han), and of the marks of others, which `\w` is
 # without. The package regex has them all by name, but takes as long to import as a sentence to translate.
-_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _MARKS = (
     "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
     "\u0900-\u0963\u0966-\u0dff\u1ab0-\u1aff\u1dc0-\u1dff\u200c\u200d\u20d0-\u20ff\ufe20-\ufe2f"
 )
-_LETTER = rf"(?:[^\W{_UNSPACED}]|[{_MARKS}])"
-_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}(?:{_LETTER}|[{BREAK_HINTS}])*|[^\s{BREAK_HINTS}]")
+_LETTER = rf"(?:[^\W{UNSPACED}]|[{_MARKS}])"
+_WORD = re.compile(rf"[{UNSPACED}]|{_LETTER}(?:{_LETTER}|[{BREAK_HINTS}])*|[^\s{BREAK_HINTS}]")
 _NO_HINTS = dict.fromkeys(map(ord, BREAK_HINTS))
 
 
