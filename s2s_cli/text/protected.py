@@ -20,19 +20,20 @@ _FORMATTED = rf"%[-+ 0#'I]*+(?:\d++|\*)?(?:\.(?:\d++|\*)?)?(?:{_SIZE}[diouxXeEfF
 _UNNAMED = r"\{(?:[:!](?:[^{}\s]|\{[^{}\s]*\})*+)?\}"
 _FIELD = r"\{(?![:!}])(?:[^{}]|\{[^{}]*\})*+\}"  # where all that is in braces is one
 
-# Scripts without spaces have none around an address either: their punctuation ends one, and their letters are no part
-# of one for e-mail.
+# Scripts without spaces have none around what is protected either: their punctuation ends an address, and their letters
+# are not the rest of a word.
 _INSIDE = r"[^\s<>\"'`，。；：！？、（）「」『』《》【】]"
 _LETTER = rf"[^\W{UNSPACED}]"
 
 _PATTERNS = {
-    "url": rf"(?:https?|ftp|file)://{_INSIDE}*(?![.,;:!?)\]}}»”’]){_INSIDE}|(?<![\w.])www\.[\w-]++\.{_INSIDE}*[\w/]",
+    "url": rf"(?:https?|ftp|file)://{_INSIDE}*(?![.,;:!?)\]}}»”’]){_INSIDE}"
+    rf"|(?<!{_LETTER})(?<!\.)www\.[\w-]++\.{_INSIDE}*[\w/]",
     "email": rf"(?<!{_LETTER})(?<![.+-])(?:{_LETTER}|[.+-])++@{_LETTER}(?:{_LETTER}|-)*+"
     rf"(?:\.{_LETTER}(?:{_LETTER}|-)*+)+",
     "command": r"\{%[^%{}]{0,300}%\}",  # of a template language: a condition or a loop must not move
     "named": r"\{\{[^{}]{0,300}\}\}|[$%]\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
-    r"|%<(?!PRI)\w++>[-+0#]*+\d*+(?:\.\d++)?[a-zA-Z]|(?<![\w%])%[a-zA-Z_]\w++%(?![\w%])"
-    r"|(?<![\w.@])@[a-zA-Z][\w-]*\w"
+    rf"|%<(?!PRI)\w++>[-+0#]*+\d*+(?:\.\d++)?[a-zA-Z]|(?<!{_LETTER})(?<!%)%[a-zA-Z_]\w++%(?!{_LETTER}|%)"
+    rf"|(?<!{_LETTER})(?<![.@])@[a-zA-Z](?:{_LETTER}|-)*{_LETTER}"
     rf"|%\d++\$[-+0#']*+\d*+(?:\.\d++)?{_SIZE}[a-zA-Z@]|\{{(?![:!])[\w.:,!\[\]]++\}}",
     "argument": _UNNAMED + r"|(?<![\d%])" + _PRINTF + r"(?![a-zA-Z])",
     "numbered": r"(?<![\d%])%L?\d{1,2}%?(?!\d)",
@@ -68,7 +69,7 @@ KINDS = {
 }
 """What can be protected in lines of text, and the patterns of each."""
 USUAL = ("tags", "placeholders", "urls", "emails")
-_NUMBER = r"(?<!\w)[-+−]?\d++(?:[.,:/’'\u00a0\u202f-]\d++)*(?!\w)"
+_NUMBER = rf"(?<!{_LETTER})(?<!\d)[-+−]?\d++(?:[.,:/’'\u00a0\u202f-]\d++)*(?!{_LETTER})"
 
 
 @dataclass(frozen=True)
