@@ -40,6 +40,7 @@ class Part(NamedTuple):
     ids: list[int]  # none for white space
     spans: tuple[int, ...] = ()  # places of the spans that marks in `ids` stand for, in the order of the marks
     demand: Demand | None = None  # of its translation
+    told: tuple[int, ...] = ()  # target symbols of what the model is told of terms
 
 
 class Divided(NamedTuple):

@@ -159,7 +159,7 @@ class Reader:
             return source
         from s2s_cli.inference.tagging import tagged
 
-        return replace(source, parts=tagged(source, self.tokenizers.source, self.inline))
+        return replace(source, parts=tagged(source, self.tokenizers, self.inline))
 
     def _with_demands(self, source: Source, request: Request) -> Source:
         from s2s_cli.inference.demands import shared_out

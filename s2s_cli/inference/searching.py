@@ -59,11 +59,14 @@ class Searcher:
         parts, options, places = job
         batch = padded([part.ids for part in parts])
         model, room_B, wanted = self.model, np.zeros(len(parts), np.int64), []
-        if any(part.demand is not None for part in parts):
+        if any(part.demand is not None or part.told for part in parts):
             from s2s_cli.search.guidance import Guided
 
             wanted = [self.guides.wanted(part.demand) for part in parts]
-            admitted = [[index for phrase in each.phrases for index in phrase.ids] for each in wanted]
+            admitted = [
+                [*part.told, *(index for phrase in each.phrases for index in phrase.ids)]
+                for part, each in zip(parts, wanted, strict=True)
+            ]
             model = Guided(model, [each.guide for each in wanted], admitted)
             room_B = np.array([each.room for each in wanted])
         if any(each.phrases for each in wanted):

@@ -11,13 +11,14 @@ from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.reading import Source
 from s2s_cli.text.codes import Kind
 from s2s_cli.text.glossary import Glossary, Occurrence
-from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
 
-def tagged(source: Source, tokenizer: Tokenizer, glossary: Glossary | None) -> list[Part]:
+def tagged(source: Source, tokenizers: TokenizerPair, glossary: Glossary | None) -> list[Part]:
     """The parts of a line with marks for its spans, as far as there are marks, and with the terms of a glossary. Marks
     are counted in each part anew."""
-    flat = source.flat if tokenizer.marks and source.flat and source.flat.is_translatable else None
+    marks = tokenizers.source.marks
+    flat = source.flat if marks and source.flat and source.flat.is_translatable else None
     if source.truncated or not (flat or glossary):
         return source.parts
     ends = list(accumulate(len(part.text) for part in source.parts))
@@ -27,17 +28,22 @@ def tagged(source: Source, tokenizer: Tokenizer, glossary: Glossary | None) -> l
         while number + 1 < len(ends) and offset >= ends[number] + (code.kind is Kind.CLOSE):
             number += 1
         text = source.parts[number].text
-        if len(spans[number]) < len(tokenizer.marks):
+        if len(spans[number]) < len(marks):
             spans[number].append((place, min(max(offset + len(text) - ends[number], 0), len(text))))
-    return [_tagged(part, own, tokenizer, glossary) for part, own in zip(source.parts, spans, strict=True)]
+    return [_tagged(part, own, tokenizers, glossary) for part, own in zip(source.parts, spans, strict=True)]
 
 
-def _tagged(part: Part, spans: Sequence[tuple[int, int]], tokenizer: Tokenizer, glossary: Glossary | None) -> Part:
-    terms = glossary.find(part.text) if glossary else []
+def _tagged(part: Part, spans: Sequence[tuple[int, int]], tokenizers: TokenizerPair, glossary: Glossary | None) -> Part:
+    source, target = tokenizers.source, tokenizers.target
+    terms = glossary.find(part.text) if glossary and source.term_tags else []
+    terms = [each for each in terms if not any(each.start < offset < each.end for _, offset in spans)]
     if not part.ids or not (spans or terms):
         return part
-    items = _items(part.text, [offset for _, offset in spans], terms, tokenizer)
-    return Part(part.text, tokenizer.encode_marked(list(items)), tuple(place for place, _ in spans))
+    items = _items(part.text, [offset for _, offset in spans], terms, source)
+    texts = [each.term.targets[0] for each in terms]
+    told = {index for text in texts for index in (*target.encode([text])[0], *target.encode_inside(text))}
+    ids = source.encode_marked(list(items))
+    return Part(part.text, ids, tuple(place for place, _ in spans), told=tuple(sorted(told)))
 
 
 def _items(text: str, marks: Sequence[int], terms: Sequence[Occurrence], tokenizer: Tokenizer) -> Iterator[str | int]:
@@ -45,10 +51,9 @@ def _items(text: str, marks: Sequence[int], terms: Sequence[Occurrence], tokeniz
     events: list[tuple[int, int, list[str | int]]] = [
         (place, 1, [mark]) for place, mark in zip(marks, tokenizer.marks, strict=False)
     ]
-    for start, end, term in terms if tokenizer.term_tags else ():
-        if not any(start < place < end for place in marks):
-            opening, giving, closing = tokenizer.term_tags  # type: ignore[misc]  # it is there
-            events += [(start, 2, [opening]), (end, 0, [giving, f" {term.targets[0]}", closing])]
+    for start, end, term in terms:
+        opening, giving, closing = tokenizer.term_tags  # type: ignore[misc]  # it is there
+        events += [(start, 2, [opening]), (end, 0, [giving, f" {term.targets[0]}", closing])]
     cursor = 0
     for place, _, items in sorted(events, key=lambda event: event[:2]):
         yield text[cursor:place]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from copy_model import CopyModel
 
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.aids import with_glossary
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.reading import Reader
+from s2s_cli.inference.searching import Job, Searcher
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.text.glossary import Glossary
 from s2s_cli.text.protected import Finder
@@ -44,6 +46,22 @@ def test_models_that_have_learnt_terms_are_told_them(path: Path, finder: Finder 
         found = with_glossary(reader(terms=True, finder=finder), path, "any-case", way, SearchOptions(beam=1))
         assert targets(found.inline, "das HAUS") == ["house"]
         assert (found.finder, found.forced) == (finder, None)
+
+
+def test_a_shortlist_admits_what_the_model_is_told(path: Path):
+    given = with_glossary(reader(terms=True), path, None, "inline", SearchOptions(beam=1))
+    parts = [source.parts[0] for source in given.read(["aus", "Haus"])]
+    model = Heard(vocabulary=99)
+    Searcher(model, given.tokenizers.target, "").search(Job(parts, SearchOptions(beam=1, max_length_offset=1), None))
+    assert [set(given.tokenizers.target.pieces(sorted(each))) for each in model.heard] == [set(), {*"house"}]
+
+
+class Heard(CopyModel):
+    """Keeps what it is to admit."""
+
+    def start(self, source_BS, source_lengths_B, admitted=()):
+        self.heard = admitted
+        return super().start(source_BS, source_lengths_B, admitted)
 
 
 @pytest.mark.parametrize("terms", [False, True])
