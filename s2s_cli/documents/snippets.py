@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document, Edit, Unit
@@ -14,6 +15,9 @@ from s2s_cli.documents.xml import Element
 from s2s_cli.inference.inline import Flat
 from s2s_cli.inference.translation import Translation
 from s2s_cli.text.codes import Code, Kind, Part, Parts
+
+if TYPE_CHECKING:
+    from s2s_cli.inference.reading import Reader
 
 _ROOT = "s2s"
 
@@ -88,19 +92,19 @@ def snippet(
     form: str,
     languages: tuple[str, str],
     *,
-    marked: bool,
+    reader: Reader,
     ignored: frozenset[str],
     splitting: frozenset[str],
 ) -> Snippet:
-    """A piece of `html` or `xml`. languages: codes of both sides. marked: as of `Segments`. ignored, splitting: as of
+    """A piece of `html` or `xml`. languages: codes of both sides. reader: as of `Segments`. ignored, splitting: as of
     `XmlSnippet`. Raises DataError for XML that is not sound, and for lone surrogates in either."""
     document: Document
     if form == "html":
         document = HtmlSnippet(_encoded(text), "text", Languages(*languages))
-        return Snippet(Segments(document, marked=marked), slice(None))
+        return Snippet(Segments(document, reader), slice(None))
     data = _encoded(f"<{_ROOT}>{text}</{_ROOT}>")
     document = XmlSnippet(data, "text", Languages(*languages), ignored=ignored, splitting=splitting)
-    return Snippet(Segments(document, marked=marked), slice(len(_ROOT) + 2, -len(_ROOT) - 3))
+    return Snippet(Segments(document, reader), slice(len(_ROOT) + 2, -len(_ROOT) - 3))
 
 
 def _encoded(text: str) -> bytes:

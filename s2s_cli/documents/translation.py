@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from s2s_cli.text.codes import Code, Kind, Part, Parts, told_apart
 from s2s_cli.text.protected import holds_choices, holds_placeholders
 
 if TYPE_CHECKING:
+    from s2s_cli.inference.reading import Reader
     from s2s_cli.inference.translator import Translator
     from s2s_cli.search.options import SearchOptions
 
@@ -92,8 +93,7 @@ def translate_document(
     so is one of less confidence than the least, unless the format has a mark for what is to be reviewed.
     Raises LinesLost, with the place of the first text, if worker processes died twice.
     """
-    reader = translator.reader
-    segments = Segments(document, marked=reader.carries, remembered=reader.remembered)
+    segments = Segments(document, translator.reader)
     try:
         translations = _translated(translator, segments, search, batch_tokens)
     except LinesLost as lost:
@@ -109,14 +109,12 @@ class Segments:
     What translates them is another's matter: a translator, or a queue that others use too.
     """
 
-    def __init__(
-        self, document: Document, *, marked: bool = False, remembered: Callable[[str], str | None] | None = None
-    ) -> None:
-        """marked: whether what translates them reads marks for the codes in them, so that these tell texts apart.
-        remembered: the translation that is known for a text with its codes."""
-        self._document, self.marked, self._remembered = document, marked, remembered or (lambda _: None)
+    def __init__(self, document: Document, reader: Reader) -> None:
+        """reader: of what translates them. It tells whether marks are read for the codes in them, so that these tell
+        texts apart, and the translation that is known for a text with its codes."""
+        self._document, self.marked, self._remembered = document, reader.carries, reader.remembered
         self._flats = [
-            [flatten(parts, marked=marked) for parts in _between_breaks(unit.parts)] for unit in document.units
+            [flatten(parts, marked=self.marked) for parts in _between_breaks(unit.parts)] for unit in document.units
         ]
         self._places: dict[Key, tuple[Flat, Unit]] = {}  # where each text stands first
         for unit, flats in zip(document.units, self._flats, strict=True):

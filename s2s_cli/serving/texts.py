@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.inline import Flat
-from s2s_cli.inference.reading import Source
+from s2s_cli.inference.reading import Reader, Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import Pair
@@ -46,12 +46,12 @@ class Prepare(Protocol):
         form: str,
         languages: Pair,
         *,
-        marked: bool,
+        reader: Reader,
         ignored: frozenset[str],
         splitting: frozenset[str],
     ) -> Prepared:
-        """form: `html` or `xml`. marked: whether the model reads marks for the markup in texts. ignored, splitting:
-        names of elements of XML, those whose content is not translated, and those that divide a text."""
+        """form: `html` or `xml`. reader: of the model. ignored, splitting: names of elements of XML, those whose
+        content is not translated, and those that divide a text."""
         ...
 
 
@@ -85,20 +85,20 @@ class Texts:
         if wish.form == "text":
             return await self._plain(texts, wish)
         translator = self.models.translators[self.models.numbers[wish.pair]]
-        marked = translator.reader.carries
+        reader = translator.reader
         characters = sum(map(len, texts))
 
         def prepare() -> list[Prepared]:
             names = {"ignored": wish.ignored, "splitting": wish.splitting}
-            return [self._prepare(text, wish.form, wish.pair, marked=marked, **names) for text in texts]
+            return [self._prepare(text, wish.form, wish.pair, reader=reader, **names) for text in texts]
 
         prepared = await _aside(characters, prepare)
         flats = {key: flat for each in prepared for key, flat in each.flats.items()}
-        if marked:
-            translations = await self._lines(list(flats.values()), translator.reader.read_flats, wish, characters)
+        if reader.carries:
+            translations = await self._lines(list(flats.values()), reader.read_flats, wish, characters)
         else:
             lines = [flat.text for flat in flats.values()]
-            translations = await self._lines(lines, translator.reader.read, wish, characters)
+            translations = await self._lines(lines, reader.read, wish, characters)
         found = dict(zip(flats, translations, strict=True))
         ranks = [{key: _ranked(translation, rank) for key, translation in found.items()} for rank in range(wish.n_best)]
         return await _aside(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document
 from s2s_cli.documents.formats import FORMATS, read_document
-from s2s_cli.documents.translation import translate_document
+from s2s_cli.documents.translation import Segments, translate_document
 from s2s_cli.inference.translation import Candidate, Translation
 
 _CAPITALS = str.maketrans(ascii_lowercase, ascii_lowercase.upper())
@@ -72,6 +72,11 @@ class Named:
 
 def document(form: str, data: bytes, languages: Languages = LANGUAGES) -> Document:
     return read_document(form, Named(data, f"x{FORMATS[form].suffixes[0]}"), languages)  # type: ignore[arg-type]
+
+
+def segments_of(found: Document, *, marked: bool = False) -> Segments:
+    """For a model that reads marks, or not, and remembers nothing."""
+    return Segments(found, SimpleNamespace(carries=marked, remembered=lambda _: None))  # type: ignore[arg-type]
 
 
 def translated(form: str, data: bytes, write: Callable[[str], str] = shouted) -> bytes:

@@ -6,12 +6,11 @@ import io
 import zipfile
 
 import pytest
-from fake_translators import backwards, document, translated
+from fake_translators import backwards, document, segments_of, translated
 from markdown_it import MarkdownIt
 from samples import DOCUMENT, DOCX, HTML, MARKDOWN, SRT, archive
 
 from s2s_cli.documents import docx
-from s2s_cli.documents.translation import Segments
 from s2s_cli.errors import DataError
 
 
@@ -210,7 +209,7 @@ def test_lines_of_a_subtitle_stay_lines():
     ],
 )
 def test_what_is_no_word_stays_at_the_ends_of_a_text(form: str, data: str):
-    segments = Segments(document(form, data.encode()), marked=True)
+    segments = segments_of(document(form, data.encode()), marked=True)
     assert segments.texts == ["a b"]
     assert not segments.flats[0].places
 
@@ -241,7 +240,7 @@ def test_text_of_a_docx_that_is_not_read_is_told_of(monkeypatch: pytest.MonkeyPa
 
 def test_the_number_of_a_note_in_a_docx_stays_at_its_beginning():
     data = with_body(f"<w:p><w:r><w:footnoteRef/></w:r>{run(' a b')}</w:p>")
-    [flat] = Segments(document("docx", data), marked=True).flats
+    [flat] = segments_of(document("docx", data), marked=True).flats
     assert flat.text == "a b" and not flat.places
 
 
@@ -257,7 +256,7 @@ def test_the_number_of_a_note_in_a_docx_stays_at_its_beginning():
 )
 def test_lines_of_a_subtitle_are_one_text_unless_they_are_several(lines: str, texts: list[str]):
     cue = f"1\n00:00:01,0 --> 00:00:02,0\n{lines}\n".encode()
-    assert Segments(document("srt", cue)).texts == texts
+    assert segments_of(document("srt", cue)).texts == texts
 
 
 def test_signs_at_the_ends_of_a_subtitle_stay_there():
@@ -266,7 +265,7 @@ def test_signs_at_the_ends_of_a_subtitle_stay_there():
         ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000", "<00:01.500>- a b"),
     ]:
         cues = document(form, f"{head}\n{cue}\n".encode())
-        assert Segments(cues, marked=True).texts == ["a b"]
+        assert segments_of(cues, marked=True).texts == ["a b"]
         assert translated(form, f"{head}\n{cue}\n".encode()).decode() == f"{head}\n{cue.replace('a b', 'A B')}\n"
 
 
@@ -325,23 +324,23 @@ def test_docx_knows_a_placeholder_that_was_cut_into_runs():
 
 def test_a_raised_number_is_no_part_of_a_word():
     page = '<p>a b<sup><a href="#n">[1]</a></sup>, c<sub>2</sub>d 5 m<sup>2</sup></p>'
-    assert Segments(document("html", page.encode())).texts == ["a b, c2d 5 m"]
+    assert segments_of(document("html", page.encode())).texts == ["a b, c2d 5 m"]
     assert translated("html", page.encode()).decode() == page.replace("a b", "A B").replace("c<", "C<").replace(
         "d 5 m", "D 5 M"
     )
     text = "a b<sup>1</sup>, c"
-    assert Segments(document("markdown", text.encode())).texts == ["a b, c"]
+    assert segments_of(document("markdown", text.encode())).texts == ["a b, c"]
     assert translated("markdown", text.encode()) == b"A B<sup>1</sup>, C"
     raised = '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t xml:space="preserve">{}</w:t></w:r>'
     data = with_body(f"<w:p/><w:p>{run('a b')}{raised.format(1)}{run('. 1')}{raised.format('st')}{run(' c')}</w:p>")
-    assert Segments(document("docx", data)).texts == ["a b. 1st c"]
+    assert segments_of(document("docx", data)).texts == ["a b. 1st c"]
     written = parts_of(translated("docx", data))["word/document.xml"].decode()
     assert f"<w:p>{run('A B')}{raised.format(1)}{run('. 1')}{raised.format('ST')}{run(' C')}</w:p>" in written
 
 
 def test_separators_of_a_menu_divide_texts():
     page = '<a href="x">a b</a> | <a href="y">c</a> · <a>d</a>'
-    assert Segments(document("html", page.encode())).texts == ["a b", "c", "d"]
+    assert segments_of(document("html", page.encode())).texts == ["a b", "c", "d"]
     shouted = page.replace("a b", "A B").replace(">c", ">C").replace(">d", ">D")
     assert translated("html", page.encode()).decode() == shouted
 

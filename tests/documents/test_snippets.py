@@ -10,8 +10,9 @@ from s2s_cli.errors import DataError
 
 
 def translated(text: str, form: str, write=shouted, ignored=(), splitting=()) -> str:
-    found = snippet(text, form, ("en", "de"), marked=False, ignored=frozenset(ignored), splitting=frozenset(splitting))
-    return found.written(dict(zip(found.flats, FakeTranslator(write).translate(list(found.flats)), strict=True)))
+    translator, names = FakeTranslator(write), {"ignored": frozenset(ignored), "splitting": frozenset(splitting)}
+    found = snippet(text, form, ("en", "de"), reader=translator.reader, **names)  # type: ignore[arg-type]
+    return found.written(dict(zip(found.flats, translator.translate(list(found.flats)), strict=True)))
 
 
 @pytest.mark.parametrize(

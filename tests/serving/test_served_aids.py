@@ -30,7 +30,7 @@ LINES = ["der Hund bellt. die Katze und der Hund", "ja", "  guten  Tag", "", "ei
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("terms.tsv").write_text("Hund\tbig dog\n")
-    Path("old.tsv").write_text("guten Tag\thello there\nKatze\ta cat\n")
+    Path("old.tsv").write_text("guten Tag\thello there\nKatze\ta cat\n<b>die</b> Katze\t<b>this</b> cat\n")
 
 
 def translated(models: Models, lines: list[str], **wish: Any) -> list[str]:
@@ -50,9 +50,11 @@ def test_texts_are_translated_as_the_command_does(models: list[Path]):
     assert [translated(served, [line])[0].strip() for line in LINES] == expected  # whatever is with it
     [several] = asyncio.run(texts_of(served).translate(["Katze\nein Hund"], Wish(DE_EN, n_best=2)))
     assert len(several) == 2 and all(text.startswith("a cat\n") and "big dog" in text for text in several)
-    page = "<p>der <b>Hund</b> bellt</p><p><i>Katze</i></p>"
+    page = "<p>der <b>Hund</b> bellt</p><p><i>Katze</i></p><p><b>die</b> Katze</p>"
     document = read_document("html", BytesIO(page.encode()), Languages(*DE_EN))
-    assert translated(served, [page], form="html") == [translate_document(alone, document, alone.options).decode()]
+    [found] = translated(served, [page], form="html")
+    assert found == translate_document(alone, document, alone.options).decode() and "<p><b>this</b> cat</p>" in found
+    assert translated(served, ["<b>die</b> Katze"], form="xml") == ["<b>this</b> cat"]
 
 
 def test_an_explanation_tells_what_is_translated(models: list[Path]):
