@@ -51,6 +51,8 @@ def refuse_constraints(options: SearchOptions) -> None:
 
 def demand_of(request: Request) -> Demand:
     """The clean demands. Raises DataError for what no translation could meet."""
+    if isinstance(request.constraints, str) or isinstance(request.avoid, str):
+        raise TypeError("constraints and avoid are lists of phrases, not one string")
     constraints, avoid = (
         tuple(_clean(text, name) for text in texts)
         for name, texts in (("constraint", request.constraints), ("phrase to avoid", request.avoid))

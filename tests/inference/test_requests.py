@@ -312,6 +312,12 @@ def test_demands_that_cannot_be_met_are_told(request_: Request, what: str) -> No
     assert raised.value.where == "line 2"
 
 
+def test_one_string_is_no_list_of_phrases() -> None:
+    for request in (Request("a", "car"), Request("a", avoid="car")):
+        with pytest.raises(TypeError, match="not one string"):
+            gibberish("subwords").translate([request])
+
+
 @pytest.mark.parametrize(
     "options",
     [replace(BEAM, sampling=SamplingOptions()), replace(BEAM, groups=2), SearchOptions(beam=1)],
