@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from s2s_cli import console
 from s2s_cli.errors import DataError, UsageError, UserError
-from s2s_cli.inference.lines import LineReader, LineWriter, descriptor_of
+from s2s_cli.inference.lines import LINE_BYTES, LineReader, LineWriter, descriptor_of
 from s2s_cli.inference.output import OutputOptions, render
 from s2s_cli.inference.request import Request
 from s2s_cli.inference.translation import OF_OUTPUT, LinesLost
@@ -154,6 +154,8 @@ class _Stream:
         lines: list[str | Request] = []
         for number, line in enumerate(window, start=self.lines + 1):
             try:
+                if self.output.requests and len(line) > LINE_BYTES:  # the reader may have cut it
+                    raise DataError(f"longer than {LINE_BYTES >> 20} MiB", hint="divide it")
                 text = self._decoded(line, number)
                 lines.append(self._request(text) if self.output.requests else text)
             except (DataError, UsageError) as error:

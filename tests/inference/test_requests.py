@@ -375,6 +375,7 @@ def test_a_field_of_the_output_is_no_field_of_a_request() -> None:
         (b'{"text": "a", "constraint": ["b"]}', "did you mean `constraints`?", ExitCode.DATA),
         (b'{"text": "a", "Prefix": "b"}', "`Prefix` is none of a request (did you mean `prefix`?", ExitCode.DATA),
         (b"[" * 100_000, "not JSON", ExitCode.DATA),
+        pytest.param(b'{"text": "%s"}' % (b"a" * (1 << 20)), "longer than 1 MiB", ExitCode.DATA, id="long"),
     ],
 )
 def test_a_line_that_is_no_request_ends_the_stream(line: bytes, what: str, code: ExitCode) -> None:
