@@ -35,7 +35,7 @@ class Evidence:
     words: list[int] = field(default_factory=list)
     """For each of these the target word, as the alignment counts them; -1 for an end, and what is no text."""
     source_pieces: int = 0
-    """Source pieces, with an end for each part."""
+    """Source pieces but for what is said of terms, with an end for each part."""
     attention_S: np.ndarray | None = None
     """The attention that each source piece gets, summed over the target: float32; None without attention."""
     source_words: list[int] = field(default_factory=list)

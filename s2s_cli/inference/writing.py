@@ -34,6 +34,7 @@ class Writer:
         """The hypotheses for one part, as text."""
         target = self.tokenizers.target
         read, source_words = self.tokenizers.source.text_pieces(part.ids)
+        untold = len(part.ids) - len(self.tokenizers.source.told(part.ids))
         word_of_source = _at_all(read, source_words, len(part.ids))
         candidates = []
         for found in hypotheses:
@@ -52,7 +53,7 @@ class Writer:
                 evidence=Evidence(
                     log_probs=found.log_probs,
                     words=[*_at_all(pieces, words, len(found.ids)), *([-1] if found.finished else [])],
-                    source_pieces=len(part.ids) + 1,
+                    source_pieces=untold + 1,
                     attention_S=None if found.attention is None else found.attention[:, : len(part.ids)].sum(axis=0),
                     source_words=word_of_source,
                 ),

@@ -82,18 +82,23 @@ class Tokenizer(ABC):
         tags = self._tag_ids
         if tags.isdisjoint(ids):
             return list(range(len(ids))), self.word_indices(ids)
-        _, begin, end = self.term_tags or (-1, -1, -1)
-        given, places, plain = False, list[tuple[int, bool]](), list[int]()
+        told, places = self.told(ids), [place for place, index in enumerate(ids) if index not in tags]
+        words = iter(self.word_indices([ids[place] for place in places if place not in told]))
+        last, of_piece = 0, list[int]()
+        for place in places:
+            last = last if place in told else next(words)
+            of_piece.append(last)
+        return places, of_piece
+
+    def told(self, ids: Sequence[int]) -> set[int]:
+        """Where the tags of terms, and what is said of these, stand among these ids."""
+        found, given = set[int](), False
+        _, begin, end = tags = self.term_tags or (-1, -1, -1)
         for place, index in enumerate(ids):
             given = (given or index == begin) and index != end
-            if index not in tags:
-                places.append((place, given))
-                plain += [] if given else [index]
-        words, last, of_piece = iter(self.word_indices(plain)), 0, list[int]()
-        for _, is_given in places:
-            last = last if is_given else next(words)
-            of_piece.append(last)
-        return [place for place, _ in places], of_piece
+            if given or index in tags:
+                found.add(place)
+        return found
 
     @property
     def unwritten(self) -> list[int]:

@@ -198,6 +198,7 @@ def test_terms_are_written_into_what_the_model_reads():
     attention_TS[3:, part.ids.index((TERMED.source.term_tags or (0, 0))[1]) + 2] = 1.0
     [candidate] = found.writer.candidates(part, [Hypothesis(ids, -1.0, -1.0, True, attention_TS)])
     assert candidate.alignment == [(0, 0), (1, 1)]
+    assert candidate.evidence.source_pieces == len("Das⟦⟧▁Haus▁ist▁da.") + 1  # what is said of it has no translation
 
 
 def test_documents_have_their_codes_as_marks_too(tmp_path: Path):

@@ -112,6 +112,7 @@ def test_what_is_said_of_a_term_belongs_to_its_last_word():
     ids = tokenizer.encode_marked(["a ", opening, "b", giving, " c d", closing, " a"])
     assert tokenizer.decode(ids) == "a b c d a"
     assert tokenizer.text_pieces(ids) == ([0, 2, 3, 5, 6, 7, 8, 10, 11], [0, 1, 1, 1, 1, 1, 1, 2, 2])
+    assert tokenizer.told(ids) == {1, 4, 5, 6, 7, 8, 9}
     assert tokenizer.unwritten == [opening, giving, closing]
     assert CharacterTokenizer(["a"]).term_tags is None
 
