@@ -58,9 +58,10 @@ def _step(step: Sequence[Continuation], target: Tokenizer) -> list[dict[str, Any
 
 
 def _words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """The words as the alignment counts them; the marks of protected spans belong to none."""
+    """The words as the alignment counts them; marks of protected spans and what is told of terms belong to none."""
     words: dict[int, list[str]] = {}
-    pieces = tokenizer.pieces(ids)
+    pieces, told = tokenizer.pieces(ids), tokenizer.told(ids)
     for place, word in zip(*tokenizer.text_pieces(ids), strict=True):
-        words.setdefault(word, []).append(pieces[place])
+        if place not in told:
+            words.setdefault(word, []).append(pieces[place])
     return [tokenizer.spelled(word).replace(WORD_START, " ").strip() for word in words.values()]

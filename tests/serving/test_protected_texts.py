@@ -25,7 +25,7 @@ from s2s_cli.serving.texts import LONG, Texts, Wish
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.sentencepieces import train_sentencepiece
 from s2s_cli.text.symbols import CharacterTokenizer
-from s2s_cli.text.tokenizer import TokenizerPair, mark_name
+from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, mark_name
 
 PAIR = ("de", "en")
 MARKS = [mark_name(number) for number in (1, 2, 3)]
@@ -114,3 +114,10 @@ def test_words_of_an_explanation_are_written_as_in_the_text() -> None:
     tokenizer = train_sentencepiece(lines * 9, model="bpe", vocabulary=40, character_coverage=1.0, case_markup=True)
     [ids] = tokenizer.encode(lines)
     assert _words(tokenizer, ids) == lines[0].split()
+
+
+def test_what_is_told_of_a_term_is_no_word_of_an_explanation() -> None:
+    tokenizer = CharacterTokenizer([*TERM_TAGS, *"▁abc"], TERM_TAGS)
+    opening, giving, closing = tokenizer.term_tags or (0, 0, 0)
+    ids = tokenizer.encode_marked(["a ", opening, "b", giving, " c c", closing, " a"])
+    assert _words(tokenizer, ids) == ["a", "b", "a"]
