@@ -7,7 +7,7 @@ Hugging Face, unless there is a field of this very name.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,12 @@ def read_parquet(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
     row = 0
     try:
         with ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH, columns=list(fields)):
+            names = file.schema_arrow.names
+            columns = [field if field in names else field.partition(".")[0] for field in fields]
+            for field, column in zip(fields, columns, strict=True):
+                if column not in names:
+                    raise _missing(field, names, path)
+            for batch in file.iter_batches(BATCH, columns=columns):
                 for record in batch.to_pylist():
                     row += 1
                     where = f"{path}, row {row}"
@@ -56,12 +61,16 @@ def read_parquet(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
         raise kind(f"cannot be read: {printable(error.strerror or error)}", where=path) from error
 
 
+def _missing(field: str, there: Iterable[str], where: object) -> DataError:
+    have = ", ".join(printable(name, 30) for name in there) or "no fields"
+    return DataError(f"it has no field `{field}`", where=where, hint=f"there: {have}; set `fields`")
+
+
 def _text(record: Any, field: str, where: str) -> str:
     found = record
     for name in [field] if isinstance(record, dict) and field in record else field.split("."):
         if not isinstance(found, dict) or name not in found:
-            have = ", ".join(printable(key, 30) for key in found) if isinstance(found, dict) else "no fields"
-            raise DataError(f"it has no field `{field}`", where=where, hint=f"there: {have}; set `fields`")
+            raise _missing(field, found if isinstance(found, dict) else (), where)
         found = found[name]
     if not isinstance(found, str):
         raise DataError(f"the field `{field}` is not text", where=where, hint="leave such records out of the file")

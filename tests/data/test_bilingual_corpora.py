@@ -262,8 +262,11 @@ def test_a_missing_column_and_a_cell_without_text_are_told(tmp_path: Path):
     with pytest.raises(DataError, match="the field `target` is not text") as caught:
         pairs_of(path, "parquet")
     assert caught.value.where == f"{path}, row 2"
-    with pytest.raises(DataError, match="no field `de`"):
+    with pytest.raises(DataError, match=r"no field `de` \(there: source, target; set"):
         pairs_of(path, "parquet", fields=["de", "target"])
+    write_table(Table.from_pylist([{"translation": {"fr": "a", "en": "b"}}]), path)
+    with pytest.raises(DataError, match=r"no field `translation.de` \(there: fr, en; set"):
+        pairs_of(path, "parquet", fields=["translation.de", "translation.en"])
 
 
 def test_memory_does_not_grow_with_a_translation_memory(tmp_path: Path):
