@@ -40,7 +40,7 @@ def prep(
     from s2s_cli.data.preparation import prepare
     from s2s_cli.sealed import to_json
     from s2s_cli.synthesis.corpora import written_corpora
-    from s2s_cli.training.changes import tell_changes
+    from s2s_cli.training.changes import require_allowed
 
     values = load(recipe, overrides)
     directory = RunDirectory(run_of(recipe, values, overrides, run))
@@ -50,7 +50,7 @@ def prep(
             from s2s_cli.training.initial import settle
 
             values, initial = settle(values, recipe.parent, directory)
-        tell_changes(values, directory)
+        require_allowed(values, directory)
         written = written_corpora(values, recipe.parent, directory.root)
         prepared = prepare(
             values, recipe.parent, directory.root, initial, force=force, written=written, mapper=_mapper(ray)

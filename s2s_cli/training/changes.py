@@ -62,14 +62,22 @@ class Difference(NamedTuple):
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
     """Say what changed in the recipe since the last start. Raises `UsageError` if the checkpoints do not allow it."""
-    if not run.recipe.exists():
-        return
-    differences = recipe_differences(settings_of(load_recipe(run.recipe)), settings_of(recipe))
-    for difference in differences:
+    for difference in _changes(recipe, run):
         if not difference.is_bare:
             console.say(f"changed recipe: {difference}")
+    require_allowed(recipe, run)
+
+
+def require_allowed(recipe: Recipe, run: RunDirectory) -> None:
+    """Raise `UsageError` if the recipe changed since the last start as the checkpoints do not allow it."""
     if any(run.checkpoints.glob("step-*")):
-        refuse_fixed(differences, recipe.validation.metric, run)
+        refuse_fixed(_changes(recipe, run), recipe.validation.metric, run)
+
+
+def _changes(recipe: Recipe, run: RunDirectory) -> list[Difference]:
+    if not run.recipe.exists():
+        return []
+    return recipe_differences(settings_of(load_recipe(run.recipe)), settings_of(recipe))
 
 
 def refuse_fixed(differences: Iterable[Difference], metric: str, run: RunDirectory) -> None:

@@ -20,7 +20,7 @@ from s2s_cli.cores import usable_cores
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.reading import Reader
-from s2s_cli.recipe.loading import load_recipe
+from s2s_cli.recipe.loading import dump_recipe, load_recipe
 from s2s_cli.search.options import RiskOptions, SamplingOptions, SearchOptions
 
 EMBEDDED = Path(__file__).parents[2] / "recipes" / "data" / "tatoeba-fr-en" / "train.tsv.xz"
@@ -69,6 +69,16 @@ def test_prep_reports_json_and_does_nothing_twice(folder: Path):
     assert manifest.stat().st_mtime_ns == first
     assert invoke("prep", "recipe.yaml", "--set", "data.cleaning.max_pieces=60", "--force") == ""
     assert manifest.stat().st_mtime_ns > first
+
+
+def test_prep_refuses_at_once_what_the_checkpoints_of_a_run_forbid(folder: Path):
+    invoke("prep", "recipe.yaml")
+    run = RunDirectory(folder / "runs" / "small")
+    run.recipe.write_text(dump_recipe(load_recipe(folder / "recipe.yaml")))
+    (run.checkpoints / "step-1").mkdir(parents=True)
+    (folder / "train.tsv").unlink()  # so that nothing could be prepared
+    with pytest.raises(UsageError, match="cannot change once the run has checkpoints: tokenizer.vocabulary"):
+        invoke("prep", "recipe.yaml", "--set", "tokenizer.vocabulary=300")
 
 
 def test_train_gets_the_recipe_its_folder_and_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch):
