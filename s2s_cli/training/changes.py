@@ -62,16 +62,21 @@ class Difference(NamedTuple):
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
     """Say what changed in the recipe since the last start. Raises `UsageError` if the checkpoints do not allow it."""
-    for difference in _changes(recipe, run):
+    changes = _changes(recipe, run)
+    for difference in changes:
         if not difference.is_bare:
             console.say(f"changed recipe: {difference}")
-    require_allowed(recipe, run)
+    _require_allowed(changes, recipe, run)
 
 
 def require_allowed(recipe: Recipe, run: RunDirectory) -> None:
     """Raise `UsageError` if the recipe changed since the last start as the checkpoints do not allow it."""
+    _require_allowed(_changes(recipe, run), recipe, run)
+
+
+def _require_allowed(changes: Iterable[Difference], recipe: Recipe, run: RunDirectory) -> None:
     if any(run.checkpoints.glob("step-*")):
-        refuse_fixed(_changes(recipe, run), recipe.validation.metric, run)
+        refuse_fixed(changes, recipe.validation.metric, run)
 
 
 def _changes(recipe: Recipe, run: RunDirectory) -> list[Difference]:
