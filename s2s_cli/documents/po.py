@@ -12,6 +12,7 @@ from s2s_cli.data.po import ESCAPED, Entry, PoString, declared_encoding, entries
 from s2s_cli.documents.accelerators import Accelerator, without_accelerator
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.errors import printable
+from s2s_cli.inference.inline import written
 from s2s_cli.text.codes import Code, Kind, Parts
 from s2s_cli.text.protected import ANYWHERE, BRACES, PERCENT, QUOTED, SHELL, with_codes, with_placeholders
 
@@ -55,7 +56,7 @@ class _Message(Unit):
     @property
     def whole(self) -> str:
         with_sign = self.accelerator.put_into(self.parts) if self.accelerator else ()
-        return "".join(part.text if isinstance(part, Code) else part for part in with_sign)
+        return "".join(map(written, with_sign))
 
 
 class Po(TextDocument):

@@ -170,7 +170,8 @@ class Segments:
         for unit in document.unencodable:
             reason = "its translation has a character that the file's encoding lacks (convert the file to UTF-8)"
             notices.left(reason, unit)
-        if marked := [unit for unit in doubtful.values() if unit not in document.unencodable]:
+        lost = set(map(id, document.unencodable))
+        if marked := [unit for unit in doubtful.values() if id(unit) not in lost]:
             notices.marked(doubt, *marked)
         return written, notices
 

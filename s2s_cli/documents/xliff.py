@@ -50,9 +50,11 @@ class _Xliff(InlineXml):
     translated: ClassVar[str] = "translated"
     doubtful: ClassVar[str]
 
-    def unit(self, source: Element, target: Element | None, around: Element | None = None, place: int = -1) -> Unit:
+    def unit(
+        self, source: Element, target: Element | None, around: Element | None = None, place: int | None = None
+    ) -> Unit:
         """A unit whose target is replaced, or written at a place, by default after the source."""
-        place = source.end if place < 0 else place
+        place = source.end if place is None else place
         start, end = (target.start, target.end) if target else (place, place)
         keeps_lines = self._inherited(source, "xml:space") == "preserve"
         return _Translation(self.inline(source, keeps_lines=keeps_lines), start, end, source, target, around)
