@@ -21,8 +21,9 @@ import torch
 from torch import nn
 
 from s2s_cli.model.building import build_model
-from s2s_cli.model.kernels import FusedKernel, ReferenceKernel
 from s2s_cli.model.kernels.cross_entropy import fused_cross_entropy
+from s2s_cli.model.kernels.fused import FusedKernel
+from s2s_cli.model.kernels.reference import ReferenceKernel
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe.loading import load_recipe
 

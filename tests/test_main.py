@@ -88,7 +88,7 @@ door.main_and_leave()
 
 def ended(what: str) -> tuple[int, list[str]]:
     """The exit code of a process whose command does that, and what it wrote."""
-    process = subprocess.run([sys.executable, "-c", LEAVING.format(what=what)], capture_output=True, timeout=120)
+    process = subprocess.run([sys.executable, "-c", LEAVING.format(what=what)], capture_output=True, timeout=600)
     return process.returncode, process.stdout.decode().split("\n")[:-1]
 
 

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from s2s_cli.model.dense import Dense
 from s2s_cli.model.memory import Memory
 
 
@@ -39,7 +40,7 @@ class AdditiveScore(Score):
     def __init__(self, state: int, memory: int, size: int) -> None:
         nn.Module.__init__(self)
         self.query = nn.Linear(state, size, bias=False)
-        self.key = nn.Linear(memory, size)
+        self.key = Dense(memory, size)
         self.energy = nn.Parameter(torch.empty(size))
         nn.init.uniform_(self.energy, -1 / math.sqrt(size), 1 / math.sqrt(size))
 

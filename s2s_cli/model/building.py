@@ -18,7 +18,8 @@ from s2s_cli.model.cells import CELLS
 from s2s_cli.model.decoder import DECODERS, Decoder, NoEmbedding, NoPreviousOutput, PreviousOutput
 from s2s_cli.model.dropout import Dropout, WordDropout
 from s2s_cli.model.encoder import ENCODERS, Encoder
-from s2s_cli.model.kernels import choose_kernel
+from s2s_cli.model.kernels.fused import FusedKernel
+from s2s_cli.model.kernels.reference import Kernel, ReferenceKernel
 from s2s_cli.model.memory import SUMMARIES
 from s2s_cli.model.output import OUTPUTS
 from s2s_cli.model.readout import AttentionalReadout, Readout
@@ -27,11 +28,14 @@ from s2s_cli.model.stack import Stack
 from s2s_cli.recipe import schema
 from s2s_cli.text.tokenizer import PAD
 
+KERNELS: dict[str, type[Kernel]] = {"reference": ReferenceKernel, "fused": FusedKernel, "auto": FusedKernel}
+"""What runs the recurrences. `fused` leaves to the reference what it does not know."""
+
 
 def build_model(config: schema.Model, source_size: int, target_size: int, kernel: str = "auto") -> Seq2Seq:
     """A model with random weights.
 
-    source_size, target_size: vocabulary sizes. kernel: `reference`, `fused` or `auto`, see `s2s_cli.model.kernels`.
+    source_size, target_size: vocabulary sizes. kernel: one of `KERNELS`.
     """
     embedding = _embedding(target_size, config.embedding)
     source_embedding = embedding if config.tied == "all" else _embedding(source_size, config.embedding)
@@ -47,7 +51,7 @@ def build_model(config: schema.Model, source_size: int, target_size: int, kernel
         state_dropout=Dropout(config.dropout.state, config.dropout.variational),
         readout=build_readout(config),
         output=output,
-        kernel=choose_kernel(kernel),
+        kernel=KERNELS[kernel](),
     )
     initialise(model)
     return model

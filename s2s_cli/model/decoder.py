@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from s2s_cli.model.attention import Attention, repeated_attention
 from s2s_cli.model.cells import Cell
+from s2s_cli.model.dense import Dense
 from s2s_cli.model.features import Features
 from s2s_cli.model.memory import Memory
 from s2s_cli.model.stack import Stack
@@ -66,7 +67,7 @@ class PreviousOutput(nn.Module):
 
     def __init__(self, embedding: int, gates: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(embedding, gates)
+        self.dense = Dense(embedding, gates)
 
     def forward(self, embedded_BXE: Tensor) -> Tensor:
         return self.dense(embedded_BXE)

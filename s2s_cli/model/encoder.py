@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.cells import Cell
+from s2s_cli.model.dense import Dense
 from s2s_cli.model.dropout import Dropout, WordDropout
-from s2s_cli.model.kernels import Kernel
 from s2s_cli.model.kernels.backend import wide_type
+from s2s_cli.model.kernels.reference import Kernel
 from s2s_cli.model.memory import Memory, Summary
 
 
@@ -67,7 +68,7 @@ class Direction(nn.Module):
 
     def __init__(self, inputs: int, cell: Cell, backwards: bool) -> None:
         super().__init__()
-        self.inputs = nn.Linear(inputs, cell.gate_width)
+        self.inputs = Dense(inputs, cell.gate_width)
         self.cell = cell
         self.backwards = backwards
 
@@ -125,7 +126,7 @@ class TransformerEncoder(Encoder):
     def __init__(self, parts: Parts, *, hidden: int, layers: int, heads: int, feed_forward: int) -> None:
         super().__init__(parts, width=hidden)
         embedding = parts.embedding.embedding_dim
-        self.inputs = nn.Identity() if embedding == hidden else nn.Linear(embedding, hidden)
+        self.inputs = nn.Identity() if embedding == hidden else Dense(embedding, hidden)
         self.layers = nn.ModuleList(
             TransformerLayer(hidden, heads, feed_forward, parts.state_dropout) for _ in range(layers)
         )
@@ -156,8 +157,8 @@ class TransformerLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query_key_value, self.attended = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.inner, self.outer = nn.Linear(width, feed_forward), nn.Linear(feed_forward, width)
+        self.query_key_value, self.attended = Dense(width, 3 * width), Dense(width, width)
+        self.inner, self.outer = Dense(width, feed_forward), Dense(feed_forward, width)
         self.dropout = dropout
 
     def forward(self, states_BSM: Tensor, valid_BS: Tensor) -> Tensor:

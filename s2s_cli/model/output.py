@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid
 from torch.utils.checkpoint import checkpoint
 
+from s2s_cli.model.dense import Dense
 from s2s_cli.model.features import Features
 from s2s_cli.model.kernels.backend import wide_type
 from s2s_cli.model.kernels.cross_entropy import CHUNK, fused_cross_entropy, fused_log_probs
@@ -51,7 +52,7 @@ IMPOSSIBLE = -1e9
 """A logit whose exponential is 0, yet with which every kernel can compute."""
 
 
-class Output(nn.Linear):
+class Output(Dense):
     """p(y_t | y_<t, x). As a layer it projects readouts to the vocabulary, [.., R] -> [.., V].
 
     readout: R. symbols: V. evidence: width of all that the decoder knows of a position, see `Decoded.evidence`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from s2s_cli.model.dense import Dense
 from s2s_cli.model.dropout import Dropout
 from s2s_cli.model.features import Features
 
@@ -17,9 +18,9 @@ class Readout(nn.Module):
 
     def __init__(self, output: int, context: int, embedding: int, width: int, dropout: Dropout) -> None:
         super().__init__()
-        self.output = nn.Linear(output, width)
-        self.context = nn.Linear(context, width, bias=False) if context else None
-        self.embedding = nn.Linear(embedding, width, bias=False) if embedding else None
+        self.output = Dense(output, width)
+        self.context = Dense(context, width, bias=False) if context else None
+        self.embedding = Dense(embedding, width, bias=False) if embedding else None
         self.dropout = dropout
 
     def forward(self, features: Features, embedded_BXE: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from s2s_cli.model.decoder import Decoder, DecoderState
 from s2s_cli.model.dropout import Dropout, WordDropout
 from s2s_cli.model.encoder import Encoder
-from s2s_cli.model.kernels import Kernel
+from s2s_cli.model.kernels.reference import Kernel
 from s2s_cli.model.output import Decoded, Output
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.model.cells import Cell
+from s2s_cli.model.dense import Dense
 from s2s_cli.model.dropout import Dropout
 
 
@@ -21,7 +22,7 @@ class Stack(nn.Module):
     def __init__(self, cells: list[Cell], dropout: Dropout, context: int = 0, residual: bool = False) -> None:
         super().__init__()
         self.cells = nn.ModuleList(cells)
-        self.inputs = nn.ModuleList(nn.Linear(cell.hidden + context, cell.gate_width) for cell in cells[1:])
+        self.inputs = nn.ModuleList(Dense(cell.hidden + context, cell.gate_width) for cell in cells[1:])
         self.dropout = dropout
         self.residual = residual
 

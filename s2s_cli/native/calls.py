@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from ctypes import addressof, c_char, c_int, c_int64, c_void_p
+from collections.abc import Mapping, Sequence
+from ctypes import addressof, c_char, c_char_p, c_int, c_int64, c_void_p, cast
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,16 +130,9 @@ class Function:
         """The call with the first arrays, checked once for all; it takes the others, or more of them to hold."""
         return Held(self, variant).hold(arrays)
 
-    def bind(self, variant: str, arrays: Sequence[Any], *, threads: int) -> Callable[..., None]:
+    def bind(self, variant: str, arrays: Sequence[Any], *, threads: int) -> Bound:
         """The call with these arrays, which live as long as it does; it takes the scalars."""
-        record, kept, dimensions = Held(self, variant).record(arrays)
-        symbol = self.symbol(variant)
-
-        def call(*scalars: float, _alive: object = kept) -> None:
-            self.check_numbers(scalars, dimensions, threads)
-            symbol(record, *scalars, threads)
-
-        return call
+        return Bound(self, variant, arrays, threads)
 
     def check_numbers(self, scalars: Sequence[float], dimensions: Mapping[str, int], threads: int) -> None:
         """Raise `ArrayError` for a scalar that is no index of the dimension that it should be, and for a number of
@@ -282,6 +275,36 @@ class Held:
         views = function.views(self.variant, self._count, arrays, dimensions, kept)
         function.check_sizes(dimensions)
         return function.packed_sizes(dimensions) + self._views + packed(views), kept, dimensions
+
+
+class Bound:
+    """A call whose arrays are given and checked already. It takes the scalars."""
+
+    def __init__(self, function: Function, variant: str, arrays: Sequence[Any], threads: int) -> None:
+        self.function, self.threads = function, threads
+        self.record, self._kept, self._dimensions = Held(function, variant).record(arrays)
+        self.symbol = function.symbol(variant)
+
+    def __call__(self, *scalars: float) -> None:
+        self.check(*scalars)
+        self.symbol(self.record, *scalars, self.threads)
+
+    def check(self, *scalars: float) -> None:
+        """Raise `ArrayError` for scalars that do not belong to the arrays."""
+        self.function.check_numbers(scalars, self._dimensions, self.threads)
+
+
+def call_along(calls: Sequence[Bound], positions: range) -> None:
+    """For each position, one after the other, make these calls, whose one scalar it is. Python's lock is taken once."""
+    if not positions:
+        return
+    for call in calls:
+        call.check(positions[0])
+        call.check(positions[-1])
+    pointers = [(cast(call.symbol, c_void_p).value, cast(c_char_p(call.record), c_void_p).value) for call in calls]
+    steps = packed([pointer or 0 for pair in pointers for pointer in pair])
+    run, order = library.loaded().call_along, (positions.start, len(positions), positions.step)
+    run(steps, *map(c_int64, (len(calls), *order)), calls[0].threads)
 
 
 FEW = 100

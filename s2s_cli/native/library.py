@@ -32,9 +32,11 @@ def load() -> ctypes.CDLL | None:
     variants = usable()
     for path in _files(variants):
         try:
-            return ctypes.CDLL(str(path))
+            library = ctypes.CDLL(str(path))
         except OSError:
             continue
+        if library.is_usable():  # a sandbox may forbid what the processor has
+            return library
     if CHOICE in os.environ and variants:
         raise MachineError(f"the variant {variants[0].name} cannot be compiled or loaded", where=CHOICE)
     return None

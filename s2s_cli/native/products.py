@@ -30,16 +30,18 @@ _MULTIPLY_AT = (  # of each position or, where X is 1, of the last one alone
     Parameter("products_XRN", "storage", "written"),
     Parameter("addends_TRN", "storage", "changing", optional=True),
 )
+_TRANSPOSE = (Parameter("numbers_MN", "storage"), Parameter("transposed_NM", "storage", "written"))
 _INTO = Parameter("packed_PQ", "storage", "written")
-_FLOAT32 = {name: "float32" for name in ("rows", "packed", "products", "addends")}
+_ALIKE = {kind: dict.fromkeys(("rows", "packed", "products", "addends"), kind) for kind in STORAGES}
 _INT8 = {"rows": "int8", "packed": "uint8", "products": "int32", "addends": ABSENT}
 FUNCTIONS = {
     function.name: function
     for function in (
-        Function("multiply", "RNK", _MULTIPLY, {"float32": _FLOAT32, "int8": _INT8}, blocks=_PACKED),
+        Function("multiply", "RNK", _MULTIPLY, {**_ALIKE, "int8": _INT8}, blocks=_PACKED),
         Function("multiply_at", "RNKX", _MULTIPLY_AT, STORAGES, blocks=_PACKED, scalars=[POSITION]),
         Function("pack", "NK", [Parameter("weights_NK", "storage"), _INTO], STORAGES, blocks=_PACKED),
         Function("pack_transposed", "NK", [Parameter("weights_KN", "storage"), _INTO], STORAGES, blocks=_PACKED),
+        Function("transpose", "MN", _TRANSPOSE, {"bfloat16": STORAGES["bfloat16"]}),
     )
 }
 

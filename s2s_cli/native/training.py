@@ -58,6 +58,11 @@ _ATTENTION_GRADIENTS = (
     Parameter("d_keys_BSA", "float32", "written"),
     Parameter("d_energy_BA", "float32", "written"),
 )
+_MEMORY_GRADIENT = (
+    Parameter("attention_TBS", "float32"),
+    Parameter("d_contexts_TBM", "storage"),
+    Parameter("d_memory_BSM", "storage", "written"),
+)
 _SOFTMAX = (
     Parameter("logits_NV", "storage", "written"),
     Parameter("bias_V", "float32"),
@@ -76,6 +81,7 @@ FUNCTIONS = {
         Function("blend_backward", "BH", _BLEND + _BLEND_GRADIENTS, STORAGES, multiples=_TWO, scalars=[POSITION]),
         Function("attention_forward", "BSAM", _ATTENTION, STORAGES, scalars=[POSITION]),
         Function("attention_backward", "BSAM", _ATTENTION + _ATTENTION_GRADIENTS, STORAGES, scalars=[POSITION]),
+        Function("attention_memory", "TBSM", _MEMORY_GRADIENT, STORAGES),
         Function("cross_entropy", "NV", _SOFTMAX, STORAGES, scalars=[Scalar(c_float)]),
     )
 }

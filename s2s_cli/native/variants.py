@@ -35,8 +35,10 @@ _AVX2, _AVX2_FLAGS = "avx2 fma bmi1 bmi2", "-mavx2 -mfma -mbmi -mbmi2"
 _AVX512 = f"{_AVX2} avx512f avx512cd avx512bw avx512dq avx512vl"
 _AVX512_FLAGS = f"{_AVX2_FLAGS} -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512"
 _VNNI, _VNNI_FLAGS = f"{_AVX512} avx512_vnni", f"{_AVX512_FLAGS} -mavx512vnni"
+_BF16, _BF16_FLAGS = f"{_VNNI} avx512_bf16", f"{_VNNI_FLAGS} -mavx512bf16"
 VARIANTS = (
-    _variant("avx512bf16", "x86_64", f"{_VNNI} avx512_bf16", f"{_VNNI_FLAGS} -mavx512bf16"),
+    _variant("amx", "x86_64", f"{_BF16} amx_tile amx_bf16 amx_int8", f"{_BF16_FLAGS} -mamx-tile -mamx-bf16 -mamx-int8"),
+    _variant("avx512bf16", "x86_64", _BF16, _BF16_FLAGS),
     _variant("avx512vnni", "x86_64", _VNNI, _VNNI_FLAGS),
     _variant("avx512", "x86_64", _AVX512, _AVX512_FLAGS),
     _variant("avxvnni", "x86_64", f"{_AVX2} avx_vnni", f"{_AVX2_FLAGS} -mavxvnni"),

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 
 from s2s_cli import atomic, console
-from s2s_cli.model.kernels import FusedKernel
 from s2s_cli.model.kernels.backend import passes_name
+from s2s_cli.model.kernels.fused import FusedKernel
 from s2s_cli.model.precision import precision_of
 from s2s_cli.training.trainer import Position, Trainer, Update
 from s2s_cli.training.validation import Figures

@@ -19,7 +19,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], text=True, env=ENVIRONMENT, timeout=120, **{"capture_output": True} | options
+        [sys.executable, *arguments], text=True, env=ENVIRONMENT, timeout=600, **{"capture_output": True} | options
     )
 
 
@@ -184,5 +184,5 @@ def test_signals(number: signal.Signals, code: int, message: str):
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=600)
     assert (process.returncode, stderr) == (code, message)

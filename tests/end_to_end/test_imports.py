@@ -59,7 +59,7 @@ def imported(words: str, folder: Path, code: int = 0) -> set[str]:
         capture_output=True,
         cwd=folder,
         env=os.environ | ENVIRONMENT,
-        timeout=300,
+        timeout=600,
     )
     assert process.returncode == code and (process.stdout or code), process.stderr
     return set(re.findall(r"^import time: .* \| *(\S+)$", process.stderr.decode(), re.MULTILINE))

@@ -90,7 +90,7 @@ def run(python: Path, folder: Path, *words: str, stdin: str = "") -> subprocess.
     environment = {"PATH": str(python.parent), "HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
     command = [python.parent / words[0], *words[1:]]
     return subprocess.run(
-        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=600, check=False
     )
 
 

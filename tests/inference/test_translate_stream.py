@@ -194,7 +194,7 @@ def test_a_line_is_answered_while_the_pipe_stays_open() -> None:
             os.write(in_write, line)
             assert answers.readline() == line.upper()
         os.close(in_write)
-        worker.join(timeout=120)
+        worker.join(timeout=600)
         assert not worker.is_alive()
 
 

@@ -15,12 +15,15 @@ import torch
 from family import MEMBERS, Example, build, example, section
 from torch import Tensor, nn
 
-from s2s_cli.model.kernels import FusedKernel, Kernel, ReferenceKernel, aten, native
+from s2s_cli.model.dense import Dense
+from s2s_cli.model.kernels import aten, native
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
 from s2s_cli.model.kernels.backend import passes_name
 from s2s_cli.model.kernels.blend import BlendSequence
 from s2s_cli.model.kernels.conditional_gru import ConditionalGRU
+from s2s_cli.model.kernels.fused import FusedKernel
 from s2s_cli.model.kernels.gru import GRUSequence
+from s2s_cli.model.kernels.reference import Kernel, ReferenceKernel
 from s2s_cli.model.output import CopyOutput
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.native import compiling, library
@@ -172,6 +175,27 @@ def test_gradient_of_the_conditional_gru() -> None:
     assert torch.autograd.gradcheck(lambda *inputs: ConditionalGRU.apply(*inputs, aten), tensors)
 
 
+@needs_compiler
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("shape", [(9, 37), (2, 5, 37), (0, 37)], ids=str)
+def test_a_dense_layer_is_that_of_torch(monkeypatch, shape: tuple[int, ...], has_bias: bool) -> None:
+    """Its products and all gradients, in bfloat16 by the library and by torch."""
+    monkeypatch.setattr(native, "multiplies", lambda kind: True)
+    torch.manual_seed(1)
+    layer, inputs = Dense(37, 70, bias=has_bias), torch.randn(shape, requires_grad=True)
+    wanted = [inputs, *layer.parameters()]
+    outcomes = []
+    for function in (layer, lambda inputs: nn.Linear.forward(layer, inputs)):
+        with torch.autocast("cpu", torch.bfloat16):
+            products = function(inputs)
+        assert products.dtype == torch.bfloat16
+        outcomes.append([products.double(), *torch.autograd.grad(weighted(products), wanted)])
+    assert [each.dtype for each in outcomes[0]] == [each.dtype for each in outcomes[1]]
+    for found, expected in zip(*outcomes, strict=True):
+        torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    assert torch.equal(layer(inputs), nn.Linear.forward(layer, inputs))  # in float32 torch does it
+
+
 @pytest.mark.parametrize("member", ["attention", "conditional"])
 def test_attention_is_that_of_the_reference(member: str) -> None:
     model = build(FITTING[member])
@@ -222,7 +246,7 @@ def python(code: str, **environment: str) -> str:
     """What a new interpreter prints; these variables replace those of the environment."""
     here = str(Path(__file__).parents[2])
     variables = os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "2"} | environment
-    result = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 

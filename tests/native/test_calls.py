@@ -19,12 +19,16 @@ each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda functi
 
 def arguments(function: Function) -> RandomArrays:
     """Of which no dimension is empty or 1."""
-    seeds = (RandomArrays(function, "float32", np.random.default_rng(seed)) for seed in range(1000))
+    seeds = (RandomArrays(function, kind_of(function), np.random.default_rng(seed)) for seed in range(1000))
     return next(found for found in seeds if min(found.sizes.values()) > 1)
 
 
+def kind_of(function: Function) -> str:
+    return "float32" if "float32" in function.kinds else next(iter(function.kinds))
+
+
 def call(function: Function, found: RandomArrays) -> None:
-    function("float32", found.arrays, *found.scalars(), threads=1)
+    function(kind_of(function), found.arrays, *found.scalars(), threads=1)
 
 
 SPOIL: dict[str, Callable[[np.ndarray], object]] = {
@@ -93,7 +97,7 @@ def test_as_many_as_declared(function: Function) -> None:
     found = arguments(function)
     for arrays in (found.arrays[:-1], [*found.arrays, found.arrays[-1]]):
         with pytest.raises(ArrayError, match=f"{function.name}: arrays are {len(arrays)}, not"):
-            function("float32", arrays, *found.scalars(), threads=1)
+            function(kind_of(function), arrays, *found.scalars(), threads=1)
 
 
 @pytest.mark.parametrize("lists", [[], None])
@@ -147,6 +151,22 @@ def test_a_bound_call_goes_on_with_the_arrays_that_it_was_bound_to() -> None:
     assert torch.equal(following_TBH, torch.tensor([0.5, 0.25, 0.125])[:, None, None].expand(T, B, H))
 
 
+def test_calls_along_a_sequence_are_made_position_by_position() -> None:
+    """As one by one, in either direction; a position that does not exist is found before the first one."""
+    multiply = products.FUNCTIONS["multiply_at"]
+    weights_KK, first = products.pack(np.full((3, 3), 2, np.float32)), np.ones((1, 3), np.float32)
+    for positions in (range(4), range(3, -1, -1), range(0)):
+        states_XRK = np.zeros((5, 1, 3), np.float32)
+        order = slice(None) if positions.step > 0 else slice(None, None, -1)
+        before, after = (states_XRK[:-1], states_XRK[1:]) if positions.step > 0 else (states_XRK[1:], states_XRK[:-1])
+        states_XRK[order][0] = first
+        calls.call_along([multiply.bind("float32", [before, weights_KK, after, None], threads=1)], positions)
+        expected = [6.0**t if t <= len(positions) else 0.0 for t in range(5)]
+        assert states_XRK[order, 0, 0].tolist() == expected
+    with pytest.raises(ArrayError, match="multiply_at: 4 is no index of 4"):
+        calls.call_along([multiply.bind("float32", [before, weights_KK, after, None], threads=1)], range(5))
+
+
 def structs(source: str) -> dict[str, list[str]]:
     """The fields of each struct of a C file, with those of structs in it in their places."""
     found: dict[str, list[str]] = {}
@@ -183,7 +203,7 @@ def test_the_records_of_c_have_the_fields_that_are_declared(module, files: list[
     source = "".join((compiling.SOURCES / name).read_text(encoding="utf-8") for name in files)
     records = structs(source)
     for function in module.FUNCTIONS.values():
-        match = re.search(rf"(?:PASS\(|void ){function.name}(?:_##suffix|_float32|\b.*?)\(const (\w+) \*", source)
+        match = re.search(rf"(?:PASS\(|void ){function.name}(?:_##suffix|_b?float\d+|\b.*?)\(const (\w+) \*", source)
         assert match, function.name
         names = [re.sub("_scales_[A-Z]+$", "_scales", name) for name in records[match[1]]]
         declared = [re.sub("_scales_[A-Z]+$", "_scales", parameter.name) for parameter in function.parameters]

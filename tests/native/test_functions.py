@@ -68,6 +68,8 @@ def run_reference(name: str, tensors: list, scalars: tuple) -> list:
             aten.attention_forward(AttentionRun(*tensors))(*scalars)
         case "attention_backward":
             aten.attention_backward(AttentionRun(*tensors[:7]), AttentionGradients(*tensors[7:]))(*scalars)
+        case "attention_memory":
+            tensors[2] = torch.einsum("tbs,tbm->bsm", tensors[0], tensors[1])
         case "cross_entropy":
             tensors[3], tensors[4] = aten.cross_entropy(*tensors[:3], *scalars)
     return tensors
@@ -119,6 +121,32 @@ def test_weights_are_packed_as_by_numpy(kind: str, seed: int, name: str, threads
     assert given_arrays.gaps_are_untouched()
 
 
+@few
+@given(seed=st.integers(0, 2**32), threads=st.sampled_from([1, 2]))
+def test_numbers_are_transposed(seed: int, threads: int) -> None:
+    given_arrays = RandomArrays(products.FUNCTIONS["transpose"], "bfloat16", np.random.default_rng(seed))
+    numbers, transposed = given_arrays.arrays
+    products.FUNCTIONS["transpose"]("bfloat16", [numbers, transposed], threads=threads)
+    assert np.array_equal(transposed, numbers.T)
+    assert given_arrays.gaps_are_untouched()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("rows", [0, 1, 16, 17, 70])
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_factors_and_outer_products_equal_those_of_torch(monkeypatch, kind, rows: int, is_transposed: bool) -> None:
+    """Of rows that lie apart, weights of either order, and addends that are the same in each row."""
+    monkeypatch.setattr(native, "multiplies", lambda kind: True)
+    torch.manual_seed(1)
+    tolerance = TOLERANCE[str(kind).partition(".")[2]]
+    weight = torch.randn(70, 37, dtype=kind) if not is_transposed else torch.randn(37, 70, dtype=kind).t()
+    first, second = torch.randn(rows, 50, dtype=kind)[:, 5:42], torch.randn(rows, 70, dtype=kind)
+    for addends in (None, torch.randn(70, dtype=kind).expand(rows, -1), second):
+        found, expected = (passes.factor(weight)(first, addends) for passes in (native, aten))
+        assert_close(found, expected, tolerance)
+    assert_close(native.outer(first, second), aten.outer(first, second), tolerance)
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("is_transposed", [False, True])
 @pytest.mark.parametrize("kept", [1, 3])
@@ -144,5 +172,7 @@ def test_torch_multiplies_where_the_processor_has_no_instruction_for_it(monkeypa
         products.FUNCTIONS["multiply_at"], "bind", lambda *_, **__: pytest.fail("the library was asked")
     )
     weight, rows, found = torch.eye(3).bfloat16(), torch.randn(2, 4, 3).bfloat16(), torch.zeros(2, 4, 3).bfloat16()
-    native.multiply(weight, rows, found)(1)
+    native.run([native.multiply(weight, rows, found)], range(1, 2))
     assert torch.equal(found[1], rows[1]) and not found[0].any()
+    assert torch.equal(native.factor(weight)(rows[0]), rows[0])
+    assert torch.equal(native.outer(weight, rows[0, :3]), rows[0, :3])

@@ -57,7 +57,7 @@ def test_what_the_container_installs_serves_without_torch(tools, tmp_path: Path)
             time.sleep(0.05)
         fields = json.dumps({"q": "ja", "source": "de", "target": "en"}).encode()
         request = Request(f"{found[0]}translate", fields, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=60) as answer:
+        with urlopen(request, timeout=600) as answer:
             assert "translatedText" in json.load(answer)
     finally:
         process.terminate()

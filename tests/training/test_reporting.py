@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny import tiny_trainer
 
-from s2s_cli.model.kernels import ReferenceKernel
+from s2s_cli.model.kernels.reference import ReferenceKernel
 from s2s_cli.native import library
 from s2s_cli.training.process_group import ProcessGroup
 from s2s_cli.training.reporting import LOG_EVERY, MetricsLog, TrainingReport, Window, machinery

@@ -6,6 +6,8 @@ constants fall away, for softmax does not see them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,10 +16,18 @@ from s2s_cli.model.kernels.passes import (
     AttentionRun,
     BlendGradients,
     BlendRun,
+    Factor,
     GRUGradients,
     GRURun,
     Pass,
 )
+
+
+def run(passes: Sequence[Pass], positions: range) -> None:
+    """All passes at a position, then all at the next."""
+    for t in positions:
+        for at in passes:
+            at(t)
 
 
 def multiply(weight_NK: Tensor, rows_TRK: Tensor, products_XRN: Tensor, addends_TRN: Tensor | None = None) -> Pass:
@@ -32,6 +42,20 @@ def multiply(weight_NK: Tensor, rows_TRK: Tensor, products_XRN: Tensor, addends_
             torch.addmm(addends_TRN[t], rows_TRK[t], weight_KN, out=out)
 
     return at
+
+
+def factor(weight_NK: Tensor) -> Factor:
+    weight_KN = weight_NK.t()
+
+    def times(rows_RK: Tensor, addends_RN: Tensor | None = None) -> Tensor:
+        return rows_RK @ weight_KN if addends_RN is None else torch.addmm(addends_RN, rows_RK, weight_KN)
+
+    return times
+
+
+def outer(first_RM: Tensor, second_RN: Tensor) -> Tensor:
+    """The sum of the outer products of their rows [M, N]: the gradient in a weight."""
+    return first_RM.t() @ second_RN
 
 
 def gru_forward(run: GRURun) -> Pass:
@@ -143,6 +167,12 @@ def attention_backward(run: AttentionRun, gradients: AttentionGradients) -> Pass
         gradients.queries_TBA[t] = d_keys_BSA.sum(dim=1)
 
     return at
+
+
+def attention_memory(run: AttentionRun, gradients: AttentionGradients) -> Tensor:
+    """The gradient in the encoder states [B, S, M], after the last pass."""
+    attention_BST = run.attention_TBS.permute(1, 2, 0).to(run.memory_BSM.dtype)
+    return torch.bmm(attention_BST, gradients.contexts_TBM.transpose(0, 1))
 
 
 def cross_entropy(logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

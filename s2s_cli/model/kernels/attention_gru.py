@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s_cli.model.kernels.gru import batch_first
+from s2s_cli.model.kernels.gru import batch_first, positions
 from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Passes
 
 
@@ -56,11 +56,7 @@ class AttentionGRU(torch.autograd.Function):
         attend = passes.attention_forward(attention)
         read = passes.multiply(context_weight_GM, attention.contexts_TBM, gru.inputs_TBG, inputs_BTG.transpose(0, 1))
         advance = passes.gru_forward(gru)
-        for t in range(length):
-            ask(t)
-            attend(t)
-            read(t)
-            advance(t)
+        passes.run([ask, attend, read, advance], range(length))
         ctx.save_for_backward(*attention, *gru, products_TBP, state_weight_PH, context_weight_GM)
         ctx.passes = passes
         ctx.set_materialize_grads(False)  # most losses do not read α, and need no gradient of zeros for it
@@ -84,19 +80,15 @@ class AttentionGRU(torch.autograd.Function):
         read = passes.multiply(context_weight_GM.t(), d_gru.inputs_TBG, d_attention.contexts_TBM, d_contexts_TBM)
         attend = passes.attention_backward(attention, d_attention)
         feed_back = passes.multiply(state_weight_PH.t(), d_products_TBP, d_gru.feedback_BH[None])
-        for t in reversed(range(len(products_TBP))):
-            retreat(t)
-            read(t)
-            attend(t)
-            feed_back(t)
+        passes.run([retreat, read, attend, feed_back], positions(len(products_TBP), backwards=True))
         return (
             d_gru.inputs_TBG.transpose(0, 1),
             (d_gru.carry_BH + d_gru.feedback_BH).to(d_states_BTH.dtype),
             d_attention.keys_BSA.to(d_states_BTH.dtype),
-            d_attention.memory_BSM(attention),
+            passes.attention_memory(attention, d_attention),
             None,
-            d_products_TBP.flatten(0, 1).t() @ gru.previous_TBH.flatten(0, 1),
-            d_gru.inputs_TBG.flatten(0, 1).t() @ attention.contexts_TBM.flatten(0, 1),
+            passes.outer(d_products_TBP.flatten(0, 1), gru.previous_TBH.flatten(0, 1)),
+            passes.outer(d_gru.inputs_TBG.flatten(0, 1), attention.contexts_TBM.flatten(0, 1)),
             d_gru.products_TBG.sum(dim=(0, 1)).to(gru.bias_G.dtype),
             d_attention.energy_BA.sum(dim=0),
             None,

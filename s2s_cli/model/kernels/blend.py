@@ -34,9 +34,7 @@ class BlendSequence(torch.autograd.Function):
             following_TBH=following_TBH,
             carry_BH=initial_BH.to(bias_H.dtype, copy=True),
         )
-        advance = passes.blend_forward(run)
-        for t in positions(inputs_BTG.shape[1], backwards):
-            advance(t)
+        passes.run([passes.blend_forward(run)], positions(inputs_BTG.shape[1], backwards))
         ctx.save_for_backward(*run)
         ctx.backwards, ctx.passes = backwards, passes
         return batch_first(run.following_TBH)
@@ -50,8 +48,7 @@ class BlendSequence(torch.autograd.Function):
             carry_BH=torch.zeros_like(run.carry_BH),
         )
         retreat = ctx.passes.blend_backward(run, gradients)
-        for t in positions(len(run.inputs_TBG), not ctx.backwards):
-            retreat(t)
+        ctx.passes.run([retreat], positions(len(run.inputs_TBG), not ctx.backwards))
         d_forget_TBH = gradients.inputs_TBG[..., : len(run.bias_H)]
         return (
             gradients.inputs_TBG.transpose(0, 1),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.model.kernels.attention_gru import or_zeros
-from s2s_cli.model.kernels.gru import batch_first
+from s2s_cli.model.kernels.gru import batch_first, positions
 from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, GRUGradients, GRURun, Passes
 
 
@@ -73,13 +73,7 @@ class ConditionalGRU(torch.autograd.Function):
         attend = passes.attention_forward(attention)
         read = passes.multiply(context_weight_GM, attention.contexts_TBM, second.inputs_TBG, context_bias_TBG)
         advance = passes.gru_forward(first), passes.gru_forward(second)
-        for t in range(length):
-            project(t)
-            advance[0](t)
-            ask(t)
-            attend(t)
-            read(t)
-            advance[1](t)
+        passes.run([project, advance[0], ask, attend, read, advance[1]], range(length))
         weights = (first_weight_GH, second_weight_PH, context_weight_GM)
         ctx.save_for_backward(*first, *attention, *second, products_TBP, *weights)
         ctx.passes = passes
@@ -110,24 +104,19 @@ class ConditionalGRU(torch.autograd.Function):
             passes.multiply(first_weight_GH.t(), d_first.products_TBG, d_second.feedback_BH[None]),
             passes.multiply(second_weight_PH.t(), d_products_TBP, d_first.feedback_BH[None]),
         )
-        for t in reversed(range(len(products_TBP))):
-            retreat[1](t)
-            read(t)
-            attend(t)
-            feed_back[1](t)
-            retreat[0](t)
-            feed_back[0](t)
+        steps = [retreat[1], read, attend, feed_back[1], retreat[0], feed_back[0]]
+        passes.run(steps, positions(len(products_TBP), backwards=True))
         return (
             d_first.inputs_TBG.transpose(0, 1),
             (d_second.carry_BH + d_second.feedback_BH).to(d_states_BTH.dtype),
             d_attention.keys_BSA.to(d_states_BTH.dtype),
-            d_attention.memory_BSM(attention),
+            passes.attention_memory(attention, d_attention),
             None,
-            d_first.products_TBG.flatten(0, 1).t() @ first.previous_TBH.flatten(0, 1),
+            passes.outer(d_first.products_TBG.flatten(0, 1), first.previous_TBH.flatten(0, 1)),
             d_first.products_TBG.sum(dim=(0, 1)).to(first.bias_G.dtype),
-            d_products_TBP.flatten(0, 1).t() @ second.previous_TBH.flatten(0, 1),
+            passes.outer(d_products_TBP.flatten(0, 1), second.previous_TBH.flatten(0, 1)),
             d_second.products_TBG.sum(dim=(0, 1)).to(second.bias_G.dtype),
-            d_second.inputs_TBG.flatten(0, 1).t() @ attention.contexts_TBM.flatten(0, 1),
+            passes.outer(d_second.inputs_TBG.flatten(0, 1), attention.contexts_TBM.flatten(0, 1)),
             d_second.inputs_TBG.sum(dim=(0, 1)),
             d_attention.energy_BA.sum(dim=0),
             None,

@@ -157,6 +157,7 @@ def _in_chunks(
     most, halves = (CHUNK // PARTS, 2) if diverging else (CHUNK, 1)  # a chunk has the same rows of both halves
     chunks = max(1, math.ceil(len(readout_NR) / most))
     shape = (halves, len(readout_NR) // halves)
+    project, project_back = passes.factor(weight), passes.factor(weight.t())
     tensors = [tensor.unflatten(0, shape) for tensor in (readout_NR, targets_N, d_readout_NR, likelihood_N)]
     parts = [tensor.chunk(chunks, dim=1) for tensor in tensors]
     weights = [None] * chunks if weights_N is None else weights_N.chunk(chunks)
@@ -164,7 +165,7 @@ def _in_chunks(
         readout_nR, targets_n = readout_PnR.flatten(0, 1), targets_Pn.flatten()
         rows = len(readout_nR)
         readout_nR = pad(readout_nR, (0, 0, 0, -rows % ROWS))
-        logits_nV = readout_nR @ weight.t()
+        logits_nV = project(readout_nR)
         if diverging:
             between_halves, d_divergence_nV = symmetric_divergence(logits_nV[:rows], bias)
             loss += diverging * between_halves
@@ -178,8 +179,8 @@ def _in_chunks(
                 d_logits_nV[:rows] += d_divergence_nV.mul_(diverging)
             if (weights_n := weights[chunk]) is not None:
                 d_logits_nV[:rows] *= weights_n[:, None]
-            d_readout_PnR.copy_((d_logits_nV @ weight)[:rows].unflatten(0, (halves, -1)))
-            d_part_VR = d_logits_nV.t() @ readout_nR
+            d_readout_PnR.copy_(project_back(d_logits_nV)[:rows].unflatten(0, (halves, -1)))
+            d_part_VR = passes.outer(d_logits_nV, readout_nR)
             d_weight_VR = d_part_VR.to(wide) if chunk == 0 else d_weight_VR.add_(d_part_VR)
             d_bias_V += d_logits_nV.sum(dim=0)
     gradients = (d_readout_NR, d_weight_VR.to(weight_VR.dtype), d_bias_V.to(bias_V.dtype)) if with_gradients else ()

@@ -40,9 +40,7 @@ class GRUSequence(torch.autograd.Function):
             carry_BH=initial_BH.to(bias_G.dtype, copy=True),
         )
         project, advance = passes.multiply(weight_GH, previous_TBH, run.products_TBG), passes.gru_forward(run)
-        for t in positions(length, backwards):
-            project(t)
-            advance(t)
+        passes.run([project, advance], positions(length, backwards))
         ctx.save_for_backward(*run, weight_GH)
         ctx.backwards, ctx.passes = backwards, passes
         return batch_first(run.following_TBH)
@@ -54,15 +52,13 @@ class GRUSequence(torch.autograd.Function):
         gradients = GRUGradients.of(run, d_states_BTH)
         retreat = ctx.passes.gru_backward(run, gradients)
         feed_back = ctx.passes.multiply(weight_GH.t(), gradients.products_TBG, gradients.feedback_BH[None])
-        for t in positions(len(run.products_TBG), not ctx.backwards):
-            retreat(t)
-            feed_back(t)
+        ctx.passes.run([retreat, feed_back], positions(len(run.products_TBG), not ctx.backwards))
         d_products_NG = gradients.products_TBG.flatten(0, 1)
         return (
             gradients.inputs_TBG.transpose(0, 1),
             (gradients.carry_BH + gradients.feedback_BH).to(d_states_BTH.dtype),
             None,
-            d_products_NG.t() @ run.previous_TBH.flatten(0, 1),
+            ctx.passes.outer(d_products_NG, run.previous_TBH.flatten(0, 1)),
             d_products_NG.sum(dim=0).to(run.bias_G.dtype),
             None,
             None,

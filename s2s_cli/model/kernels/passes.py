@@ -7,13 +7,16 @@ passes of torch operations, `native` of the C library: same names, same results.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 Pass = Callable[[int], None]
+
+Factor = Callable[..., Tensor]
+"""A weight [N, K] that rows are multiplied by: `factor(rows_RK, addends_RN=None)` is rows @ weight.t() + addends."""
 
 
 class GRURun(NamedTuple):
@@ -120,8 +123,8 @@ class AttentionGradients(NamedTuple):
     """Gradients of the loss in the tensors of an `AttentionRun`.
 
     contexts_TBM, and attention_TBS where α itself is part of the loss, are read; queries_TBA are written; keys_BSA and
-    energy_BA (a row a sentence), at least float32, are added to. That in the memory is one product over all positions,
-    made after the run.
+    energy_BA (a row a sentence), at least float32, are added to. That in the memory is made after the run, of all
+    positions at once: `Passes.attention_memory`.
     """
 
     attention_TBS: Tensor | None
@@ -141,24 +144,23 @@ class AttentionGradients(NamedTuple):
             energy_BA=run.energy_A.new_zeros(len(run.keys_BSA), len(run.energy_A)),
         )
 
-    def memory_BSM(self, run: AttentionRun) -> Tensor:
-        """That in the encoder states, after the last pass."""
-        attention_BST = run.attention_TBS.permute(1, 2, 0).to(run.memory_BSM.dtype)
-        return torch.bmm(attention_BST, self.contexts_TBM.transpose(0, 1))
-
 
 class Passes(Protocol):
     """The names that `aten` and `native` have in common."""
 
+    def run(self, passes: Sequence[Pass], positions: range) -> None: ...
     def multiply(
         self, weight_NK: Tensor, rows_TRK: Tensor, products_XRN: Tensor, addends_TRN: Tensor | None = None
     ) -> Pass: ...
+    def factor(self, weight_NK: Tensor) -> Factor: ...
+    def outer(self, first_RM: Tensor, second_RN: Tensor) -> Tensor: ...
     def gru_forward(self, run: GRURun) -> Pass: ...
     def gru_backward(self, run: GRURun, gradients: GRUGradients) -> Pass: ...
     def blend_forward(self, run: BlendRun) -> Pass: ...
     def blend_backward(self, run: BlendRun, gradients: BlendGradients) -> Pass: ...
     def attention_forward(self, run: AttentionRun) -> Pass: ...
     def attention_backward(self, run: AttentionRun, gradients: AttentionGradients) -> Pass: ...
+    def attention_memory(self, run: AttentionRun, gradients: AttentionGradients) -> Tensor: ...
     def cross_entropy(
         self, logits_NV: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]: ...

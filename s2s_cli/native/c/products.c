@@ -12,6 +12,11 @@
 
 /* The other records of native/products.py. */
 typedef struct {
+    int64_t M, N;
+    view numbers_MN, transposed_NM;
+} transposition;
+
+typedef struct {
     int64_t R, N, K, X;
     view rows_TRK, packed_PQ, products_XRN, addends_TRN;
 } sequence_run;
@@ -171,6 +176,15 @@ INLINE void put_sums(const product_run *run, int64_t r, int64_t n, const words *
 PUT(put_float32, FLOAT32)
 PUT(put_bfloat16, BFLOAT16)
 
+INLINE void put_row(const product_run *run, int64_t r, int64_t block, const words *sums, arithmetic kind) {
+    int64_t n = block * COLUMNS, columns = run->N - n < COLUMNS ? run->N - n : COLUMNS;
+    int32_t *to = (int32_t *)run->products_RN.data + r * run->products_RN.outer + n;
+    if (kind == IN_BFLOAT16) put_bfloat16(run, r, n, sums);
+    else if (kind == IN_FLOAT32) put_float32(run, r, n, sums);
+    else if (columns == COLUMNS) memcpy(to, sums, COLUMNS * WORD);
+    else memcpy(to, sums, columns * WORD);
+}
+
 INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int64_t block, int rows, int blocks,
                  arithmetic kind) {
     int64_t bytes = bytes_of(kind), whole = run->K * bytes / WORD, rest = run->K * bytes % WORD;
@@ -194,14 +208,9 @@ INLINE void tile(const product_run *run, const int32_t *surplus, int64_t r, int6
     }
     UNROLLED for (int i = 0; i < rows; i++)
         UNROLLED for (int b = 0; b < blocks; b++) {
-            int64_t n = (block + b) * COLUMNS, columns = run->N - n < COLUMNS ? run->N - n : COLUMNS;
             words part[PARTS];
             memcpy(part, sums + (i * blocks + b) * PARTS, COLUMNS * WORD);
-            int32_t *to = (int32_t *)run->products_RN.data + (r + i) * run->products_RN.outer + n;
-            if (kind == IN_BFLOAT16) put_bfloat16(run, r + i, n, part);
-            else if (kind == IN_FLOAT32) put_float32(run, r + i, n, part);
-            else if (columns == COLUMNS) memcpy(to, part, COLUMNS * WORD);
-            else memcpy(to, part, columns * WORD);
+            put_row(run, r + i, block + b, part, kind);
         }
 }
 
@@ -233,6 +242,14 @@ static void (*const TILES[][MOST])(ARGUMENTS) = {
 
 enum { STRIP = 4 };
 
+#if defined(__AMX_TILE__)
+#include "matrix_unit.h"
+#else
+INLINE int is_for_unit(const product_run *run, arithmetic kind) { return 0; }
+INLINE void unit_strip(const product_run *run, const int32_t *surplus, int64_t strip, int64_t end, arithmetic kind) {}
+INLINE int has_unit(void) { return 1; }
+#endif
+
 /* Threads share the strips. Rows are cut in tiles of nearly the same size. */
 INLINE void multiply(const product_run *run, const int32_t *surplus, arithmetic kind, int threads) {
     int64_t blocks = (run->N + COLUMNS - 1) / COLUMNS;
@@ -240,6 +257,10 @@ INLINE void multiply(const product_run *run, const int32_t *surplus, arithmetic 
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t block = 0; block < blocks; block += STRIP) {
         int64_t end = block + STRIP < blocks ? block + STRIP : blocks;
+        if (is_for_unit(run, kind)) {
+            unit_strip(run, surplus, block, end, kind);
+            continue;
+        }
         for (int64_t r = 0, left = (run->R + most - 1) / most, rows; left > 0; r += rows, left--) {
             rows = (run->R - r + left - 1) / left;
             TILES[kind][rows - 1](run, surplus, r, block, end);
@@ -248,6 +269,8 @@ INLINE void multiply(const product_run *run, const int32_t *surplus, arithmetic 
 }
 
 void multiply_float32(const product_run *run, int threads) { multiply(run, 0, IN_FLOAT32, threads); }
+
+void multiply_bfloat16(const product_run *run, int threads) { multiply(run, 0, IN_BFLOAT16, threads); }
 
 void multiply_int8(const product_run *run, int threads) {
     int32_t surplus[run->R + 1];
@@ -312,6 +335,49 @@ void pack_transposed_bfloat16(const transposed_packing *run, int threads) {
     PACKED(run->weights_KN, 1, run->weights_KN.outer, IN_BFLOAT16)
 }
 
+/* ---- transposing ---- */
+
+enum { SQUARE = 8 };
+typedef uint16_t numbers_of_square __attribute__((vector_size(2 * SQUARE), aligned(1), may_alias));
+
+#ifdef __clang__
+#define ZIPPED(a, b, i) __builtin_shufflevector(a, b, i, i + 8, i + 1, i + 9, i + 2, i + 10, i + 3, i + 11)
+#else
+#define ZIPPED(a, b, i) __builtin_shuffle(a, b, (numbers_of_square){i, i + 8, i + 1, i + 9, i + 2, i + 10, i + 3, i + 11})
+#endif
+
+/* A square of numbers, transposed: each round moves the highest bit of a row's number to the lowest of the column's. */
+INLINE void transpose_square(const uint16_t *from, int64_t from_stride, uint16_t *to, int64_t to_stride) {
+    numbers_of_square rows[SQUARE], next[SQUARE];
+    UNROLLED for (int i = 0; i < SQUARE; i++) rows[i] = *(const numbers_of_square *)(from + i * from_stride);
+    UNROLLED for (int round = 0; round < 3; round++) {
+        UNROLLED for (int i = 0; i < SQUARE / 2; i++) {
+            next[2 * i] = ZIPPED(rows[i], rows[i + SQUARE / 2], 0);
+            next[2 * i + 1] = ZIPPED(rows[i], rows[i + SQUARE / 2], 4);
+        }
+        UNROLLED for (int i = 0; i < SQUARE; i++) rows[i] = next[i];
+    }
+    UNROLLED for (int i = 0; i < SQUARE; i++) *(numbers_of_square *)(to + i * to_stride) = rows[i];
+}
+
+/* Threads share strips of columns, which are rows of the result. */
+void transpose_bfloat16(const transposition *run, int threads) {
+    int64_t from_stride = run->numbers_MN.outer, to_stride = run->transposed_NM.outer;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t n = 0; n < run->N; n += SQUARE) {
+        int64_t columns = run->N - n < SQUARE ? run->N - n : SQUARE;
+        for (int64_t m = 0; m < run->M; m += SQUARE) {
+            const uint16_t *from = (const uint16_t *)run->numbers_MN.data + m * from_stride + n;
+            uint16_t *to = (uint16_t *)run->transposed_NM.data + n * to_stride + m;
+            int64_t rows = run->M - m < SQUARE ? run->M - m : SQUARE;
+            if (rows == SQUARE && columns == SQUARE) transpose_square(from, from_stride, to, to_stride);
+            else
+                for (int64_t i = 0; i < rows; i++)
+                    for (int64_t j = 0; j < columns; j++) to[j * to_stride + i] = from[i * from_stride + j];
+        }
+    }
+}
+
 /* Whether there is an instruction for products of bfloat16. */
 int has_bfloat16(void) {
 #if defined(__AVX512BF16__)
@@ -320,3 +386,6 @@ int has_bfloat16(void) {
     return 0;
 #endif
 }
+
+/* Whether this process may use all that this variant is compiled for. */
+int is_usable(void) { return has_unit(); }

@@ -38,9 +38,28 @@ typedef struct {
 } attention_gradients;
 
 typedef struct {
+    int64_t T, B, S, M;
+    view attention_TBS, d_contexts_TBM, d_memory_BSM;
+} memory_gradient;
+
+typedef struct {
     int64_t N, V;
     view logits_NV, bias_V, targets_N, loss_N, likelihood_N;
 } softmax_run;
+
+/* ---- along a sequence ---- */
+
+/* A pass of native/calls.py, or a product: a function of a position, and its record. */
+typedef struct {
+    void (*function)(const void *record, int64_t t, int threads);
+    const void *record;
+} pass;
+
+/* All passes at a position, then all at the next. */
+void call_along(const pass *passes, int64_t count, int64_t first, int64_t positions, int64_t step, int threads) {
+    for (int64_t t = first; positions > 0; t += step, positions--)
+        for (int64_t i = 0; i < count; i++) passes[i].function(passes[i].record, t, threads);
+}
 
 /* ---- the gated recurrent unit ---- */
 
@@ -204,6 +223,23 @@ INLINE void attention_backward(const attention_gradients *gradients, int64_t t, 
     }
 }
 
+/* The gradient in the encoder states of a sentence, of all positions at once. */
+INLINE void attention_memory(const memory_gradient *run, int64_t b, storage kind) {
+    for (int64_t s = 0; s < run->S; s++)
+        for (int64_t start = 0; start < run->M; start += BLOCK) {
+            int64_t columns = block(start, run->M);
+            float sums[BLOCK] = {0};
+            for (int64_t t = 0; t < run->T; t++) {
+                float weight = ((const float *)row(run->attention_TBS, t, b, FLOAT32))[s];
+                const void *d_context = row(run->d_contexts_TBM, t, b, kind);
+#pragma omp simd
+                for (int64_t i = 0; i < columns; i++) sums[i] += weight * get(d_context, start + i, kind);
+            }
+            for (int64_t i = 0; i < columns; i++)
+                put(row(run->d_memory_BSM, b, s, kind), start + i, sums[i], kind);
+        }
+}
+
 /* ---- softmax and cross-entropy ---- */
 
 INLINE void cross_entropy(const softmax_run *run, float smoothing, int64_t n, storage kind) {
@@ -250,4 +286,5 @@ PASS(blend_forward, run->B, (const blend_run *run, int64_t t, int threads), run,
 PASS(blend_backward, gradients->run.B, (const blend_gradients *gradients, int64_t t, int threads), gradients, t)
 PASS(attention_forward, run->B, (const attention_run *run, int64_t t, int threads), run, t)
 PASS(attention_backward, gradients->run.B, (const attention_gradients *gradients, int64_t t, int threads), gradients, t)
+PASS(attention_memory, run->B, (const memory_gradient *run, int threads), run)
 PASS(cross_entropy, run->N, (const softmax_run *run, float smoothing, int threads), run, smoothing)

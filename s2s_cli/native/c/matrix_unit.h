@@ -1,0 +1,131 @@
+/* The tiles of products.c in Intel's matrix unit (AMX), which multiplies bfloat16 and 8 bits eight times as fast as its
+ * vectors. Included by products.c.
+ *
+ * A tile register has at most 16 rows of 64 bytes. Packed weights are what the unit reads: 16 steps of a block are two
+ * registers, side by side. A tile of products is 32 rows of one block, or 16 rows of two.
+ */
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { UNIT_ROWS = 16, UNIT_BYTES = 64, UNIT_STEPS = UNIT_BYTES / WORD, BLOCK_BYTES = COLUMNS * WORD };
+
+/* GCC does not know that the unit reads and writes memory. */
+INLINE void settle(void) { __asm__ volatile("" ::: "memory"); }
+
+/* Registers 0 to 3 hold sums, 4 and 5 rows, 6 and 7 weights. Where there are 16 rows or fewer, 5 has weights as well. */
+typedef struct {
+    uint8_t palette, restart, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} unit_shapes;
+
+INLINE void shape_unit(int64_t rows) {
+    int64_t first = rows < UNIT_ROWS ? rows : UNIT_ROWS, second = rows - first ? rows - first : first;
+    int64_t below = rows > UNIT_ROWS ? second : UNIT_STEPS;
+    unit_shapes shapes = {.palette = 1};
+    const int64_t of[] = {first, first, second, second, first, below, UNIT_STEPS, UNIT_STEPS};
+    for (int i = 0; i < 8; i++) shapes.rows[i] = of[i], shapes.bytes[i] = UNIT_BYTES;
+    settle();
+    _tile_loadconfig(&shapes);
+}
+
+#define ADD(sums, inputs, weights)                                            \
+    do {                                                                      \
+        if (kind == IN_INT8) _tile_dpbsud(sums, inputs, weights);             \
+        else _tile_dpbf16ps(sums, inputs, weights);                           \
+    } while (0)
+
+/* UNIT_STEPS steps of 32 rows, at most, and one block; and of 16 rows, at most, and two blocks. */
+INLINE void add_to_rows(const char *inputs, int64_t stride, const char *weights, arithmetic kind) {
+    _tile_loadd(4, inputs, stride);
+    _tile_loadd(6, weights, BLOCK_BYTES);
+    ADD(0, 4, 6);
+    _tile_loadd(7, weights + UNIT_BYTES, BLOCK_BYTES);
+    ADD(1, 4, 7);
+    _tile_loadd(5, inputs + UNIT_ROWS * stride, stride);
+    ADD(2, 5, 6);
+    ADD(3, 5, 7);
+}
+
+INLINE void add_to_blocks(const char *inputs, int64_t stride, const char *weights, const char *others, arithmetic kind) {
+    _tile_loadd(4, inputs, stride);
+    _tile_loadd(5, weights, BLOCK_BYTES);
+    ADD(0, 4, 5);
+    _tile_loadd(6, weights + UNIT_BYTES, BLOCK_BYTES);
+    ADD(1, 4, 6);
+    _tile_loadd(7, others, BLOCK_BYTES);
+    ADD(2, 4, 7);
+    _tile_loadd(5, others + UNIT_BYTES, BLOCK_BYTES);
+    ADD(3, 4, 5);
+}
+
+/* Rows from r on and a block, or two (which may be the same one, if it is the last). */
+INLINE void unit_tile(const product_run *run, const int32_t *surplus, int64_t r, int64_t rows, int64_t block,
+                      int64_t other, arithmetic kind) {
+    const int64_t bytes = bytes_of(kind), stride = run->rows_RK.outer * bytes, whole = run->K * bytes / UNIT_BYTES;
+    const int64_t rest = run->K * bytes % UNIT_BYTES, block_stride = run->packed_PQ.outer * bytes;
+    const char *inputs = (const char *)run->rows_RK.data + r * stride;
+    const char *weights = (const char *)run->packed_PQ.data + block * block_stride;
+    const char *others = (const char *)run->packed_PQ.data + other * block_stride;
+    const int is_tall = rows > UNIT_ROWS;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t k = 0; k < whole; k++) {
+        if (is_tall) add_to_rows(inputs, stride, weights, kind);
+        else add_to_blocks(inputs, stride, weights, others, kind);
+        inputs += UNIT_BYTES, weights += UNIT_STEPS * BLOCK_BYTES, others += UNIT_STEPS * BLOCK_BYTES;
+    }
+    if (rest) {
+        char last[2 * UNIT_ROWS][UNIT_BYTES] = {}, of[2][UNIT_STEPS * BLOCK_BYTES] = {};
+        for (int64_t i = 0; i < rows; i++) memcpy(last[i], inputs + i * stride, rest);
+        int64_t left = (rest + WORD - 1) / WORD * BLOCK_BYTES;
+        memcpy(of[0], weights, left);
+        memcpy(of[1], others, left);
+        settle();
+        if (is_tall) add_to_rows(last[0], UNIT_BYTES, of[0], kind);
+        else add_to_blocks(last[0], UNIT_BYTES, of[0], of[1], kind);
+    }
+    words sums[2 * UNIT_ROWS * PARTS]; /* of rows of a block; those of another follow */
+    char *upper = (char *)sums, *lower = upper + UNIT_ROWS * BLOCK_BYTES;
+    _tile_stored(0, upper, BLOCK_BYTES);
+    _tile_stored(1, upper + UNIT_BYTES, BLOCK_BYTES);
+    _tile_stored(2, lower, BLOCK_BYTES);
+    _tile_stored(3, lower + UNIT_BYTES, BLOCK_BYTES);
+    settle();
+    const int wide = !is_tall && other != block;
+    for (int64_t i = 0; i < rows; i++)
+        for (int b = 0; b <= wide; b++) {
+            words *of_row = sums + (b * UNIT_ROWS + i) * PARTS;
+            if (kind == IN_INT8)
+                for (int j = 0; j < PARTS; j++) of_row[j] -= surplus[r + i];
+            put_row(run, r + i, b ? other : block, of_row, kind);
+        }
+}
+
+/* All rows and the blocks of a strip. */
+INLINE void unit_strip(const product_run *run, const int32_t *surplus, int64_t strip, int64_t end, arithmetic kind) {
+    int64_t shaped = 0;
+    for (int64_t r = 0, rows; r < run->R; r += rows) {
+        rows = run->R - r < 2 * UNIT_ROWS ? run->R - r : 2 * UNIT_ROWS;
+        if (rows != shaped) shape_unit(shaped = rows);
+        if (rows > UNIT_ROWS)
+            for (int64_t block = strip; block < end; block++) unit_tile(run, surplus, r, rows, block, block, kind);
+        else
+            for (int64_t block = strip; block < end; block += 2)
+                unit_tile(run, surplus, r, rows, block, block + 1 < end ? block + 1 : block, kind);
+    }
+    _tile_release();
+}
+
+/* Of a few rows in 8 bits vectors are faster: weights are read from memory in either case. In bfloat16 a sum would be
+ * another one then. */
+INLINE int is_for_unit(const product_run *run, arithmetic kind) {
+    return kind == IN_BFLOAT16 || (kind == IN_INT8 && run->R > 4);
+}
+
+/* Whether the system lets this process use the unit. Linux is to be asked, once a process. */
+enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+INLINE int has_unit(void) { return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0; }
