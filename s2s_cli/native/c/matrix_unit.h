@@ -60,11 +60,38 @@ INLINE void add_to_blocks(const char *inputs, int64_t stride, const char *weight
     ADD(3, 4, 5);
 }
 
-/* Rows from r on and a block, or two (which may be the same one, if it is the last). */
-INLINE void unit_tile(const product_run *run, const int32_t *surplus, int64_t r, int64_t rows, int64_t block,
-                      int64_t other, arithmetic kind) {
+/* To where they are wanted. Numbers that bfloat16 has only in fewer digits become zero, as in the unit itself. */
+INLINE void put_unit_rows(const product_run *run, const int32_t *surplus, int64_t r, int64_t rows, int64_t block,
+                          words *sums, arithmetic kind) {
+    const int is_whole = run->N - block * COLUMNS >= COLUMNS;
+    for (int64_t i = 0; i < rows; i++, sums += PARTS) {
+        if (kind == IN_INT8)
+            for (int j = 0; j < PARTS; j++) sums[j] -= surplus[r + i];
+        if (kind == IN_INT8 || !is_whole) {
+            put_row(run, r + i, block, sums, kind);
+            continue;
+        }
+        floats first = (floats)sums[0], second = (floats)sums[1];
+        if (run->addends_RN.data) {
+            const void *addends = row(run->addends_RN, r + i, 0, BFLOAT16);
+            first += floats_at(addends, block * COLUMNS, BFLOAT16);
+            second += floats_at(addends, block * COLUMNS + LANES, BFLOAT16);
+        }
+        __m512bh rounded = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+        memcpy((uint16_t *)row(run->products_RN, r + i, 0, BFLOAT16) + block * COLUMNS, &rounded, sizeof rounded);
+    }
+}
+
+/* The steps that do not fill a register, with zeros behind them: of the blocks of a strip, and of some rows. */
+typedef struct {
+    char weights[STRIP][UNIT_STEPS * BLOCK_BYTES], rows[2 * UNIT_ROWS][UNIT_BYTES];
+} last_steps;
+
+/* Rows from r on and a block of a strip, or two (which may be the same one, if it is the last). */
+INLINE void unit_tile(const product_run *run, const int32_t *surplus, const last_steps *last, int64_t r, int64_t rows,
+                      int64_t strip, int64_t block, int64_t other, arithmetic kind) {
     const int64_t bytes = bytes_of(kind), stride = run->rows_RK.outer * bytes, whole = run->K * bytes / UNIT_BYTES;
-    const int64_t rest = run->K * bytes % UNIT_BYTES, block_stride = run->packed_PQ.outer * bytes;
+    const int64_t block_stride = run->packed_PQ.outer * bytes;
     const char *inputs = (const char *)run->rows_RK.data + r * stride;
     const char *weights = (const char *)run->packed_PQ.data + block * block_stride;
     const char *others = (const char *)run->packed_PQ.data + other * block_stride;
@@ -78,15 +105,9 @@ INLINE void unit_tile(const product_run *run, const int32_t *surplus, int64_t r,
         else add_to_blocks(inputs, stride, weights, others, kind);
         inputs += UNIT_BYTES, weights += UNIT_STEPS * BLOCK_BYTES, others += UNIT_STEPS * BLOCK_BYTES;
     }
-    if (rest) {
-        char last[2 * UNIT_ROWS][UNIT_BYTES] = {}, of[2][UNIT_STEPS * BLOCK_BYTES] = {};
-        for (int64_t i = 0; i < rows; i++) memcpy(last[i], inputs + i * stride, rest);
-        int64_t left = (rest + WORD - 1) / WORD * BLOCK_BYTES;
-        memcpy(of[0], weights, left);
-        memcpy(of[1], others, left);
-        settle();
-        if (is_tall) add_to_rows(last[0], UNIT_BYTES, of[0], kind);
-        else add_to_blocks(last[0], UNIT_BYTES, of[0], of[1], kind);
+    if (whole * UNIT_BYTES < run->K * bytes) {
+        if (is_tall) add_to_rows(last->rows[0], UNIT_BYTES, last->weights[block - strip], kind);
+        else add_to_blocks(last->rows[0], UNIT_BYTES, last->weights[block - strip], last->weights[other - strip], kind);
     }
     words sums[2 * UNIT_ROWS * PARTS]; /* of rows of a block; those of another follow */
     char *upper = (char *)sums, *lower = upper + UNIT_ROWS * BLOCK_BYTES;
@@ -95,27 +116,30 @@ INLINE void unit_tile(const product_run *run, const int32_t *surplus, int64_t r,
     _tile_stored(2, lower, BLOCK_BYTES);
     _tile_stored(3, lower + UNIT_BYTES, BLOCK_BYTES);
     settle();
-    const int wide = !is_tall && other != block;
-    for (int64_t i = 0; i < rows; i++)
-        for (int b = 0; b <= wide; b++) {
-            words *of_row = sums + (b * UNIT_ROWS + i) * PARTS;
-            if (kind == IN_INT8)
-                for (int j = 0; j < PARTS; j++) of_row[j] -= surplus[r + i];
-            put_row(run, r + i, b ? other : block, of_row, kind);
-        }
+    put_unit_rows(run, surplus, r, rows, block, sums, kind);
+    if (!is_tall && other != block) put_unit_rows(run, surplus, r, rows, other, sums + UNIT_ROWS * PARTS, kind);
 }
 
 /* All rows and the blocks of a strip. */
 INLINE void unit_strip(const product_run *run, const int32_t *surplus, int64_t strip, int64_t end, arithmetic kind) {
+    const int64_t bytes = bytes_of(kind), rest = run->K * bytes % UNIT_BYTES, whole = run->K * bytes - rest;
+    last_steps last;
+    if (rest) memset(&last, 0, sizeof last);
+    for (int64_t block = strip; rest && block < end; block++) {
+        const char *weights = (const char *)run->packed_PQ.data + block * run->packed_PQ.outer * bytes;
+        memcpy(last.weights[block - strip], weights + whole / WORD * BLOCK_BYTES, (rest + WORD - 1) / WORD * BLOCK_BYTES);
+    }
     int64_t shaped = 0;
     for (int64_t r = 0, rows; r < run->R; r += rows) {
         rows = run->R - r < 2 * UNIT_ROWS ? run->R - r : 2 * UNIT_ROWS;
         if (rows != shaped) shape_unit(shaped = rows);
-        if (rows > UNIT_ROWS)
-            for (int64_t block = strip; block < end; block++) unit_tile(run, surplus, r, rows, block, block, kind);
-        else
-            for (int64_t block = strip; block < end; block += 2)
-                unit_tile(run, surplus, r, rows, block, block + 1 < end ? block + 1 : block, kind);
+        for (int64_t i = 0; rest && i < rows; i++)
+            memcpy(last.rows[i], (const char *)run->rows_RK.data + (r + i) * run->rows_RK.outer * bytes + whole, rest);
+        settle();
+        for (int64_t block = strip, blocks = rows > UNIT_ROWS ? 1 : 2; block < end; block += blocks) {
+            int64_t other = block + blocks - 1 < end ? block + blocks - 1 : block;
+            unit_tile(run, surplus, &last, r, rows, strip, block, other, kind);
+        }
     }
     _tile_release();
 }

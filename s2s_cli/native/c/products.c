@@ -298,6 +298,21 @@ void multiply_at_bfloat16(const sequence_run *run, int64_t t, int threads) { mul
 
 /* ---- packing ---- */
 
+enum { FOUR = 4 };
+typedef int32_t four_words __attribute__((vector_size(WORD * FOUR), aligned(1), may_alias));
+
+/* A square of words, transposed: four words of four columns. The stride is in bytes. */
+INLINE void pack_words(const char *from, int64_t stride, word_in_memory *to) {
+    four_words a = *(const four_words *)from, b = *(const four_words *)(from + stride);
+    four_words c = *(const four_words *)(from + 2 * stride), d = *(const four_words *)(from + 3 * stride);
+    four_words ac = SHUFFLED(a, c, 0, 4, 1, 5), bd = SHUFFLED(b, d, 0, 4, 1, 5);
+    four_words last_ac = SHUFFLED(a, c, 2, 6, 3, 7), last_bd = SHUFFLED(b, d, 2, 6, 3, 7);
+    *(four_words *)to = SHUFFLED(ac, bd, 0, 4, 1, 5);
+    *(four_words *)(to + COLUMNS) = SHUFFLED(ac, bd, 2, 6, 3, 7);
+    *(four_words *)(to + 2 * COLUMNS) = SHUFFLED(last_ac, last_bd, 0, 4, 1, 5);
+    *(four_words *)(to + 3 * COLUMNS) = SHUFFLED(last_ac, last_bd, 2, 6, 3, 7);
+}
+
 /* The words of a block. of_n, of_k: how many numbers apart are two outputs and two inputs, one of which is a constant 1
  * after inlining. */
 INLINE void pack_block(view weights, int64_t of_n, int64_t of_k, int64_t N, int64_t K, view packed_PQ, int64_t block,
@@ -305,9 +320,13 @@ INLINE void pack_block(view weights, int64_t of_n, int64_t of_k, int64_t N, int6
     int64_t first = block * COLUMNS, columns = N - first < COLUMNS ? N - first : COLUMNS, each = WORD / bytes_of(kind);
     word_in_memory *to = (word_in_memory *)((char *)packed_PQ.data + block * packed_PQ.outer * bytes_of(kind));
     const char *from = (const char *)weights.data + first * of_n * bytes_of(kind);
-    memset(to, 0, (K + GROUP - 1) / GROUP * GROUP * COLUMNS * bytes_of(kind));
+    if (columns < COLUMNS || K % GROUP) memset(to, 0, (K + GROUP - 1) / GROUP * GROUP * COLUMNS * bytes_of(kind));
+    int64_t fours = of_k == 1 ? K / each / FOUR * FOUR : 0, in_fours = fours ? columns / FOUR * FOUR : 0;
+    for (int64_t w = 0; w < fours; w += FOUR)
+        for (int64_t c = 0; c < in_fours; c += FOUR)
+            pack_words(from + c * of_n * bytes_of(kind) + w * WORD, of_n * bytes_of(kind), to + w * COLUMNS + c);
     for (int64_t w = 0; w < (K + each - 1) / each; w++)
-        for (int64_t c = 0; c < columns; c++) {
+        for (int64_t c = w < fours ? in_fours : 0; c < columns; c++) {
             if (kind == IN_FLOAT32) {
                 to[w * COLUMNS + c] = ((const word_in_memory *)from)[c * of_n + w * of_k];
                 continue;
@@ -340,11 +359,7 @@ void pack_transposed_bfloat16(const transposed_packing *run, int threads) {
 enum { SQUARE = 8 };
 typedef uint16_t numbers_of_square __attribute__((vector_size(2 * SQUARE), aligned(1), may_alias));
 
-#ifdef __clang__
-#define ZIPPED(a, b, i) __builtin_shufflevector(a, b, i, i + 8, i + 1, i + 9, i + 2, i + 10, i + 3, i + 11)
-#else
-#define ZIPPED(a, b, i) __builtin_shuffle(a, b, (numbers_of_square){i, i + 8, i + 1, i + 9, i + 2, i + 10, i + 3, i + 11})
-#endif
+#define ZIPPED(a, b, i) SHUFFLED(a, b, i, i + 8, i + 1, i + 9, i + 2, i + 10, i + 3, i + 11)
 
 /* A square of numbers, transposed: each round moves the highest bit of a row's number to the lowest of the column's. */
 INLINE void transpose_square(const uint16_t *from, int64_t from_stride, uint16_t *to, int64_t to_stride) {
@@ -360,22 +375,22 @@ INLINE void transpose_square(const uint16_t *from, int64_t from_stride, uint16_t
     UNROLLED for (int i = 0; i < SQUARE; i++) *(numbers_of_square *)(to + i * to_stride) = rows[i];
 }
 
-/* Threads share strips of columns, which are rows of the result. */
+/* Threads share strips of columns, as wide as a line of the cache, which are rows of the result. */
 void transpose_bfloat16(const transposition *run, int threads) {
     int64_t from_stride = run->numbers_MN.outer, to_stride = run->transposed_NM.outer;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t n = 0; n < run->N; n += SQUARE) {
-        int64_t columns = run->N - n < SQUARE ? run->N - n : SQUARE;
-        for (int64_t m = 0; m < run->M; m += SQUARE) {
-            const uint16_t *from = (const uint16_t *)run->numbers_MN.data + m * from_stride + n;
-            uint16_t *to = (uint16_t *)run->transposed_NM.data + n * to_stride + m;
-            int64_t rows = run->M - m < SQUARE ? run->M - m : SQUARE;
-            if (rows == SQUARE && columns == SQUARE) transpose_square(from, from_stride, to, to_stride);
-            else
-                for (int64_t i = 0; i < rows; i++)
-                    for (int64_t j = 0; j < columns; j++) to[j * to_stride + i] = from[i * from_stride + j];
-        }
-    }
+    for (int64_t strip = 0; strip < run->N; strip += 4 * SQUARE)
+        for (int64_t m = 0; m < run->M; m += SQUARE)
+            for (int64_t n = strip; n < strip + 4 * SQUARE && n < run->N; n += SQUARE) {
+                const uint16_t *from = (const uint16_t *)run->numbers_MN.data + m * from_stride + n;
+                uint16_t *to = (uint16_t *)run->transposed_NM.data + n * to_stride + m;
+                if (run->M - m >= SQUARE && run->N - n >= SQUARE) {
+                    transpose_square(from, from_stride, to, to_stride);
+                    continue;
+                }
+                for (int64_t i = 0; i < SQUARE && m + i < run->M; i++)
+                    for (int64_t j = 0; j < SQUARE && n + j < run->N; j++) to[j * to_stride + i] = from[i * from_stride + j];
+            }
 }
 
 /* Whether there is an instruction for products of bfloat16. */

@@ -37,6 +37,13 @@ typedef words words_in_memory __attribute__((aligned(1), may_alias));
 #define UNROLLED _Pragma("GCC unroll 64")
 #endif
 
+/* Lanes of two vectors, counted from the first one's. */
+#ifdef __clang__
+#define SHUFFLED(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLED(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a)){__VA_ARGS__})
+#endif
+
 /* Numbers i to i + LANES. */
 INLINE floats floats_at(const void *numbers, int64_t i, storage kind) {
     if (kind == FLOAT32) return *(const floats_in_memory *)((const float *)numbers + i);
