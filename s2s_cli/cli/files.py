@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from s2s_cli import compression
 from s2s_cli.documents.formats import FORMATS, format_of
@@ -20,13 +21,21 @@ _NO_LINES = (b"PK\x03\x04", b"%PDF", b"PAR1", b"\xd0\xcf\x11\xe0")
 _OF_LINES = ("as_json", "alignments", "attention", "strict", "json_input", "min_confidence")
 
 
+class Job(NamedTuple):
+    """What becomes one file, or stdout where `target` is None: a document of a format, or lines (form: None)."""
+
+    sources: list[Path]
+    form: str | None
+    target: Path | None
+
+
 def inputs_of(values: Mapping[str, Any]) -> list[Path]:
     """The inputs that were named."""
     return [Path(name) for name in values["inputs"] or ()]
 
 
 def document_format(values: Mapping[str, Any]) -> str | None:
-    """The format of the document that is to be translated as a whole; None for lines.
+    """The format of the document that is to be translated as a whole, or of one of several; None for lines.
 
     values: of the parameters of the command. It is that of --format, else that of the input's suffix; without an input,
     that of the output's. Plain text is lines, unless it is to become a file as it was: with its ends of lines.
@@ -52,8 +61,13 @@ def is_bulk(values: Mapping[str, Any]) -> bool:
     if values["shard"] or values["join"] or values["ray"]:
         return True
     inputs = inputs_of(values)
-    is_document = len(inputs) == 1 and (values["form"] or format_of(inputs[0]) not in (None, "text"))
-    return is_folder(values) and (not is_document or inputs == [STDIN])
+    are_documents = bool(values["form"]) or (bool(inputs) and all(map(_is_document, inputs)))
+    return is_folder(values) and (not are_documents or inputs == [STDIN])
+
+
+def _is_document(name: Path) -> bool:
+    """By its suffix. Text may be lines as well."""
+    return format_of(name) not in (None, "text")
 
 
 def is_folder(values: Mapping[str, Any]) -> bool:
@@ -74,15 +88,29 @@ def suffix_of_rows(path: Path) -> str:
     return inner if inner != ".parquet" else path.suffix  # which is not compressed as a whole
 
 
-def target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
-    """The file that is to be written, None for stdout. Raises UsageError for what cannot be meant."""
+def jobs_of(values: Mapping[str, Any]) -> list[Job]:
+    """One for all lines, or one for each document. Raises UsageError for what cannot be meant."""
+    inputs, form = inputs_of(values), document_format(values)
+    if not form or len(inputs) < 2:
+        return [Job(inputs or [STDIN], form, _target_of(values, form))]
+    if lines := [name for name in inputs if not (values["form"] or _is_document(name))]:
+        raise UsageError(f"{lines[0]} is no document, and others are", where="INPUT", hint="call s2s for each kind")
+    if not (values["in_place"] or is_folder(values)):
+        what = f"{len(inputs)} documents do not become one"
+        raise UsageError(what, where="INPUT", hint="add -o DIR/, or call s2s for each of them")
+    jobs = [job for name in inputs for job in jobs_of({**values, "inputs": [name]})]
+    if twice := [target for target, count in Counter(job.target for job in jobs).items() if count > 1]:
+        raise UsageError(f"two inputs would both become {twice[0]}", where="INPUT", hint="give them different names")
+    return jobs
+
+
+def _target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
+    """The file that is to be written, None for stdout."""
     inputs, output = inputs_of(values), Path(values["output"] or STDIN)
     if form and form not in FORMATS:
         raise UsageError(f"unknown format `{form}`", where="--format", hint=f"one of {', '.join(FORMATS)}")
     if not form and not (is_bulk(values) and has_rows(values)):
         _refuse_archives(inputs)
-    if form and len(inputs) > 1:
-        raise UsageError(f"one document at a time, not {len(inputs)}", where="INPUT", hint="call s2s for each of them")
     if values["in_place"]:
         if values["output"]:
             raise UsageError("--in-place writes to the input, and -o elsewhere", where="-o", hint="leave one out")

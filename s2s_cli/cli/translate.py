@@ -37,7 +37,7 @@ class OutputArguments:
             " except for files of lines that are done.",
         ),
     ] = None
-    in_place: Annotated[bool, output_option("--in-place", help="Replace the document by its translation.")] = False
+    in_place: Annotated[bool, output_option("--in-place", help="Replace each document by its translation.")] = False
     form: Annotated[
         str | None,
         output_option(
@@ -135,7 +135,7 @@ def translate(
             dir_okay=False,
             readable=True,
             allow_dash=True,
-            help="Files of lines, or a document; by default stdin.",
+            help="Files of lines, or documents; by default stdin.",
         ),
     ] = None,
     model: Annotated[
@@ -178,14 +178,14 @@ def translate(
     s2s translate --json input.txt | jq -r .score
     echo '{"text": "Bonjour !", "constraints": ["good day"]}' | s2s translate --json-input
     s2s translate manual.po -o manual.de.po
+    s2s translate po/*.po -o translated/
     s2s translate --memory project.tmx --json < input.txt
     s2s translate --protect tags,placeholders,urls < strings.txt
     s2s translate --glossary terms.tsv --glossary-match any-case,inflected < input.txt
     s2s translate --attention heat-maps.html < input.txt
     s2s translate --shard 3/64 input.txt -o output.txt
     """
-    form = files.document_format(context.params)
-    target = files.target_of(context.params, form)
+    jobs = files.jobs_of(context.params)
     written = output.options(json_input, batch_tokens)
     from s2s_cli.inference.aids import Aids
 
@@ -206,8 +206,8 @@ def translate(
     from s2s_cli.inference import prompt
     from s2s_cli.inference.stream import translate_stream, translate_windows
 
-    is_typed = not inputs and target is None and prompt.is_wanted()
-    if form and is_typed:
+    is_typed = not inputs and jobs[0].target is None and prompt.is_wanted()
+    if jobs[0].form and is_typed:
         raise UsageError("a document is not typed at a prompt", where="--format", hint="name a file")
     view = output.view()
     translator = machine.load_translator(models)
@@ -216,21 +216,29 @@ def translate(
     shared.warn_of_segmenter(options, translator.division.target)
     written.check(translator)
     translator.reader = aids.given_to(translator.reader, options)
-    sources = map(files.content_of, inputs or [files.STDIN])
-    with translator, view or nullcontext(), files.sink_of(target) as sink:
-        if form:
-            from s2s_cli.documents.translation import translate_file
+    with translator, view or nullcontext():
+        for job in jobs:
+            with files.sink_of(job.target) as sink:
+                if job.form:
+                    from s2s_cli.documents.translation import translate_file
 
-            with next(sources) as document:
-                least = output.min_confidence or 0.0
-                translate_file(
-                    translator, form, document, sink, options, batch_tokens=batch_tokens, min_confidence=least
-                )
-        elif is_typed:
-            with closing(prompt.typed_lines(f"{translator.division.source}> ")) as windows:  # with its history written
-                translate_windows(translator, windows, sink, options, written, view)
-        else:
-            lines = 0
-            for source in sources:
-                with source as file:
-                    lines += translate_stream(translator, file, sink, options, written, view, before=lines)
+                    least, source = output.min_confidence or 0.0, files.content_of(job.sources[0])
+                    with source as document:
+                        translate_file(
+                            translator,
+                            job.form,
+                            document,
+                            sink,
+                            options,
+                            batch_tokens=batch_tokens,
+                            min_confidence=least,
+                        )
+                elif is_typed:
+                    typed = prompt.typed_lines(f"{translator.division.source}> ")
+                    with closing(typed) as windows:  # with its history written
+                        translate_windows(translator, windows, sink, options, written, view)
+                else:
+                    lines = 0
+                    for source in map(files.content_of, job.sources):
+                        with source as file:
+                            lines += translate_stream(translator, file, sink, options, written, view, before=lines)

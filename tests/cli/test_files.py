@@ -86,6 +86,28 @@ def test_plain_text_is_lines_unless_it_becomes_a_file():
     assert Path("a.jsonl").read_bytes().count(b'"translation"') == 3
 
 
+def test_each_of_several_documents_becomes_a_file():
+    shouted = PAGE.replace(b"one", b"ONE").replace(b"two", b"TWO")
+    Path("other.html").write_bytes(PAGE)
+    Path("notes.md").write_bytes(b"# one\n")
+    assert run("page.html other.html notes.md -o out/") == b""
+    assert sorted(os.listdir("out")) == ["notes.md", "other.html", "page.html"]
+    assert Path("out/page.html").read_bytes() == Path("out/other.html").read_bytes() == shouted
+    assert Path("out/notes.md").read_bytes() == b"# ONE\n"
+    run("--format html lines other.html -o new/")
+    assert Path("new/lines").read_bytes() == b"ONE TWO" and Path("new/other.html").read_bytes() == shouted
+    run("--in-place other.html notes.md")
+    assert Path("other.html").read_bytes() == shouted and Path("notes.md").read_bytes() == b"# ONE\n"
+
+
+def test_a_fault_of_one_document_leaves_the_others():
+    for name, content in {"a.po": b'msgid "one"\nmsgstr ""\n', "b.po": b"what?\n"}.items():
+        Path(name).write_bytes(content)
+    result = CliRunner().invoke(app, ["translate", "a.po", "b.po", "-o", "out/"])
+    assert str(result.exception).startswith("b.po:1: this is no line of a PO file")
+    assert b'msgstr "ONE"' in Path("out/a.po").read_bytes() and os.listdir("out") == ["a.po"]
+
+
 def test_a_document_is_replaced_only_if_that_is_asked_for():
     Path("link.html").symlink_to("page.html")
     for name in ("page.html", "link.html", "./page.html", "."):
@@ -105,12 +127,16 @@ def test_a_document_is_replaced_only_if_that_is_asked_for():
     ("line", "where", "message"),
     [
         ("--format doc page.html", "--format", "unknown format `doc`"),
-        ("page.html a.txt", "INPUT", "one document at a time"),
+        ("page.html a.txt", "INPUT", "a.txt is no document, and others are"),
+        ("page.html a.txt -o out/", "INPUT", "a.txt is no document, and others are"),
+        ("page.html page.html", "INPUT", "2 documents do not become one"),
+        ("--format html lines page.html -o x.html", "INPUT", "2 documents do not become one"),
+        ("--in-place page.html ./page.html", "INPUT", "two inputs would both become page.html"),
         ("--in-place page.html -o x.html", "-o", "--in-place writes to the input"),
         ("--in-place lines", "--in-place", "needs a document in a file"),
         ("--in-place --format po", "--in-place", "needs a document in a file"),
         ("page.html -o page.po", "-o", "html is not converted to po"),
-        ("page.html page.html -o out/", "INPUT", "one document at a time"),
+        ("page.html page.html -o out/", "INPUT", "two inputs would both become out/page.html"),
         ("--format html - -o out/", "--format", "no effect: .* write to one file"),
         ("rows.parquet", "rows.parquet", "no lines of text .*add -o DIR/"),
     ],
