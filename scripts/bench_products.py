@@ -33,8 +33,9 @@ WEIGHTS = ((1024, 1536), (512, 512), (512, 8000))  # inputs × outputs
 OPERATIONS = 2e8  # in one measurement
 
 # The instruction of a variant for 8 bits, that for floats and for bfloat16, bytes in a vector, and what a register is
-# called.
+# called. That of a matrix unit needs more than registers.
 INSTRUCTIONS = {
+    "amx": ("", "vfmadd231ps", "", 64, "zmm"),
     "avx512bf16": ("vpdpbusd", "vfmadd231ps", "vdpbf16ps", 64, "zmm"),
     "avx512vnni": ("vpdpbusd", "vfmadd231ps", 64, "zmm"),
     "avxvnni": ("{vex} vpdpbusd", "vfmadd231ps", 32, "ymm"),
@@ -118,7 +119,7 @@ def seconds_of(call: Callable[[], object], times: int) -> float:
 
 def peak_rate(variant: str, place: int) -> float | None:
     """10⁹ operations a second of an instruction that works on registers alone; None for one unknown to this script."""
-    if variant not in INSTRUCTIONS:
+    if variant not in INSTRUCTIONS or not INSTRUCTIONS[variant][place]:
         return None
     instruction, (*_, size, register) = INSTRUCTIONS[variant][place], INSTRUCTIONS[variant]
     most = 24 if register == "zmm" else 12

@@ -295,10 +295,15 @@ class Bound:
 
 
 def call_along(calls: Sequence[Bound], positions: range) -> None:
-    """For each position, one after the other, make these calls, whose one scalar it is. Python's lock is taken once."""
-    if not positions:
+    """For each position, one after the other, make these calls, whose one scalar it is. Python's lock is taken once.
+
+    Raises `ArrayError` for a call that takes something else, and for a position that an array does not have.
+    """
+    if not (calls and positions):
         return
     for call in calls:
+        if [bool(scalar.below) for scalar in call.function.scalars] != [True] or call.threads != calls[0].threads:
+            raise ArrayError(f"{call.function.name}: no call of a position, or not by {calls[0].threads} threads")
         call.check(positions[0])
         call.check(positions[-1])
     pointers = [(cast(call.symbol, c_void_p).value, cast(c_char_p(call.record), c_void_p).value) for call in calls]

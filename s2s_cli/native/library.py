@@ -32,11 +32,9 @@ def load() -> ctypes.CDLL | None:
     variants = usable()
     for path in _files(variants):
         try:
-            library = ctypes.CDLL(str(path))
+            return ctypes.CDLL(str(path))
         except OSError:
             continue
-        if library.is_usable():  # a sandbox may forbid what the processor has
-            return library
     if CHOICE in os.environ and variants:
         raise MachineError(f"the variant {variants[0].name} cannot be compiled or loaded", where=CHOICE)
     return None

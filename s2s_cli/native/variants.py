@@ -78,7 +78,7 @@ _OF_MACOS = {"hw.optional.avx2_0": _AVX2, "hw.optional.arm.FEAT_DotProd": "asimd
 
 
 def features() -> frozenset[str]:
-    """What the processor can do, as far as it matters here; nothing if the system does not tell."""
+    """What the processor can do, as far as it matters here and the system allows it; nothing if it does not tell."""
     if sys.platform == "darwin":
         return frozenset(feature for name, group in _OF_MACOS.items() if _sysctl(name) for feature in group.split())
     try:
@@ -86,7 +86,15 @@ def features() -> frozenset[str]:
     except OSError:
         return frozenset()
     told = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return frozenset(told.partition(":")[2].split())
+    found = frozenset(told.partition(":")[2].split())
+    return found if "amx_tile" not in found or _may_use_tiles() else found - {"amx_tile"}
+
+
+def _may_use_tiles() -> bool:
+    """Ask Linux for the registers of AMX, which a process may use from then on, and those that it forks. A sandbox may
+    forbid it."""
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
 
 
 def _sysctl(name: str) -> int:

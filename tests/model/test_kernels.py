@@ -177,7 +177,7 @@ def test_gradient_of_the_conditional_gru() -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("has_bias", [False, True])
-@pytest.mark.parametrize("shape", [(9, 37), (2, 5, 37), (0, 37)], ids=str)
+@pytest.mark.parametrize("shape", [(9, 37), (2, 5, 37), (0, 37), (37,)], ids=str)
 def test_a_dense_layer_is_that_of_torch(monkeypatch, shape: tuple[int, ...], has_bias: bool) -> None:
     """Its products and all gradients, in bfloat16 by the library and by torch."""
     monkeypatch.setattr(native, "multiplies", lambda kind: True)
@@ -193,7 +193,10 @@ def test_a_dense_layer_is_that_of_torch(monkeypatch, shape: tuple[int, ...], has
     assert [each.dtype for each in outcomes[0]] == [each.dtype for each in outcomes[1]]
     for found, expected in zip(*outcomes, strict=True):
         torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    monkeypatch.setattr(native, "factor", lambda weight_NK: pytest.fail("the library was asked"))
     assert torch.equal(layer(inputs), nn.Linear.forward(layer, inputs))  # in float32 torch does it
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):  # and in decoding
+        assert torch.equal(layer(inputs), nn.Linear.forward(layer, inputs))
 
 
 @pytest.mark.parametrize("member", ["attention", "conditional"])

@@ -165,6 +165,10 @@ def test_calls_along_a_sequence_are_made_position_by_position() -> None:
         assert states_XRK[order, 0, 0].tolist() == expected
     with pytest.raises(ArrayError, match="multiply_at: 4 is no index of 4"):
         calls.call_along([multiply.bind("float32", [before, weights_KK, after, None], threads=1)], range(5))
+    pack = products.FUNCTIONS["pack"].bind("float32", [np.ones((3, 3), np.float32), weights_KK], threads=1)
+    with pytest.raises(ArrayError, match="pack: no call of a position"):
+        calls.call_along([pack], range(1))
+    calls.call_along([], range(3))
 
 
 def structs(source: str) -> dict[str, list[str]]:

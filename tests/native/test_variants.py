@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,17 +87,30 @@ def test_a_variant_that_was_asked_for_is_not_replaced_by_another(monkeypatch, tm
 
 @pytest.mark.usefixtures("afresh")
 def test_what_a_wheel_has_is_loaded_without_a_compiler(monkeypatch, tmp_path: Path) -> None:
-    """The best variant that is there; a library for another system is passed over, and one for a processor whose
-    instructions the system does not allow."""
+    """The best variant that is there; a library for another system is passed over."""
     monkeypatch.setattr(library, "PREBUILT", tmp_path)
     monkeypatch.setattr(library, "compiled", lambda flags: pytest.fail("it was to be compiled"))
-    monkeypatch.setattr(library, "usable", lambda: [VARIANTS[-1]._replace(name=name) for name in "abc"])
-    (tmp_path / "a.so").write_bytes(b"no library")
-    for name, usable in (("b", 0), ("c", 42)):
-        command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(tmp_path / f"{name}.so")]
-        subprocess.run(command, input=b"int is_usable(void) { return %d; }" % usable, check=True)
+    best, *_, last = variants.usable()
+    (tmp_path / f"{best.name}.so").write_bytes(b"no library")
+    command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(tmp_path / f"{last.name}.so")]
+    subprocess.run(command, input=b"int answer(void) { return 42; }", check=True)
     loaded = library.load()
-    assert loaded is not None and loaded.is_usable() == 42
+    assert loaded is not None and loaded.answer() == 42
+
+
+@pytest.mark.parametrize("answer", [0, -1])
+def test_a_matrix_unit_is_used_only_if_the_system_allows_it(monkeypatch, answer: int) -> None:
+    told = f"flags : {AVX512} avx512_vnni avx512_bf16 amx_tile amx_bf16 amx_int8\n"
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "", "", "", "x86_64")))
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: told)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(syscall=lambda *numbers: answer))
+    monkeypatch.delenv(variants.CHOICE, raising=False)
+    assert variants.usable()[0].name == ("amx" if answer == 0 else "avx512bf16")
+    monkeypatch.setenv(variants.CHOICE, "amx")
+    if answer:
+        with pytest.raises(UsageError, match="this processor does not have amx_tile"):
+            variants.usable()
 
 
 @pytest.mark.slow
@@ -139,10 +153,7 @@ def compiled(variant: Variant, folder: Path, sources: str, flags: list[str]) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "SOURCES", folder)
         compiling.compile_library(compiling.compiler(), [*flags, *variant.flags, *compiling.OF_GCC], folder / "made.so")
-    made = ctypes.CDLL(str(folder / "made.so"))
-    if not made.is_usable():
-        pytest.skip("the system does not allow the instructions of this processor")
-    return made
+    return ctypes.CDLL(str(folder / "made.so"))
 
 
 def call_in(made: ctypes.CDLL, function: Function, kind: str, arrays: list, *scalars: int, threads: int = 1) -> None:

@@ -22,7 +22,7 @@ PARTS = 4
 """By how much a chunk has fewer rows where divergences are computed, which take several tensors of its size."""
 
 ROWS = 32
-"""Rows are padded to a multiple of this: oneDNN compiles code for each new shape of a product and keeps 8 MB."""
+"""Rows are padded to a multiple of this: oneDNN, by which torch multiplies, compiles code for each new shape (8 MB)."""
 
 
 def fused_cross_entropy(
@@ -157,7 +157,7 @@ def _in_chunks(
     most, halves = (CHUNK // PARTS, 2) if diverging else (CHUNK, 1)  # a chunk has the same rows of both halves
     chunks = max(1, math.ceil(len(readout_NR) / most))
     shape = (halves, len(readout_NR) // halves)
-    project, project_back = passes.factor(weight), passes.factor(weight.t())
+    project, project_back = passes.factor(weight), passes.factor(weight.t()) if with_gradients else None
     tensors = [tensor.unflatten(0, shape) for tensor in (readout_NR, targets_N, d_readout_NR, likelihood_N)]
     parts = [tensor.chunk(chunks, dim=1) for tensor in tensors]
     weights = [None] * chunks if weights_N is None else weights_N.chunk(chunks)
@@ -172,7 +172,7 @@ def _in_chunks(
         loss_n, likelihood_n = passes.cross_entropy(logits_nV[:rows], bias, targets_n, smoothing)
         loss += loss_n.sum()
         likelihood_Pn.copy_(likelihood_n.view_as(likelihood_Pn))
-        if with_gradients:
+        if project_back is not None:
             d_logits_nV = logits_nV  # the pass has overwritten the logits
             d_logits_nV[rows:] = 0
             if diverging:

@@ -67,8 +67,13 @@ def outer(first_RM: Tensor, second_RN: Tensor) -> Tensor:
 
 @cache
 def multiplies(kind: torch.dtype) -> bool:
-    """Whether the library multiplies such numbers as fast as the processor can."""
-    return kind is torch.float32 or bool(library.loaded().has_bfloat16())
+    """Whether the library multiplies such numbers as fast as the processor can. torch knows Intel's matrix unit where a
+    variant of the library that does not was chosen, or is all that could be compiled."""
+    if kind is torch.float32:
+        return True
+    return library.loaded().has_matrix_unit() or (
+        library.loaded().has_bfloat16() and not torch.cpu._is_amx_tile_supported()
+    )
 
 
 def multiplies_any_number(kind: torch.dtype) -> bool:
@@ -96,6 +101,8 @@ attention_forward, attention_backward = partial(_pass, "attention_forward"), par
 
 
 def attention_memory(run: AttentionRun, gradients: AttentionGradients) -> Tensor:
+    if run.memory_BSM.dtype is torch.float32:  # of which torch's products are as good for any shape
+        return aten.attention_memory(run, gradients)
     d_memory_BSM = torch.empty_like(run.memory_BSM, memory_format=torch.contiguous_format)
     tensors = (run.attention_TBS, gradients.contexts_TBM, d_memory_BSM)
     FUNCTIONS["attention_memory"](STORAGES[d_memory_BSM.dtype], tensors, threads=torch.get_num_threads())

@@ -15,9 +15,6 @@ from torch import Tensor
 
 Pass = Callable[[int], None]
 
-Factor = Callable[..., Tensor]
-"""A weight [N, K] that rows are multiplied by: `factor(rows_RK, addends_RN=None)` is rows @ weight.t() + addends."""
-
 
 class GRURun(NamedTuple):
     """A GRU along a sequence: s_t = f(s_{t-1}, x_t).
@@ -143,6 +140,14 @@ class AttentionGradients(NamedTuple):
             keys_BSA=torch.zeros_like(run.keys_BSA, dtype=run.energy_A.dtype),
             energy_BA=run.energy_A.new_zeros(len(run.keys_BSA), len(run.energy_A)),
         )
+
+
+class Factor(Protocol):
+    """A weight [N, K] that rows are multiplied by."""
+
+    def __call__(self, rows_RK: Tensor, addends_RN: Tensor | None = None) -> Tensor:
+        """rows @ weight.t() + addends, [R, N]."""
+        ...
 
 
 class Passes(Protocol):

@@ -2,11 +2,9 @@
  * vectors. Included by products.c.
  *
  * A tile register has at most 16 rows of 64 bytes. Packed weights are what the unit reads: 16 steps of a block are two
- * registers, side by side. A tile of products is 32 rows of one block, or 16 rows of two.
+ * registers, side by side. A tile of products is 32 rows of one block, or 16 rows of two. Linux lets a process use the
+ * unit that has asked for it: native/variants.py does.
  */
-
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { UNIT_ROWS = 16, UNIT_BYTES = 64, UNIT_STEPS = UNIT_BYTES / WORD, BLOCK_BYTES = COLUMNS * WORD };
 
@@ -60,7 +58,8 @@ INLINE void add_to_blocks(const char *inputs, int64_t stride, const char *weight
     ADD(3, 4, 5);
 }
 
-/* To where they are wanted. Numbers that bfloat16 has only in fewer digits become zero, as in the unit itself. */
+/* To where they are wanted. The processor rounds bfloat16 in whole blocks, where subnormal results become zero, as within
+ * the unit. */
 INLINE void put_unit_rows(const product_run *run, const int32_t *surplus, int64_t r, int64_t rows, int64_t block,
                           words *sums, arithmetic kind) {
     const int is_whole = run->N - block * COLUMNS >= COLUMNS;
@@ -149,7 +148,3 @@ INLINE void unit_strip(const product_run *run, const int32_t *surplus, int64_t s
 INLINE int is_for_unit(const product_run *run, arithmetic kind) {
     return kind == IN_BFLOAT16 || (kind == IN_INT8 && run->R > 4);
 }
-
-/* Whether the system lets this process use the unit. Linux is to be asked, once a process. */
-enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
-INLINE int has_unit(void) { return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0; }

@@ -247,7 +247,6 @@ enum { STRIP = 4 };
 #else
 INLINE int is_for_unit(const product_run *run, arithmetic kind) { return 0; }
 INLINE void unit_strip(const product_run *run, const int32_t *surplus, int64_t strip, int64_t end, arithmetic kind) {}
-INLINE int has_unit(void) { return 1; }
 #endif
 
 /* Threads share the strips. Rows are cut in tiles of nearly the same size. */
@@ -402,5 +401,11 @@ int has_bfloat16(void) {
 #endif
 }
 
-/* Whether this process may use all that this variant is compiled for. */
-int is_usable(void) { return has_unit(); }
+/* Whether this variant multiplies bfloat16 in a matrix unit. */
+int has_matrix_unit(void) {
+#if defined(__AMX_TILE__)
+    return 1;
+#else
+    return 0;
+#endif
+}

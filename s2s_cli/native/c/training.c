@@ -223,20 +223,27 @@ INLINE void attention_backward(const attention_gradients *gradients, int64_t t, 
     }
 }
 
-/* The gradient in the encoder states of a sentence, of all positions at once. */
+/* The gradient in the encoder states of a sentence, of all positions at once: eight states together, so that each
+ * context's is read seldom. */
 INLINE void attention_memory(const memory_gradient *run, int64_t b, storage kind) {
-    for (int64_t s = 0; s < run->S; s++)
+    enum { TOGETHER = 8 };
+    for (int64_t first = 0; first < run->S; first += TOGETHER)
         for (int64_t start = 0; start < run->M; start += BLOCK) {
-            int64_t columns = block(start, run->M);
-            float sums[BLOCK] = {0};
+            int64_t columns = block(start, run->M), states = run->S - first < TOGETHER ? run->S - first : TOGETHER;
+            float sums[TOGETHER][BLOCK] = {{0}};
             for (int64_t t = 0; t < run->T; t++) {
-                float weight = ((const float *)row(run->attention_TBS, t, b, FLOAT32))[s];
+                const float *attention = (const float *)row(run->attention_TBS, t, b, FLOAT32) + first;
                 const void *d_context = row(run->d_contexts_TBM, t, b, kind);
+                float numbers[BLOCK];
+                for (int64_t i = 0; i < columns; i++) numbers[i] = get(d_context, start + i, kind);
+                for (int64_t s = 0; s < states; s++) {
 #pragma omp simd
-                for (int64_t i = 0; i < columns; i++) sums[i] += weight * get(d_context, start + i, kind);
+                    for (int64_t i = 0; i < columns; i++) sums[s][i] += attention[s] * numbers[i];
+                }
             }
-            for (int64_t i = 0; i < columns; i++)
-                put(row(run->d_memory_BSM, b, s, kind), start + i, sums[i], kind);
+            for (int64_t s = 0; s < states; s++)
+                for (int64_t i = 0; i < columns; i++)
+                    put(row(run->d_memory_BSM, b, first + s, kind), start + i, sums[s][i], kind);
         }
 }
 
