@@ -94,14 +94,21 @@ def _run(command: list[str]) -> None:
 
 
 def compile_variants(folder: Path) -> list[Variant]:
-    """All variants of this machine's architecture, as `<name>.so`: what a wheel has in `library.PREBUILT`.
+    """The variants of this machine's architecture that the compiler knows, as `<name>.so`: what a wheel has in
+    `library.PREBUILT`.
 
-    Raises OSError if the compiler does not know one of them.
+    Raises OSError if it knows none of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    compiled, fault = list[Variant](), OSError("there is no variant for this machine")
     for variant in of_this_machine():
-        made = folder / f"{variant.name}.so"
-        compile_library(compiler(), [*FLAGS, *variant.flags, *OF_GCC], made)
+        try:
+            compile_library(compiler(), [*FLAGS, *variant.flags, *OF_GCC], folder / f"{variant.name}.so")
+            compiled.append(variant)
+        except OSError as error:  # an older compiler, and a new processor
+            fault = error
         for part in folder.glob(f"{variant.name}.*.o"):
             part.unlink()
-    return of_this_machine()
+    if not compiled:
+        raise fault
+    return compiled

@@ -124,6 +124,24 @@ def test_a_wheel_gets_all_variants_of_its_platform_which_need_no_openmp(tmp_path
             assert ctypes.CDLL(str(tmp_path / f"{variant.name}.so")).multiply_int8
 
 
+def test_a_compiler_that_does_not_know_a_processor_leaves_a_wheel_the_others(monkeypatch, tmp_path: Path) -> None:
+    unknown = {"plain"}
+
+    def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
+        path.with_suffix(".passes.o").touch()
+        if path.stem in unknown:
+            raise OSError("unrecognised option")
+        path.touch()
+
+    monkeypatch.setattr(compiling, "compile_library", compile_library)
+    made = [variant.name for variant in compiling.compile_variants(tmp_path)]
+    assert made == [variant.name for variant in variants.of_this_machine() if variant.name != "plain"]
+    assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.so" for name in made)
+    unknown.update(made)
+    with pytest.raises(OSError, match="unrecognised option"):
+        compiling.compile_variants(tmp_path)
+
+
 def can_run(variant: Variant) -> bool:
     return variant in variants.of_this_machine() and variant.needs <= variants.features()
 
