@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2s_cli import console
 from s2s_cli.cli.effects import refuse_idle
-from s2s_cli.cli.files import STDIN, document_format, has_rows, inputs_of, is_folder, suffix_of_rows
+from s2s_cli.cli.files import (
+    STDIN,
+    document_format,
+    has_rows,
+    inputs_of,
+    is_folder,
+    refuse_one_for_two,
+    suffix_of_rows,
+)
 from s2s_cli.cli.options import BulkArguments, MachineArguments, SearchArguments, chosen_models, warn_of_segmenter
 from s2s_cli.errors import UsageError
 
@@ -70,8 +77,7 @@ def _files(values: dict[str, Any]) -> list[tuple[Path, Path]]:
     targets = [output] if is_file else [output / source.name for source in sources]
     if not has_rows(values) and ".parquet" in {target.suffix for target in targets}:
         raise UsageError("lines do not become .parquet", where="-o", hint="give it another name")
-    if twice := [target for target, count in Counter(targets).items() if count > 1]:
-        raise UsageError(f"two inputs would both become {twice[0]}", where="-o", hint="give them different names")
+    refuse_one_for_two(targets, where="-o")
     for source, target in zip(sources, targets, strict=True):
         if target.exists() and target.samefile(source):
             raise UsageError(f"{target} is the input", where="-o", hint="write to another folder")

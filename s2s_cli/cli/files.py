@@ -99,9 +99,14 @@ def jobs_of(values: Mapping[str, Any]) -> list[Job]:
         what = f"{len(inputs)} documents do not become one"
         raise UsageError(what, where="INPUT", hint="add -o DIR/, or call s2s for each of them")
     jobs = [job for name in inputs for job in jobs_of({**values, "inputs": [name]})]
-    if twice := [target for target, count in Counter(job.target for job in jobs).items() if count > 1]:
-        raise UsageError(f"two inputs would both become {twice[0]}", where="INPUT", hint="give them different names")
+    refuse_one_for_two([job.target for job in jobs], where="INPUT")
     return jobs
+
+
+def refuse_one_for_two(targets: Iterable[Path | None], where: str) -> None:
+    """Raise UsageError for a file that would be written twice."""
+    if twice := [target for target, count in Counter(targets).items() if count > 1]:
+        raise UsageError(f"two inputs would both become {twice[0]}", where=where, hint="give them different names")
 
 
 def _target_of(values: Mapping[str, Any], form: str | None) -> Path | None:

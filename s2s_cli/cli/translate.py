@@ -216,22 +216,17 @@ def translate(
     shared.warn_of_segmenter(options, translator.division.target)
     written.check(translator)
     translator.reader = aids.given_to(translator.reader, options)
+    least = output.min_confidence or 0.0
     with translator, view or nullcontext():
-        for job in jobs:
-            with files.sink_of(job.target) as sink:
-                if job.form:
+        for sources, form, target in jobs:
+            contents = map(files.content_of, sources)
+            with files.sink_of(target) as sink:
+                if form:
                     from s2s_cli.documents.translation import translate_file
 
-                    least, source = output.min_confidence or 0.0, files.content_of(job.sources[0])
-                    with source as document:
+                    with next(contents) as document:
                         translate_file(
-                            translator,
-                            job.form,
-                            document,
-                            sink,
-                            options,
-                            batch_tokens=batch_tokens,
-                            min_confidence=least,
+                            translator, form, document, sink, options, batch_tokens=batch_tokens, min_confidence=least
                         )
                 elif is_typed:
                     typed = prompt.typed_lines(f"{translator.division.source}> ")
@@ -239,6 +234,6 @@ def translate(
                         translate_windows(translator, windows, sink, options, written, view)
                 else:
                     lines = 0
-                    for source in map(files.content_of, job.sources):
-                        with source as file:
+                    for content in contents:
+                        with content as file:
                             lines += translate_stream(translator, file, sink, options, written, view, before=lines)

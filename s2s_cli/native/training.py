@@ -81,7 +81,7 @@ FUNCTIONS = {
         Function("blend_backward", "BH", _BLEND + _BLEND_GRADIENTS, STORAGES, multiples=_TWO, scalars=[POSITION]),
         Function("attention_forward", "BSAM", _ATTENTION, STORAGES, scalars=[POSITION]),
         Function("attention_backward", "BSAM", _ATTENTION + _ATTENTION_GRADIENTS, STORAGES, scalars=[POSITION]),
-        Function("attention_memory", "TBSM", _MEMORY_GRADIENT, STORAGES),
+        Function("attention_memory", "TBSM", _MEMORY_GRADIENT, {"bfloat16": STORAGES["bfloat16"]}),
         Function("cross_entropy", "NV", _SOFTMAX, STORAGES, scalars=[Scalar(c_float)]),
     )
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 from s2s_cli.model.kernels import aten
 from s2s_cli.model.kernels.passes import AttentionGradients, AttentionRun, Factor, Pass
 from s2s_cli.native import library, products
-from s2s_cli.native.calls import Bound, call_along
+from s2s_cli.native.calls import Bound, Function, call_along
 from s2s_cli.native.training import FUNCTIONS
 
 Tensors = Sequence[Tensor | None]
@@ -49,8 +49,7 @@ def factor(weight_NK: Tensor) -> Factor:
 
     def times(rows_RK: Tensor, addends_RN: Tensor | None = None) -> Tensor:
         products_RN = rows_RK.new_empty(len(rows_RK), len(weight_NK))
-        tensors = (rows_RK, packed_PQ, products_RN, addends_RN)
-        products.FUNCTIONS["multiply"](STORAGES[rows_RK.dtype], tensors, threads=torch.get_num_threads())
+        _call(products.FUNCTIONS["multiply"], rows_RK, packed_PQ, products_RN, addends_RN)
         return products_RN
 
     return times
@@ -61,7 +60,7 @@ def outer(first_RM: Tensor, second_RN: Tensor) -> Tensor:
     if not multiplies_any_number(first_RM.dtype):
         return aten.outer(first_RM, second_RN)
     first_MR = first_RM.new_empty(first_RM.shape[::-1])
-    products.FUNCTIONS["transpose"]("bfloat16", (first_RM, first_MR), threads=torch.get_num_threads())
+    _call(products.FUNCTIONS["transpose"], first_RM, first_MR)
     return factor(second_RN.t())(first_MR)
 
 
@@ -84,8 +83,14 @@ def multiplies_any_number(kind: torch.dtype) -> bool:
 def _packed(weight_NK: Tensor) -> Tensor:
     packed_PQ = weight_NK.new_empty(products.packed_shape(*weight_NK.shape))
     pack, weight = ("pack", weight_NK) if weight_NK.stride(1) == 1 else ("pack_transposed", weight_NK.t())
-    products.FUNCTIONS[pack](STORAGES[weight_NK.dtype], (weight, packed_PQ), threads=torch.get_num_threads())
+    _call(products.FUNCTIONS[pack], weight, packed_PQ)
     return packed_PQ
+
+
+def _call(function: Function, *tensors: Tensor | None) -> None:
+    """The function of the library, for the type of the first tensor."""
+    assert tensors[0] is not None
+    function(STORAGES[tensors[0].dtype], tensors, threads=torch.get_num_threads())
 
 
 def _pass(name: str, run: Tensors, gradients: Tensors = ()) -> Pass:
@@ -105,7 +110,7 @@ def attention_memory(run: AttentionRun, gradients: AttentionGradients) -> Tensor
         return aten.attention_memory(run, gradients)
     d_memory_BSM = torch.empty_like(run.memory_BSM, memory_format=torch.contiguous_format)
     tensors = (run.attention_TBS, gradients.contexts_TBM, d_memory_BSM)
-    FUNCTIONS["attention_memory"](STORAGES[d_memory_BSM.dtype], tensors, threads=torch.get_num_threads())
+    FUNCTIONS["attention_memory"]("bfloat16", tensors, threads=torch.get_num_threads())
     return d_memory_BSM
 
 

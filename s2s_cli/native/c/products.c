@@ -388,7 +388,8 @@ void transpose_bfloat16(const transposition *run, int threads) {
                     continue;
                 }
                 for (int64_t i = 0; i < SQUARE && m + i < run->M; i++)
-                    for (int64_t j = 0; j < SQUARE && n + j < run->N; j++) to[j * to_stride + i] = from[i * from_stride + j];
+                    for (int64_t j = 0; j < SQUARE && n + j < run->N; j++)
+                        to[j * to_stride + i] = from[i * from_stride + j];
             }
 }
 

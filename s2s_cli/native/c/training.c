@@ -225,8 +225,9 @@ INLINE void attention_backward(const attention_gradients *gradients, int64_t t, 
 
 /* The gradient in the encoder states of a sentence, of all positions at once: eight states together, so that each
  * context's is read seldom. */
-INLINE void attention_memory(const memory_gradient *run, int64_t b, storage kind) {
+INLINE void attention_memory(const memory_gradient *run, int64_t b) {
     enum { TOGETHER = 8 };
+    const storage kind = BFLOAT16;
     for (int64_t first = 0; first < run->S; first += TOGETHER)
         for (int64_t start = 0; start < run->M; start += BLOCK) {
             int64_t columns = block(start, run->M), states = run->S - first < TOGETHER ? run->S - first : TOGETHER;
@@ -293,5 +294,10 @@ PASS(blend_forward, run->B, (const blend_run *run, int64_t t, int threads), run,
 PASS(blend_backward, gradients->run.B, (const blend_gradients *gradients, int64_t t, int threads), gradients, t)
 PASS(attention_forward, run->B, (const attention_run *run, int64_t t, int threads), run, t)
 PASS(attention_backward, gradients->run.B, (const attention_gradients *gradients, int64_t t, int threads), gradients, t)
-PASS(attention_memory, run->B, (const memory_gradient *run, int threads), run)
 PASS(cross_entropy, run->N, (const softmax_run *run, float smoothing, int threads), run, smoothing)
+
+/* In float32 torch's products are as good. */
+void attention_memory_bfloat16(const memory_gradient *run, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t b = 0; b < run->B; b++) attention_memory(run, b);
+}
