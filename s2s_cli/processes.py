@@ -229,6 +229,14 @@ class Worker(NamedTuple):
             raise error
         return result
 
+    def own_memory(self) -> int:
+        """Bytes that no other process has in common with it, now; 0 where the system does not tell."""
+        try:
+            with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="ascii") as sums:
+                return sum(1024 * int(line.split()[1]) for line in sums if line.startswith("Private_Dirty:"))
+        except OSError:
+            return 0
+
     def _has_answered(self) -> bool:
         try:
             return self.connection.poll()

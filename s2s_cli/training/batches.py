@@ -12,6 +12,9 @@ from torch import Tensor
 
 from s2s_cli.data.batches import Pairs, padded
 
+Arrays = tuple[np.ndarray, ...]
+"""The fields of a batch, in their order."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -41,9 +44,22 @@ class Batch:
             target_BT = part.target_BT[:, : int(part.target_lengths_B.max())]
             yield replace(part, source_BS=source_BS, target_BT=target_BT)
 
+    def arrays(self) -> Arrays:
+        """What another process makes the same batch of; it must be on CPU."""
+        return (*(tensor.numpy() for tensor in self._tensors), self.pairs)
+
+    @staticmethod
+    def of(arrays: Arrays) -> Batch:
+        *tensors, pairs = arrays
+        source_BS, source_lengths_B, target_BT, target_lengths_B = map(torch.from_numpy, tensors)
+        return Batch(source_BS, source_lengths_B, target_BT, target_lengths_B, pairs)
+
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.source_BS, self.source_lengths_B, self.target_BT, self.target_lengths_B
+
     def _each(self, change: Callable[[Tensor], Tensor], pairs: np.ndarray) -> Batch:
-        tensors = (self.source_BS, self.source_lengths_B, self.target_BT, self.target_lengths_B)
-        source_BS, source_lengths_B, target_BT, target_lengths_B = map(change, tensors)
+        source_BS, source_lengths_B, target_BT, target_lengths_B = map(change, self._tensors)
         return Batch(source_BS, source_lengths_B, target_BT, target_lengths_B, pairs)
 
 

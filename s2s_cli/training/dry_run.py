@@ -154,16 +154,20 @@ def tell_memory(trainer: Trainer, data: Pairs, largest: np.ndarray) -> None:
         trainer.update([collate(data, largest)])
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.say(f"model: {parameters:,} parameters; {machinery(trainer)}")
-    peak, there_is = _peak_memory(trainer.device)
+    peak, there_is = _peak_memory(trainer)
     console.say(f"memory: {peak / 1e6:,.0f} of {there_is / 1e6:,.0f} MB (the largest batch: {len(largest):,} pairs)")
 
 
-def _peak_memory(device: torch.device) -> tuple[int, int]:
-    """The peak of the bytes in use so far, and the bytes that the device has."""
+def _peak_memory(trainer: Trainer) -> tuple[int, int]:
+    """The peak of the bytes in use so far, and the bytes that the device has.
+
+    The processes of the team keep what they have freed, so that what they have now is their peak.
+    """
+    device = trainer.device
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
     unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + trainer.team.memory()
     return peak, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

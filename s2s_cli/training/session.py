@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -96,7 +97,7 @@ class Session:
             return False
         means = machinery(self.trainer)  # not inside `once`, which may use more threads
         self.group.once(lambda: self._begin(means))
-        with stop_requests(tells=self.group.leads) as stop:
+        with stop_requests(tells=self.group.leads) as stop, closing(self.trainer.team):
             self.train_on(stop)
         return True
 

@@ -22,7 +22,7 @@ from s2s_cli.training.objective import Objective
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.random_streams import restore_streams, stream_states
 from s2s_cli.training.schedule import Patience, Schedule
-from s2s_cli.training.team import Team, shares
+from s2s_cli.training.team import Gradients, Team, shares
 
 MOST_SKIPPED = 20
 """Consecutive updates with a gradient that is not finite after which training stops."""
@@ -94,7 +94,7 @@ class Trainer:
         self.dtype, self.objective, self.clip_norm = dtype, objective, clip_norm
         self.group, self.origin = group, origin
         self.parameters = list(model.parameters())
-        self.team = Team()
+        self.team = Team(self._gradients, self.parameters, forks=group.size == 1)
         self.position = Position()
 
     @property
@@ -124,19 +124,18 @@ class Trainer:
     def _backward(self, batch: Batch) -> tuple[float, int]:
         """Add the gradients of a batch, summed over its tokens; return its −log p and number of tokens."""
         count = shares(len(batch.pairs)) if self.device.type == "cpu" else 1
-        parts = self.team.map(self._gradients, batch.parts(count))
-        for gradients, _, _ in parts:  # in a fixed order, on which the rounding of a sum depends
-            for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
-        return sum(nll for _, nll, _ in parts), sum(tokens for _, _, tokens in parts)
+        gradients, nll, tokens = self.team.gradients(batch.parts(count))
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        return nll, tokens
 
-    def _gradients(self, batch: Batch) -> tuple[Sequence[Tensor | None], float, int]:
-        """The gradient of each parameter, summed over the tokens of a batch; its −log p; its number of tokens."""
+    def _gradients(self, batch: Batch) -> Gradients:
+        """The gradients of a batch or a part of it."""
         with self.autocast():
             loss = self.objective(self.model, batch.to(self.device))
         gradients = torch.autograd.grad(loss.smoothed, self.parameters, allow_unused=True)
-        return gradients, loss.nll.item(), loss.tokens
+        return Gradients(gradients, loss.nll.item(), loss.tokens)
 
     def _mean_gradient(self, tokens: int) -> float:
         """Turn summed gradients into those of the mean loss per token, clipped; their norm before clipping."""

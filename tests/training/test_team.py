@@ -1,17 +1,29 @@
-"""A batch whose pairs are shared among threads."""
+"""A batch whose pairs are shared among the members of a team, which are processes or threads."""
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from tiny import batch_of, random_batches, random_pairs, tiny_trainer
-from torch import Tensor
+from tiny import batch_of, random_batches, random_pairs, tiny_section, tiny_trainer
+from torch import Tensor, nn
 
+from s2s_cli.errors import MachineError
+from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.training import team
 from s2s_cli.training.batches import Batch
-from s2s_cli.training.team import MOST_THREADS, Team, shares
+from s2s_cli.training.minimum_risk import MinimumRisk, Writer
+from s2s_cli.training.objective import CrossEntropy, Objective, RDrop
+from s2s_cli.training.team import MOST_MEMBERS, Gradients, Team, can_fork, shares
+from s2s_cli.training.trainer import Trainer
 
 
 @pytest.fixture(params=[2, 3])
@@ -21,86 +33,198 @@ def threads(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
-def trained(batches: list[Batch], dropout: float, stop: int = 0, double: bool = False) -> dict[str, Tensor]:
+@pytest.fixture(params=["processes", "threads"])
+def forks(request: pytest.FixtureRequest) -> bool:
+    """Whether the members of a team are processes."""
+    return request.param == "processes"
+
+
+def trainer_of(forks: bool, **options: float | Objective) -> Trainer:
+    trainer = tiny_trainer(**options)
+    trainer.team._may_fork = forks
+    return trainer
+
+
+def trained(batches: list[Batch], forks: bool, stop: int = 0, **options: float | Objective) -> dict[str, Tensor]:
     """The weights after an update by each batch. stop: go on in another trainer after so many."""
-    trainer = tiny_trainer(dropout=dropout)
-    if double:
-        trainer.model.double()
+    trainer = trainer_of(forks, **options)
     for update, batch in enumerate(batches):
         if stop and update == stop:
-            snapshot, trainer = trainer.snapshot(), tiny_trainer(dropout=dropout)
+            snapshot, trainer = trainer.snapshot(), trainer_of(forks, **options)
             trainer.restore(snapshot)
         trainer.update([batch])
-    return dict(trainer.model.state_dict())
+    assert (trainer.team.processes is not None) == forks
+    return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
 
 
-def test_without_dropout_an_update_by_a_team_is_that_of_one_thread(threads: int):
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    """To the last bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_without_dropout_an_update_by_a_team_is_that_of_one_thread(threads: int, forks: bool):
     batches = [batch_of(random_pairs(pairs, pairs)) for pairs in (1, 2, 5, 9)]  # fewer pairs than threads, too
-    by_team = trained(batches, dropout=0.0, double=True)
+    by_team = trained(batches, forks)
     torch.set_num_threads(1)
-    torch.testing.assert_close(by_team, trained(batches, dropout=0.0, double=True), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(by_team, trained(batches, forks=False), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("stop", [0, 3])
-def test_with_dropout_a_run_is_the_same_to_the_last_bit_each_time(threads: int, stop: int):
+def test_with_dropout_a_run_is_the_same_to_the_last_bit_each_time(threads: int, forks: bool, stop: int):
     batches = random_batches(5)
-    first, second = trained(batches, dropout=0.3), trained(batches, dropout=0.3, stop=stop)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert same(trained(batches, forks, dropout=0.3), trained(batches, forks, stop, dropout=0.3))
 
 
-def test_parts_draw_unlike_masks_from_streams_that_timing_does_not_touch(threads: int):
-    trainer = tiny_trainer(dropout=0.5)
-    dropout = trainer.model.embedding_dropout.train()
-
-    def draw(part: int, first: int) -> Tensor:
-        time.sleep(0.02 * (part != first))  # another thread comes first each time
-        return dropout(torch.ones(64))
-
-    torch.manual_seed(1)
-    masks = trainer.team.map(lambda part: draw(part, 0), range(threads))
-    torch.manual_seed(1)
-    again = trainer.team.map(lambda part: draw(part, 1), range(threads))
-    assert all(torch.equal(mask, other) for mask, other in zip(masks, again, strict=True))
-    assert not torch.equal(masks[0], masks[1])
+def risk_of_samples() -> Objective:
+    """Its candidates are drawn at random."""
+    options = SearchOptions(beam=3, n_best=3, sampling=SamplingOptions())
+    writer = Writer(tiny_section(), options, torch.float32, str, utility=lambda texts: 100 * np.eye(len(texts)))
+    return MinimumRisk(0.1, writer, reference=True, sharpness=0.5, mix=0.3)
 
 
-def test_each_part_has_one_thread_to_itself(threads: int):
-    meeting = threading.Barrier(threads)  # which only that many threads at once can pass
+@pytest.mark.parametrize("objective", [partial(CrossEntropy, 0.1), partial(RDrop, 0.1, 2.0), risk_of_samples])
+def test_processes_and_threads_compute_the_same_to_the_last_bit(threads: int, objective: Callable[[], Objective]):
+    batches = random_batches(5)
+    by_processes, by_threads = (trained(batches, forks, dropout=0.3, objective=objective()) for forks in (True, False))
+    assert same(by_processes, by_threads)
 
-    def work(part: int) -> tuple[int, int]:
-        meeting.wait(timeout=600)
-        return part, torch.get_num_threads()
 
-    assert Team().map(work, range(threads)) == [(part, 1) for part in range(threads)]
+def test_parts_draw_unlike_masks_from_streams_that_timing_does_not_touch(threads: int, forks: bool):
+    """The "gradient" of a part is the mask that it draws."""
+    weight, dropout = nn.Parameter(torch.zeros(threads, 64)), tiny_trainer(dropout=0.5).model.embedding_dropout.train()
+
+    def draw(part: Batch, first: int) -> Gradients:
+        row = int(part.pairs[0])
+        time.sleep(0.02 * (row != first))  # another member comes first each time
+        mask = torch.zeros(threads, 64)
+        mask[row] = dropout(torch.ones(64))
+        return Gradients([mask], 0.0, 1)
+
+    def masks(first: int) -> Tensor:
+        torch.manual_seed(1)
+        group = Team(partial(draw, first=first), [weight], forks=forks)
+        [gradient] = group.gradients(batch_of(random_pairs(threads)).parts(threads)).of_parameters
+        assert gradient is not None and (group.processes is not None) == forks
+        return gradient
+
+    assert torch.equal(masks(0), masks(1))
+    assert len(masks(0).unique(dim=0)) == threads
+
+
+def test_each_part_has_one_thread_to_itself(threads: int, forks: bool):
+    meeting = torch.multiprocessing.get_context("fork").Barrier(threads) if forks else threading.Barrier(threads)
+
+    def work(part: Batch) -> Gradients:
+        meeting.wait(timeout=600)  # which only that many members at once can pass
+        return Gradients([None], torch.get_num_threads(), len(part.pairs))
+
+    group = Team(work, [nn.Parameter(torch.zeros(1))], forks=forks)
+    assert group.gradients(batch_of(random_pairs(9)).parts(threads)) == ([None], threads, 9)
     assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("failing", [0, 1])
-def test_the_fault_of_one_part_is_that_of_all(threads: int, failing: int):
-    def work(part: int) -> int:
-        return 1 // (part - failing)
+def test_the_fault_of_one_part_is_that_of_all_and_the_next_batch_has_its_own_gradients(
+    threads: int, forks: bool, failing: int
+):
+    weight = nn.Parameter(torch.zeros(1))
 
+    def work(part: Batch) -> Gradients:
+        if part.source_BS[0, 0] == failing:
+            raise ZeroDivisionError
+        return Gradients([torch.ones(1)], 0.0, len(part.pairs))
+
+    group = Team(work, [weight], forks=forks)
     with pytest.raises(ZeroDivisionError):
-        Team().map(work, range(threads))
+        group.gradients(batch_of([([number], []) for number in range(threads)]).parts(threads))
     assert torch.get_num_threads() == threads
+    found = group.gradients(batch_of([([9], [])] * 7).parts(threads))
+    assert (found.of_parameters, found.tokens) == ([torch.full((1,), float(threads))], 7)
 
 
-def test_where_a_part_lacks_memory_the_batch_is_halved(threads: int, monkeypatch: pytest.MonkeyPatch):
-    expected, trainer = tiny_trainer(), tiny_trainer()
+def test_where_a_part_lacks_memory_the_batch_is_halved(threads: int, forks: bool):
+    expected, trainer, this = trainer_of(False), trainer_of(forks), (os.getpid(), threading.main_thread())
     batch, gradients = batch_of(random_pairs(4 * threads)), trainer._gradients
 
-    def limited(part: Batch) -> object:
-        if len(part.pairs) > 2 and threading.current_thread() is not threading.main_thread():
+    def limited(part: Batch) -> Gradients:
+        if len(part.pairs) > 2 and (os.getpid(), threading.current_thread()) != this:
             raise MemoryError
         return gradients(part)
 
-    monkeypatch.setattr(trainer, "_gradients", limited)
+    trainer.team.work = limited
     trainer.update([batch])
     expected.update([batch])
     torch.testing.assert_close(trainer.model.state_dict(), expected.model.state_dict(), rtol=1e-3, atol=1e-5)
 
 
+def test_gradients_of_several_batches_add_up(threads: int):
+    """The room of a process is used again by the second one."""
+    first, second = trainer_of(True, dropout=0.3), trainer_of(False, dropout=0.3)
+    for trainer in (first, second):
+        torch.manual_seed(1)
+        trainer.update(random_batches(3))
+    assert same(dict(first.model.state_dict()), dict(second.model.state_dict()))
+
+
+def test_when_a_process_dies_the_update_is_made_by_threads(threads: int, capsys: pytest.CaptureFixture[str]):
+    batches, trainer = random_batches(6), trainer_of(True, dropout=0.3)
+    trainer.update([batches[0]])
+    assert trainer.team.processes is not None
+    os.kill(trainer.team.processes.workers[-1].process.pid, signal.SIGKILL)
+    for batch in batches[1:]:
+        trainer.update([batch])
+    assert trainer.team.processes is None
+    assert same(dict(trainer.model.state_dict()), trained(batches, forks=False, dropout=0.3))
+    [line] = capsys.readouterr().err.splitlines()
+    assert "a worker process ended unexpectedly" in line and "goes on by threads" in line
+
+
+def test_where_no_process_can_be_started_threads_serve(
+    threads: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def refused(*_: object) -> None:
+        raise MachineError("no worker process can be started: no room")
+
+    monkeypatch.setattr(team.Worker, "start", refused)
+    batches, trainer = random_batches(3), trainer_of(True, dropout=0.3)
+    for batch in batches:
+        trainer.update([batch])
+    assert same(dict(trainer.model.state_dict()), trained(batches, forks=False, dropout=0.3))
+    assert capsys.readouterr().err.count("goes on by threads") == 1
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("way", ["closed", "forgotten"])
+def test_processes_end_with_their_team(threads: int, way: str):
+    trainer = trainer_of(True)
+    trainer.update([batch_of(random_pairs(9))])
+    assert trainer.team.processes is not None and trainer.team.memory() > 0
+    started = [worker.process.pid for worker in trainer.team.processes.workers]
+    assert len(started) == threads - 1 and all(map(is_alive, started))
+    if way == "closed":
+        trainer.team.close()
+        trainer.update([batch_of(random_pairs(9))])  # by threads
+        assert trainer.team.memory() == 0
+    else:
+        del trainer
+        gc.collect()
+    assert not any(map(is_alive, started))
+
+
+def test_only_float32_on_cpu_is_shared():
+    assert can_fork([nn.Parameter(torch.zeros(2))])
+    assert not can_fork([nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2).double())])
+    assert not can_fork([nn.Parameter(torch.zeros(2, device="meta"))])
+
+
 def test_many_threads_are_left_to_openmp():
-    for threads, expected in ((1, 1), (MOST_THREADS, MOST_THREADS), (MOST_THREADS + 1, 1)):
+    for threads, expected in ((1, 1), (MOST_MEMBERS, MOST_MEMBERS), (MOST_MEMBERS + 1, 1)):
         torch.set_num_threads(threads)
         assert shares(100) == expected
