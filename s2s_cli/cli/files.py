@@ -139,7 +139,7 @@ def _target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
 def _refuse_archives(inputs: Iterable[Path]) -> None:
     """Raise UsageError for a file that is no text at all, of which every line would be translated all the same."""
     for source in filter(os.path.isfile, inputs):
-        with source.open("rb") as file:
+        with compression.reading(source) as file:
             if file.read(4) in _NO_LINES:
                 hint = f"documents are {', '.join(FORMATS)}; the format is that of the suffix, or --format"
                 if suffix_of_rows(source) == ".parquet":

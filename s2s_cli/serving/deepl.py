@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -21,6 +22,16 @@ VARIANTS = {"en": ("EN-GB", "EN-US"), "pt": ("PT-BR", "PT-PT")}
 """Targets that DeepL has in variants; its client refuses the plain code."""
 SPLITS = {"0": "long", "1": "", "nonewlines": ""}
 UNSUPPORTED = ("glossary_id", "style_id", "custom_instructions")
+
+
+def spelled(code: str) -> str:
+    """A language as DeepL writes it: `PT-BR` of `pt_BR`."""
+    return code.replace("_", "-").upper()
+
+
+def variants(targets: Iterable[str]) -> list[tuple[str, str]]:
+    """Each target as DeepL lists it, once or more, after its own code."""
+    return [(code, each) for code in targets for each in VARIANTS.get(code, (spelled(code),))]
 
 
 class DeepL:
@@ -48,7 +59,7 @@ class DeepL:
             wishes = [wish._replace(pair=self._pair(code, target)) for code in codes]
             found = await service.translate(request, texts, wishes)
         translations: list[dict[str, Any]] = [
-            {"detected_source_language": wish.pair[0].upper(), "text": result[0]}
+            {"detected_source_language": spelled(wish.pair[0]), "text": result[0]}
             for wish, result in zip(wishes, found, strict=True)
         ]
         if is_billed:
@@ -62,12 +73,10 @@ class DeepL:
         self._service.keys.account(_key(request, fields))
         models = self._service.models
         if fields.choice("type", "source", ("source", "target")) == "source":
-            return [{"language": code.upper(), "name": name_of(code)} for code in models.sources]
+            return [{"language": spelled(code), "name": name_of(code)} for code in models.sources]
         targets = sorted({target for _, target in models.pairs})
         return [
-            {"language": each, "name": name_of(code), "supports_formality": False}
-            for code in targets
-            for each in VARIANTS.get(code, (code.upper(),))
+            {"language": each, "name": name_of(code), "supports_formality": False} for code, each in variants(targets)
         ]
 
     async def usage(self, request: Request) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s2s_cli import __version__
-from s2s_cli.serving.deepl import MOST_TEXTS, SPLITS, VARIANTS
+from s2s_cli.serving.deepl import MOST_TEXTS, SPLITS, spelled, variants
 from s2s_cli.serving.service import Service
 
 STRING: dict[str, Any] = {"type": "string"}
@@ -99,7 +99,7 @@ def _pairs(service: Service, others: dict[str, list[str]]) -> dict[str, Any]:
 def _deepl_pairs(service: Service) -> dict[str, Any]:
     models = service.models
     targets: dict[Any, list[str]] = dict.fromkeys(["auto", "", None], _variants(_targets(service)))
-    targets |= {source.upper(): _variants(models.targets_of(source)) for source in models.sources}
+    targets |= {spelled(source): _variants(models.targets_of(source)) for source in models.sources}
     return _either("source_lang", "target_lang", targets)
 
 
@@ -109,7 +109,7 @@ def _either(source: str, target: str, targets: Mapping[Any, list[str]]) -> dict[
 
 
 def _variants(targets: Sequence[str]) -> list[str]:
-    return [code for target in targets for code in VARIANTS.get(target, (target.upper(),))]
+    return [code for _, code in variants(targets)]
 
 
 _TAGS = ("ignore_tags", "splitting_tags", "non_splitting_tags")
@@ -147,7 +147,7 @@ def _deepl(service: Service) -> dict[str, Any]:
     return {
         "text": {"oneOf": [STRINGS | {"minItems": 1, "maxItems": MOST_TEXTS}, STRING]},
         "target_lang": STRING | {"enum": _variants(_targets(service))},
-        "source_lang": _choice(*(code.upper() for code in service.models.sources), "auto"),
+        "source_lang": _choice(*(spelled(code) for code in service.models.sources), "auto"),
         "split_sentences": _choice(*SPLITS),
         "tag_handling": _choice("xml", "html", "text"),
         **{name: {"anyOf": [STRINGS, STRING, NOTHING]} for name in _TAGS},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,9 +159,11 @@ def test_a_fault_leaves_the_old_file():
 
 @pytest.mark.parametrize("begin", [b"PK\x03\x04", b"%PDF-1.7", b"PAR1"])
 @pytest.mark.parametrize("output", ["out.pptx", "folder/"])
-def test_a_document_of_another_program_is_not_taken_for_lines(begin: bytes, output: str):
-    Path("slides.pptx").write_bytes(begin + b"\n" * 9)
-    result = CliRunner().invoke(app, ["translate", "slides.pptx", "-o", output])
+@pytest.mark.parametrize("name", ["slides.pptx", "slides.pptx.gz"])
+def test_a_document_of_another_program_is_not_taken_for_lines(begin: bytes, output: str, name: str):
+    content = begin + b"\n" * 9
+    Path(name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    result = CliRunner().invoke(app, ["translate", name, "-o", output])
     assert isinstance(result.exception, UsageError)
-    assert str(result.exception).startswith("slides.pptx: this holds no lines of text")
+    assert str(result.exception).startswith(f"{name}: this holds no lines of text")
     assert not Path(output).exists()
