@@ -188,7 +188,7 @@ def test_what_is_done_is_skipped_and_what_is_foreign_is_kept():
 def test_what_cannot_be_meant_is_refused(line: str, where: str, message: str):
     Path("a").mkdir()
     for name in ("page.html", "rows.jsonl", "in.gz", "a/lines", "a/in2"):
-        Path(name).write_bytes(b"text\n")
+        Path(name).write_bytes(gzip.compress(b"text\n") if name.endswith(".gz") else b"text\n")
     with pytest.raises(UsageError, match=message) as error:
         run(line)
     assert error.value.where == where
