@@ -358,6 +358,7 @@ def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, i
             except Exception as error:
                 answer = None, error
             pipe.send(answer)
+            del chunk, answer  # an error holds all that the work had in memory
 
 
 def _end_with_parent() -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -393,3 +394,33 @@ def _within(make_work: Callable[[], Callable[[int], int]], chunks: range) -> lis
         return results
     finally:
         stop(workers)
+
+
+class Activations:
+    """What a work has in memory."""
+
+
+def failing_once() -> Callable[[int], bool]:
+    """Whether what the failed work had is still in memory."""
+    had: list[weakref.ref[Activations]] = []
+
+    def work(_: int) -> bool:
+        activations = Activations()
+        if not had:
+            had.append(weakref.ref(activations))
+            raise MemoryError
+        return had[0]() is not None
+
+    return work
+
+
+def test_after_a_fault_a_worker_keeps_nothing_of_what_the_work_had():
+    worker = Worker.start(failing_once)
+    try:
+        worker.send(1)
+        with pytest.raises(MemoryError):
+            worker.receive()
+        worker.send(2)
+        assert worker.receive() is False
+    finally:
+        stop([worker])

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -98,9 +98,10 @@ def dry_run(
         batches = _first_batches(recipe, prepared)
         trainer = build_trainer(recipe, prepared, ALONE, initial)
         data = build_epochs(recipe, prepared)(0)
-        tell_learning(recipe, trainer, collate(data, batches[0]))
-        tell_memory(trainer, data, largest(prepared, batches))
-        speed = time_updates(trainer, data, batches, recipe.training.accumulate)
+        with closing(trainer.team):
+            tell_learning(recipe, trainer, collate(data, batches[0]))
+            tell_memory(trainer, data, largest(prepared, batches))
+            speed = time_updates(trainer, data, batches, recipe.training.accumulate)
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
         tell_duration(recipe, speed, epoch_pairs(recipe, prepared, written), seconds)

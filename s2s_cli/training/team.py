@@ -11,6 +11,8 @@ model, for a third of an update. What they compute is the same to the last bit.
 from __future__ import annotations
 
 import mmap
+import multiprocessing
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from s2s_cli import console
 from s2s_cli.errors import MachineError
 from s2s_cli.model.dropout import own_stream
-from s2s_cli.processes import Worker, WorkerLost, stop
+from s2s_cli.processes import Worker, stop
 from s2s_cli.training.batches import Arrays, Batch
 
 MOST_MEMBERS = 4
@@ -78,9 +80,10 @@ class Team:
         seed, *seeds = torch.randint(2**62, (1 + len(rest),)).tolist()
         own, others = Share(first, seed), list(map(Share, rest, seeds))
         try:
-            if (processes := self._forked()) is not None:
+            processes = self._forked()
+            if processes is not None and len(others) <= len(processes.workers):
                 return _sum(processes.gradients(own, others))
-        except WorkerLost as lost:
+        except MachineError as lost:
             self._leave_processes(lost)
         return _sum(self._by_threads(own, others))
 
@@ -103,7 +106,7 @@ class Team:
                     self.processes = Processes(self.work, self.parameters, torch.get_num_threads() - 1)
                 except (MachineError, OSError) as refused:  # no process, or no memory to share
                     self._leave_processes(refused)
-        return self.processes
+        return self.processes if self.processes is not None and self.processes.close.alive else None
 
     def _leave_processes(self, fault: Exception) -> None:
         console.warn(f"{fault}; training goes on by threads, more slowly")
@@ -126,11 +129,16 @@ def shares(pairs: int) -> int:
 
 
 def can_fork(parameters: Sequence[nn.Parameter]) -> bool:
-    """Whether forked processes could compute these gradients: torch refuses it once it has threads for a GPU, and on
-    other systems than Linux its libraries of products do not bear a fork."""
+    """Whether forked processes could compute these gradients.
+
+    On other systems than Linux the libraries that torch multiplies by do not bear a fork, torch refuses it once it has
+    threads for a GPU, a group of processes has threads for its sockets, and a daemon may have no children.
+    """
     return (
         sys.platform == "linux"
         and not torch.cuda.is_available()
+        and not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        and not multiprocessing.current_process().daemon
         and all(each.device.type == "cpu" and each.dtype is torch.float32 for each in parameters)
     )
 
@@ -147,7 +155,7 @@ class Processes:
             parameter.data = shared.copy_(parameter.data)
         self.rooms = [_shared(parameters) for _ in range(count)]
         self.workers = list[Worker]()
-        self.close = weakref.finalize(self, stop, self.workers)
+        self.close = weakref.finalize(self, _stop_own, self.workers, os.getpid())
         for room in self.rooms:
             self.workers.append(Worker.start(partial(_member, work, room), self.workers))
         self._addresses = self._where_weights_are()
@@ -157,21 +165,32 @@ class Processes:
 
         Raises `WorkerLost` if a process has died, and what the work raises.
         """
-        assert self._where_weights_are() == self._addresses, "the processes read the weights that are trained"
-        busy = self.workers[: len(others)]
-        for worker, (batch, seed) in zip(busy, others, strict=True):
-            worker.send((batch.arrays(), seed))
+        if self._where_weights_are() != self._addresses:
+            raise RuntimeError("the weights are no longer where the other processes read them")
+        busy = list[Worker]()
         with _threads_as_before():
             try:
+                for worker, (batch, seed) in zip(self.workers, others, strict=False):
+                    worker.send((batch.arrays(), seed))
+                    busy.append(worker)
                 result = _alone(self.work, own)
             finally:
-                answers = [_answer(worker) for worker in busy]  # of all: a later batch would receive them
+                answers = self._answers(busy)
         found = [result]
         for room, answer in zip(self.rooms, answers, strict=False):
             if isinstance(answer, Exception):
                 raise answer
             found.append(_found(room, *answer))
         return found
+
+    def _answers(self, busy: Sequence[Worker]) -> list[Answer | Exception]:
+        """Those of all, or none is heard any more: what is left in a pipe would be taken for the answer to a later
+        batch."""
+        try:
+            return [_answer(worker) for worker in busy]
+        except BaseException:
+            self.close()
+            raise
 
     def _where_weights_are(self) -> list[int]:
         return [parameter.data_ptr() for parameter in self.parameters]
@@ -196,6 +215,12 @@ def _member(work: Work, room: Sequence[Tensor]) -> Callable[[tuple[Arrays, int]]
         return [gradient is not None for gradient in gradients], nll, tokens
 
     return answer
+
+
+def _stop_own(workers: Sequence[Worker], owner: int) -> None:
+    """End the processes, but not in one that was forked while their team waited to be collected as garbage."""
+    if os.getpid() == owner:
+        stop(workers)
 
 
 def _answer(worker: Worker) -> Answer | Exception:

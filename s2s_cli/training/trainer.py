@@ -94,7 +94,7 @@ class Trainer:
         self.dtype, self.objective, self.clip_norm = dtype, objective, clip_norm
         self.group, self.origin = group, origin
         self.parameters = list(model.parameters())
-        self.team = Team(self._gradients, self.parameters, forks=group.size == 1)
+        self.team = Team(self._gradients, self.parameters, forks=group is ALONE)
         self.position = Position()
 
     @property

@@ -108,6 +108,7 @@ def note_weights(trainer: Trainer, *, below: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "on_one_machine", "overrides"),
     [
+        (1, True, ("training.threads=2",)),
         (2, False, ()),
         (2, True, ()),
         (2, True, SAMPLED),

@@ -193,6 +193,57 @@ def test_where_no_process_can_be_started_threads_serve(
     assert capsys.readouterr().err.count("goes on by threads") == 1
 
 
+def counting_team() -> Team:
+    """Three members that tell how many pairs they have."""
+    torch.set_num_threads(3)
+
+    def work(part: Batch) -> Gradients:
+        return Gradients([torch.ones(1)], 0.0, len(part.pairs))
+
+    return Team(work, [nn.Parameter(torch.zeros(1))], forks=True)
+
+
+def test_an_answer_to_an_earlier_batch_is_not_taken_for_one_to_this(monkeypatch: pytest.MonkeyPatch):
+    group = counting_team()
+    assert group.gradients(batch_of(random_pairs(9)).parts(3)).tokens == 9
+    with monkeypatch.context() as patch:
+        patch.setattr(team.Worker, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            group.gradients(batch_of(random_pairs(30)).parts(3))
+    assert group.gradients(batch_of(random_pairs(6)).parts(3)).tokens == 6
+
+
+def interrupted(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_message_that_cannot_be_sent_leaves_no_answer_behind(monkeypatch: pytest.MonkeyPatch):
+    group = counting_team()
+    group.gradients(batch_of(random_pairs(9)).parts(3))
+    send, sent = team.Worker.send, list[object]()
+
+    def limited(worker: team.Worker, message: object) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            raise MemoryError
+        send(worker, message)
+
+    monkeypatch.setattr(team.Worker, "send", limited)
+    with pytest.raises(MemoryError):
+        group.gradients(batch_of(random_pairs(30)).parts(3))
+    assert group.gradients(batch_of(random_pairs(6)).parts(3)).tokens == 6
+    assert group.processes is not None
+
+
+def test_weights_that_were_moved_are_not_trained_in_silence():
+    torch.set_num_threads(2)
+    trainer = trainer_of(True)
+    trainer.update([batch_of(random_pairs(9))])
+    trainer.parameters[0].data = trainer.parameters[0].data.clone()
+    with pytest.raises(RuntimeError, match="no longer where"):
+        trainer.update([batch_of(random_pairs(9))])
+
+
 def is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
