@@ -81,8 +81,18 @@ def layout(array: Any) -> Layout:
         return Layout(array.ctypes.data, array.shape, strides, _KIND_OF.get(array.dtype), array.flags.writeable)
     if not hasattr(array, "data_ptr"):
         return Layout(0, (), (), None, False)
-    kind = _NAMES.get(str(array.dtype)) if array.is_cpu else None
+    kind = _kind_of_tensor(array) if array.is_cpu else None
     return Layout(array.data_ptr(), tuple(array.shape), array.stride(), kind, True)
+
+
+_KIND_OF_TENSOR: dict[Any, str | None] = {}
+
+
+def _kind_of_tensor(tensor: Any) -> str | None:
+    """Known by its name, so that PyTorch need not be imported."""
+    if (dtype := tensor.dtype) not in _KIND_OF_TENSOR:
+        _KIND_OF_TENSOR[dtype] = _NAMES.get(str(dtype))
+    return _KIND_OF_TENSOR[dtype]
 
 
 class _Expected(NamedTuple):
@@ -327,19 +337,27 @@ def _expected(parameter: Parameter, kinds: Mapping[str, str]) -> _Expected:
 
 
 def _plain_view(expected: _Expected, array: Any, dimensions: dict[str, int]) -> tuple[int, int, int] | None:
-    """The view of a NumPy array that is as expected and has no gaps, the most common case; None for any other, or for
-    one of another shape. The sizes that are not known yet are entered into `dimensions`."""
-    if type(array) is not np.ndarray or array.dtype != expected.dtype:
+    """The view of an array that is as expected and has no gaps, the most common case; None for any other, or for one of
+    another shape. The sizes that are not known yet are entered into `dimensions`."""
+    if type(array) is np.ndarray:
+        flags = array.flags
+        if array.dtype != expected.dtype or not (flags.c_contiguous and (expected.is_read or flags.writeable)):
+            return None
+        # The long way to an address takes half the time of a short call, but a buffer is never read-only or empty.
+        is_buffer = flags.writeable and 0 not in array.shape
+        address = addressof(c_char.from_buffer(array)) if is_buffer else array.ctypes.data  # type: ignore[arg-type]
+    elif hasattr(array, "data_ptr") and array.is_cpu and _kind_of_tensor(array) == expected.kind:
+        if not array.is_contiguous():
+            return None
+        address = array.data_ptr()
+    else:
         return None
-    flags, shape, letters = array.flags, array.shape, expected.letters
-    if not (flags.c_contiguous and (expected.is_read or flags.writeable)) or len(shape) != len(letters):
+    shape, letters = array.shape, expected.letters
+    if len(shape) != len(letters):
         return None
     for letter, size in zip(letters, shape, strict=True):
         if dimensions.setdefault(letter, size) != size:
             return None
-    # The long way to an address takes half the time of a short call, but a buffer is never read-only or empty.
-    is_buffer = flags.writeable and 0 not in shape
-    address = addressof(c_char.from_buffer(array)) if is_buffer else array.ctypes.data  # type: ignore[arg-type]
     if len(shape) == 1:
         return address, 1, 0
     inner = 1 if len(shape) == 2 else math.prod(shape[2:])
