@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import TypeGuard
 
 from s2s_cli.inference.nesting import Layout, Mark, Place, forest, in_order, ranges_of, without_codes
-from s2s_cli.inference.positions import UNSPACED, Guide
+from s2s_cli.inference.positions import WITHOUT_SPACES, Guide
 from s2s_cli.inference.translation import Alignment
 from s2s_cli.text.codes import Code, Kind, Part, Parts, partners
 
@@ -295,7 +295,7 @@ def _is_spaced_word(character: str) -> bool:
 
 def _is_unspaced(character: str) -> bool:
     """Whether it is of a script without spaces, or a full-width sign, which brings its own."""
-    return "\uff00" < character < "\uff66" or bool(UNSPACED.match(character))
+    return "\uff00" < character < "\uff66" or bool(WITHOUT_SPACES.match(character))
 
 
 def _begins_with_single(parts: Sequence[Part]) -> bool:

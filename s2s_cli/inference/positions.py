@@ -7,10 +7,12 @@ from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from s2s_cli.inference.translation import Alignment
+from s2s_cli.text.words import UNSPACED
 
 _WORD = re.compile(r"\S+")
 _WIDE = r"\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f"  # Chinese characters, kana
-UNSPACED = re.compile(f"[{_WIDE}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # and Thai, Lao, Burmese, Khmer
+WITHOUT_SPACES = re.compile(f"[{UNSPACED}{_WIDE}]")
+"""A character of a script without spaces, or a sign as wide as these."""
 # Codes stand beside a word, a sign, or a character of a script that has no spaces.
 _TOKEN = re.compile(rf"[{_WIDE}]|(?:[^\W{_WIDE}]|(?<=\w)['’](?=\w))+|\S")
 
@@ -33,7 +35,7 @@ class Guide:
         self._tokens = [match.span() for match in _TOKEN.finditer(target)]
         self._boundaries = sorted({0, len(target), *(at for span in self._tokens for at in span)})
         self._aligned: dict[int, list[_Word]] = {}
-        says_nothing = UNSPACED.search(source) or UNSPACED.search(target)  # a word there is a whole clause
+        says_nothing = WITHOUT_SPACES.search(source) or WITHOUT_SPACES.search(target)  # a word there is a whole clause
         for word, other in () if says_nothing else alignment:
             if other < len(self._target_words):
                 self._aligned.setdefault(word, []).append(self._target_words[other])

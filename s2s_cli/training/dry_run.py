@@ -35,7 +35,7 @@ from s2s_cli.training.changes import tell_changes
 from s2s_cli.training.initial import settle
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.reporting import machinery
-from s2s_cli.training.run import prepare_for
+from s2s_cli.training.run import TRIAL, prepare_for
 from s2s_cli.training.schedule import Schedule
 from s2s_cli.training.trainer import Trainer
 from s2s_cli.training.validation import warn_of_words
@@ -61,8 +61,6 @@ class Speed(NamedTuple):
     """Target tokens, ends of sentences included."""
     seconds: float
 
-
-TRIAL = ".dry-run"  # the folder in a run where data is prepared of samples
 
 TryCorpora = Callable[[Recipe, Path, Path, Path], Written]
 """From a recipe, its folder, the directory of its run and a folder for samples to the corpora that models write."""

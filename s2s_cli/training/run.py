@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +19,9 @@ from s2s_cli.training.exporting import export, exported_weights, is_exported
 from s2s_cli.training.initial import settle
 from s2s_cli.training.process_group import ALONE, ProcessGroup
 from s2s_cli.training.session import Session
+
+TRIAL = ".dry-run"
+"""The folder in a run where a dry run prepares data of samples."""
 
 WriteCorpora = Callable[[Recipe, Path, Path], Written]
 """From a recipe, its folder and the directory of its run to the corpora that models write, all written."""
@@ -42,6 +46,8 @@ def train(
     errors of its parts.
     """
     with run.lock() if group.leads else nullcontext():
+        if group.leads:
+            shutil.rmtree(run.root / TRIAL, ignore_errors=True)  # of a dry run that was killed
         settled, initial = settle(recipe, recipe_dir, run)
 
         def prepared() -> PreparedData:

@@ -54,6 +54,13 @@ def test_the_training_that_follows_takes_the_data_as_it_is(recipe: Path, tmp_pat
     assert steps(tmp_path / "run") == [3]
 
 
+def test_what_a_killed_one_left_is_removed_by_the_training(recipe: Path, tmp_path: Path):
+    left = tmp_path / "run" / ".dry-run" / "data"
+    left.mkdir(parents=True)
+    train_here(recipe, tmp_path / "run", "training.updates=1")
+    assert not left.parent.exists()
+
+
 def test_a_run_that_has_begun_is_not_touched(recipe: Path, tmp_path: Path):
     run = tmp_path / "run"
     train_here(recipe, run, "training.updates=3")
