@@ -50,6 +50,7 @@ class Batch:
 
     @staticmethod
     def of(arrays: Arrays) -> Batch:
+        """The batch of its fields."""
         *tensors, pairs = arrays
         source_BS, source_lengths_B, target_BT, target_lengths_B = map(torch.from_numpy, tensors)
         return Batch(source_BS, source_lengths_B, target_BT, target_lengths_B, pairs)
@@ -67,5 +68,4 @@ def collate(data: Pairs, pairs: np.ndarray) -> Batch:
     """The batch of the given pairs, in their order."""
     found = [data.pair(index) for index in pairs]
     source, target = (padded([pair[side] for pair in found]) for side in (0, 1))
-    source_BS, source_lengths_B, target_BT, target_lengths_B = map(torch.from_numpy, (*source, *target))
-    return Batch(source_BS, source_lengths_B, target_BT, target_lengths_B, pairs)
+    return Batch.of((*source, *target, pairs))

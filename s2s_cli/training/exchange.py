@@ -70,11 +70,11 @@ class ThroughMemory:
         self.owners = divide([parameter.numel() for parameter in self.parameters], size)
         tensors = list(_state(optimizer))
         memory = shared_matrix(store, "state", self.rank, 1, sum(t.numel() for t in tensors), torch.float32)
-        for tensor, shared in zip(tensors, _cut(memory[0], tensors), strict=True):
+        for tensor, shared in zip(tensors, cut(memory[0], tensors), strict=True):
             tensor.data = shared.copy_(tensor.data)  # all processes write the same
         numbers = sum(parameter.numel() for parameter in self.parameters)
         gradients = shared_matrix(store, "gradients", self.rank, size, numbers, torch.float32)
-        self.gradients = [list(_cut(row, self.parameters)) for row in gradients]
+        self.gradients = [list(cut(row, self.parameters)) for row in gradients]
         self.figures = shared_matrix(store, "figures", self.rank, size, 3, torch.float64)
 
     def sum_gradients(self, nll: float, tokens: int) -> tuple[float, int]:
@@ -103,8 +103,8 @@ class ThroughMemory:
 
 
 def fits_memory(parameters: Parameters) -> bool:
-    """Whether `ThroughMemory` supports these parameters, and the system shared memory that is freed with its
-    processes."""
+    """Whether processes can share these parameters: float32 on CPU, where the system has shared memory that is freed
+    with its processes."""
     return hasattr(os, "memfd_create") and all(p.device.type == "cpu" and p.dtype is torch.float32 for p in parameters)
 
 
@@ -124,7 +124,7 @@ def _state(optimizer: AdamW) -> Iterator[Tensor]:
         yield from (parameter, *(state[key] for key in sorted(state)))
 
 
-def _cut(vector: Tensor, patterns: Sequence[Tensor]) -> Iterator[Tensor]:
+def cut(vector: Tensor, patterns: Sequence[Tensor]) -> Iterator[Tensor]:
     """Views of the vector, one after the other, of these shapes."""
     parts = vector.split([pattern.numel() for pattern in patterns])
     return (part.view(pattern.shape) for part, pattern in zip(parts, patterns, strict=True))

@@ -29,6 +29,7 @@ from s2s_cli.errors import MachineError
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.processes import Worker, stop
 from s2s_cli.training.batches import Arrays, Batch
+from s2s_cli.training.exchange import cut, fits_memory
 
 MOST_MEMBERS = 4
 """With more threads, OpenMP divides each operation instead: the shares of a batch would become small."""
@@ -139,7 +140,7 @@ def can_fork(parameters: Sequence[nn.Parameter]) -> bool:
         and not torch.cuda.is_available()
         and not (torch.distributed.is_available() and torch.distributed.is_initialized())
         and not multiprocessing.current_process().daemon
-        and all(each.device.type == "cpu" and each.dtype is torch.float32 for each in parameters)
+        and fits_memory(parameters)
     )
 
 
@@ -198,9 +199,8 @@ class Processes:
 
 def _shared(patterns: Sequence[Tensor]) -> list[Tensor]:
     """Zeros of these shapes, in memory that forked processes have in common; it belongs to no file."""
-    sizes = [pattern.numel() for pattern in patterns]
-    numbers = torch.frombuffer(mmap.mmap(-1, 4 * sum(sizes)), dtype=torch.float32)
-    return [part.view(pattern.shape) for part, pattern in zip(numbers.split(sizes), patterns, strict=True)]
+    size = torch.float32.itemsize * sum(pattern.numel() for pattern in patterns)
+    return list(cut(torch.frombuffer(mmap.mmap(-1, size), dtype=torch.float32), patterns))
 
 
 def _member(work: Work, room: Sequence[Tensor]) -> Callable[[tuple[Arrays, int]], Answer]:

@@ -122,12 +122,11 @@ class Trainer:
         return torch.autocast(self.device.type, self.dtype, enabled=enabled, cache_enabled=False)
 
     def _backward(self, batch: Batch) -> tuple[float, int]:
-        """Add the gradients of a batch, summed over its tokens; return its −log p and number of tokens."""
+        """Set the gradients of a batch, summed over its tokens; return its −log p and number of tokens."""
         count = shares(len(batch.pairs)) if self.device.type == "cpu" else 1
         gradients, nll, tokens = self.team.gradients(batch.parts(count))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            parameter.grad = gradient
         return nll, tokens
 
     def _gradients(self, batch: Batch) -> Gradients:
