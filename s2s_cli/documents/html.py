@@ -20,10 +20,15 @@ from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_placeholders
 
+_TEMPLATE = (  # code of ERB, EJS and PHP, which may stand in a tag, too
+    r"<%[^%<]*+(?:(?:%(?!>)|<(?!%))[^%<]*+)*+%>"
+    r"|<\?(?:php\b|=)[^?<]*+(?:(?:\?(?!>)|<(?!\?))[^?<]*+)*+(?:\?>|\Z)"
+)
 _TOKEN = re.compile(
+    rf"(?P<template>{_TEMPLATE})|"
     r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![^>]*(?:>|\Z)"
     r"|<(?P<close>/)?(?P<name>[a-zA-Z][^\s/>]*)"
-    r"(?:=\s*\"[^\"]*(?:\"|\Z)|=\s*'[^']*(?:'|\Z)|[^>=]+|=)*+(?:>|\Z)"
+    rf"(?:{_TEMPLATE}|=\s*\"[^\"]*(?:\"|\Z)|=\s*'[^']*(?:'|\Z)|[^>=<]+|[=<])*+(?:>|\Z)"
     r"|[^<]+|<",
     re.DOTALL,
 )
@@ -33,7 +38,7 @@ _ATTRIBUTE = re.compile(
 _CHARSET = re.compile(rb"<meta[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"<(?:html|body)\b[^<>]*\slang\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _LATIN = {"iso-8859-1", "latin1", "us-ascii", "ascii"}  # which the standard reads as windows-1252
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});?")
+_CODE = re.compile(rf"(?P<template>{_TEMPLATE})|&(?:#\d{{1,7}}|#[xX][0-9a-fA-F]{{1,6}}|[a-zA-Z]\w{{1,30}});?")
 
 _INLINE = set(
     "a abbr acronym b bdi bdo big cite del dfn em font i ins label mark q ruby rb rp rt s small span strike strong sub"
@@ -144,6 +149,8 @@ class HtmlReader:
             self._add(Code(raw, Kind.ALONE if single else pair, name, start=match.start()), *match.span())
         elif name or raw.startswith("<!d") or raw.startswith("<!D"):
             yield from self._flush()
+        elif match["template"]:
+            self._add(_template(raw), *match.span())
         elif raw.startswith(("<!", "<?")):
             self._add(Code(raw, wide=raw.startswith("<![CDATA[")), *match.span())
         elif raw.strip() in _SEPARATORS:
@@ -220,12 +227,17 @@ def text_parts(raw: str) -> Iterator[Part]:
     """Text between tags in parts: characters decoded, placeholders as codes. An entity that is white space, and so was
     meant to be kept, is a code."""
     cursor = 0
-    for match in _ENTITY.finditer(raw):
-        if html.unescape(match.group()).isspace():
+    for match in _CODE.finditer(raw):
+        if match["template"] or html.unescape(match.group()).isspace():
             yield from with_placeholders(html.unescape(raw[cursor : match.start()]), _escaped)
-            yield Code(match.group())
+            yield _template(match.group()) if match["template"] else Code(match.group())
             cursor = match.end()
     yield from with_placeholders(html.unescape(raw[cursor:]), _escaped)
+
+
+def _template(raw: str) -> Code:
+    """Code of a template: a value, which is a word; or a condition or a loop, which must not move."""
+    return Code(raw, Kind.ALONE if raw[2] in "=-" else Kind.BREAK)
 
 
 def _attributes(match: re.Match[str], tag: str) -> Iterator[Unit]:

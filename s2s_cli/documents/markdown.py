@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.documents.document import Edit, TextDocument, Unit
@@ -86,18 +86,22 @@ class Markdown(TextDocument):
         """The unit of a block with these lines, and before it those of its images."""
         parts: list[Part] = []
         found = marks(lines.text, labels)
-        for mark in found:
-            start = lines.place(mark.start)
-            if isinstance(mark.part, str):
-                parts += with_placeholders(mark.part.replace("\n", " "), tags=False)
-            elif mark.part.kind is Kind.BREAK and "\n" in mark.raw:
-                # with what begins the next line of a list or a quote
-                parts.append(Code(self.text[start : lines.place(mark.start + len(mark.raw))], Kind.BREAK))
-            else:
-                inner = list(self._read(mark, start, in_table=in_table)) if mark.part.text == mark.raw else []
-                yield from inner
-                parts.append(replace(mark.part, start=start) if inner else mark.part)
+        for is_text, group in groupby(found, key=lambda mark: isinstance(mark.part, str)):
+            if is_text:
+                parts += _text_parts(list(group))
+                continue
+            for mark in group:
+                assert isinstance(mark.part, Code)
+                start = lines.place(mark.start)
+                if mark.part.kind is Kind.BREAK and "\n" in mark.raw:
+                    # with what begins the next line of a list or a quote
+                    parts.append(Code(self.text[start : lines.place(mark.start + len(mark.raw))], Kind.BREAK))
+                else:
+                    inner = list(self._read(mark, start, in_table=in_table)) if mark.part.text == mark.raw else []
+                    yield from inner
+                    parts.append(replace(mark.part, start=start) if inner else mark.part)
         plain = _plain([mark.raw for mark in found if mark.part == mark.raw and mark.raw[0] != "\\"])
+        plain -= {str(mark.part) for mark in found if mark.raw == f"\\{mark.part}"}
         begins_line = not in_table and isinstance(parts[0], str)
         end = lines.place(len(lines.text) - 1) + 1
         yield _Text(tuple(parts), lines.place(0), end, plain, begins_line, in_table)
@@ -162,6 +166,24 @@ def _located(token: Token, before: Token, lines: Sequence[_Line], cells: dict[in
             return None
         located.append(_Line(text, line.start + len(whole) - len(text)))
     return located
+
+
+def _text_parts(found: Sequence[Mark]) -> Iterator[Part]:
+    """The parts of marks that are text. Several of them may make one placeholder or address: what is between the
+    underscores of a name, and `\\_`."""
+    text, raw = "", ""
+    places: list[int] = []  # in the raw text, of each character
+    for mark in found:
+        places += [len(raw) + (position if mark.part == mark.raw else 0) for position in range(len(str(mark.part)))]
+        text += str(mark.part)
+        raw += mark.raw
+    places.append(len(raw))
+    position = 0
+    for part in with_placeholders(text.replace("\n", " "), tags=False):
+        start, position = position, position + len(part.text if isinstance(part, Code) else part)
+        if isinstance(part, Code):
+            part = replace(part, text=raw[places[start] : places[position]].replace("\n", " "))
+        yield part
 
 
 def _plain(parts: Sequence[Part]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The marks inside a text of Markdown: emphasis, code, links, images, tags. In case of doubt, a sign is text.
 
 Lines that have a meaning in much used extensions of Markdown stay lines: the fences of containers (`:::`), the first
-ones of admonitions (`!!! note`, `> [!NOTE]`), and definitions (`: `).
+ones of admonitions (`!!! note`, `> [!NOTE]`), definitions (`: `), and attributes of blocks (`{: .name}`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _ADDRESS = r"(?:<[^<>\n]*>|[^()\s<>]*+(?:\([^()\s]*\)[^()\s<>]*+)*+)"
 _TITLE = r"(?:\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?"
 _TARGET = rf"(?:\(\s*+{_ADDRESS}{_TITLE}\s*+\)|\[[^\[\]]*\])"
 _MARK = re.compile(
-    r"(?P<hard>(?: {2,}|\\)\n|\A(?:\[!\w+\][ \t]*|(?:!!!|\?\?\?)[^\n]*)\n|(?:\A|\n):::[^\n]*(?:\n|\Z)|\n:[ \t]+)"
+    r"(?P<hard>(?: {2,}|\\)\n|\A(?:\[!\w+\][ \t]*|(?:!!!|\?\?\?)[^\n]*)\n|(?:\A|\n):::[^\n]*(?:\n|\Z)|\n:[ \t]+"
+    r"|\n(?=\[\^[^\[\]\s]+\]:|\{:[^{}\n]*\}[ \t]*(?:\n|\Z)))"
     r"|\\(?P<escape>[!-/:-@\[-`{-~])"
     r"|(?P<entity>&(?:#\w{1,8}|[a-zA-Z]\w{1,30});)"
-    r"|(?P<mark>\A\[\^[^\[\]\s]+\]:|\[\^[^\[\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)|<!--[^<>]*-->"
+    r"|(?P<mark>(?<![^\n])\[\^[^\[\]\s]+\]:|\[\^[^\[\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)|<!--[^<>]*-->"
     r"|<(?P<raised>su[bp])>(?:[^\w<]|\d)+</(?P=raised)>(?!\w)|\{[#.:][^{}\n]*\})"
     r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
     r"|(?P<kept><[a-zA-Z][\w+.-]{1,31}:[^\s<>]*>|<[\w.+-]+@[\w.-]+>|(?<![\w:]):[a-z+-][a-z\d_+-]{1,30}:(?![\w:])"

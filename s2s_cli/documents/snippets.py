@@ -34,15 +34,23 @@ class XmlSnippet(InlineXml):
     mean: but for those that are not translated, and those that divide it.
 
     ignored: elements whose content is not translated. splitting: elements between whose texts nothing moves.
+    keeps_lines: whether newlines break the text, or are white space as any other.
     """
 
     bilingual = False
     around, opening, closing = (), {}, {}
 
     def __init__(
-        self, data: bytes, name: str, languages: Languages, *, ignored: frozenset[str], splitting: frozenset[str]
+        self,
+        data: bytes,
+        name: str,
+        languages: Languages,
+        *,
+        ignored: frozenset[str],
+        splitting: frozenset[str],
+        keeps_lines: bool,
     ) -> None:
-        self._ignored, self._splitting = ignored, splitting
+        self._ignored, self._splitting, self._keeps_lines = ignored, splitting, keeps_lines
         super().__init__(data, name, languages)
 
     def declared_encoding(self, data: bytes) -> str | None:
@@ -50,7 +58,7 @@ class XmlSnippet(InlineXml):
 
     def find_units(self) -> Iterator[Unit]:
         root = self.root(_ROOT)
-        yield Unit(self.inline(root), root.inner, root.inner_end)
+        yield Unit(self.inline(root, keeps_lines=self._keeps_lines), root.inner, root.inner_end)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         return [Edit(unit.start, unit.end, self.written(parts))]
@@ -95,15 +103,18 @@ def snippet(
     reader: Reader,
     ignored: frozenset[str],
     splitting: frozenset[str],
+    keeps_lines: bool,
 ) -> Snippet:
-    """A piece of `html` or `xml`. languages: codes of both sides. reader: as of `Segments`. ignored, splitting: as of
-    `XmlSnippet`. Raises DataError for XML that is not sound, and for lone surrogates in either."""
+    """A piece of `html` or `xml`. languages: codes of both sides. reader: as of `Segments`. ignored, splitting,
+    keeps_lines: as of `XmlSnippet`; the white space of HTML means nothing. Raises DataError for XML that is not sound,
+    and for lone surrogates in either."""
     document: Document
     if form == "html":
         document = HtmlSnippet(_encoded(text), "text", Languages(*languages))
         return Snippet(Segments(document, reader), slice(None))
     data = _encoded(f"<{_ROOT}>{text}</{_ROOT}>")
-    document = XmlSnippet(data, "text", Languages(*languages), ignored=ignored, splitting=splitting)
+    names = {"ignored": ignored, "splitting": splitting}
+    document = XmlSnippet(data, "text", Languages(*languages), **names, keeps_lines=keeps_lines)
     return Snippet(Segments(document, reader), slice(len(_ROOT) + 2, -len(_ROOT) - 3))
 
 

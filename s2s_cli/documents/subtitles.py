@@ -25,7 +25,7 @@ _WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff9f]"  # Chinese and Japanese, whi
 _GAP = re.compile(rf" |(?<={_WIDE})(?<![（「『【《〈])(?={_WIDE})(?![、。，．！？：；）」』】》〉ー])")
 """Where a line may be broken."""
 _DASH = re.compile(r"\s*[-–—]+\s*")
-_CODE = re.compile(r"[♪♫]+|<(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
+_CODE = re.compile(r"[♪♫]+|<(?=[/\w.])(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from s2s_cli.data.languages import Languages
@@ -25,6 +25,7 @@ from s2s_cli.text.encoding import decoded
 
 _VERSION_2 = re.compile(r"<(?:[\w.-]+:)?xliff\s[^<>]*?\bversion\s*=\s*[\"']2")
 _UNTRANSLATED = {"new", "needs-translation"}  # states of XLIFF 1.2
+_APPROVED = {"final", "signed-off"}
 
 
 def read_xliff(data: bytes, name: str, languages: Languages) -> Document:
@@ -36,11 +37,12 @@ def read_xliff(data: bytes, name: str, languages: Languages) -> Document:
 @dataclass(frozen=True)
 class _Translation(Unit):
     """start, end: the old target; or nothing, where a new one is to be. around: what says in which state it is, if that
-    is not the target itself."""
+    is not the target itself. spaces: what stands before and after a new one."""
 
     source: Element
     target: Element | None
     around: Element | None = None
+    spaces: tuple[str, str] = ("", "")
 
 
 class _Xliff(InlineXml):
@@ -50,14 +52,13 @@ class _Xliff(InlineXml):
     translated: ClassVar[str] = "translated"
     doubtful: ClassVar[str]
 
-    def unit(
-        self, source: Element, target: Element | None, around: Element | None = None, place: int | None = None
-    ) -> Unit:
-        """A unit whose target is replaced, or written at a place, by default after the source."""
-        place = source.end if place is None else place
-        start, end = (target.start, target.end) if target else (place, place)
+    def unit(self, source: Element, target: Element | None, around: Element | None = None) -> _Translation:
+        """A unit whose target is replaced, or written after the source."""
         keeps_lines = self._inherited(source, "xml:space") == "preserve"
-        return _Translation(self.inline(source, keeps_lines=keeps_lines), start, end, source, target, around)
+        parts = self.inline(source, keeps_lines=keeps_lines)
+        if target:
+            return _Translation(parts, target.start, target.end, source, target, around)
+        return _Translation(parts, source.end, source.end, source, None, around, (self.space_before(source), ""))
 
     def is_translatable(self, element: Element) -> bool:
         """Whether neither it nor what it is in says `translate="no"`."""
@@ -89,8 +90,8 @@ class _Xliff(InlineXml):
         tag = re.sub(r"\s*/>\Z", ">", tag)
         if name.rpartition(":")[2] == "target":
             tag = self.target_tag(tag, state)
-        space = "" if unit.target else self.space_before(unit.source)
-        return [Edit(unit.start, unit.end, f"{space}{tag}{self.written(parts)}</{name}>")]
+        before, after = unit.spaces
+        return [Edit(unit.start, unit.end, f"{before}{tag}{self.written(parts)}</{name}>{after}")]
 
     def target_tag(self, tag: str, state: str) -> str:
         """The start tag of a target."""
@@ -135,12 +136,21 @@ class Xliff1(_Xliff):
 
     def _segments(self, segmented: Element, target: Element) -> Iterator[Unit]:
         """The sentences, as others have divided them, that a target lacks which has some."""
-        found, place = dict(self._sentences(target)), target.inner
-        for mid, sentence in self._sentences(segmented) if found else ():
+        found = dict(self._sentences(target))
+        sentences = list(self._sentences(segmented)) if found else []
+        last: Element | None = None  # of the target's, up to this one
+        for number, (mid, sentence) in enumerate(sentences):
             old = found.get(mid)
-            place = old.end if old else place
-            if has_text(self.content(sentence)) and not (old and has_text(self.content(old))):
-                yield self.unit(sentence, old, target, place)
+            last = old or last
+            if not has_text(self.content(sentence)) or (old and has_text(self.content(old))):
+                continue
+            unit = self.unit(sentence, old, target)
+            if not old:
+                place, spaces = (last.end, unit.spaces) if last else (target.inner, ("", ""))
+                if not last and number + 1 < len(sentences):  # the space is between it and the next one
+                    spaces = ("", self.space_before(sentences[number + 1][1]))
+                unit = replace(unit, start=place, end=place, spaces=spaces)
+            yield unit
 
     def _sentences(self, element: Element) -> Iterator[tuple[str, Element]]:
         for mark in element.all("mrk"):
@@ -150,8 +160,12 @@ class Xliff1(_Xliff):
 
     def in_state(self, state: str, unit: _Translation, parts: Parts) -> list[Edit]:
         edits = super().in_state(state, unit, parts)
-        if unit.around and state == self.doubtful:  # a sentence of it is to be reviewed
-            edits.append(Edit(unit.around.start, unit.around.inner, self.target_tag(self.tag(unit.around), state)))
+        if around := unit.around:  # a target that has other sentences, too
+            tag = self.target_tag(self.tag(around), state)
+            if state == self.doubtful:
+                edits.append(Edit(around.start, around.inner, tag))
+            elif self.attributes(around).get("state") in _APPROVED:  # inside the edit of a doubtful one, which counts
+                edits.append(Edit(around.start + 1, around.inner, tag[1:]))
         return edits
 
     def target_tag(self, tag: str, state: str) -> str:

@@ -100,7 +100,7 @@ class DeepL:
             fields.flag(name)
         fields.word("context", "")
         form = fields.choice("tag_handling", "text", ("xml", "html", "text"))
-        split = fields.choice("split_sentences", "1" if form == "text" else "nonewlines", tuple(SPLITS))
+        split = fields.choice("split_sentences", "nonewlines" if form == "html" else "1", tuple(SPLITS))
         names = {name: fields.names(name) for name in ("ignore_tags", "splitting_tags", "non_splitting_tags")}
         if form != "xml" and any(names.values()):
             raise Refused(400, "Parameters for tags need tag_handling=xml")

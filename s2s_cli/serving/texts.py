@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from s2s_cli.inference.dividing import Division
@@ -49,9 +50,10 @@ class Prepare(Protocol):
         reader: Reader,
         ignored: frozenset[str],
         splitting: frozenset[str],
+        keeps_lines: bool,
     ) -> Prepared:
         """form: `html` or `xml`. reader: of the model. ignored, splitting: names of elements of XML, those whose
-        content is not translated, and those that divide a text."""
+        content is not translated, and those that divide a text. keeps_lines: whether the ends of lines do so, too."""
         ...
 
 
@@ -89,8 +91,8 @@ class Texts:
         characters = sum(map(len, texts))
 
         def prepare() -> list[Prepared]:
-            names = {"ignored": wish.ignored, "splitting": wish.splitting}
-            return [self._prepare(text, wish.form, wish.pair, reader=reader, **names) for text in texts]
+            make = partial(self._prepare, reader=reader, ignored=wish.ignored, splitting=wish.splitting)
+            return [make(text, wish.form, wish.pair, keeps_lines=wish.keeps_lines) for text in texts]
 
         prepared = await _aside(characters, prepare)
         flats = {key: flat for each in prepared for key, flat in each.flats.items()}

@@ -30,8 +30,10 @@ _PATTERNS = {
     rf"|(?<!{_LETTER})(?<!\.)www\.[\w-]++\.{_INSIDE}*[\w/]",
     "email": rf"(?<!{_LETTER})(?<![.+-])(?:{_LETTER}|[.+-])++@{_LETTER}(?:{_LETTER}|-)*+"
     rf"(?:\.{_LETTER}(?:{_LETTER}|-)*+)+",
-    "command": r"\{%[^%{}]{0,300}%\}",  # of a template language: a condition or a loop must not move
-    "named": r"\{\{[^{}]{0,300}\}\}|[$%]\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
+    # Of a template: a condition or a loop must not move.
+    "command": r"\{%[^%{}]{0,300}%\}|<%(?![=-])[^%]{0,300}%>|<\?php\b[^?]{0,300}\?>",
+    "named": r"<%[=-][^%]{0,300}%>|<\?=[^?]{0,300}\?>|\{\{[^{}]{0,300}\}\}"
+    r"|[$%]\{[^{}\s]+\}|\$\([\w.:-]++\)|%\([\w.]++\)[-+ 0#]*+\d*+(?:\.\d++)?[a-zA-Z]"
     rf"|%<(?!PRI)\w++>[-+0#]*+\d*+(?:\.\d++)?[a-zA-Z]|(?<!{_LETTER})(?<!%)%[a-zA-Z_]\w++%(?!{_LETTER}|%)"
     rf"|(?<!{_LETTER})(?<![.@])@[a-zA-Z](?:{_LETTER}|-)*{_LETTER}"
     rf"|%\d++\$[-+0#']*+\d*+(?:\.\d++)?{_SIZE}[a-zA-Z@]|\{{(?![:!])[\w.:,!\[\]]++\}}",

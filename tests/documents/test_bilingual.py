@@ -219,10 +219,17 @@ def test_a_doubtful_sentence_of_a_target_marks_the_whole():
     marks = '<mrk mtype="seg" mid="0">{}</mrk><mrk mtype="seg" mid="1">{}</mrk><mrk mtype="seg" mid="2">{}</mrk>'
     start = f'<xliff version="1.2"><trans-unit id="1"><source>a</source><seg-source>{marks.format("a", "b", "c")}'
     end = "</target></trans-unit></xliff>"
-    data = f"{start}</seg-source><target>{marks.format('', '', 'X')}{end}".encode()
-    for doubtful, tag in [(("a", "b"), '<target state="needs-review-translation">'), ((), "<target>")]:
-        expected = f"{start}</seg-source>{tag}{marks.format('A', 'B', 'X')}{end}"
-        assert reviewed("xliff", data, *doubtful).decode() == expected
+    to_review, final = '<target state="needs-review-translation">', '<target state="final">'
+    for tag, doubtful, expected in [
+        ("<target>", ("a", "b"), to_review),
+        ("<target>", (), "<target>"),
+        (final, (), '<target state="translated">'),
+        (final, ("a",), to_review),
+        (final, ("b",), to_review),
+    ]:
+        data = f"{start}</seg-source>{tag}{marks.format('', '', 'X')}{end}".encode()
+        written = f"{start}</seg-source>{expected}{marks.format('A', 'B', 'X')}{end}"
+        assert reviewed("xliff", data, *doubtful).decode() == written
 
 
 @pytest.mark.parametrize(
@@ -317,9 +324,11 @@ def test_sentences_that_a_target_lacks_are_translated():
     assert translated("xliff", data.encode()).decode() == f"{start}{unit('X.', 'B.', 'C.', name='target')}{end}"
     lacking = f'{start}<target><mrk mtype="seg" mid="1">X.</mrk></target>{end}'
     assert translated("xliff", lacking.encode()).decode() == (
-        f'{start}<target><mrk mtype="seg" mid="0">A.</mrk><mrk mtype="seg" mid="1">X.</mrk> '
+        f'{start}<target><mrk mtype="seg" mid="0">A.</mrk> <mrk mtype="seg" mid="1">X.</mrk> '
         f'<mrk mtype="seg" mid="2">C.</mrk></target>{end}'
     )
+    last = f'{start}<target><mrk mtype="seg" mid="2">X.</mrk></target>{end}'
+    assert translated("xliff", last.encode()).decode() == f"{start}{unit('A.', 'B.', 'X.', name='target')}{end}"
     whole = f"{start}<target>X. Y. Z.</target>{end}".encode()
     assert translated("xliff", whole) == whole
     done = f"{start}{unit('X.', 'Y.', 'Z.', name='target')}{end}".encode()

@@ -83,6 +83,18 @@ def test_a_section_of_xhtml_stays():
     assert translated("html", b"<p>a <![CDATA[b > c]]> a</p>") == b"<p>A <![CDATA[b > c]]> A</p>"
 
 
+def test_code_of_a_template_in_a_page_stays():
+    for code in ("<%= a.b > c %>", "<%- a %>", "<?= $a->b ?>", "<?php echo '>' ?>", "<% if a > b %>"):
+        page = '<p>one {} two</p><p title="four {}" {}>three</p>'
+        expected = page.upper().replace("P>", "p>").replace("<P TITLE", "<p title").format(code, code, code)
+        assert translated("html", page.format(code, code, code).encode()).decode() == expected
+    assert translated("html", b"<p>one <% if a %> two three", backwards) == b"<p>one <% if a %> three two"
+    assert translated("html", b"<p>one <?php a") == b"<p>ONE <?php a"
+    assert translated("html", b"5 <% of <? a") == b"5 &lt;% OF <? a"
+    for begins in (b"<%", b"<?php ", b"<a <%", b"<a <?= "):  # and take no quadratic time
+        document("html", b"a " + begins * 30_000)
+
+
 def test_html_is_escaped():
     assert (
         translated("html", b"<p title='x'>a b</p>", lambda text: f"{text}'<&")
@@ -132,6 +144,28 @@ def test_markdown_keeps_its_blocks():
     assert b"| A HEAD | B \\| C |" in written
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{first_name}",
+        "{first\\_name}",
+        "{{ a_b * c_d }}",
+        "%(a_b)s",
+        "<%= a_b * c %>",
+        "https://example.org/my_page_1",
+        "www.example.org/a~~b",
+        "first_and_last@example.org",
+    ],
+)
+def test_signs_of_markdown_do_not_divide_a_placeholder_or_an_address(kept: str):
+    for text, expected in [(f"see {kept} now", f"SEE {kept} NOW"), (f"a_b *{kept} c* d", f"A_B *{kept} C* D")]:
+        assert translated("markdown", text.encode()).decode() == expected
+
+
+def test_a_sign_that_was_escaped_somewhere_is_escaped_everywhere():
+    assert translated("markdown", b"a * b \\*c\\*").decode() == "A \\* B \\*C\\*"
+
+
 @pytest.mark.parametrize("fence", ["---", "+++"])
 def test_front_matter_stays(fence: str):
     front = f'{fence}\ntitle = "a"\n{fence}\n'.encode()
@@ -169,6 +203,9 @@ def test_names_of_emoji_in_markdown_stay():
         ("> :::tip\n> a\n> :::", "> :::tip\n> A\n> :::"),
         ('!!! note "Keep"\n    a b', '!!! note "Keep"\n    A B'),
         ("term\n: a\n: b", "TERM\n: A\n: B"),
+        ("[^1]: a b\n  c\n[^2]: d", "[^1]: A B C\n[^2]: D"),
+        ("> [^1]: a b\n> [^2]: c", "> [^1]: A B\n> [^2]: C"),
+        ("a b\n{: .name}", "A B\n{: .name}"),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -257,6 +294,13 @@ def test_the_number_of_a_note_in_a_docx_stays_at_its_beginning():
 def test_lines_of_a_subtitle_are_one_text_unless_they_are_several(lines: str, texts: list[str]):
     cue = f"1\n00:00:01,0 --> 00:00:02,0\n{lines}\n".encode()
     assert segments_of(document("srt", cue)).texts == texts
+
+
+def test_what_is_less_and_more_in_a_subtitle_is_no_tag():
+    cue = "1\n00:00:01,0 --> 00:00:02,0\n{}\n"
+    text = cue.format("if a < b then c > d <i>e</i>")
+    expected = cue.format("IF A < B THEN C > D <i>E</i>")
+    assert translated("srt", text.encode()).decode() == expected
 
 
 def test_signs_at_the_ends_of_a_subtitle_stay_there():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fake_translators import FakeTranslator, backwards, shouted
 
@@ -9,9 +11,10 @@ from s2s_cli.documents.snippets import snippet
 from s2s_cli.errors import DataError
 
 
-def translated(text: str, form: str, write=shouted, ignored=(), splitting=()) -> str:
+def translated(text: str, form: str, write=shouted, ignored=(), splitting=(), keeps_lines=False) -> str:
     translator, names = FakeTranslator(write), {"ignored": frozenset(ignored), "splitting": frozenset(splitting)}
-    found = snippet(text, form, ("en", "de"), reader=translator.reader, **names)  # type: ignore[arg-type]
+    reader: Any = translator.reader
+    found = snippet(text, form, ("en", "de"), reader=reader, **names, keeps_lines=keeps_lines)
     return found.written(dict(zip(found.flats, translator.translate(list(found.flats)), strict=True)))
 
 
@@ -37,6 +40,12 @@ def test_ignored_elements_stay_as_they_are_and_move_with_their_words():
     text = 'open <x id="12">%s</x> now'
     assert translated(text, "xml", ignored=["x"]) == 'OPEN <x id="12">%s</x> NOW'
     assert '<x id="12"></x>' in translated('open <x id="12"></x> now', "xml", backwards, ignored=["x"])
+
+
+def test_ends_of_lines_stay_where_they_are_asked_for():
+    text = "one two.\n\n  three <x/> four\n<b>five\nsix</b>"
+    assert translated(text, "xml", backwards, keeps_lines=True) == ("two. one\n\n  four three <x/>\n<b>five\nsix</b>")
+    assert "\n" not in translated(text, "xml", backwards).strip()
 
 
 def test_nothing_moves_across_an_element_that_splits():

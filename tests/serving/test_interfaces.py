@@ -209,6 +209,8 @@ def test_sentences_are_split_as_asked(server: Server, german: Translator):
         german.model, german.tokenizers, options=german.options, division=replace(german.division, split="long")
     )
     assert whole == [german_whole.translate([text])[0].text]
+    with_tags = [deepl(server, text=["ja\nnein"], tag_handling=form) for form in ("xml", "html")]
+    assert ["\n" in answer.body["translations"][0]["text"] for answer in with_tags] == [True, False]
     joined = deepl(server, text=[text], split_sentences="nonewlines").body["translations"][0]["text"]
     assert joined == german.translate([text])[0].text
 
