@@ -18,7 +18,7 @@ STDIN = Path("-")
 """Stands for stdin among the inputs, and for stdout as the output."""
 _NO_LINES = (b"PK\x03\x04", b"%PDF", b"PAR1", b"\xd0\xcf\x11\xe0")
 """How archives, such as the documents of office programs, PDF, Parquet and old Word documents begin."""
-_OF_LINES = ("as_json", "alignments", "attention", "strict", "json_input", "min_confidence")
+_OF_LINES = ("as_json", "alignments", "attention", "json_input", "min_confidence")
 
 
 class Job(NamedTuple):
@@ -51,7 +51,7 @@ def document_format(values: Mapping[str, Any]) -> str | None:
     if found == {"text"}:
         as_lines = values["n_best"] > 1 or any(values[name] for name in _OF_LINES)
         is_file = values["in_place"] or (output and str(output) != "-")
-        return "text" if is_file and not as_lines and len(names) == 1 else None
+        return "text" if is_file and not as_lines and (len(names) == 1 or values["in_place"]) else None
     return next(iter(sorted(found - {"text"})), None)  # type: ignore[type-var]
 
 
@@ -93,7 +93,7 @@ def jobs_of(values: Mapping[str, Any]) -> list[Job]:
     inputs, form = inputs_of(values), document_format(values)
     if not form or len(inputs) < 2:
         return [Job(inputs or [STDIN], form, _target_of(values, form))]
-    if lines := [name for name in inputs if not (values["form"] or _is_document(name))]:
+    if lines := [name for name in inputs if not document_format({**values, "inputs": [name]})]:
         raise UsageError(f"{lines[0]} is no document, and others are", where="INPUT", hint="call s2s for each kind")
     if not (values["in_place"] or is_folder(values)):
         what = f"{len(inputs)} documents do not become one"

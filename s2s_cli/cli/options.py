@@ -133,7 +133,8 @@ class SearchArguments:
         groups = self.diverse or 1
         if self.beam is not None and self.beam % groups:
             raise UsageError(f"{groups} groups of equal width need a beam that {groups} divides", where="--diverse")
-        beam = 1 if self.greedy else -(-max(options.beam, n_best) // groups) * groups
+        least = 1 if self.sample else n_best  # draws are made without a beam
+        beam = 1 if self.greedy else -(-max(options.beam, least) // groups) * groups
         draws = RiskOptions.draws if self.candidates is None else self.candidates
         own = {
             "beam": beam,

@@ -11,7 +11,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import LINE_BYTES
 from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.sentences import halves, sentences
-from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.tokenizer import WORD_START, Tokenizer
 
 if TYPE_CHECKING:
     from s2s_cli.inference.demands import Demand
@@ -94,8 +94,9 @@ def _fitting(
 
 
 def _clean(text: str, most: int) -> str:
-    """The clean text, or its beginning if it is too long for a part."""
-    return clean_line(text[: most * CHARACTERS_PER_PIECE])
+    """The clean text, or its beginning if it is too long for a part. The sign that stands for a space in pieces would
+    be one, and words would be counted otherwise than in the line."""
+    return clean_line(text[: most * CHARACTERS_PER_PIECE]).replace(WORD_START, "_")
 
 
 def _text(line: str, number: int) -> tuple[str, bool]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from s2s_cli import compression, console
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus
 from s2s_cli.data.languages import Languages
 from s2s_cli.errors import DataError, UsageError
@@ -51,7 +52,10 @@ class TranslationMemory:
 
         Raises UsageError for a file of another kind, DataError with file:line for one that is not sound.
         """
-        return cls(pair for path in paths for pair in _corpus(path, languages).pairs())
+        memory = cls(pair for path in paths for pair in _corpus(path, languages).pairs())
+        if not len(memory):
+            console.warn(f"no translation is in {', '.join(map(str, paths))}")
+        return memory
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -158,7 +162,7 @@ class Lookup:
 
 
 def _corpus(path: Path, languages: Languages) -> ParallelCorpus:
-    form = next((FORMATS[suffix] for suffix in path.suffixes[-2:] if suffix in FORMATS), None)
+    form = FORMATS.get(compression.content_suffix(path))
     if form is None:
         raise UsageError("a translation memory is a .tmx or a .tsv file", where=path, hint="rename or convert it")
     if form == "tmx" and not all(languages):

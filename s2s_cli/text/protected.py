@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeGuard
 
 from s2s_cli.text.codes import Code, Kind, Part, partners
@@ -90,10 +91,16 @@ class Finder:
         """The line in parts, which together are the line; only text if nothing is protected in it. None of the codes
         divides it."""
         parts: list[Part] = [line] if line else []
-        for pattern in self._own:
-            parts = [each for part in parts for each in with_codes(part, pattern)]
-        found = [each for part in parts for each in (_found(part, self._known) if isinstance(part, str) else [part])]
-        return with_pairs([replace(part, kind=Kind.ALONE) if _is_break(part) else part for part in found])
+        finders: list[Callable[..., Iterable[Part]]] = [partial(with_codes, pattern=pattern) for pattern in self._own]
+        finders.append(partial(_found, pattern=self._known))
+        for find in finders:
+            begin, found = 0, list[Part]()
+            for part in parts:
+                end = begin + len(part if isinstance(part, str) else part.text)
+                found += [part] if isinstance(part, Code) else find(line, begin=begin, end=end)
+                begin = end
+            parts = found
+        return with_pairs([replace(part, kind=Kind.ALONE) if _is_break(part) else part for part in parts])
 
     @cached_property
     def _own(self) -> list[re.Pattern[str]]:
@@ -106,18 +113,21 @@ class Finder:
         return _compiled(known or {"nothing": r"(?!)"})
 
 
-def with_codes(part: Part, pattern: re.Pattern[str], kind: Kind = Kind.ALONE) -> Iterator[Part]:
-    """A text in parts, with what the pattern finds as codes; a match without characters is none."""
+def with_codes(
+    part: Part, pattern: re.Pattern[str], kind: Kind = Kind.ALONE, *, begin: int = 0, end: int = sys.maxsize
+) -> Iterator[Part]:
+    """A text, from `begin` up to `end`, in parts, with what the pattern finds as codes; a match without characters is
+    none. `^` and what looks behind see what is before."""
     if not isinstance(part, str):
         yield part
         return
-    cursor = 0
-    for match in pattern.finditer(part):
+    cursor = begin
+    for match in pattern.finditer(part, begin, end):
         if match.group():
             yield from (each for each in (part[cursor : match.start()], Code(match.group(), kind)) if each)
             cursor = match.end()
-    if cursor < len(part):
-        yield part[cursor:]
+    if rest := part[cursor:end]:
+        yield rest
 
 
 def _is_break(part: Part) -> TypeGuard[Code]:
@@ -136,18 +146,24 @@ def with_placeholders(
 
 
 def _found(
-    text: str, pattern: re.Pattern[str], written: Callable[[str], str] = str, *, tags: bool = True
+    text: str,
+    pattern: re.Pattern[str],
+    written: Callable[[str], str] = str,
+    *,
+    tags: bool = True,
+    begin: int = 0,
+    end: int = sys.maxsize,
 ) -> list[Part]:
-    """The same, with tags that have no counterpart."""
+    """The same, with tags that have no counterpart. begin, end: as of `with_codes`."""
     parts: list[Part] = []
-    cursor = 0
-    for match in pattern.finditer(text):
+    cursor = begin
+    for match in pattern.finditer(text, begin, end):
         if match.lastgroup in ("tag", "entity") and not tags:
             continue
         code = match.group()[0] if match.lastgroup == "doubled" else _code(match, written)
         parts += [text[cursor : match.start()], code]
         cursor = match.end()
-    return [part for part in (*parts, text[cursor:]) if part != ""]
+    return [part for part in (*parts, text[cursor:end]) if part != ""]
 
 
 def _code(match: re.Match[str], written: Callable[[str], str]) -> Code:

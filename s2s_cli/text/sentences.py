@@ -82,6 +82,8 @@ def _is_end(text: str, match: re.Match[str], start: int, language: str) -> bool:
     marks = match.group()
     if marks[0] in "。！？｡":  # 「…。」と言った goes on
         return not (marks.rstrip()[-1] in _WIDE_CLOSING and text[match.end()] in "とっなのをがにはも、，")
+    if text[match.end()] == "“" and not marks[-1].isspace() and not joins_without_space(language):
+        return False  # „Hilfe!“. closes there
     following = _following(text, match.end())
     if not following or following.islower() or following in ",;:–-…":
         return False

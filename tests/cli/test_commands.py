@@ -240,8 +240,8 @@ def test_groups_widen_the_beam_to_a_multiple_of_them():
 
 def test_sampling_takes_what_was_given_and_a_fresh_seed_that_is_told(capsys: pytest.CaptureFixture[str]):
     search = SearchOptions(beam=4, min_length=2)
-    given = SearchArguments(sample=True, temperature=0.5, top_k=9, top_p=0.8, seed=3).applied_to(search, n_best=7)
-    assert given == replace(search, n_best=7, beam=7, sampling=SamplingOptions(0.5, 9, 0.8, 3))
+    given = SearchArguments(sample=True, temperature=0.5, top_k=9, top_p=0.8, seed=3).applied_to(search, n_best=5000)
+    assert given == replace(search, n_best=5000, sampling=SamplingOptions(0.5, 9, 0.8, 3))
     assert capsys.readouterr().err == ""
     one, other = (SearchArguments(sample=True).applied_to(search).sampling for _ in range(2))
     assert one != other and one is not None

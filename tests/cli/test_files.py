@@ -83,6 +83,10 @@ def test_plain_text_is_lines_unless_it_becomes_a_file():
     assert Path("both.txt").read_bytes() == b"ONE\nTWO\nONE\n\nTWO\n"
     run("lines -o copy")
     assert Path("copy").read_bytes() == b"ONE\nTWO\n"
+    run("a.txt --in-place")
+    Path("b.txt").write_bytes(b"\ttwo\r\n")
+    run("a.txt b.txt --in-place")
+    assert (Path("a.txt").read_bytes(), Path("b.txt").read_bytes()) == (b"\xef\xbb\xbf  ONE\r\n\r\nTWO", b"\tTWO\r\n")
     run("a.txt --json -o a.jsonl")
     assert Path("a.jsonl").read_bytes().count(b'"translation"') == 3
 

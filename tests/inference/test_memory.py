@@ -151,6 +151,17 @@ def test_memories_are_read_from_files_of_which_the_first_counts(tmp_path: Path):
     assert TranslationMemory.read([tsv, tmx], DE_EN).exact("ein Hund").target == "a hound"
 
 
+def test_what_a_file_holds_is_told_by_its_last_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, warnings = tmp_path / "project.tmx.tsv", list[str]()
+    monkeypatch.setattr("s2s_cli.console.warn", warnings.append)
+    path.write_text("Katze\tcat\n")
+    assert TranslationMemory.read([path], DE_EN).exact("Katze")
+    path.write_text("\n")
+    assert not warnings and not len(TranslationMemory.read([path], DE_EN)) and len(warnings) == 1
+    with pytest.raises(UsageError):
+        TranslationMemory.read([tmp_path / "b.tsv.bak"], DE_EN)
+
+
 def test_faults_of_memories_are_told(tmp_path: Path):
     path = tmp_path / "b.tsv"
     path.write_text("ein Hund\ta hound\nKatze\n")

@@ -133,6 +133,11 @@ def test_a_chapter_in_one_line_loses_no_verse() -> None:
     assert found.finished and not found.truncated
 
 
+def test_words_are_those_of_the_line_though_one_is_the_sign_of_a_space() -> None:
+    (found,) = copy_translator().translate(["▁ a b▁c d"])
+    assert found.alignment[-1] == (3, 3)
+
+
 def test_json_and_alignments_are_of_the_whole_line() -> None:
     sink = io.BytesIO()
     translate_stream(copy_translator(), io.BytesIO(b"A bc. De.\n"), sink, GREEDY, OutputOptions(format="json"))

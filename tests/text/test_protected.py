@@ -72,6 +72,11 @@ def test_own_patterns_come_first():
     assert spans("call %s and ABC-12", "placeholders", patterns=(r"[A-Z]+-\d+", r"call %s")) == ["call %s", "ABC-12"]
 
 
+def test_a_pattern_sees_what_is_before_although_it_was_taken():
+    assert spans("a <b>Ab: c</b>", patterns=("<[^>]+>", r"^\w+:", "(?<=>)A")) == ["<b>", "A", "</b>"]
+    assert spans("Ab: <b>", patterns=("<[^>]+>", r"^\w+:")) == ["Ab:", "<b>"]
+
+
 def test_only_tags_with_a_counterpart_are_pairs():
     kinds = [part.kind for part in Finder().parts("<b>a</b> <i>c") if isinstance(part, Code)]
     assert kinds == [Kind.OPEN, Kind.CLOSE, Kind.ALONE]

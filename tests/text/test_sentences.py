@@ -20,6 +20,7 @@ CASES = [
     ("de", "Am 1. Januar kam Dr. Maier bzw. Prof. Müller. |Er blieb bis zum 3. 5. 2020."),
     ("de", "Es kostet 3.14 Euro. |Im 19. Jahrhundert regierte Wilhelm II. lange."),
     ("de", "„Komm!“ sagte er. |„Ja.“ |Ich ging… |Dann kam sie."),
+    ("de", "Er rief „Hilfe!“. |Sie las „Wer bin ich?“. |Kennst du „Was ist los?“? |„Halt!“! |Ja."),
     ("fr", "M. Dupont est là, av. Foch. |Il dort. |« Viens ! » dit-il. |« Non. » |Elle vint."),
     ("fr", "Où est-il ? |Ici ! |Qu'est-ce que c'est ? |J.-C. est mort."),
     ("es", "¿Qué hora es? |¡Son las tres! |El Sr. García vino. |«¡Hola!» |Ud. no vino a EE. UU. ayer."),
