@@ -7,6 +7,7 @@ do about it. `s2s_cli.cli` is the one place that turns them into messages and ex
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -33,6 +34,10 @@ class UserError(Exception):
     def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
         self.what, self.where, self.hint = what, None if where is None else str(where), hint
         super().__init__(what)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by what it holds, since the arguments of `__init__` are others in each class."""
+        return _again, (type(self), self.args, vars(self))
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -76,6 +81,13 @@ class Stopped(UserError):
     def __init__(self, what: str, *, exit_code: ExitCode, hint: str | None = None) -> None:
         super().__init__(what, hint=hint)
         self.exit_code = exit_code
+
+
+def _again(kind: type[UserError], args: tuple[Any, ...], state: dict[str, Any]) -> UserError:
+    """The error that was pickled."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 def printable(value: object, most: int = 200) -> str:

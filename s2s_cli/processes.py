@@ -341,8 +341,8 @@ def _start(
 
 def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, inherited: list[Connection]) -> None:
     """The loop of a worker: answer each chunk with (result, None) or (None, error) until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, they reach the parent, too, which may
+        signal.signal(number, signal.SIG_IGN)  # need its workers for what is left to do, and ends them
     for connection in inherited:
         connection.close()  # the parent's ends: held here, they would keep pipes open that the parent has closed
     work = None

@@ -6,6 +6,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, ExitCode, MachineError, RecipeError, Stopped, UsageError, UserError
 from s2s_cli.processes import JobLost, Worker, WorkerLost, WorkerPool, apart, map_in_order, stop
 
 PATIENCE = 120.0  # seconds, on a busy machine
@@ -75,6 +76,37 @@ def test_an_error_of_the_chunks_ends_the_workers() -> None:
 def test_a_killed_worker_is_an_error() -> None:
     with pytest.raises(MachineError, match="ended unexpectedly"):
         list(map_in_order(_squares, [1, 2, 99, 4], processes=2))
+
+
+def test_what_ends_the_whole_group_is_left_to_the_parent() -> None:
+    def work() -> Callable[[int], int]:
+        return lambda number: [os.kill(os.getpid(), sent) for sent in (signal.SIGTERM, signal.SIGINT)] and number
+
+    assert list(map_in_order(work, [1, 2, 3], processes=2)) == [1, 2, 3]
+
+
+def lost() -> None:
+    apart(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_death_below_a_fresh_process_is_told_as_it_is() -> None:
+    with pytest.raises(MachineError, match="ended unexpectedly"):
+        apart(lost, fresh=True)
+
+
+ERRORS = [
+    WorkerLost(),
+    Stopped("stopped", exit_code=ExitCode.TERMINATED, hint="again"),
+    RecipeError([UsageError("a", where="b:1"), UsageError("c")]),
+    DataError("d", where=Path("e"), hint="f"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_errors_go_through_pipes(error: UserError) -> None:
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), found.exit_code) == (type(error), str(error), error.exit_code)
+    assert found.args == error.args and vars(found).keys() == vars(error).keys()
 
 
 def test_work_done_apart() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from s2s_cli import console
 from s2s_cli.bulk.cutting import Part, Span
-from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.data.records import faults_of_parquet
+from s2s_cli.errors import DataError
 from s2s_cli.inference.lines import BYTE_ORDER_MARK, LINE_BYTES
 from s2s_cli.inference.request import json_object
 from s2s_cli.inference.translation import LinesLost, json_line
@@ -84,33 +86,42 @@ def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
 
 def rows_of(path: Path, part: Part) -> Span:
     """The rows of a part of a Parquet file."""
-    rows = _opened(path).metadata.num_rows
+    with _opened(path) as file:
+        rows = file.metadata.num_rows
     return Span(rows * (part.number - 1) // part.of, rows * part.number // part.of)
 
 
 def digest_of_rows(path: Path, span: Span) -> str:
     """A SHA-256 of rows."""
-    digest, arrow = hashlib.sha256(), _parquet()[0]
-    for table in _tables(path, span):
-        rows = arrow.BufferOutputStream()
-        with arrow.ipc.new_stream(rows, table.schema) as stream:
-            stream.write_table(table)
-        digest.update(rows.getvalue())
+    digest = hashlib.sha256()
+    with faults_of_parquet(path):
+        import pyarrow
+
+        for table in _tables(path, span):
+            rows = pyarrow.BufferOutputStream()
+            with pyarrow.ipc.new_stream(rows, table.schema) as stream:
+                stream.write_table(table)
+            digest.update(rows.getvalue())
     return digest.hexdigest()
 
 
 def translate_rows(path: Path, span: Span, sink: IO[bytes], column: str, translate: Translate) -> None:
     """Write rows with their translations. Raises DataError for a column that is not there, or is no text."""
-    arrow, parquet = _parquet()
-    schema, number = _opened(path).schema_arrow, span.begin
-    if column not in schema.names or not _is_text(arrow, schema.field(column).type):
-        hint = f"name one with --column: {', '.join(schema.names)}"
+    with _opened(path) as file:
+        schema, number = file.schema_arrow, span.begin
+        names = schema.names
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    if column not in names or not _is_text(arrow, schema.field(column).type):
+        hint = f"name one with --column: {', '.join(names)}"
         raise DataError(f"has no column of text `{column}`", where=path, hint=hint)
-    if ADDED in schema.names:
+    if ADDED in names:
         raise DataError(f"has a column `{ADDED}` already", where=path)
     with parquet.ParquetWriter(sink, schema.append(arrow.field(ADDED, arrow.string()))) as writer:
         for table in _tables(path, span):
-            texts = [text or "" for text in table.column(column).to_pylist()]
+            with faults_of_parquet(path):
+                texts = [text or "" for text in table.column(column).to_pylist()]
             found = translate(texts, number)
             writer.write_table(table.append_column(ADDED, arrow.array(found, arrow.string())))
             number += len(texts)
@@ -118,8 +129,11 @@ def translate_rows(path: Path, span: Span, sink: IO[bytes], column: str, transla
 
 def join_rows(parts: Sequence[Path], sink: IO[bytes]) -> None:
     """Write the rows of all parts."""
-    parquet = _parquet()[1]
-    with parquet.ParquetWriter(sink, _opened(parts[0]).schema_arrow) as writer:
+    with _opened(parts[0]) as file:
+        schema = file.schema_arrow
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(sink, schema) as writer:
         for path in parts:
             for table in _tables(path, rows_of(path, Part(1, 1))):
                 writer.write_table(table)
@@ -127,35 +141,24 @@ def join_rows(parts: Sequence[Path], sink: IO[bytes]) -> None:
 
 def _tables(path: Path, span: Span) -> Iterator[Any]:
     """Rows, at most `WINDOW` at a time."""
-    file, begin = _opened(path), 0
-    for group in range(file.metadata.num_row_groups):
-        end = begin + file.metadata.row_group(group).num_rows
-        if begin < span.end and end > span.begin:
-            table = file.read_row_group(group)
-            first, last = max(span.begin - begin, 0), min(span.end, end) - begin
-            for place in range(first, last, WINDOW):
-                yield table.slice(place, min(WINDOW, last - place))
-        begin = end
+    with _opened(path) as file:
+        begin = 0
+        for group in range(file.metadata.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            if begin < span.end and end > span.begin:
+                table = file.read_row_group(group)
+                first, last = max(span.begin - begin, 0), min(span.end, end) - begin
+                for place in range(first, last, WINDOW):
+                    yield table.slice(place, min(WINDOW, last - place))
+            begin = end
 
 
 def _is_text(arrow: Any, kind: Any) -> bool:
     return bool(arrow.types.is_string(kind) or arrow.types.is_large_string(kind))
 
 
-def _opened(path: Path) -> Any:
-    arrow, parquet = _parquet()
-    try:
-        return parquet.ParquetFile(path)
-    except arrow.ArrowInvalid as error:
-        raise DataError(f"is no Parquet file: {error}".splitlines()[0], where=path) from error
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
-
-
-def _parquet() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise UsageError("Parquet needs pyarrow", hint="pip install 's2s-cli[parquet]'") from error
-    return pyarrow, parquet
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file; faults at reading it are raised as `faults_of_parquet` does."""
+    with faults_of_parquet(path) as parquet, parquet.ParquetFile(path) as file:
+        yield file

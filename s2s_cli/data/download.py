@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from s2s_cli import atomic, console
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.folders import cache_folder
 from s2s_cli.sealed import file_sha256
 
@@ -32,10 +32,11 @@ def is_address(path: str) -> bool:
 def download(url: str, sha256: str) -> Path:
     """The file at `url`, from the cache if it was downloaded before.
 
-    An interrupted download is resumed where it stopped, in this call or in a later one. Raises DataError if the content
-    has another SHA-256 or the address does not exist, MachineError if the server cannot be reached.
+    An interrupted download is resumed where it stopped, in this call or in a later one. Raises UsageError for what is
+    no address, DataError if the content has another SHA-256 or the address does not exist, MachineError if the server
+    cannot be reached.
     """
-    name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name or "download"
+    name = _name_of(url)
     path = cache_folder() / sha256[:16].lower() / name
     if path.exists():
         return path
@@ -60,6 +61,19 @@ def download(url: str, sha256: str) -> Path:
         os.fsync(part.fileno())
         os.replace(part.name, path)
     return path
+
+
+def _name_of(url: str) -> str:
+    """The name of the file at an address. Raises UsageError if it cannot be one."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if not parts.hostname:
+            raise ValueError("it names no server")
+        parts.port  # noqa: B018  # raises ValueError if it is none
+    except ValueError as error:
+        raise UsageError(f"this is no address: {error}", where=url) from error
+    name = Path(urllib.parse.unquote(parts.path)).name
+    return name if name.isprintable() and name else "download"
 
 
 @contextmanager
@@ -93,7 +107,8 @@ def _fetch(url: str, part: IO[bytes]) -> None:
 def _request(url: str, part: IO[bytes]) -> None:
     """One attempt. Raises OSError or HTTPException if the connection breaks."""
     begin = part.seek(0, os.SEEK_END)
-    request = urllib.request.Request(url, headers={"Range": f"bytes={begin}-"} if begin else {})
+    spelled = urllib.parse.quote(url, safe="%/:?#[]@!$&'()*+,;=~")  # other characters, such as é, are not sent
+    request = urllib.request.Request(spelled, headers={"Range": f"bytes={begin}-"} if begin else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:

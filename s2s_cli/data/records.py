@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +36,30 @@ def read_jsonl(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
 def read_parquet(path: Path, fields: Fields) -> Iterator[tuple[str, str]]:
     """The pairs of a Parquet file, of which only these columns are read, some rows at a time. Raises DataError with the
     row, and UsageError without pyarrow."""
+    row = 0
+    with faults_of_parquet(path) as parquet, parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        columns = [field if field in names else field.partition(".")[0] for field in fields]
+        for field, column in zip(fields, columns, strict=True):
+            if column not in names:
+                raise _missing(field, names, path)
+        for batch in file.iter_batches(BATCH, columns=columns):
+            for record in batch.to_pylist():
+                row += 1
+                where = f"{path}, row {row}"
+                yield _text(record, fields[0], where), _text(record, fields[1], where)
+
+
+@contextmanager
+def faults_of_parquet(path: Path) -> Iterator[Any]:
+    """pyarrow's module for Parquet, whose faults at this file are raised as DataError or MachineError. Raises
+    UsageError where it is not installed."""
     try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
+        from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise UsageError("Parquet needs pyarrow", where=path, hint="pip install 's2s-cli[parquet]'") from error
-    row = 0
     try:
-        with ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            columns = [field if field in names else field.partition(".")[0] for field in fields]
-            for field, column in zip(fields, columns, strict=True):
-                if column not in names:
-                    raise _missing(field, names, path)
-            for batch in file.iter_batches(BATCH, columns=columns):
-                for record in batch.to_pylist():
-                    row += 1
-                    where = f"{path}, row {row}"
-                    yield _text(record, fields[0], where), _text(record, fields[1], where)
+        yield parquet
     except (ArrowException, ValueError) as error:  # a damaged name of a column is a UnicodeDecodeError
         raise DataError(f"not sound Parquet: {printable(error)}", where=path) from error
     except OSError as error:

@@ -145,7 +145,7 @@ class Basis:
                 "batch_tokens": settings.batch_tokens,
                 "batch_sentences": settings.batch_sentences,
             }
-            | ({"weights": weights} if weights else {})
+            | ({"weights": weights, "sizes": prepared.train_sizes} if weights else {})
             | ({"marked": protect.share} if protect else {})
             | ({"terms": recipe.data.terms.share} if recipe.data.terms else {}),
             {key: value for key, value in settings_of(recipe).items() if key.startswith(MEANING)},
@@ -159,7 +159,8 @@ class Basis:
         if self.data != older.data:
             raise other_data(run.root)
         refuse_fixed(self._differences(older), self.meaning["validation.metric"], run)
-        return self.order == older.order
+        added = {"sizes"} - older.order.keys()  # since versions of which there may be checkpoints
+        return {key: value for key, value in self.order.items() if key not in added} == older.order
 
     def require_same_search(self, older: Basis, run: RunDirectory) -> None:
         """Raise `UsageError` if validations search otherwise than on the `older` basis, and scores depend on it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -107,5 +108,25 @@ def test_parquet_without_such_a_column(tmp_path: Path, parquet: Any):
         with pytest.raises(DataError, match=message):
             translate_file(source, tmp_path / "out.parquet", replace(task_of(tmp_path), column=column), translator)
     source.write_bytes(b"PAR1 not")
-    with pytest.raises(DataError, match="no Parquet"):
+    with pytest.raises(DataError, match="not sound Parquet"):
         translate_file(source, tmp_path / "out.parquet", task_of(tmp_path), translator)
+
+
+def test_damaged_parquet_is_an_error_of_the_file_or_none(tmp_path: Path, parquet: Any):
+    import pyarrow
+
+    source, random = tmp_path / "in.parquet", Random(3)
+    parquet.write_table(pyarrow.table({"id": range(len(TEXTS)), "text": TEXTS}), source, row_group_size=5)
+    sound, refused = source.read_bytes(), 0
+    for number in range(100):
+        damaged = bytearray(sound)
+        damaged[random.randrange(len(sound))] = random.randrange(256)
+        source.write_bytes(damaged)
+        try:
+            translate_file(
+                source, tmp_path / f"{number}.parquet", replace(task_of(tmp_path), column="text"), translator
+            )
+        except DataError as error:
+            assert error.where == str(source)
+            refused += 1
+    assert refused

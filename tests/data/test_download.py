@@ -16,7 +16,7 @@ import pytest
 from s2s_cli.data import download as module
 from s2s_cli.data.corpora import locate
 from s2s_cli.data.download import download
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.recipe import schema
 
 CONTENT = random.Random(1).randbytes(300_000)
@@ -34,6 +34,7 @@ class Server:
     """For each of the next requests, after how many bytes the connection breaks."""
     status: int | None = None
     ranges: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     before_answer: Callable[[], None] = lambda: None
 
 
@@ -46,6 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
             behaviour.before_answer()
             asked = self.headers["Range"]
             behaviour.ranges.append(asked)
+            behaviour.paths.append(self.path)
             if behaviour.status is not None:
                 self.send_error(behaviour.status)
                 return
@@ -178,6 +180,24 @@ def test_parallel_downloads_of_one_file_with_a_wrong_checksum(server: Server, tm
     assert [type(error) for error in errors] == [DataError] * 4
     assert all(SHA256 in str(error) for error in errors)
     assert _cached(tmp_path) == []
+
+
+def test_characters_that_are_not_sent_are_spelled(server: Server) -> None:
+    address = server.address.replace("train.fr", "données à.fr")
+    assert download(address, SHA256).name == "données à.fr.gz"
+    assert server.paths == ["/corpora/donn%C3%A9es%20%C3%A0.fr.gz?raw=true"]
+
+
+@pytest.mark.parametrize("address", ["http://[x/a.tsv", "http://host:abc/a.tsv", "http://:80/a.tsv"])
+def test_what_is_no_address_is_told_at_once(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match="no address"):
+        download(address, SHA256)
+    assert _cached(tmp_path) == []
+
+
+def test_a_name_that_no_file_has_is_replaced(server: Server) -> None:
+    assert download(server.address.replace("train", "a%00b"), SHA256).name == "download"
 
 
 def test_an_address_in_a_corpus(server: Server, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,23 @@ def test_a_text_that_ends_like_a_change_is_told(tmp_path: Path, capfd: pytest.Ca
     run.recipe.write_text(dump_recipe(Recipe.read(MINIMAL)), encoding="utf-8")
     tell_changes(Recipe.read(MINIMAL | {"data": MINIMAL["data"] | {"test": [{"tsv": "t: null -> (absent)"}]}}), run)
     assert "changed recipe: data.test.0.tsv: (absent) -> t: null -> (absent)" in capfd.readouterr().err
+
+
+def test_with_weights_the_order_depends_on_where_files_are_cut(tmp_path: Path):
+    corpora = [CORPUS, CORPUS | {"weight": 2.0}]
+    recipe, plain = (Recipe.read(MINIMAL | {"data": MINIMAL["data"] | {"train": c}}) for c in (corpora, [CORPUS] * 2))
+
+    def basis(recipe: Recipe, *sizes: int) -> Basis:
+        prepared: Any = SimpleNamespace(manifest=SimpleNamespace(learnt=""), train_sizes=list(sizes))
+        return Basis.of(recipe, prepared)
+
+    run = RunDirectory(tmp_path)
+    assert basis(recipe, 3, 4).carries(basis(recipe, 3, 4), run)
+    assert not basis(recipe, 3, 4).carries(basis(recipe, 4, 3), run)
+    assert basis(plain, 3, 4).carries(basis(plain, 4, 3), run)
+    older = basis(recipe, 3, 4)
+    del older.order["sizes"]  # as versions before wrote it
+    assert basis(recipe, 3, 4).carries(older, run)
 
 
 def test_what_is_protected_is_fixed_and_how_often_it_is_marked_is_not():

@@ -133,8 +133,7 @@ class Recipe(Section):
     def _model_faults(self) -> Iterator[str]:
         """Parts that are asked for where nothing uses them."""
         model, context = self.model, self.model.decoder.context
-        of_attention = {key: getattr(model.attention, key) for key in ("coverage", "coverage_loss", "heads")}
-        for key, value in of_attention.items():
+        for key, value in model.attention.values().items():
             if context != "attention" and value != getattr(Attention, key):
                 yield f"model.attention.{key} has no effect: model.decoder.context is `{context}`"
         if context == "every_step" and model.encoder.bridge == "copy":
@@ -156,6 +155,10 @@ class Recipe(Section):
                 yield f"tokenizer.{key} has no effect: no side has a tokenizer of kind `sentencepiece`"
         for side, kind in kinds.items():
             is_again = self.tokenizer.is_joint and side == "target"
+            own = getattr(self.tokenizer, side)
+            for key in ("model", "character_coverage") if own and kind != "sentencepiece" else ():
+                if getattr(own, key) is not None:
+                    yield f"tokenizer.{side}.{key} has no effect: the kind of this tokenizer is `{kind}`"
             if self.tokenizer.of_side(side).case_markup and kind != "sentencepiece" and not is_again:
                 key = "tokenizer.case_markup" if self.tokenizer.is_joint else f"tokenizer.{side}.case_markup"
                 yield f"{key} needs a tokenizer of kind `sentencepiece`, not `{kind}` (give case_markup: false)"
