@@ -176,9 +176,9 @@ def attend(
     energies_RS = np.where(is_padding_RS, np.float32(-np.inf), -(parts_RSA @ energy_A))
     attention_RS = np.exp(log_softmax(energies_RS))
     values_RSW = values.values_RN[sentences_R].astype(np.float32)
-    if values.scales_R is not None:
-        values_RSW *= values.scales_R[sentences_R][:, :, None]
     values_RSW[is_padding_RS] = 0
+    if values.scales_R is not None:  # which padding has none of
+        values_RSW *= np.where(is_padding_RS, np.float32(0), values.scales_R[sentences_R])[:, :, None]
     return attention_RS, (attention_RS[:, None] @ values_RSW)[:, 0]
 
 

@@ -191,7 +191,7 @@ class Function:
         for large, small, factor in self.multiples:
             if large in dimensions and small in dimensions:
                 size, divisor = dimensions[large], dimensions[small]
-                if size != divisor * factor if factor else divisor and size % divisor:
+                if size != divisor * factor if factor else (size % divisor if divisor else size):
                     raise ArrayError(f"{self.name}: {large} is {size} where {small} is {divisor}")
         for many, small, size, each in self.blocks:
             if many in dimensions and dimensions[many] != -(-dimensions[small] // size) * each:

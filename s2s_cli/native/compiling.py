@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import time
 from pathlib import Path
 
 from s2s_cli.folders import cache_folder
@@ -15,6 +16,8 @@ from s2s_cli.native.variants import Variant, of_this_machine
 
 SOURCES = Path(__file__).with_name("c")
 TIMEOUT = 600.0  # seconds; a busy or small machine takes minutes
+REFUSED = 24 * 3600.0
+"""Seconds until a compiler is asked again for what it has refused: it may have been replaced."""
 
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fopenmp-simd"]  # infinities are kept
 OF_GCC = ["-fno-thread-jumps", "-fopenmp"]
@@ -24,6 +27,10 @@ clamp to masked paths, which are a sixth slower."""
 OF_SOURCE = {name: ["-ffp-contract=off"] for name in ("encoder.c", "step.c", "ranking.c")}
 """Further flags of one file. In decoding a product and a sum are rounded one after the other, since not all processors
 have an instruction that rounds once: translations are to be the same on all of them."""
+
+
+class Refusal(OSError):
+    """The compiler does not know a flag, or an instruction."""
 
 
 def cached(flags: list[str]) -> Path | None:
@@ -37,13 +44,20 @@ def cached(flags: list[str]) -> Path | None:
 def _key(flags: list[str]) -> str:
     """A short hash of all that a library is made of."""
     sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]"))]
-    return digest("\0".join([*sources, *compiler(), *flags, repr(OF_SOURCE), os.uname().machine]).encode())
+    machine = [os.uname().machine, _libc()]  # a home may be shared by several
+    return digest("\0".join([*sources, *compiler(), *flags, repr(OF_SOURCE), *machine]).encode())
+
+
+def _libc() -> str:
+    """The version of the system's C library, if it tells: older ones cannot load what was linked with this one."""
+    known = "CS_GNU_LIBC_VERSION" in os.confstr_names
+    return str(os.confstr("CS_GNU_LIBC_VERSION")) if known else ""
 
 
 def compiled(flags: list[str]) -> Path:
     """The path of the library in the cache, which is compiled if it does not exist.
 
-    Errors: OSError; ValueError if `CC` is not well quoted.
+    Errors: OSError, at once for some hours if the compiler refused it; ValueError if `CC` is not well quoted.
     """
     if path := cached(flags):
         return path
@@ -51,9 +65,16 @@ def compiled(flags: list[str]) -> Path:
 
     cache = cache_folder()
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refused = cache / f"kernels-{_key(flags)}.refused"
+    if refused.exists() and abs(time.time() - refused.stat().st_mtime) < REFUSED:
+        raise OSError(f"the compiler has refused it lately: {refused}")
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         made = Path(folder, "kernels.so")
-        compile_library(compiler(), flags, made)
+        try:
+            compile_library(compiler(), flags, made)
+        except Refusal:
+            refused.touch()
+            raise
         return made.replace(cache / f"kernels-{_key(flags)}-{digest(made.read_bytes())}.so")
 
 
@@ -69,7 +90,7 @@ def digest(content: bytes) -> str:
 def compile_library(compiler: list[str], flags: list[str], path: Path) -> None:
     """Compile the sources side by side, then link them without an OpenMP runtime (see `c/threads.c`).
 
-    Raises OSError if the compiler fails.
+    Raises Refusal, or another OSError, if the compiler fails.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -88,9 +109,11 @@ def _run(command: list[str]) -> None:
 
     try:
         subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT)
-    except subprocess.SubprocessError as error:
-        told = getattr(error, "stderr", None) or b""
-        raise OSError(f"{error}\n{told.decode(errors='replace')}") from error
+    except subprocess.CalledProcessError as error:
+        kind = Refusal if error.returncode > 0 else OSError  # else killed, perhaps since there was no memory
+        raise kind(f"{error}\n{error.stderr.decode(errors='replace')}") from error
+    except subprocess.TimeoutExpired as error:
+        raise OSError(str(error)) from error
 
 
 def compile_variants(folder: Path) -> list[Variant]:

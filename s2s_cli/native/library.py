@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from s2s_cli.errors import MachineError
@@ -30,12 +30,18 @@ def load() -> ctypes.CDLL | None:
     if os.environ.get("S2S_KERNEL_NATIVE") == "0":
         return None
     variants = usable()
-    for path in _files(variants):
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:
-            continue
-    if CHOICE in os.environ and variants:
+    for path in (PREBUILT / f"{variant.name}.so" for variant in variants):
+        if path.exists() and (library := _opened(path)):
+            return library
+    for variant in variants:
+        there = False
+        for path in _files(variant):
+            there = True
+            if library := _opened(path):
+                return library
+        if there:  # what is compiled here cannot be run here, and other variants would take minutes to show it
+            break
+    if os.environ.get(CHOICE) and variants:
         raise MachineError(f"the variant {variants[0].name} cannot be compiled or loaded", where=CHOICE)
     return None
 
@@ -47,21 +53,21 @@ def loaded() -> ctypes.CDLL:
     return library
 
 
-def _files(variants: list[Variant]) -> Iterator[Path]:
-    """What may be loaded, the best first. A file is compiled when it is asked for."""
-    yield from (path for variant in variants if (path := PREBUILT / f"{variant.name}.so").exists())
-    for variant in variants:
-        choices = [[*FLAGS, *variant.flags, *further] for further in (OF_GCC, [])]
-        yield from _found(cached, choices)  # first: flags that the compiler does not know are not tried at each start
-        yield from _found(compiled, choices)
+def _opened(path: Path) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        return None
 
 
-def _found(find: Callable[[list[str]], Path | None], choices: list[list[str]]) -> Iterator[Path]:
-    """The libraries with these flags that can be had."""
-    for flags in choices:
-        try:
-            path = find(flags)
-        except (OSError, ValueError):
-            continue
-        if path is not None:
-            yield path
+def _files(variant: Variant) -> Iterator[Path]:
+    """The libraries of a variant that can be had, the best first. They are compiled when they are asked for."""
+    choices = [[*FLAGS, *variant.flags, *further] for further in (OF_GCC, [])]
+    for find in (cached, compiled):  # first: flags that the compiler does not know are not tried at each start
+        for flags in choices:
+            try:
+                path = find(flags)
+            except (OSError, ValueError):
+                continue
+            if path is not None:
+                yield path
