@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 MOST_THREADS = 1024
-"""Of a process, and most worker processes."""
+"""Most threads of a process, and most worker processes."""
 
 
 def usable_cores(root: Path = Path("/")) -> int:

@@ -6,6 +6,8 @@ do about it. `s2s_cli.cli` is the one place that turns them into messages and ex
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -88,6 +90,15 @@ def _again(kind: type[UserError], args: tuple[Any, ...], state: dict[str, Any]) 
     error = kind.__new__(kind, *args)
     vars(error).update(state)
     return error
+
+
+@contextmanager
+def faults_of_reading(where: object) -> Iterator[None]:
+    """Raise MachineError, which names this place, for an OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror or error}", where=where) from error
 
 
 def printable(value: object, most: int = 200) -> str:

@@ -185,16 +185,20 @@ def _scalar(value: Any, kind: type, path: KeyPath, faults: list[Fault]) -> Any:
     if kind is float and type(value) is int and abs(value) < 2**1023:
         return float(value)
     fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    if fits and (kind is not str or _is_unicode(value)):
+    if fits and (kind is not str or is_unicode(value)):
         return value
     if fits:
         return faults.append(Fault(path, "type", f"a lone surrogate is no text: {shown(value)}", value, kind))
     return _mistyped(value, kind, path, faults)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Whether there is no lone surrogate, which JSON can write and UTF-8 cannot."""
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _mistyped(value: Any, kind: type, path: KeyPath, faults: list[Fault]) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from s2s_cli.data.text_files import read_lines
 from s2s_cli.inference.memory import TranslationMemory
+from s2s_cli.text.files import read_lines
 
 
 def main() -> None:

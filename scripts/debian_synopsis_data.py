@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli.data.cleaning import sentence_key
-from s2s_cli.data.text_files import read_lines
+from s2s_cli.text.files import read_lines
 from s2s_cli.text.hygiene import clean_line
 
 LISTS = Path("/var/lib/apt/lists")

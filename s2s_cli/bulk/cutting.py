@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from s2s_cli.errors import MachineError
+from s2s_cli.errors import faults_of_reading
 
 CHUNK = 1 << 16  # bytes of one read
 
@@ -107,7 +107,5 @@ def opened(path: Path, span: Span) -> IO[bytes]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    try:
+    with faults_of_reading(path):
         return path.open("rb", buffering=0)
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error

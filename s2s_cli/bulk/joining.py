@@ -18,7 +18,7 @@ _CHUNK = 1 << 20  # bytes
 
 
 def part_path(target: Path, part: Part) -> Path:
-    """Where a part of `target` lies: `out.txt.gz.gz` is made of `out.txt.03-of-64.gz`. Names are sorted as the parts
+    """Where a part of `target` lies: `out.txt.gz` is made of `out.txt.03-of-64.gz`. Names are sorted as the parts
     are, so that `cat out.txt.*-of-64.gz` joins them too."""
     suffix = compression.suffix_of(target)
     stem = target.name.removesuffix(suffix)

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,10 +13,12 @@ from s2s_cli import console
 from s2s_cli.bulk.cutting import Part, Span
 from s2s_cli.data.records import faults_of_parquet
 from s2s_cli.errors import DataError
+from s2s_cli.forms import is_unicode
 from s2s_cli.inference.lines import BYTE_ORDER_MARK, LINE_BYTES
 from s2s_cli.inference.request import json_object
 from s2s_cli.inference.translation import LinesLost, json_line
 from s2s_cli.inference.translator import Translator
+from s2s_cli.processes import in_chunks
 
 if TYPE_CHECKING:
     from s2s_cli.bulk.unit import Task
@@ -29,7 +30,7 @@ WINDOW = 4096
 """Rows that are translated at a time."""
 
 Translate = Callable[[Sequence[str], int], list[str]]
-"""Translations of texts, of which the first one has a number."""
+"""Translates texts. The number is that of the first one, counted from 0."""
 
 
 def translating(translator: Translator, task: Task, name: str) -> Translate:
@@ -40,7 +41,7 @@ def translating(translator: Translator, task: Task, name: str) -> Translate:
         try:
             found = translator.translate(texts, search, batch_tokens=task.output.batch_tokens, first=first)
         except LinesLost as lost:
-            raise LinesLost([first + number for number in lost.numbers], name) from None
+            raise LinesLost(lost.numbers, name) from None
         for number, translation in enumerate(found, first + 1):
             if translation.truncated:
                 console.warn(f"{name}:{number}: a text that is too long, of which only the beginning was translated")
@@ -56,8 +57,8 @@ def translate_json_lines(
     lines: Iterable[bytes], sink: IO[bytes], column: str, translate: Translate, name: str, first: int
 ) -> None:
     """Write each object with its translation. name: of where they are from. Raises DataError for other lines."""
-    iterator, number = iter(lines), first
-    while window := list(islice(iterator, WINDOW)):
+    number = first
+    for window in in_chunks(lines, WINDOW):
         rows = [_row(line, column, f"{name}:{place}") for place, line in enumerate(window, number + 1)]
         for row, translation in zip(rows, translate([row[column] for row in rows], number), strict=True):
             row[ADDED] = translation
@@ -74,7 +75,7 @@ def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
         raise DataError(error.what, where=where) from None
     if not isinstance(row.get(column), str):
         raise DataError(f"has no text `{column}`", where=where, hint="name the field of the text with --column")
-    if any("\ud800" <= character <= "\udfff" for character in row[column]):
+    if not is_unicode(row[column]):
         raise DataError(f"has a lone surrogate in `{column}`, which is no text", where=where)
     if ADDED in row:
         raise DataError(f"has a `{ADDED}` already", where=where)

@@ -20,7 +20,7 @@ from typing import IO, Annotated, Any, Literal
 from s2s_cli import __version__, atomic, compression, console
 from s2s_cli.bulk import rows
 from s2s_cli.bulk.cutting import WHOLE, Part, Span, digest_of, lines_before, opened, span_of
-from s2s_cli.errors import CheckpointError, DataError, MachineError, UsageError
+from s2s_cli.errors import CheckpointError, DataError, UsageError, faults_of_reading
 from s2s_cli.forms import at_least
 from s2s_cli.inference.aids import NO_AIDS, Aids
 from s2s_cli.inference.lines import LineReader
@@ -252,10 +252,8 @@ def sweep(targets: Iterable[Path]) -> None:
 
 def _state(source: Path) -> tuple[int, int]:
     """The size of a file, and when it was written to."""
-    try:
+    with faults_of_reading(source):
         status = os.stat(source)
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror}", where=source) from error
     return status.st_size, status.st_mtime_ns
 
 

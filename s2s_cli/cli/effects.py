@@ -108,7 +108,8 @@ IDLE: dict[str, list[Idle]] = {
         Idle(
             ("column",),
             lambda values: not is_bulk(values) or not has_rows(values),
-            "there are columns only in .jsonl and .parquet files, with -o DIR, --shard or --ray",
+            "there are columns only in .jsonl and .parquet files, with -o DIR/, --shard or --ray",
+            "write into a folder, or leave it out",
         ),
         Idle(
             (*_OF_OUTPUT, "min_confidence"),
@@ -126,7 +127,7 @@ IDLE: dict[str, list[Idle]] = {
         Idle(
             (*_OF_OUTPUT, "attention"),
             lambda values: document_format(values) is not None,
-            "a document is written as what it was",
+            "the input is read as a document, and written as what it was",
             "give its lines on stdin",
         ),
         Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),

@@ -132,10 +132,10 @@ def evaluate(
     """
     from s2s_cli.text.glossary import read_glossary
 
+    if files.references and glossary and not files.source:
+        raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")
+    terms = read_glossary(glossary, glossary_match) if glossary else None
     if files.references:
-        if glossary and not files.source:
-            raise UsageError("terms are looked for in the sources", where="--glossary", hint="add --source FILE")
-        terms = read_glossary(glossary, glossary_match) if glossary else None
         results = [files.score(metrics.names(), terms)]
     else:
         if metrics.perplexity and machine.shortlist:
@@ -148,7 +148,6 @@ def evaluate(
         translator = machine.load_translator(directories)
         options = search.applied_to(translator.options)
         refuse_idle(context, device=translator.device, **vars(options))
-        terms = read_glossary(glossary, glossary_match) if glossary else None
         with translator:
             results = _score_model(translator, options, directories[0].parent, test, metrics.names(), terms)
     from s2s_cli.evaluation.report import as_json as to_json

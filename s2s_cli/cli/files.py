@@ -18,7 +18,7 @@ STDIN = Path("-")
 """Stands for stdin among the inputs, and for stdout as the output."""
 _NO_LINES = (b"PK\x03\x04", b"%PDF", b"PAR1", b"\xd0\xcf\x11\xe0")
 """How archives, such as the documents of office programs, PDF, Parquet and old Word documents begin."""
-_OF_LINES = ("as_json", "alignments", "attention", "json_input", "min_confidence")
+_OF_LINES = ("as_json", "alignments", "attention", "json_input")
 
 
 class Job(NamedTuple):
@@ -42,17 +42,14 @@ def document_format(values: Mapping[str, Any]) -> str | None:
     """
     if values["form"]:
         return str(values["form"])
-    if is_bulk(values):
-        found = set(map(format_of, inputs_of(values))) - {None, "text"}
-        return next(iter(sorted(found)), None)  # type: ignore[type-var]
-    inputs, output = inputs_of(values), values["output"]
-    names = inputs or ([output] if output else [])
-    found = set(map(format_of, names)) - {None}
-    if found == {"text"}:
+    bulk, output = is_bulk(values), values["output"]
+    names = inputs_of(values) or ([output] if output and not bulk else [])
+    found = {form for name in names if (form := format_of(name))}
+    if found == {"text"} and not bulk:
         as_lines = values["n_best"] > 1 or any(values[name] for name in _OF_LINES)
         is_file = values["in_place"] or (output and str(output) != "-")
         return "text" if is_file and not as_lines and (len(names) == 1 or values["in_place"]) else None
-    return next(iter(sorted(found - {"text"})), None)  # type: ignore[type-var]
+    return min(found - {"text"}, default=None)
 
 
 def is_bulk(values: Mapping[str, Any]) -> bool:
@@ -93,7 +90,8 @@ def jobs_of(values: Mapping[str, Any]) -> list[Job]:
     inputs, form = inputs_of(values), document_format(values)
     if not form or len(inputs) < 2:
         return [Job(inputs or [STDIN], form, _target_of(values, form))]
-    if lines := [name for name in inputs if not document_format({**values, "inputs": [name]})]:
+    is_format = format_of if values["in_place"] else _is_document  # of text, too
+    if lines := [name for name in inputs if not (values["form"] or is_format(name))]:
         raise UsageError(f"{lines[0]} is no document, and others are", where="INPUT", hint="call s2s for each kind")
     if not (values["in_place"] or is_folder(values)):
         what = f"{len(inputs)} documents do not become one"

@@ -238,7 +238,7 @@ class BulkArguments:
         _bulk(
             metavar="NAME",
             help="Column of the text in .parquet files (by default `text`), or in .jsonl files, which are lines without"
-            " this option. All columns are written, and `translation`.",
+            " this option. All columns are written, and `translation`. With -o DIR/, --shard or --ray.",
         ),
     ] = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,8 @@ from s2s_cli.errors import UsageError
 if TYPE_CHECKING:
     from s2s_cli.inference.attention_view.view import AttentionView
     from s2s_cli.inference.output import OutputOptions
+    from s2s_cli.inference.translator import Translator
+    from s2s_cli.search.options import SearchOptions
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class OutputArguments:
             "-o",
             metavar="FILE|DIR",
             help="Write to this file, which appears or is replaced as a whole; or each input to a file in this folder,"
-            " except for files of lines that are done.",
+            " except for files of lines that are done. A .txt file that becomes a file is a document.",
         ),
     ] = None
     in_place: Annotated[bool, output_option("--in-place", help="Replace each document by its translation.")] = False
@@ -50,7 +53,12 @@ class OutputArguments:
         bool, output_option("--json", help="Write one JSON object per line: translation, score, pieces, alignment.")
     ] = False
     n_best: Annotated[
-        int, output_option(metavar="N", help="Write the N best, or N draws: LINE ||| TRANSLATION ||| SCORE.")
+        int,
+        output_option(
+            metavar="N",
+            help="Write the N best, or N draws: LINE ||| TRANSLATION ||| SCORE. Fewer, where groups of --diverse find"
+            " the same.",
+        ),
     ] = 1
     alignments: Annotated[
         bool, output_option("--alignments", help="Append the word alignment: ||| 0-0 1-2 (source-target).")
@@ -61,7 +69,7 @@ class OutputArguments:
             "--attention",
             metavar="FILE",
             help="Draw the attention weights: all sentences into one .html file, or each into a .png file of its own"
-            " (FILE-LINE.png from the second on).",
+            " (FILE-LINE.png from the second on, FILE-LINE.PART.png of lines of several sentences).",
         ),
     ] = None
     min_confidence: Annotated[
@@ -186,7 +194,7 @@ def translate(
     s2s translate --shard 3/64 input.txt -o output.txt
     """
     jobs = files.jobs_of(context.params)
-    written = output.options(json_input, batch_tokens)
+    form = output.options(json_input, batch_tokens)
     from s2s_cli.inference.aids import Aids
 
     aids = Aids(
@@ -201,10 +209,9 @@ def translate(
     if files.is_bulk(context.params):
         from s2s_cli.cli.bulk import translate_bulk
 
-        return translate_bulk(context, model, search, machine, bulk, written, aids)
+        return translate_bulk(context, model, search, machine, bulk, form, aids)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
-    from s2s_cli.inference.stream import translate_stream, translate_windows
 
     is_typed = not inputs and jobs[0].target is None and prompt.is_wanted()
     if jobs[0].form and is_typed:
@@ -214,26 +221,54 @@ def translate(
     options = search.applied_to(translator.options, output.n_best)
     refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
-    written.check(translator)
+    form.check(translator)
     translator.reader = aids.given_to(translator.reader, options)
-    least = output.min_confidence or 0.0
     with translator, view or nullcontext():
-        for sources, form, target in jobs:
-            contents = map(files.content_of, sources)
-            with files.sink_of(target) as sink:
-                if form:
-                    from s2s_cli.documents.translation import translate_file
-
-                    with next(contents) as document:
-                        translate_file(
-                            translator, form, document, sink, options, batch_tokens=batch_tokens, min_confidence=least
-                        )
+        for job in jobs:
+            with files.sink_of(job.target) as sink:
+                if job.form:
+                    _write_document(translator, job, sink, options, form)
                 elif is_typed:
-                    typed = prompt.typed_lines(f"{translator.division.source}> ")
-                    with closing(typed) as windows:  # with its history written
-                        translate_windows(translator, windows, sink, options, written, view)
+                    _write_typed(translator, sink, options, form, view)
                 else:
-                    lines = 0
-                    for content in contents:
-                        with content as file:
-                            lines += translate_stream(translator, file, sink, options, written, view, before=lines)
+                    _write_lines(translator, job.sources, sink, options, form, view)
+
+
+def _write_document(
+    translator: Translator, job: files.Job, sink: IO[bytes], search: SearchOptions, form: OutputOptions
+) -> None:
+    from s2s_cli.documents.translation import translate_file
+
+    assert job.form and len(job.sources) == 1, "each document is a job of its own"
+    least = form.min_confidence or 0.0
+    with files.content_of(job.sources[0]) as document:
+        translate_file(
+            translator, job.form, document, sink, search, batch_tokens=form.batch_tokens, min_confidence=least
+        )
+
+
+def _write_typed(
+    translator: Translator, sink: IO[bytes], search: SearchOptions, form: OutputOptions, view: AttentionView | None
+) -> None:
+    from s2s_cli.inference import prompt
+    from s2s_cli.inference.stream import translate_windows
+
+    with closing(prompt.typed_lines(f"{translator.division.source}> ")) as windows:  # with its history written
+        translate_windows(translator, windows, sink, search, form, view)
+
+
+def _write_lines(
+    translator: Translator,
+    sources: Sequence[Path],
+    sink: IO[bytes],
+    search: SearchOptions,
+    form: OutputOptions,
+    view: AttentionView | None,
+) -> None:
+    """Files one after the other; messages count the lines of each from 1."""
+    from s2s_cli.inference.stream import translate_stream
+
+    lines = 0
+    for source in sources:
+        with files.content_of(source) as file:
+            lines += translate_stream(translator, file, sink, search, form, view, before=lines)

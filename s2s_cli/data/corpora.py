@@ -14,10 +14,10 @@ from typing import Any
 
 from s2s_cli.data import po, records, xml_pairs
 from s2s_cli.data.download import download, is_address
-from s2s_cli.data.languages import UNKNOWN, Languages
-from s2s_cli.data.text_files import read_lines
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.recipe import schema
+from s2s_cli.text.files import read_lines
+from s2s_cli.text.languages import UNKNOWN, Languages
 
 Pair = tuple[str, str]
 """The texts of both sides."""

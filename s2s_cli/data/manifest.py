@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, faults_of_reading
 from s2s_cli.forms import leaves
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import Document, Manifest, file_sha256
@@ -107,13 +107,11 @@ def fingerprints(
 
 def fingerprint(file: CorpusFile, before: Input | None = None) -> Input:
     """Size, time and SHA-256 of a file; arguments and errors as of `fingerprints`."""
-    try:
+    with faults_of_reading(file.path):
         status = file.path.stat()
         found = (file.given, status.st_size, status.st_mtime_ns)
         known = before is not None and (before.file, before.bytes, before.modified_ns) == found
         digest = before.sha256 if known and before else file_sha256(file.path)
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror}", where=file.path) from error
     if file.sha256 and digest != file.sha256.lower():
         raise DataError(
             f"has the SHA-256 {digest}, but the recipe says {file.sha256.lower()}",

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli.compression import reading
-from s2s_cli.data.languages import Languages, is_same_language
 from s2s_cli.errors import DataError, printable
 from s2s_cli.text.encoding import decoded
+from s2s_cli.text.languages import Languages, is_same_language
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _STRING = re.compile(r'\s*+(?P<word>\w+(?:\[\d{1,3}\])?)?\s*+"(?P<text>(?:[^"\\]|\\.)*+)"\s*')

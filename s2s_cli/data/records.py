@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from s2s_cli.data.text_files import read_lines
 from s2s_cli.errors import DataError, MachineError, UsageError, printable
+from s2s_cli.forms import is_unicode
+from s2s_cli.text.files import read_lines
 
 Fields = tuple[str, str]
 """Names of the source and of the target."""
@@ -81,6 +82,6 @@ def _text(record: Any, field: str, where: str) -> str:
         found = found[name]
     if not isinstance(found, str):
         raise DataError(f"the field `{field}` is not text", where=where, hint="leave such records out of the file")
-    if not found.isprintable() and any("\ud800" <= character <= "\udfff" for character in found):
+    if not is_unicode(found):
         raise DataError(f"the field `{field}` has a lone surrogate", where=where)
     return found

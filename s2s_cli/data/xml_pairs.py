@@ -11,8 +11,8 @@ from pathlib import Path
 from xml.parsers import expat
 
 from s2s_cli.compression import reading
-from s2s_cli.data.languages import Languages, in_language, is_same_language
 from s2s_cli.errors import DataError, printable
+from s2s_cli.text.languages import Languages, in_language, is_same_language
 
 CHUNK = 1 << 16  # bytes
 MOST_DEPTH = 200  # of elements

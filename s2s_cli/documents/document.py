@@ -12,9 +12,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.text.codes import Code, Parts
 from s2s_cli.text.encoding import decoded
+from s2s_cli.text.languages import Languages
 
 MOST_BYTES = 64 << 20
 """Largest document, since all of it is held in memory."""

@@ -13,10 +13,10 @@ import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import MOST_BYTES, Document, Translated, Unit
 from s2s_cli.documents.wordprocessing import WordPart
 from s2s_cli.errors import DataError, printable
+from s2s_cli.text.languages import Languages
 
 MOST_MEMBERS = 10_000
 MOST_UNPACKED = 1 << 30  # bytes of all members

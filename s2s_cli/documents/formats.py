@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from s2s_cli.compression import content_suffix
-from s2s_cli.errors import DataError, MachineError
+from s2s_cli.errors import DataError, faults_of_reading
 
 if TYPE_CHECKING:
-    from s2s_cli.data.languages import Languages
     from s2s_cli.documents.document import Document
+    from s2s_cli.text.languages import Languages
 
 
 class Format(NamedTuple):
@@ -47,10 +47,8 @@ def read_document(form: str, source: IO[bytes], languages: Languages) -> Documen
     from s2s_cli.documents.document import MOST_BYTES
 
     name = source.name if isinstance(getattr(source, "name", None), str) else "<stdin>"
-    try:
+    with faults_of_reading(name):
         data = source.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where=name) from error
     if len(data) > MOST_BYTES:
         hint = "write its lines to stdout, or into a folder (-o DIR/)" if form == "text" else "divide it"
         raise DataError(f"a document has at most {MOST_BYTES >> 20} MiB", where=name, hint=hint)

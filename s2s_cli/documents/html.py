@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from s2s_cli.data.languages import is_same_language
 from s2s_cli.documents import xml
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.languages import is_same_language
 from s2s_cli.text.protected import with_placeholders
 
 _TEMPLATE = (  # code of ERB, EJS and PHP, which may stand in a tag, too

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document, Edit, Unit
 from s2s_cli.documents.html import Html
 from s2s_cli.documents.inline_xml import InlineXml
@@ -15,6 +14,7 @@ from s2s_cli.documents.xml import Element
 from s2s_cli.inference.inline import Flat
 from s2s_cli.inference.translation import Translation
 from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.languages import Languages
 
 if TYPE_CHECKING:
     from s2s_cli.inference.reading import Reader

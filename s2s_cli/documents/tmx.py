@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s2s_cli.data.languages import in_language
 from s2s_cli.documents.document import Edit, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import Element, escaped, has_text
 from s2s_cli.errors import DataError
 from s2s_cli.text.codes import Code, Parts
+from s2s_cli.text.languages import in_language
 
 
 @dataclass(frozen=True)

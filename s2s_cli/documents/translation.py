@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from s2s_cli import console
-from s2s_cli.data.languages import Languages, is_same_language
 from s2s_cli.documents.document import Document, Unit
 from s2s_cli.documents.formats import read_document
 from s2s_cli.errors import printable
@@ -15,6 +14,7 @@ from s2s_cli.inference.inline import Flat, flatten, written
 from s2s_cli.inference.lines import LineWriter
 from s2s_cli.inference.translation import LinesLost, Translation, is_confident
 from s2s_cli.text.codes import Code, Kind, Part, Parts, told_apart
+from s2s_cli.text.languages import Languages, is_same_language
 from s2s_cli.text.protected import holds_choices, holds_placeholders
 
 if TYPE_CHECKING:
@@ -194,15 +194,12 @@ def _translated(
     with console.progress("translating", total=total, unit=" texts") as bar:
         for first in range(0, total, WINDOW):
             window = slice(first, first + WINDOW)
-            try:
-                if segments.marked:
-                    flats = segments.flats[window]
-                    found += translator.translate_flats(flats, search, batch_tokens=batch_tokens, first=first)
-                else:
-                    texts = segments.texts[window]
-                    found += translator.translate(texts, search, batch_tokens=batch_tokens, first=first)
-            except LinesLost as lost:
-                raise LinesLost([first + number for number in lost.numbers]) from None
+            if segments.marked:
+                flats = segments.flats[window]
+                found += translator.translate_flats(flats, search, batch_tokens=batch_tokens, first=first)
+            else:
+                texts = segments.texts[window]
+                found += translator.translate(texts, search, batch_tokens=batch_tokens, first=first)
             bar.update(len(found) - first)
     return found
 

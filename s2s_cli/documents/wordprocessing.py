@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Edit, Unit
 from s2s_cli.documents.xml import Element, XmlDocument, attribute_spans, escaped, text_parts, tokens
 from s2s_cli.text.codes import Code, Kind, Part, Parts
+from s2s_cli.text.languages import Languages
 
 _WRAPPERS = {"hyperlink", "smartTag", "ins", "moveTo", "customXml", "dir", "bdo"}
 _DIVIDING = {"tab", "br", "cr", "ptab"}

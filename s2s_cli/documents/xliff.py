@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document, Edit, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import (
@@ -22,6 +21,7 @@ from s2s_cli.documents.xml import (
 from s2s_cli.errors import DataError
 from s2s_cli.text.codes import Code, Parts
 from s2s_cli.text.encoding import decoded
+from s2s_cli.text.languages import Languages
 
 _VERSION_2 = re.compile(r"<(?:[\w.-]+:)?xliff\s[^<>]*?\bversion\s*=\s*[\"']2")
 _UNTRANSLATED = {"new", "needs-translation"}  # states of XLIFF 1.2

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2s_cli.compression import reading
-from s2s_cli.data.text_files import decoded
-from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.errors import DataError, UsageError, faults_of_reading
+from s2s_cli.text.files import decoded_lines
 from s2s_cli.text.segmenters import bleu_tokenizer
 
 if TYPE_CHECKING:
@@ -30,15 +30,13 @@ def read_lines(path: Path) -> list[str]:
     other encodings.
     """
     with reading(path) as stream:
-        return [line.rstrip() for line in decoded(stream, path)]
+        return [line.rstrip() for line in decoded_lines(stream, path)]
 
 
 def read_stdin() -> list[str]:
     """All lines of stdin, with the errors of `read_lines`."""
-    try:
-        return [line.rstrip() for line in decoded(sys.stdin.buffer, "<stdin>")]
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where="<stdin>") from error
+    with faults_of_reading("<stdin>"):
+        return [line.rstrip() for line in decoded_lines(sys.stdin.buffer, "<stdin>")]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 import regex
 from sacrebleu.metrics.base import Signature
 
-from s2s_cli.data.languages import is_same_language
 from s2s_cli.errors import UsageError
 from s2s_cli.evaluation.accuracy import Accuracy
+from s2s_cli.text.languages import is_same_language
 
 _ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
 _WORD = regex.compile(rf"[{_ALONE}]|[\p{{L}}\p{{M}}\p{{N}}--[{_ALONE}]]+", regex.V1)

@@ -1,5 +1,5 @@
-"""What a model is given beside a text: what to protect, the terms of a glossary, a translation memory. Arguments are as
-the options of the command line say them, which errors name."""
+"""What a model is given beside a text: what to protect, the terms of a glossary, a translation memory. Arguments
+have the values of the command-line options, and errors name these options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.errors import DataError, UsageError, faults_of_reading
 from s2s_cli.sealed import file_sha256
 
 # What few translations need is imported where it is needed.
@@ -55,8 +55,8 @@ class Aids:
             reader = with_glossary(reader, self.glossary, self.glossary_match, self.glossary_way, options)
         if not self.memories:
             return reader
-        from s2s_cli.data.languages import Languages
         from s2s_cli.inference.memory import Lookup, TranslationMemory
+        from s2s_cli.text.languages import Languages
 
         languages = Languages(reader.division.source, reader.division.target)
         return replace(reader, memory=Lookup(TranslationMemory.read(self.memories, languages), self.fuzzy))
@@ -68,10 +68,8 @@ class Aids:
 
 
 def _digest(path: Path) -> str:
-    try:
+    with faults_of_reading(path):
         return file_sha256(path)
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
 
 
 NO_AIDS = Aids()
@@ -81,8 +79,6 @@ def finder_of(kinds: str | None, patterns: Sequence[str], given: Finder | None) 
     """What finds what --protect and --protect-pattern say; given: what the model protects without them."""
     if kinds is None and not patterns:
         return given
-    if kinds == "none" and not patterns and given is None:
-        raise UsageError("this option has no effect: nothing is protected", where="--protect", hint="leave it out")
     from s2s_cli.text.protected import KINDS, Finder
 
     own = given.kinds if given else ()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.errors import DataError, UsageError, printable
+from s2s_cli.forms import is_unicode
 from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.request import Request
 from s2s_cli.search.options import SearchOptions
@@ -112,6 +113,6 @@ def _clean(text: str, name: str) -> str:
 def _text(text: str, name: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"a {name} is text, not {type(text).__name__}")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_unicode(text):
         raise DataError(f"a {name} with a lone surrogate, which is not text")
     return text

@@ -53,4 +53,4 @@ def choose_engine(
 @functools.cache
 def _tell_of_slowness() -> None:
     """Once in a process, though a training decodes at each validation."""
-    console.say("no engine fits this model: PyTorch decodes by it, with the same results but slower")
+    console.say("no engine fits this model: PyTorch decodes it, with the same results but more slowly")

@@ -6,7 +6,7 @@ import select
 from collections import deque
 from typing import IO
 
-from s2s_cli.errors import MachineError
+from s2s_cli.errors import MachineError, faults_of_reading
 
 CHUNK = 65_536  # bytes of one read; also what a Linux pipe holds
 LINE_BYTES = 1 << 20  # most that is translated of one line
@@ -106,10 +106,8 @@ class LineReader:
 
     def _read(self) -> int:
         """Read one chunk; return its size."""
-        try:
+        with faults_of_reading(self.name):
             chunk = self._source.read(CHUNK)
-        except OSError as error:
-            raise MachineError(f"cannot be read: {error.strerror or error}", where=self.name) from error
         if chunk is None:  # another program has set the descriptor to non-blocking, and no data is available
             select.select([self._source], [], [])
             return 0

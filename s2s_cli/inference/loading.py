@@ -15,7 +15,6 @@ import numpy as np
 from s2s_cli.checkpoint.arrays import own_weights
 from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS, Confidence, ModelConfig, ModelFiles, load_model_files
 from s2s_cli.cores import usable_cores
-from s2s_cli.data.languages import is_same_language
 from s2s_cli.engine import Engine, Form, Shortlist, build, fault_of, pack, state_shapes
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.dividing import Division
@@ -25,6 +24,7 @@ from s2s_cli.recipe import schema
 from s2s_cli.search.ensemble import Ensemble
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.step_model import StepModel
+from s2s_cli.text.languages import is_same_language
 from s2s_cli.text.tokenizer import TokenizerPair
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import numpy as np
 
 from s2s_cli import compression, console
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus
-from s2s_cli.data.languages import Languages
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.translation import Match
 from s2s_cli.text.hygiene import clean_line
+from s2s_cli.text.languages import Languages
 
 FORMATS = {".tmx": "tmx", ".tsv": "tsv"}
 BLOCK = 4096  # entries that are indexed at once

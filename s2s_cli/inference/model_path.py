@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from s2s_cli import console
 from s2s_cli.errors import UsageError
 
 CONFIG_FILE = "config.json"
@@ -34,23 +35,28 @@ def model_directory(path: Path, *, asked_by: str = "--model") -> Path:
     if not path.is_dir():
         hint = "correct the path, or make the model first, with `s2s train`"
         raise UsageError("there is no such directory", where=f"{asked_by} {path}", hint=hint)
-    if any((path / name).exists() for name in ("recipe.yaml", "checkpoints")):
+    if any((path / name).exists() for name in ("recipe.yaml", "checkpoints", "data/manifest.json")):
         raise UsageError(
             "this run has no model yet", where=f"{asked_by} {path}", hint="`s2s train` exports it when it ends"
         )
     raise UsageError(
-        f"this is neither a model directory nor a run directory: no {CONFIG_FILE}", where=f"{asked_by} {path}"
+        f"this is neither a model directory nor a run directory: no {CONFIG_FILE}",
+        where=f"{asked_by} {path}",
+        hint="name a run of `s2s train`, or its folder `model`",
     )
 
 
 def _newest(runs: Path) -> Path:
     """The most recently exported model of all runs below `runs`. Of each run one file is looked at, and no more."""
-    newest = max(_exported(runs), default=None)
-    if newest is None:
+    found = list(_exported(runs))
+    if not found:
         raise UsageError(
             f"there is no model below {runs}", hint=f"name one with --model or {VARIABLE}, or make one with `s2s train`"
         )
-    return runs / newest[1] / "model"
+    newest = runs / max(found)[1] / "model"
+    if len(found) > 1:
+        console.say(f"{newest} is the newest of {len(found)} models below {runs} (--model names another)")
+    return newest
 
 
 def _exported(runs: Path) -> Iterator[tuple[int, str]]:

@@ -73,7 +73,7 @@ def _text(line: int, translation: Translation, options: OutputOptions) -> str:
 
 
 def _shown(candidate: Candidate, options: OutputOptions) -> Candidate:
-    """Nothing of one that is doubtful."""
+    """The candidate, without its text if its confidence is below the least."""
     is_doubtful = options.min_confidence is not None and not is_confident(candidate, options.min_confidence)
     return replace(candidate, text="", tokens=[], alignment=[]) if is_doubtful else candidate
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
+from s2s_cli.forms import is_unicode
 from s2s_cli.inference.confidence import Evidence
 from s2s_cli.inference.inline import Flat, flatten, single_spaced, written
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
@@ -23,7 +24,7 @@ from s2s_cli.text.protected import Finder
 def masked(line: str, finder: Finder, *, marked: bool) -> Flat | None:
     """The line without what is protected; None if nothing is, or if it is not text. marked: as of `flatten`."""
     parts = finder.parts(line.strip())
-    if not any(isinstance(part, Code) for part in parts) or not _is_text(line):
+    if not any(isinstance(part, Code) for part in parts) or not is_unicode(line):
         return None
     flat = flatten(parts, marked=marked)
     return flatten([_alone(part) for part in parts], marked=marked) if flat.is_too_deep else flat
@@ -117,11 +118,3 @@ class Words:
 
 def _alone(part: Part) -> Part:
     return replace(part, kind=Kind.ALONE, order="tag") if isinstance(part, Code) else part
-
-
-def _is_text(line: str) -> bool:
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

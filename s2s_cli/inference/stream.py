@@ -131,7 +131,7 @@ class _Stream:
                 first=first,
             )
         except LinesLost as lost:
-            raise LinesLost([self.lines + number for number in lost.numbers], self.name) from None
+            raise LinesLost([number - self.before for number in lost.numbers], self.name) from None
         text = "".join(render(line, each, self.output) for line, each in enumerate(translations, start=first))
         writer.write(text.encode("utf-8", errors="replace"))
         for number, translation in enumerate(translations, start=self.lines + 1):

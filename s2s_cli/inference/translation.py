@@ -29,7 +29,7 @@ OF_OUTPUT = frozenset(
 
 
 class LinesLost(MachineError):
-    """Lines, counted from 1, on which two worker processes died."""
+    """Lines, counted from 1 in the whole input, on which two worker processes died."""
 
     def __init__(self, numbers: Sequence[int], where: str | None = None) -> None:
         listed = ", ".join(map(str, sorted(numbers)))

@@ -195,7 +195,7 @@ class Translator:
                 for index, each in zip(batches[number], hypotheses, strict=True):
                     found[index] = self.writer.candidates(parts[index], each, keep_attention=keep_attention)
         except JobLost as lost:
-            raise LinesLost(sorted({places[index][0] - first + 1 for index in batches[lost.index]})) from None
+            raise LinesLost(sorted({places[index][0] + 1 for index in batches[lost.index]})) from None
         return self.writer.lines(sources, found, options)
 
     def search(

@@ -47,7 +47,7 @@ class _Extended(NamedTuple):
     pieces: Candidates
     states_BKM: np.ndarray
     complete_BK: np.ndarray  # log p of those with all phrases; -inf for the others
-    room_B: np.ndarray  # hypotheses of the beam that may have all phrases
+    spare_B: np.ndarray  # hypotheses of the beam that may have all phrases
 
 
 def constrained_beam_search(
@@ -85,7 +85,7 @@ def constrained_beam_search(
         # 3. End the hypotheses that are complete, and for which EOS is as good as the complete ones kept.
         is_complete_BJ = table.met(progress.states_BKM) == progress.totals_B[:, None]
         ended_BJ = np.where(is_complete_BJ, beam.log_probs_BK + ends_BJ, -np.inf)
-        ended_BJ = _within_bank(ended_BJ, extended.complete_BK, extended.room_B)
+        ended_BJ = _within_bank(ended_BJ, extended.complete_BK, extended.spare_B)
         if length <= options.min_length:  # too early, unless nothing else is left
             is_open_B1 = (extended.pieces.log_probs_BC > -np.inf).any(axis=1, keepdims=True)
             ended_BJ = np.where(is_open_B1, -np.inf, ended_BJ)
@@ -144,8 +144,8 @@ def _extend(
     chosen = Candidates(sums_BN[rows_B1, places_BK], origins_N[places_BK], symbols_BN[rows_B1, places_BK])
     is_complete_BK = met_BN[rows_B1, places_BK] == progress.totals_B[:, None]
     complete_BK = np.where(is_complete_BK, chosen.log_probs_BC, -np.inf)
-    room_B = width - (~is_complete_BK & (chosen.log_probs_BC > -np.inf)).sum(axis=1)
-    return _Extended(chosen, states_BNM[rows_B1, places_BK], complete_BK, room_B)
+    spare_B = width - (~is_complete_BK & (chosen.log_probs_BC > -np.inf)).sum(axis=1)
+    return _Extended(chosen, states_BNM[rows_B1, places_BK], complete_BK, spare_B)
 
 
 def _log_probs_of_new(
@@ -184,11 +184,11 @@ def allocated(log_probs_BN: np.ndarray, banks_BN: np.ndarray, width: int) -> np.
     return np.take_along_axis(chosen_BK, best_BK, axis=1)
 
 
-def _within_bank(ended_BJ: np.ndarray, complete_BK: np.ndarray, room_B: np.ndarray) -> np.ndarray:
+def _within_bank(ended_BJ: np.ndarray, complete_BK: np.ndarray, spare_B: np.ndarray) -> np.ndarray:
     """Keep those hypotheses with EOS that are among the best of these and the complete pieces, as many as there is room
     for; -inf for the others. As `within_beam`, but of the highest bank."""
     rising_BX = np.concatenate([complete_BK, ended_BJ], axis=1)
     rising_BX.sort(axis=1)
-    places_B = np.maximum(rising_BX.shape[1] - np.maximum(room_B, 1), 0)
+    places_B = np.maximum(rising_BX.shape[1] - np.maximum(spare_B, 1), 0)
     least_B1 = np.take_along_axis(rising_BX, places_B[:, None], axis=1)
     return np.where(ended_BJ < least_B1, -np.inf, ended_BJ)

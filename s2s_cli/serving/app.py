@@ -37,8 +37,7 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
 }
 CROSS_ORIGIN = {"access-control-allow-origin": "*"}  # as LibreTranslate: keys are no cookies
-PREFLIGHT = {
-    **CROSS_ORIGIN,
+PREFLIGHT = {  # besides CROSS_ORIGIN, which every answer has
     "access-control-allow-methods": "GET, POST, OPTIONS",
     "access-control-allow-headers": "Authorization, Content-Type",
     "access-control-max-age": "86400",
@@ -99,9 +98,7 @@ def build_app(service: Service, metrics: Metrics, log: str, lifespan: Any = None
     routes = [Route(entry.path, _responding(entry.answer), methods=list(entry.methods)) for entry in entries]
     for entry in entries:
         routes.append(Route(entry.path, _preflight, methods=["OPTIONS"]))
-    app = Starlette(routes=routes, lifespan=lifespan)
-    for kind, handler in _HANDLERS.items():
-        app.add_exception_handler(kind, handler)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=_HANDLERS)
     app.router.redirect_slashes = False
     return Door(app, metrics, log, frozenset(entry.path for entry in entries))
 
@@ -171,9 +168,7 @@ def _static(kind: str, content: bytes) -> Answer:
 
 
 async def _preflight(request: Request) -> Response:
-    return Response(
-        status_code=204, headers={name: value for name, value in PREFLIGHT.items() if name not in CROSS_ORIGIN}
-    )
+    return Response(status_code=204, headers=PREFLIGHT)
 
 
 def _refusal(request: Request, refused: Exception) -> Response:

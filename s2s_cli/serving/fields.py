@@ -71,10 +71,10 @@ class Fields:
             raise Refused(400, f"Invalid request: {name} must be a number from 0 to {most}")
         return value
 
-    def flag(self, name: str, default: bool = False) -> bool:
+    def flag(self, name: str) -> bool:
         """A truth value: true, false, or 1 and 0 as forms write them."""
         value = self._single(name)
-        known = {None: default, True: True, False: False, "1": True, "0": False, "true": True, "false": False}
+        known = {None: False, True: True, False: False, "1": True, "0": False, "true": True, "false": False}
         if not isinstance(value, str | bool | None) or value not in known:
             raise Refused(400, f"Invalid request: {name} must be true or false")
         return known[value]

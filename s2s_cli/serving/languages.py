@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from s2s_cli.data.languages import base_of
 from s2s_cli.serving.limits import Refused
+from s2s_cli.text.languages import base_of
 
 NAMES = dict(
     line.split(" ", 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s2s_cli.errors import DataError, MachineError, UsageError
+from s2s_cli.errors import DataError, UsageError
+from s2s_cli.text.files import read_lines
 
 
 class Refused(Exception):
@@ -26,18 +27,19 @@ class Limits:
     body_bytes: int = 1 << 20
     """Of the body of a request."""
     texts: int = 500
-    """Of a request."""
+    """Most texts of a request."""
     characters: int = 50_000
-    """Of all texts of a request."""
+    """Most characters of all its texts."""
     alternatives: int = 10
+    """Most translations of a text that a request may ask for."""
     waiting: int = 2000
-    """Parts of texts (sentences) that may wait when another request comes."""
+    """Most parts of texts (sentences) that may wait when another request comes."""
     read_seconds: float = 15.0
-    """Until a request has come completely."""
+    """Time until a request has come completely."""
     answer_seconds: float = 60.0
-    """Until it must be answered."""
+    """Time until it must be answered."""
     stop_seconds: float = 20.0
-    """After SIGTERM, until everything is answered or given up."""
+    """Time after SIGTERM until everything is answered or given up."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -91,11 +93,8 @@ class Keys:
     Keys are kept as SHA-256, by which they are looked up: how long that takes tells nothing of a key.
     """
 
-    def __init__(
-        self, accounts: dict[bytes, Account] | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._accounts, self._clock = accounts, clock
-        self._everybody = Account()
+    def __init__(self, accounts: dict[bytes, Account] | None = None) -> None:
+        self._accounts, self._everybody = accounts, Account()
 
     @property
     def required(self) -> bool:
@@ -109,14 +108,8 @@ class Keys:
 
         Raises DataError, with the line, for one that is not so.
         """
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
-        except UnicodeDecodeError:
-            raise DataError("this is not UTF-8", where=path) from None
         accounts = {}
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
@@ -143,7 +136,7 @@ class Keys:
         account = self._accounts.get(_digest(key))
         if account is None:
             raise Refused(403, "Invalid API key")
-        if seconds := account.take(self._clock()):
+        if seconds := account.take(time.monotonic()):
             raise Refused(429, "Slowdown: too many requests per minute", retry_after=seconds)
         return account
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from s2s_cli.data.languages import in_language
 from s2s_cli.errors import UsageError
 from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.loading import use_threads
@@ -19,6 +18,10 @@ from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import NO_AIDS, Pair, ServedAids
 from s2s_cli.serving.batching import Job
+from s2s_cli.text.languages import in_language
+
+DESCRIPTORS = Path("/proc/self/fd")
+"""Names the open descriptors of this process, where the system has it."""
 
 
 class Kind(NamedTuple):
@@ -116,12 +119,9 @@ class Models:
                 translator.search([Part("a", ids)], translator.options)
 
 
-def close_inherited_sockets(folder: Path = Path("/proc/self/fd")) -> None:
-    """Close the copies of network sockets that this forked process has: a connection ends only when all are closed.
-
-    folder: names the open descriptors; on a system without it nothing is closed.
-    """
-    for name in os.listdir(folder) if folder.is_dir() else ():
+def close_inherited_sockets() -> None:
+    """Close the copies of network sockets that this forked process has: a connection ends only when all are closed."""
+    for name in os.listdir(DESCRIPTORS) if DESCRIPTORS.is_dir() else ():
         with suppress(OSError, ValueError):
             descriptor = int(name)
             if stat.S_ISSOCK(os.fstat(descriptor).st_mode):

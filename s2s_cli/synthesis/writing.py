@@ -125,7 +125,7 @@ def _translated(plan: Plan, translator: Translator, given: list[str], first: int
     try:
         found = translator.translate(given, plan.search(translator.options), first=first)
     except LinesLost as lost:
-        raise LinesLost([first + number for number in lost.numbers], str(plan.lines.file.path)) from None
+        raise LinesLost(lost.numbers, str(plan.lines.file.path)) from None
     return [translation.text for translation in found]
 
 

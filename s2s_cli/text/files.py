@@ -17,12 +17,12 @@ def read_lines(path: Path) -> Iterator[str]:
     Raises DataError if a line is not UTF-8 or the archive is damaged, MachineError if the file cannot be read.
     """
     with reading(path) as file:
-        for number, line in enumerate(decoded(file, path)):
+        for number, line in enumerate(decoded_lines(file, path)):
             text = line if number else line.removeprefix(BYTE_ORDER_MARK)
             yield text.removesuffix("\n").removesuffix("\r")
 
 
-def decoded(lines: Iterable[bytes], name: object) -> Iterator[str]:
+def decoded_lines(lines: Iterable[bytes], name: object) -> Iterator[str]:
     """Lines as text, with their ends. Raises DataError with `name:line` where they are not UTF-8."""
     for number, line in enumerate(lines, 1):
         try:

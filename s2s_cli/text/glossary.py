@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.errors import DataError, MachineError, UsageError
-from s2s_cli.text.hygiene import BYTE_ORDER_MARK, clean_line
+from s2s_cli.errors import DataError, UsageError
+from s2s_cli.text.files import read_lines
+from s2s_cli.text.hygiene import clean_line
 from s2s_cli.text.words import words_of
 
 MATCHES = ("any-case", "inflected")
@@ -166,9 +167,10 @@ def _difference(words: Sequence[str], match: frozenset[str], tokens: Sequence[st
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    for where, line in _lines(path):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.startswith("#"):
             continue
+        where = f"{path}:{number}"
         cells = [clean_line(cell) for cell in line.split("\t")]
         if len(cells) < 2 or not cells[0] or not cells[1] or any(cells[3:]):
             raise DataError("a term and its translation are needed", where=where, hint=_HINT)
@@ -176,18 +178,3 @@ def _rows(path: Path) -> Iterator[Row]:
         if unknown := [name for name in match if name not in MATCHES]:
             raise DataError(f"`{unknown[0]}` is no way to match a term", where=where, hint=_HINT)
         yield Row(cells[0], cells[1], match, where)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a file, each with its place."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
-            raise DataError(byte, where=f"{path}:{number}", hint="convert the file with `iconv`") from error
-        yield f"{path}:{number}", text if number > 1 else text.removeprefix(BYTE_ORDER_MARK)

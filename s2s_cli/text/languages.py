@@ -1,4 +1,4 @@
-"""Which text of a bilingual file is in which language."""
+"""Codes of languages, and which of them mean the same language."""
 
 from __future__ import annotations
 

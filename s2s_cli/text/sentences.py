@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from s2s_cli.text.languages import base_of
 from s2s_cli.text.scripts import script_of
 
 # Words whose full stop ends no sentence, in lower case; words with stops inside ("z.B.") need no list.
@@ -51,7 +52,7 @@ def sentences(text: str, language: str = "") -> list[str]:
 
     language: code of the text's language ("de", "pt-BR"); one that is not known here has the rules common to all.
     """
-    parts, start, language = [], 0, language.lower().replace("_", "-").partition("-")[0]
+    parts, start, language = [], 0, base_of(language)
     for match in _END.finditer(text):
         if match.end() < len(text) and _is_end(text, match, start, language):
             parts.append(text[start : match.end()])

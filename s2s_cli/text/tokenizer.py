@@ -11,6 +11,7 @@ from itertools import count, takewhile
 from typing import Any, ClassVar, Literal, Self
 
 from s2s_cli.errors import DataError
+from s2s_cli.forms import is_unicode
 from s2s_cli.sealed import Document, ManifestWriter, SealedDirectory, to_json
 from s2s_cli.text.hygiene import clean_line, one_line
 
@@ -273,6 +274,6 @@ def _load(sealed: SealedDirectory, name: str, index: _Index) -> Tokenizer:
 def not_text(lines: Sequence[str]) -> DataError:
     """The error for lines one of which cannot be encoded as UTF-8."""
     for number, line in enumerate(lines, 1):
-        if any("\ud800" <= character <= "\udfff" for character in line):
+        if not is_unicode(line):
             return DataError(f"line {number} is not Unicode text: it has a lone surrogate", hint="decode it as UTF-8")
     return DataError("the lines to encode are not all text")

@@ -202,7 +202,7 @@ def tell_duration(recipe: Recipe, speed: Speed, pairs: int, validation: float) -
         f"speed: {speed.tokens / speed.seconds:,.0f} target tokens/s; an epoch of about {epoch_updates:,} updates takes"
         f" {console.duration(epoch_seconds)}, a validation at most {console.duration(validation)}"
     )
-    console.say(f"duration: at most {console.duration(total)} for {updates:,} updates and {validations:,} validations")
+    console.say(f"duration: at most {console.duration(total)}; updates: {updates:,}; validations: {validations:,}")
 
 
 def tell_room(recipe: Recipe, run: RunDirectory, snapshot: Snapshot) -> None:

@@ -150,7 +150,6 @@ REFUSED_WITH_THIS_MODEL = [
     ("translate --length-penalty 2 --beam 4", "--length-penalty"),
     ("translate --normalization wu", "--normalization"),
     ("translate --mbr chrf", "--mbr"),
-    ("translate --protect none", "--protect"),
     ("evaluate --mbr chrf", "--mbr"),
     ("evaluate --length-penalty 2 --beam 4", "--length-penalty"),
     ("evaluate --normalization wu", "--normalization"),

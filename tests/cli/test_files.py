@@ -32,6 +32,7 @@ class Shouting:
     device = SimpleNamespace(type="cpu")
     division = Division(source="en", target="de")
     reader = Reader(cast("Any", None), division)
+    writer = SimpleNamespace(calibration=())
 
     def __enter__(self) -> Shouting:
         return self
@@ -88,6 +89,9 @@ def test_plain_text_is_lines_unless_it_becomes_a_file():
     run("a.txt b.txt --in-place")
     assert (Path("a.txt").read_bytes(), Path("b.txt").read_bytes()) == (b"\xef\xbb\xbf  ONE\r\n\r\nTWO", b"\tTWO\r\n")
     run("a.txt --json -o a.jsonl")
+    Path("a.txt").write_bytes(b"one\r\n")
+    run("a.txt --min-confidence 0 -o c.txt")
+    assert Path("c.txt").read_bytes() == b"ONE\r\n"
     assert Path("a.jsonl").read_bytes().count(b'"translation"') == 3
 
 
@@ -134,6 +138,7 @@ def test_a_document_is_replaced_only_if_that_is_asked_for():
         ("--format doc page.html", "--format", "unknown format `doc`"),
         ("page.html a.txt", "INPUT", "a.txt is no document, and others are"),
         ("page.html a.txt -o out/", "INPUT", "a.txt is no document, and others are"),
+        ("page.html a.txt -o out", "INPUT", "a.txt is no document, and others are"),
         ("page.html page.html", "INPUT", "2 documents do not become one"),
         ("--format html lines page.html -o x.html", "INPUT", "2 documents do not become one"),
         ("--in-place page.html ./page.html", "INPUT", "two inputs would both become page.html"),

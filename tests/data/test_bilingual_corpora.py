@@ -19,12 +19,12 @@ from pyarrow.parquet import write_table
 
 from s2s_cli.data import xml_pairs
 from s2s_cli.data.corpora import locate
-from s2s_cli.data.languages import Languages
 from s2s_cli.data.po import read_po
 from s2s_cli.data.preparation import prepare
 from s2s_cli.data.xml_pairs import read_tmx
 from s2s_cli.errors import DataError
 from s2s_cli.recipe import schema
+from s2s_cli.text.languages import Languages
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
 COMPRESSED = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.data.corpora import as_kept, folders_of, locate
-from s2s_cli.data.text_files import read_lines
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.recipe import schema
+from s2s_cli.text.files import read_lines
 
 LINES = ["un", "", "deux mots", "trois"]
 

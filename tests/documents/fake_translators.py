@@ -6,11 +6,11 @@ from collections.abc import Callable, Container, Sequence
 from string import ascii_lowercase
 from types import SimpleNamespace
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.document import Document
 from s2s_cli.documents.formats import FORMATS, read_document
 from s2s_cli.documents.translation import Segments, translate_document
 from s2s_cli.inference.translation import Candidate, Translation
+from s2s_cli.text.languages import Languages
 
 _CAPITALS = str.maketrans(ascii_lowercase, ascii_lowercase.upper())
 LANGUAGES = Languages("en", "de")

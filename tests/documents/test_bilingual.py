@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import PO, TMX, XLIFF1, XLIFF2
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.data.po import entries
 from s2s_cli.documents.po import Po
 from s2s_cli.documents.translation import translate_document, translate_file
+from s2s_cli.text.languages import Languages
 
 NAMESPACES = {"a": "urn:oasis:names:tc:xliff:document:1.2", "b": "urn:oasis:names:tc:xliff:document:2.0"}
 

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents import translation as pipeline
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.documents.translation import translate_document, translate_file
 from s2s_cli.errors import DataError
 from s2s_cli.inference.translation import LinesLost
 from s2s_cli.text.codes import Code
+from s2s_cli.text.languages import Languages
 
 CASES = [(form, data) for form, all_data in SAMPLES.items() for data in all_data]
 BILINGUAL = ("po", "xliff", "tmx")
@@ -191,7 +191,7 @@ def test_lost_lines_are_told_by_their_place(monkeypatch: pytest.MonkeyPatch):
     class Dying(FakeTranslator):
         def translate(self, lines: Any, options: Any = None, *, batch_tokens: Any = None, first: int = 0) -> Any:
             if first:
-                raise LinesLost([2])
+                raise LinesLost([4])
             return super().translate(lines)
 
     monkeypatch.setattr(pipeline, "WINDOW", 2)

@@ -121,4 +121,4 @@ def test_the_estimate_follows_from_what_was_timed(recipe: Path, capfd: pytest.Ca
     dry_run.tell_duration(values, speed, pairs=30_000, validation=9.0)
     told = capfd.readouterr().err
     assert "2,000 target tokens/s; an epoch of about 600 updates takes 2 min, a validation at most 9.0 s" in told
-    assert "at most 38 min for 6,000 updates and 120 validations" in told  # 1,200 s and 1,080 s
+    assert "at most 38 min; updates: 6,000; validations: 120" in told  # 1,200 s and 1,080 s

@@ -64,4 +64,4 @@ def test_that_no_engine_fits_is_said_once(capsys: pytest.CaptureFixture[str]) ->
     for _ in range(2):
         choose_engine("auto", section(output="copy"), "cpu")
     said = capsys.readouterr().err.splitlines()
-    assert said == ["no engine fits this model: PyTorch decodes by it, with the same results but slower"]
+    assert said == ["no engine fits this model: PyTorch decodes it, with the same results but more slowly"]

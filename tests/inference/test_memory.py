@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.translation import translate_file
 from s2s_cli.errors import DataError, MachineError, UsageError
 from s2s_cli.inference.memory import Lookup, TranslationMemory
@@ -23,6 +22,7 @@ from s2s_cli.inference.output import OutputOptions
 from s2s_cli.inference.stream import translate_stream
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SamplingOptions, SearchOptions
+from s2s_cli.text.languages import Languages
 
 PAIRS = [
     ("Ab  cd.", "from the memory"),

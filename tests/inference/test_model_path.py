@@ -31,12 +31,17 @@ def test_the_variable_comes_before_the_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, {"S2S_MODEL": ""}])
-def test_else_the_newest_run_with_a_model(tmp_path: Path, environment: dict[str, str]) -> None:
-    make_model(tmp_path / "runs/a/model", age=20)
+def test_else_the_newest_run_with_a_model(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    only = make_model(tmp_path / "runs/a/model", age=20)
+    assert find_model(None, environment, tmp_path / "runs") == only
+    assert capsys.readouterr().err == ""
     newest = make_model(tmp_path / "runs/b/model", age=10)
     make_model(tmp_path / "runs/c/model", age=30)
     (tmp_path / "runs/d/checkpoints").mkdir(parents=True)  # still training
     assert find_model(None, environment, tmp_path / "runs") == newest
+    assert "runs/b/model is the newest of 3 models" in capsys.readouterr().err
 
 
 def test_a_run_stands_for_its_model(tmp_path: Path) -> None:
@@ -48,7 +53,10 @@ def test_a_run_stands_for_its_model(tmp_path: Path) -> None:
 def test_errors_say_what_is_wrong_and_where(tmp_path: Path) -> None:
     (tmp_path / "young/checkpoints").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
-    for path, message in {"gone": "no such directory", "young": "no model yet", "empty": "neither a model"}.items():
+    (tmp_path / "prepared/data").mkdir(parents=True)
+    (tmp_path / "prepared/data/manifest.json").write_text("{}")
+    messages = {"gone": "no such directory", "young": "no model yet", "empty": "neither a model"}
+    for path, message in (messages | {"prepared": "no model yet"}).items():
         with pytest.raises(UsageError, match=message) as raised:
             find_model(tmp_path / path, {}, tmp_path)
         assert raised.value.where == f"--model {tmp_path / path}"

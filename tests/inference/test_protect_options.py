@@ -20,14 +20,13 @@ def test_kinds_replace_those_of_the_model_and_patterns_are_added():
     assert finder_of("tags,numbers", [], OWN) == Finder(("tags", "numbers"))
     assert finder_of(None, ["a+"], OWN) == Finder(("urls",), ("a+", "X+"))
     assert finder_of(None, ["a+"], None) == Finder((), ("a+",))
-    assert finder_of("none", [], OWN) is None
+    assert finder_of("none", [], OWN) is finder_of("none", [], None) is None
     assert finder_of("none", ["a+"], OWN) == Finder((), ("a+",))
 
 
 @pytest.mark.parametrize(
     ("kinds", "patterns", "where"),
     [
-        ("none", [], "--protect"),
         ("tags,words", [], "--protect"),
         (None, ["("], "--protect-pattern"),
         (None, [""], "--protect-pattern"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from s2s_cli.data.cleaning import sentence_key
-from s2s_cli.data.text_files import read_lines
+from s2s_cli.text.files import read_lines
 from scripts import debian_synopsis_data
 from scripts.debian_synopsis_data import Package, chosen, packages
 

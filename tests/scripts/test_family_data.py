@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.data.cleaning import sentence_key
-from s2s_cli.data.text_files import read_lines
+from s2s_cli.text.files import read_lines
 from scripts.make_family_data import (
     DATA,
     LONGEST,

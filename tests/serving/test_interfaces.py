@@ -155,7 +155,8 @@ def test_what_never_becomes_a_request_is_not_kept(server: Server, start: bytes, 
         received = b""
         with suppress(ConnectionError):  # a reset may overtake the answer
             received = connection.recv(4096)
-    assert received[:12] in (b"HTTP/1.1 %s" % status, b"")
+    # On a busy machine the server's time for a request may be over before it is too long.
+    assert received[:12] in (b"HTTP/1.1 %s" % status, b"HTTP/1.1 408", b"")
 
 
 def test_what_is_not_http_is_told_so(server: Server):

@@ -14,7 +14,6 @@ from direct import texts_of
 from serving_process import LETTERS
 
 from s2s_cli import Translator
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.snippets import snippet
 from s2s_cli.documents.translation import translate_document
@@ -22,6 +21,7 @@ from s2s_cli.inference.reading import Reader
 from s2s_cli.serving.explaining import _words
 from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import LONG, Texts, Wish
+from s2s_cli.text.languages import Languages
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.sentencepieces import train_sentencepiece
 from s2s_cli.text.symbols import CharacterTokenizer

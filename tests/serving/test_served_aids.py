@@ -13,7 +13,6 @@ from direct import texts_of
 from serving_process import Server
 
 from s2s_cli import Translator
-from s2s_cli.data.languages import Languages
 from s2s_cli.documents.formats import read_document
 from s2s_cli.documents.translation import translate_document
 from s2s_cli.errors import DataError, MachineError, UsageError
@@ -21,6 +20,7 @@ from s2s_cli.inference.aids import Aids
 from s2s_cli.serving.aids import ServedAids
 from s2s_cli.serving.models import Models
 from s2s_cli.serving.texts import Wish
+from s2s_cli.text.languages import Languages
 
 DE_EN, EN_DE = ("de", "en"), ("en", "de")
 LINES = ["der Hund bellt. die Katze und der Hund", "ja", "  guten  Tag", "", "ein Hund auf www.s2s.org", "Katze"]
@@ -82,7 +82,6 @@ def test_of_several_models_each_has_its_own(models: list[Path], german: Translat
         ({"glossaries": ("terms.tsv",)}, "--glossary terms.tsv", "its languages are needed: de-en= or en-de="),
         ({"memories": ("fr-en=old.tsv",)}, "--memory fr-en=old.tsv", "its languages are needed"),
         ({"glossaries": ("de-en=terms.tsv",) * 2}, "--glossary de-en=terms.tsv", "a second glossary from de to en"),
-        ({"protect": "none"}, "--protect", "nothing is protected"),
         ({"glossaries": ("de-en=terms.tsv",), "glossary_way": "inline"}, "--glossary-way", "trained with terms"),
     ],
 )

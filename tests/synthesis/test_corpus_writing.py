@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from s2s_cli import Translator
-from s2s_cli.data.text_files import read_lines
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import SealedDirectory
@@ -19,6 +18,7 @@ from s2s_cli.search.options import SearchOptions
 from s2s_cli.synthesis import writing
 from s2s_cli.synthesis.plan import Plan, WrittenManifest, plan_of
 from s2s_cli.synthesis.writing import write_corpus
+from s2s_cli.text.files import read_lines
 
 MakeRecipe = Callable[..., Recipe]
 SEARCHES = [{"beam": 1}, {"beam": 3}, {"beam": None}, {"beam": None, "sample": {"top_k": 10, "seed": 3}}]
