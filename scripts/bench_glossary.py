@@ -2,14 +2,15 @@ r"""What a glossary brings and costs: terms that are written, BLEU, and speed.
 
     export S2S_DATA=/path/to/data
     s2s train recipes/multi30k-de-en.yaml
-    cd $S2S_DATA/multi30k
-    python scripts/bench_glossary.py runs/multi30k-de-en --train train.{de,en}.xz --test test_2016_flickr.{de,en}.xz
+    D=$S2S_DATA/multi30k; T=$D/test_2016_flickr
+    python scripts/bench_glossary.py runs/multi30k-de-en --train $D/train.{de,en}.xz --test $T.{de,en}.xz
 
 Terms are German nouns of the test set, each with the word that the references have for it most often. Which word it is
 in a line is found by Dice's coefficient over the lines of the training data, in both directions. So a glossary knows of
 the references; that is what it is for, but no BLEU to compare with others. A second glossary has only those terms that
 the model alone writes in less than half of their sentences, and a third those in at most three lines of the training
-data. `--way inline` tells a model that was trained with `data.terms` of them, instead of forcing them.
+data. `--way inline` tells a model that was trained with `data.terms` of them, instead of forcing them, and `--way
+both` forces those that it leaves out.
 
 Both are translated with in one process, after a few lines that warm it up, as many times as there are rounds. Seconds
 are those of the processor, of all threads, and the median of the rounds. Success is that of `s2s evaluate --glossary`.
@@ -72,7 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--way", choices=("forced", "inline"), default="forced")
+    parser.add_argument("--way", choices=("forced", "inline", "both"), default="forced")
     parser.add_argument("--write", type=Path, metavar="FOLDER")
     return parser.parse_args()
 
@@ -124,12 +125,10 @@ def rare(glossary: Glossary, train: Sequence[str]) -> Iterable[Row]:
 
 def use(glossary: Glossary | None, translator: Translator, way: str) -> None:
     """Have the translator write the terms of a glossary; None: of none any more."""
-    if way == "forced":
-        if glossary:
-            translator.reader.check_terms(glossary)
-        translator.reader = replace(translator.reader, forced=glossary)
-    else:
-        translator.reader = replace(translator.reader, inline=glossary)
+    if glossary and way != "inline":
+        translator.reader.check_terms(glossary)
+    forced, inline = (glossary if way in (own, "both") else None for own in ("forced", "inline"))
+    translator.reader = replace(translator.reader, forced=forced, inline=inline)
 
 
 def row(

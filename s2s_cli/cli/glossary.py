@@ -22,9 +22,10 @@ GlossaryMatch = Annotated[
 GlossaryWay = Annotated[
     str | None,
     term_option(
-        metavar="inline|forced",
-        help="inline: tell the terms to a model that was trained with `data.terms`, its default. forced: let the"
-        " search write their translations, with any model.",
+        metavar="inline|forced|both",
+        help="inline: tell the terms to a model that was trained with `data.terms`. forced: let the search write their"
+        " translations, with any model. both: tell them, and force those that the model leaves out; the default of such"
+        " a model.",
     ),
 ]
 

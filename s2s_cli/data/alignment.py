@@ -142,8 +142,8 @@ def _pieces(spans: Iterable[Span]) -> int:
     return sum(span.end - span.begin for span in spans)
 
 
-def some(draw: Callable[[list[Found]], Found | None], random: Random) -> list[Found]:
-    """What a few trials find: nothing if all fail, and after each find another one with a probability of a half.
+def some(draw: Callable[[list[Found]], Found | None], random: Random, another: float = _ANOTHER) -> list[Found]:
+    """What a few trials find: nothing if all fail, and after each find a probability of another trial.
 
     draw: makes a trial, given what was found before.
     """
@@ -151,6 +151,6 @@ def some(draw: Callable[[list[Found]], Found | None], random: Random) -> list[Fo
     for _ in range(_TRIALS):
         if (one := draw(found)) is not None:
             found.append(one)
-        if found and random.random() >= _ANOTHER:
+        if found and random.random() >= another:
             break
     return found

@@ -16,6 +16,7 @@ from s2s_cli.text.tokenizer import UNK
 LONGEST_TERM = 2  # words
 LEAST_TERM = 4  # characters
 LONGEST_INVENTED = 3  # pieces
+_ANOTHER = 0.75  # probability of another trial after each term: a glossary may hold every noun of a sentence
 _INVENTED = 0.5  # share of terms whose translation is a word that does not exist
 
 
@@ -31,7 +32,7 @@ def with_terms(aligner: Aligner, source: Sequence[int], target: Sequence[int], r
         return term if term and is_new and _tells(aligner, term, source, target) else None
 
     inserted, replaced = dict[Span, list[int]](), dict[Span, list[int]]()
-    for term, translation in some(draw, random) if links else ():
+    for term, translation in some(draw, random, _ANOTHER) if links else ():
         words = list(target[slice(*translation)])
         if random.random() < _INVENTED:
             words = _invented(aligner, random)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from s2s_cli.search.options import SearchOptions
     from s2s_cli.text.protected import Finder
 
-WAYS = ("inline", "forced")
+WAYS = ("inline", "forced", "both")
 
 
 @dataclass(frozen=True)
@@ -99,22 +99,22 @@ def finder_of(kinds: str | None, patterns: Sequence[str], given: Finder | None) 
 
 
 def with_glossary(reader: Reader, path: Path, match: str | None, way: str | None, options: SearchOptions) -> Reader:
-    """The reader with the terms of --glossary. way: `inline` or `forced`; by default inline, if the model has learnt
-    that. Raises UsageError for a way that is none for this model or this search."""
+    """The reader with the terms of --glossary. way: `inline`, `forced` or `both`; by default both, as far as the model
+    has learnt the first and the search bears the second. Raises UsageError for a way that is none for them."""
+    from s2s_cli.inference.demands import bears_constraints, refuse_constraints
     from s2s_cli.text.glossary import read_glossary
 
     learnt = reader.tokenizers.source.term_tags is not None
-    way = way or ("inline" if learnt else "forced")
+    way = way or ("forced" if not learnt else "both" if bears_constraints(options) else "inline")
     if way not in WAYS:
         raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
-    if way == "inline":
-        if not learnt:
-            hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
-            raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
-        return replace(reader, inline=read_glossary(path, match))
-    from s2s_cli.inference.demands import refuse_constraints
-
-    refuse_constraints(options)
+    if way != "forced" and not learnt:
+        hint = "--glossary-way forced needs no training; or train a model with `data.terms`"
+        raise UsageError("the model has not been trained with terms", where="--glossary-way", hint=hint)
+    if way != "inline":
+        refuse_constraints(options)
     glossary = read_glossary(path, match)
-    reader.check_terms(glossary)
-    return replace(reader, forced=glossary)
+    if way != "inline":
+        reader.check_terms(glossary)
+        reader = replace(reader, forced=glossary)
+    return reader if way == "forced" else replace(reader, inline=glossary)

@@ -41,6 +41,11 @@ class Demand(NamedTuple):
                     raise DataError(f"the {kind} {told}", hint="leave out one of them")
 
 
+def bears_constraints(options: SearchOptions) -> bool:
+    """Whether a search can see to it that phrases come."""
+    return options.beam > 1 and options.groups == 1 and options.sampling is None
+
+
 def refuse_constraints(options: SearchOptions) -> None:
     """Raise UsageError if a search cannot see to it that phrases come."""
     kind = "--sample" if options.sampling else "--diverse" if options.groups > 1 else ""
@@ -92,15 +97,23 @@ def check_term(term: Term, vocabulary: Vocabulary) -> None:
         raise DataError(error.what, where=term.where or None, hint=hint) from None
 
 
-def with_terms(part: Part, glossary: Glossary, vocabulary: Vocabulary) -> Part:
+def with_terms(part: Part, glossary: Glossary, vocabulary: Vocabulary, *, inflected: bool = True) -> Part:
     """A part with what the terms in its text are to be among the constraints, as often as they stand there, unless the
     demand has that itself. What has something in it that is to be avoided is left out: what is said of one line counts
-    for more."""
+    for more. inflected: with terms that are found inflected, too."""
     given = part.demand or Demand()
-    phrases = [each.term.targets[0] for each in glossary.find(part.text)] if part.ids else []
+    terms = [each.term for each in glossary.find(part.text)] if part.ids else []
+    phrases = [term.targets[0] for term in terms if inflected or "inflected" not in term.match]
     lacking = Counter(phrases) - Counter(given.constraints)
     fitting = [text for text in lacking.elements() if not any(vocabulary.contains(text, x) for x in given.avoid)]
     return part._replace(demand=given._replace(constraints=(*given.constraints, *fitting))) if fitting else part
+
+
+def with_second_search(part: Part, glossary: Glossary, vocabulary: Vocabulary) -> Part:
+    """A part that is searched for again, with its terms as `with_terms` has them, where the translation would lack one.
+    A term that may be inflected is left to the model."""
+    forced = with_terms(part, glossary, vocabulary, inflected=False)
+    return part if forced is part else part._replace(again=forced.demand)
 
 
 def _clean(text: str, name: str) -> str:

@@ -41,6 +41,13 @@ class Part(NamedTuple):
     spans: tuple[int, ...] = ()  # places of the spans that marks in `ids` stand for, in the order of the marks
     demand: Demand | None = None  # of its translation
     told: tuple[int, ...] = ()  # target symbols of what the model is told of terms
+    again: Demand | None = None  # of a second search, where the first one leaves out what it has
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What its translation is to contain, and may not be torn apart."""
+        demand = self.again or self.demand
+        return demand.constraints if demand else ()
 
 
 class Divided(NamedTuple):

@@ -77,7 +77,8 @@ class Reader:
     inline: Glossary | None = None
     """Terms that the model reads in the line, with what they are to be; it has learnt to write that."""
     forced: Glossary | None = None
-    """Terms of which this is demanded, in the translation of each part that they stand in; see `check_terms`."""
+    """Terms of which this is demanded, in the translation of each part that they stand in; see `check_terms`. Of those
+    that are also `inline`, only where the model leaves them out."""
     memory: Lookup | None = None
     """What was translated before: a line that stands there is not read, unless more is demanded of it."""
 
@@ -183,9 +184,10 @@ class Reader:
     def _with_terms(self, source: Source) -> Source:
         if self.forced is None:
             return source
-        from s2s_cli.inference.demands import with_terms
+        from s2s_cli.inference.demands import with_second_search, with_terms
 
-        return replace(source, parts=[with_terms(part, self.forced, self._vocabulary) for part in source.parts])
+        add = with_terms if self.inline is None else with_second_search
+        return replace(source, parts=[add(part, self.forced, self._vocabulary) for part in source.parts])
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:

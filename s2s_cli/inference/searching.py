@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,28 @@ class Searcher:
         return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
 
     def _candidates(self, job: Job) -> list[list[Hypothesis]]:
+        """Hypotheses, of a second search where the first one leaves out what is then demanded."""
+        found = self._found(job)
+        if not any(part.again for part in job.parts):
+            return found
+        from s2s_cli.inference.demands import bears_constraints
+
+        lacking = [number for number, part in enumerate(job.parts) if self._lacks(part, found[number])]
+        if lacking and bears_constraints(job.options):
+            parts = [part._replace(demand=part.again) for part in (job.parts[number] for number in lacking)]
+            for number, hypotheses in zip(lacking, self._found(job._replace(parts=parts, places=None)), strict=True):
+                found[number] = hypotheses
+        return found
+
+    def _lacks(self, part: Part, hypotheses: Sequence[Hypothesis]) -> bool:
+        """Whether one of the hypotheses lacks a phrase that is to be demanded."""
+        if part.again is None:
+            return False
+        texts = [one_line(self.target.decode(each.ids)) for each in hypotheses]
+        times, wanted = self.guides.vocabulary.times, Counter(part.again.constraints)
+        return any(times(phrase, text) < count for phrase, count in wanted.items() for text in texts)
+
+    def _found(self, job: Job) -> list[list[Hypothesis]]:
         parts, options, places = job
         batch = padded([part.ids for part in parts])
         model, room_B, wanted = self.model, np.zeros(len(parts), np.int64), []

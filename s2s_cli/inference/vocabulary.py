@@ -47,18 +47,21 @@ class Vocabulary:
         return np.array([bool(text) and self.is_word(text[-1]) for text in self.texts])
 
     def contains(self, text: str, phrase: str) -> bool:
-        """Whether a phrase that is to be avoided stands in a text, as whole words."""
+        """Whether a phrase stands in a text, as whole words; one in small letters stands there in capitals, too."""
+        return self.times(phrase, text) > 0
+
+    def times(self, phrase: str, text: str) -> int:
+        """How often it does."""
         if phrase == phrase.lower():
             text = lowered(text)
-        place = text.find(phrase)
+        count, place = 0, text.find(phrase)
         while place >= 0:
             end = place + len(phrase)
             cut_before = place > 0 and self.is_word(text[place - 1]) and self.is_word(phrase[0])
             cut_after = end < len(text) and self.is_word(text[end]) and self.is_word(phrase[-1])
-            if not cut_before and not cut_after:
-                return True
+            count += not cut_before and not cut_after
             place = text.find(phrase, place + 1)
-        return False
+        return count
 
     @cached_property
     def has_spaces(self) -> bool:

@@ -58,7 +58,7 @@ class Writer:
                     source_words=word_of_source,
                 ),
                 marks=tuple(self._marks(part, found.ids, len(text))),
-                phrases=part.demand.constraints if part.demand else (),
+                phrases=part.phrases,
             )
             candidates.append(candidate)
         return candidates

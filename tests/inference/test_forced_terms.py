@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -66,6 +67,31 @@ def test_every_term_is_written_as_often_as_it_stands_there_whatever_the_batch(ki
     for line, translation in zip(lines, together, strict=True):
         assert_written(line, translation.text)
         assert translator.translate([line])[0].text == translation.text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_search_writes_what_the_first_one_leaves_out(workers: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("s2s_cli.inference.translator.LEAST_SHARE", 16)
+    plain, lines = gibberish("subwords"), [*text_of(5, 40), "car car men", "us is"]
+    as_ever = [each.text for each in plain.translate(lines, BEAM)]
+    of_cars = [text.split() for line, text in zip(lines, as_ever, strict=True) if "car" in line.split()]
+    [(common, _)] = Counter(word for words in of_cars for word in {*words} if word.isalpha()).most_common(1)
+    glossary = Glossary([Row("car", common), Row("men", "red caravan")])
+    translator = forced(workers=workers)
+    translator.reader = replace(translator.reader, forced=glossary)
+    wanted = [each.text for each in translator.translate(lines)]
+    translator.reader = replace(translator.reader, inline=glossary)  # which this model does not read
+    found = [each.text for each in translator.translate(lines)]
+    kinds = set[bool]()
+    for line, text, before, other in zip(lines, found, as_ever, wanted, strict=True):
+        terms = Counter(each.term.targets[0] for each in glossary.find(line))
+        lacks = any(times(target, before) < count for target, count in terms.items())
+        assert text == (other if lacks else before)
+        kinds |= {lacks} if terms else set()
+    assert kinds == {True, False}
+    greedy = replace(BEAM, beam=1)
+    assert translator.translate(lines, greedy) == plain.translate(lines, greedy)
+    translator.close()
 
 
 def test_lines_without_terms_are_translated_as_ever():

@@ -48,6 +48,16 @@ def test_models_that_have_learnt_terms_are_told_them(path: Path, finder: Finder 
         assert (found.finder, found.forced) == (finder, None)
 
 
+def test_what_they_leave_out_is_forced_where_the_search_can(path: Path):
+    for way in (None, "both"):
+        found = with_glossary(reader(terms=True), path, None, way, BEAM)
+        assert found.inline is found.forced is not None
+        [part] = found.read(["Haus"])[0].parts
+        assert part.told and part.demand is None and part.phrases == ("house",)
+    [part] = with_glossary(reader(terms=True), path, "inflected", None, BEAM).read(["Hauses"])[0].parts
+    assert part.told and not part.phrases  # a form of it may come
+
+
 def test_a_shortlist_admits_what_the_model_is_told(path: Path):
     given = with_glossary(reader(terms=True), path, None, "inline", SearchOptions(beam=1))
     parts = [source.parts[0] for source in given.read(["aus", "Haus"])]
@@ -78,6 +88,7 @@ def test_with_others_terms_are_forced_and_so_they_are_by_choice(path: Path, term
         ("loosely", None, BEAM, "no way to match"),
         (None, "loosely", BEAM, "no way to use"),
         (None, "inline", BEAM, "not been trained with terms"),
+        (None, "both", BEAM, "not been trained with terms"),
         (None, None, SearchOptions(beam=1), "beam of 2"),
         (None, "forced", SearchOptions(beam=4, groups=2), "--diverse"),
     ],
