@@ -17,7 +17,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -332,11 +332,26 @@ def _start(
             inherited = [ours, *(worker.connection for worker in others)] if method == "fork" else []
             process = context.Process(target=_serve, args=(make_work, theirs, inherited), daemon=method == "fork")
             process.start()
+        _kill_at_exit(os.getpid())
         outcome.append(Worker(process, ours))
     except BaseException as error:
         outcome.append(error)
     finally:
         _ends.pop(threading.get_ident(), None)
+
+
+@cache
+def _kill_at_exit(parent: int) -> None:
+    """Once in a process, have its workers killed when it ends: `multiprocessing` would ask them to end by a signal that
+    they leave to their parent, and wait."""
+    from multiprocessing import active_children, util
+
+    def kill() -> None:
+        for child in active_children():
+            if child.daemon:
+                child.kill()
+
+    util.Finalize(None, kill, exitpriority=10)
 
 
 def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, inherited: list[Connection]) -> None:

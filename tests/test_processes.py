@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -83,6 +85,16 @@ def test_what_ends_the_whole_group_is_left_to_the_parent() -> None:
         return lambda number: [os.kill(os.getpid(), sent) for sent in (signal.SIGTERM, signal.SIGINT)] and number
 
     assert list(map_in_order(work, [1, 2, 3], processes=2)) == [1, 2, 3]
+
+
+def test_a_program_that_does_not_stop_its_workers_ends() -> None:
+    code = """
+from s2s_cli.processes import WorkerPool
+pool = WorkerPool(lambda: abs, 2, lambda *_: None)
+print(sorted(result for _, result in pool.map([-1, 2, -3])))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 2, 3]\n", "")
 
 
 def lost() -> None:

@@ -125,11 +125,12 @@ IDLE: dict[str, list[Idle]] = {
             "leave it out, or write to one file without --shard and --ray",
         ),
         Idle(
-            (*_OF_OUTPUT, "attention"),
+            (*(name for name in _OF_OUTPUT if name != "strict"), "attention"),
             lambda values: document_format(values) is not None,
             "the input is read as a document, and written as what it was",
             "give its lines on stdin",
         ),
+        Idle(("strict",), lambda values: document_format(values) not in (None, "text"), "documents are read strictly"),
         Idle(("fuzzy",), lambda values: not values["memory"], "there is no translation memory", "add --memory FILE"),
         Idle(("fuzzy",), lambda values: not values["as_json"], "only --json shows similar entries", "add --json"),
         _OF_GLOSSARY,

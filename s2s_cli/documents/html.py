@@ -237,7 +237,7 @@ def text_parts(raw: str) -> Iterator[Part]:
 
 def _template(raw: str) -> Code:
     """Code of a template: a value, which is a word; or a condition or a loop, which must not move."""
-    return Code(raw, Kind.ALONE if raw[2] in "=-" else Kind.BREAK)
+    return Code(raw, Kind.ALONE if raw[2] == "=" else Kind.BREAK)
 
 
 def _attributes(match: re.Match[str], tag: str) -> Iterator[Unit]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2s_cli import console
 from s2s_cli.errors import DataError, UsageError, faults_of_reading
 from s2s_cli.sealed import file_sha256
 
@@ -105,7 +106,7 @@ def with_glossary(reader: Reader, path: Path, match: str | None, way: str | None
     from s2s_cli.text.glossary import read_glossary
 
     learnt = reader.tokenizers.source.term_tags is not None
-    way = way or ("forced" if not learnt else "both" if bears_constraints(options) else "inline")
+    asked, way = way, way or ("forced" if not learnt else "both" if bears_constraints(options) else "inline")
     if way not in WAYS:
         raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
     if way != "forced" and not learnt:
@@ -115,6 +116,11 @@ def with_glossary(reader: Reader, path: Path, match: str | None, way: str | None
         refuse_constraints(options)
     glossary = read_glossary(path, match)
     if way != "inline":
-        reader.check_terms(glossary)
-        reader = replace(reader, forced=glossary)
+        try:
+            reader.check_terms(glossary)
+            reader = replace(reader, forced=glossary)
+        except DataError as error:
+            if asked or way == "forced":
+                raise
+            console.warn(f"{error}; terms are told to the model, and none is forced")
     return reader if way == "forced" else replace(reader, inline=glossary)

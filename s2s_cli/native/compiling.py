@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import time
 from pathlib import Path
@@ -30,7 +31,12 @@ have an instruction that rounds once: translations are to be the same on all of 
 
 
 class Refusal(OSError):
-    """The compiler does not know a flag, or an instruction."""
+    """The compiler does not know a flag, or an instruction; it may also fail for lack of memory, of room, of headers."""
+
+
+_OF_REFUSALS = re.compile(
+    r"unrecognized|unknown argument|unknown target|unsupported option|bad value|no such instruction|invalid instruction"
+)
 
 
 def cached(flags: list[str]) -> Path | None:
@@ -108,10 +114,11 @@ def _run(command: list[str]) -> None:
     import subprocess
 
     try:
-        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT)
+        english = os.environ | {"LC_ALL": "C"}
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT, env=english)
     except subprocess.CalledProcessError as error:
-        kind = Refusal if error.returncode > 0 else OSError  # else killed, perhaps since there was no memory
-        raise kind(f"{error}\n{error.stderr.decode(errors='replace')}") from error
+        told = error.stderr.decode(errors="replace")
+        raise (Refusal if _OF_REFUSALS.search(told) else OSError)(f"{error}\n{told}") from error
     except subprocess.TimeoutExpired as error:
         raise OSError(str(error)) from error
 

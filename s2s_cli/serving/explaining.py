@@ -21,7 +21,7 @@ def explained(translator: Translator, part: Part, options: SearchOptions) -> dic
     they have of it too, and tells no steps."""
     source, target = translator.tokenizers.source, translator.tokenizers.target
     steps: Watched = []
-    if part.demand is None:
+    if part.demand is None and part.again is None:
         found, steps = watched_beam_search(translator.model, [*part.ids, EOS], options)
     else:
         [found] = translator.search([part], options)

@@ -88,6 +88,10 @@ def test_plain_text_is_lines_unless_it_becomes_a_file():
     Path("b.txt").write_bytes(b"\ttwo\r\n")
     run("a.txt b.txt --in-place")
     assert (Path("a.txt").read_bytes(), Path("b.txt").read_bytes()) == (b"\xef\xbb\xbf  ONE\r\n\r\nTWO", b"\tTWO\r\n")
+    run("a.txt --strict -o b.txt")
+    assert Path("b.txt").read_bytes().startswith(b"\xef\xbb\xbf  ONE\r\n")
+    with pytest.raises(UsageError, match="read strictly"):
+        run("page.html --strict")
     run("a.txt --json -o a.jsonl")
     Path("a.txt").write_bytes(b"one\r\n")
     run("a.txt --min-confidence 0 -o c.txt")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from copy_model import CopyModel
 
-from s2s_cli.errors import UsageError
+from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.aids import with_glossary
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.reading import Reader
@@ -56,6 +56,17 @@ def test_what_they_leave_out_is_forced_where_the_search_can(path: Path):
         assert part.told and part.demand is None and part.phrases == ("house",)
     [part] = with_glossary(reader(terms=True), path, "inflected", None, BEAM).read(["Hauses"])[0].parts
     assert part.told and not part.phrases  # a form of it may come
+
+
+def test_terms_that_cannot_be_forced_are_only_told_unless_that_was_asked_for(
+    path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path.write_text("Haus\thouse\naus\tчас\n")
+    found = with_glossary(reader(terms=True), path, None, None, BEAM)
+    assert found.forced is None and targets(found.inline, "Haus") == ["house"]
+    assert "terms.tsv:2: the model cannot write" in capsys.readouterr().err
+    with pytest.raises(DataError, match="cannot write"):
+        with_glossary(reader(terms=True), path, None, "both", BEAM)
 
 
 def test_a_shortlist_admits_what_the_model_is_told(path: Path):
