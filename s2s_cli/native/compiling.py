@@ -31,7 +31,7 @@ have an instruction that rounds once: translations are to be the same on all of 
 
 
 class Refusal(OSError):
-    """The compiler does not know a flag, or an instruction; it may also fail for lack of memory, of room, of headers."""
+    """The compiler does not know a flag or an instruction. (It may also fail for lack of memory, room or headers.)"""
 
 
 _OF_REFUSALS = re.compile(
