@@ -133,7 +133,8 @@ class Recipe(Section):
     def _model_faults(self) -> Iterator[str]:
         """Parts that are asked for where nothing uses them."""
         model, context = self.model, self.model.decoder.context
-        for key, value in model.attention.values().items():
+        of_attention = {key: getattr(model.attention, key) for key in ("coverage", "coverage_loss", "heads")}
+        for key, value in of_attention.items():
             if context != "attention" and value != getattr(Attention, key):
                 yield f"model.attention.{key} has no effect: model.decoder.context is `{context}`"
         if context == "every_step" and model.encoder.bridge == "copy":
