@@ -343,7 +343,7 @@ def _start(
 @cache
 def _kill_at_exit(parent: int) -> None:
     """Once in a process, have its workers killed when it ends: `multiprocessing` would ask them to end by a signal that
-    they leave to their parent, and wait."""
+    they leave to their parent, and wait. parent: the process, since one that was forked begins anew."""
     from multiprocessing import active_children, util
 
     def kill() -> None:

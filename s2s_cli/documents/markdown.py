@@ -91,20 +91,24 @@ class Markdown(TextDocument):
                 parts += _text_parts(list(group))
                 continue
             for mark in group:
-                assert isinstance(mark.part, Code)
-                start = lines.place(mark.start)
-                if mark.part.kind is Kind.BREAK and "\n" in mark.raw:
-                    # with what begins the next line of a list or a quote
-                    parts.append(Code(self.text[start : lines.place(mark.start + len(mark.raw))], Kind.BREAK))
-                else:
-                    inner = list(self._read(mark, start, in_table=in_table)) if mark.part.text == mark.raw else []
-                    yield from inner
-                    parts.append(replace(mark.part, start=start) if inner else mark.part)
+                code, inner = self._code(mark, lines, in_table=in_table)
+                yield from inner
+                parts.append(code)
         plain = _plain([mark.raw for mark in found if mark.part == mark.raw and mark.raw[0] != "\\"])
         plain -= {str(mark.part) for mark in found if mark.raw == f"\\{mark.part}"}
         begins_line = not in_table and isinstance(parts[0], str)
         end = lines.place(len(lines.text) - 1) + 1
         yield _Text(tuple(parts), lines.place(0), end, plain, begins_line, in_table)
+
+    def _code(self, mark: Mark, lines: _Lines, *, in_table: bool) -> tuple[Code, list[Unit]]:
+        """The code of a mark that is no text, and the units inside it."""
+        assert isinstance(mark.part, Code)
+        start = lines.place(mark.start)
+        if mark.part.kind is Kind.BREAK and "\n" in mark.raw:
+            # with what begins the next line of a list or a quote
+            return Code(self.text[start : lines.place(mark.start + len(mark.raw))], Kind.BREAK), []
+        inner = list(self._read(mark, start, in_table=in_table)) if mark.part.text == mark.raw else []
+        return replace(mark.part, start=start) if inner else mark.part, inner
 
     def _read(self, mark: Mark, start: int, *, in_table: bool) -> Iterator[Unit]:
         """What people read in a code of one line: the text of an image, a title, attributes of a tag."""

@@ -145,11 +145,11 @@ class Xliff1(_Xliff):
             if not has_text(self.content(sentence)) or (old and has_text(self.content(old))):
                 continue
             unit = self.unit(sentence, old, target)
-            if not old:
-                place, spaces = (last.end, unit.spaces) if last else (target.inner, ("", ""))
-                if not last and number + 1 < len(sentences):  # the space is between it and the next one
-                    spaces = ("", self.space_before(sentences[number + 1][1]))
-                unit = replace(unit, start=place, end=place, spaces=spaces)
+            if not old and last:
+                unit = replace(unit, start=last.end, end=last.end)
+            elif not old:  # before all others: the space is between it and the next one
+                after = self.space_before(sentences[number + 1][1]) if number + 1 < len(sentences) else ""
+                unit = replace(unit, start=target.inner, end=target.inner, spaces=("", after))
             yield unit
 
     def _sentences(self, element: Element) -> Iterator[tuple[str, Element]]:

@@ -102,11 +102,12 @@ def finder_of(kinds: str | None, patterns: Sequence[str], given: Finder | None) 
 def with_glossary(reader: Reader, path: Path, match: str | None, way: str | None, options: SearchOptions) -> Reader:
     """The reader with the terms of --glossary. way: `inline`, `forced` or `both`; by default both, as far as the model
     has learnt the first and the search bears the second. Raises UsageError for a way that is none for them."""
-    from s2s_cli.inference.demands import bears_constraints, refuse_constraints
+    from s2s_cli.inference.demands import fault_of_constraints, refuse_constraints
     from s2s_cli.text.glossary import read_glossary
 
     learnt = reader.tokenizers.source.term_tags is not None
-    asked, way = way, way or ("forced" if not learnt else "both" if bears_constraints(options) else "inline")
+    is_asked_for = way is not None
+    way = way or ("forced" if not learnt else "inline" if fault_of_constraints(options) else "both")
     if way not in WAYS:
         raise UsageError(f"`{way}` is no way to use a glossary", where="--glossary-way", hint=f"{' or '.join(WAYS)}")
     if way != "forced" and not learnt:
@@ -120,7 +121,7 @@ def with_glossary(reader: Reader, path: Path, match: str | None, way: str | None
             reader.check_terms(glossary)
             reader = replace(reader, forced=glossary)
         except DataError as error:
-            if asked or way == "forced":
+            if is_asked_for or way == "forced":
                 raise
             console.warn(f"{error}; terms are told to the model, and none is forced")
     return reader if way == "forced" else replace(reader, inline=glossary)

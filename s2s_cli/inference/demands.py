@@ -41,18 +41,20 @@ class Demand(NamedTuple):
                     raise DataError(f"the {kind} {told}", hint="leave out one of them")
 
 
-def bears_constraints(options: SearchOptions) -> bool:
-    """Whether a search can see to it that phrases come."""
-    return options.beam > 1 and options.groups == 1 and options.sampling is None
+def fault_of_constraints(options: SearchOptions) -> UsageError | None:
+    """Why a search cannot see to it that phrases come, if it cannot."""
+    kind = "--sample" if options.sampling else "--diverse" if options.groups > 1 else ""
+    if kind:
+        return UsageError(f"constraints need a beam search, and {kind} is none", hint="leave one of them out")
+    if options.beam < 2:
+        return UsageError("constraints need a beam of 2 or more", hint="leave --greedy out, or use --beam 5")
+    return None
 
 
 def refuse_constraints(options: SearchOptions) -> None:
     """Raise UsageError if a search cannot see to it that phrases come."""
-    kind = "--sample" if options.sampling else "--diverse" if options.groups > 1 else ""
-    if kind:
-        raise UsageError(f"constraints need a beam search, and {kind} is none", hint="leave one of them out")
-    if options.beam < 2:
-        raise UsageError("constraints need a beam of 2 or more", hint="leave --greedy out, or use --beam 5")
+    if fault := fault_of_constraints(options):
+        raise fault
 
 
 def demand_of(request: Request) -> Demand:

@@ -22,6 +22,7 @@ from s2s_cli.text.tokenizer import Tokenizer
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
+    from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.guides import Guides
     from s2s_cli.search.sampling import Place
 
@@ -59,23 +60,26 @@ class Searcher:
     def _candidates(self, job: Job) -> list[list[Hypothesis]]:
         """Hypotheses, of a second search where the first one leaves out what is then demanded."""
         found = self._found(job)
-        if not any(part.again for part in job.parts):
+        pairs = enumerate(zip(job.parts, found, strict=True))
+        lacking = {
+            number: part._replace(demand=part.again)
+            for number, (part, hypotheses) in pairs
+            if part.again and self._lacks(hypotheses, part.again)
+        }
+        if not lacking:
             return found
-        from s2s_cli.inference.demands import bears_constraints
+        from s2s_cli.inference.demands import fault_of_constraints
 
-        lacking = [number for number, part in enumerate(job.parts) if self._lacks(part, found[number])]
-        if lacking and bears_constraints(job.options):
-            parts = [part._replace(demand=part.again) for part in (job.parts[number] for number in lacking)]
-            for number, hypotheses in zip(lacking, self._found(job._replace(parts=parts, places=None)), strict=True):
+        if not fault_of_constraints(job.options):
+            again = self._found(job._replace(parts=list(lacking.values()), places=None))
+            for number, hypotheses in zip(lacking, again, strict=True):
                 found[number] = hypotheses
         return found
 
-    def _lacks(self, part: Part, hypotheses: Sequence[Hypothesis]) -> bool:
+    def _lacks(self, hypotheses: Sequence[Hypothesis], demand: Demand) -> bool:
         """Whether one of the hypotheses lacks a phrase that is to be demanded."""
-        if part.again is None:
-            return False
         texts = [one_line(self.target.decode(each.ids)) for each in hypotheses]
-        times, wanted = self.guides.vocabulary.times, Counter(part.again.constraints)
+        times, wanted = self.guides.vocabulary.times, Counter(demand.constraints)
         return any(times(phrase, text) < count for phrase, count in wanted.items() for text in texts)
 
     def _found(self, job: Job) -> list[list[Hypothesis]]:

@@ -41,7 +41,11 @@ _OF_REFUSALS = re.compile(
 
 def cached(flags: list[str]) -> Path | None:
     """The path of the library in the cache, if it was compiled with these flags. Errors: as of `compiled`."""
-    for path in cache_folder().glob(f"kernels-{_key(flags)}-*.so"):
+    return _cached(_key(flags))
+
+
+def _cached(key: str) -> Path | None:
+    for path in cache_folder().glob(f"kernels-{key}-*.so"):
         if path.stem.endswith(digest(path.read_bytes())):
             return path
     return None
@@ -65,13 +69,14 @@ def compiled(flags: list[str]) -> Path:
 
     Errors: OSError, at once for some hours if the compiler refused it; ValueError if `CC` is not well quoted.
     """
-    if path := cached(flags):
+    key = _key(flags)
+    if path := _cached(key):
         return path
     import tempfile  # which takes as long to import as the rest of this takes
 
     cache = cache_folder()
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    refused = cache / f"kernels-{_key(flags)}.refused"
+    refused = cache / f"kernels-{key}.refused"
     if refused.exists() and abs(time.time() - refused.stat().st_mtime) < REFUSED:
         raise OSError(f"the compiler has refused it lately: {refused}")
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -81,7 +86,7 @@ def compiled(flags: list[str]) -> Path:
         except Refusal:
             refused.touch()
             raise
-        return made.replace(cache / f"kernels-{_key(flags)}-{digest(made.read_bytes())}.so")
+        return made.replace(cache / f"kernels-{key}-{digest(made.read_bytes())}.so")
 
 
 def compiler() -> list[str]:

@@ -40,9 +40,8 @@ def tokenizer_notice(language: str, metric: str = "BLEU") -> str | None:
     segmenter = _segmenter_of(language)
     if bleu_tokenizer(language) == segmenter.name and script_of(language) not in _WITHOUT_SPACES:
         return None
-    ways = (
-        [f"for `{segmenter.name}` install sacrebleu[{segmenter.name.partition('-')[0]}]"] if segmenter.modules else []
-    )
+    extra = segmenter.name.partition("-")[0]  # of sacreBLEU's package
+    ways = [f"for `{segmenter.name}` install sacrebleu[{extra}]"] if segmenter.modules else []
     ways += ["read chrF"] if metric == "BLEU" else []
     return f"{metric} splits {language} text by `{COMMON}`, which finds no words in it: {', or '.join(ways)}"
 
