@@ -22,8 +22,8 @@ from s2s_cli.text.tokenizer import Tokenizer
 
 # What few translations need is imported where it is needed.
 if TYPE_CHECKING:
-    from s2s_cli.inference.demands import Demand
     from s2s_cli.inference.guides import Guides
+    from s2s_cli.search.phrases import Phrase
     from s2s_cli.search.sampling import Place
 
 
@@ -46,7 +46,7 @@ class Searcher:
     def search(self, job: Job) -> list[list[Hypothesis]]:
         """The hypotheses for each part, best first."""
         options = job.options
-        found = self._candidates(job._replace(options=options.of_candidates()))
+        found = self._found(job._replace(options=options.of_candidates()))
         if options.risk is None:
             return found
         from s2s_cli.inference.minimum_risk import least_risk
@@ -57,49 +57,25 @@ class Searcher:
         is_drawn = options.sampling is not None
         return [least_risk(*pair, utility, options.n_best, drawn=is_drawn) for pair in zip(found, texts, strict=True)]
 
-    def _candidates(self, job: Job) -> list[list[Hypothesis]]:
-        """Hypotheses, of a second search where the first one leaves out what is then demanded."""
-        found = self._found(job)
-        pairs = enumerate(zip(job.parts, found, strict=True))
-        lacking = {
-            number: part._replace(demand=part.again)
-            for number, (part, hypotheses) in pairs
-            if part.again and self._lacks(hypotheses, part.again)
-        }
-        if not lacking:
-            return found
+    def again(self, part: Part, found: Sequence[Hypothesis], options: SearchOptions) -> Part | None:
+        """What to search for a second time: a part that lacks a phrase that is then to be demanded, if one of the
+        hypotheses lacks it and the search can see to it."""
+        if part.again is None:
+            return None
         from s2s_cli.inference.demands import fault_of_constraints
 
-        if not fault_of_constraints(job.options):
-            again = self._found(job._replace(parts=list(lacking.values()), places=None))
-            for number, hypotheses in zip(lacking, again, strict=True):
-                found[number] = hypotheses
-        return found
-
-    def _lacks(self, hypotheses: Sequence[Hypothesis], demand: Demand) -> bool:
-        """Whether one of the hypotheses lacks a phrase that is to be demanded."""
-        texts = [one_line(self.target.decode(each.ids)) for each in hypotheses]
-        times, wanted = self.guides.vocabulary.times, Counter(demand.constraints)
-        return any(times(phrase, text) < count for phrase, count in wanted.items() for text in texts)
+        texts = [one_line(self.target.decode(each.ids)) for each in found]
+        times, wanted = self.guides.vocabulary.times, Counter(part.again.constraints)
+        has_all = all(times(phrase, text) >= count for phrase, count in wanted.items() for text in texts)
+        return None if has_all or fault_of_constraints(options) else part._replace(demand=part.again, again=None)
 
     def _found(self, job: Job) -> list[list[Hypothesis]]:
         parts, options, places = job
         batch = padded([part.ids for part in parts])
-        model, room_B, wanted = self.model, np.zeros(len(parts), np.int64), []
-        if any(part.demand is not None or part.told for part in parts):
-            from s2s_cli.search.guidance import Guided
-
-            wanted = [self.guides.wanted(part.demand) for part in parts]
-            admitted = [
-                [*part.told, *(index for phrase in each.phrases for index in phrase.ids)]
-                for part, each in zip(parts, wanted, strict=True)
-            ]
-            model = Guided(model, [each.guide for each in wanted], admitted)
-            room_B = np.array([each.room for each in wanted])
-        if any(each.phrases for each in wanted):
+        model, room_B, phrases = self._led(parts)
+        if any(phrases):
             from s2s_cli.search.constrained import constrained_beam_search
 
-            phrases = [each.phrases for each in wanted]
             return constrained_beam_search(model, *batch, options, phrases, self.guides.vocabulary.goes_on_V, room_B)
         if options.sampling:
             from s2s_cli.search.sampling import sample
@@ -110,6 +86,20 @@ class Searcher:
 
             return diverse_beam_search(model, *batch, options, room_B)
         return (greedy_search if options.beam == 1 else beam_search)(model, *batch, options, room_B)
+
+    def _led(self, parts: Sequence[Part]) -> tuple[StepModel, np.ndarray, list[list[Phrase]]]:
+        """The model, as what is demanded and told of these parts leads it; by how much that raises the limits of their
+        lengths; and the phrases that they must have."""
+        if not any(part.demand is not None or part.told for part in parts):
+            return self.model, np.zeros(len(parts), np.int64), []
+        from s2s_cli.search.guidance import Admitting, Guide, Guided
+
+        guides, phrases, room = zip(*(self.guides.wanted(part.demand) for part in parts), strict=True)
+        demanded = [[index for phrase in own for index in phrase.ids] for own in phrases]
+        model: StepModel = Admitting(self.model, [[*a.told, *b] for a, b in zip(parts, demanded, strict=True)])
+        if any(guide != Guide() for guide in guides):
+            model = Guided(model, guides)
+        return model, np.array(room), list(phrases)
 
     def force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
         """log p(target | source) of each pair."""

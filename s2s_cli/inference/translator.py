@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -187,15 +188,9 @@ class Translator:
 
             refuse_constraints(options)
         found: list[list[Candidate]] = [[] for _ in parts]
-        lengths = [len(part.ids) + 1 for part in parts]  # EOS counted
-        batches = self._batches(lengths, options, self.batch_tokens if batch_tokens is None else batch_tokens)
-        jobs = [Job([parts[i] for i in batch], options, [places[i] for i in batch]) for batch in batches]
-        try:
-            for number, hypotheses in self._searched(jobs):
-                for index, each in zip(batches[number], hypotheses, strict=True):
-                    found[index] = self.writer.candidates(parts[index], each, keep_attention=keep_attention)
-        except JobLost as lost:
-            raise LinesLost(sorted({places[index][0] + 1 for index in batches[lost.index]})) from None
+        tokens = self.batch_tokens if batch_tokens is None else batch_tokens
+        for index, hypotheses in self._searched(dict(enumerate(parts)), options, places, tokens):
+            found[index] = self.writer.candidates(parts[index], hypotheses, keep_attention=keep_attention)
         return self.writer.lines(sources, found, options)
 
     def search(
@@ -205,8 +200,9 @@ class Translator:
 
         places: for sampling, the number of each part's line, and its number in the line; by default that in the batch.
         """
-        with self._turn:
-            return self._searcher.search(Job(parts, options, places))
+        numbered, places = dict(enumerate(parts)), places or [(number,) for number in range(len(parts))]
+        found = dict(self._searched(numbered, options, places, tokens=sys.maxsize))
+        return [found[number] for number in numbered]
 
     def most_parts(self, width: int) -> int:
         """Parts of a batch, by the memory of a step. width: hypotheses of each."""
@@ -254,7 +250,28 @@ class Translator:
             tokens = min(tokens, max(LEAST_SHARE, sum(lengths) // (4 * self._pool.size)))
         return list(token_batches(lengths, tokens, self.most_parts(options.width)))
 
-    def _searched(self, jobs: Sequence[Job]) -> Iterator[tuple[int, list[list[Hypothesis]]]]:
+    def _searched(
+        self, parts: Mapping[int, Part], options: SearchOptions, places: Sequence[Place], tokens: int
+    ) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """The hypotheses for each part, after its number, in whatever order. Those parts that are searched for again
+        come last, all together: a small search costs nearly as much as a large one."""
+        numbers, again = list(parts), dict[int, Part]()
+        lengths = [len(part.ids) + 1 for part in parts.values()]  # EOS counted
+        batches = [[numbers[i] for i in batch] for batch in self._batches(lengths, options, tokens)]
+        jobs = [Job([parts[i] for i in batch], options, [places[i] for i in batch]) for batch in batches]
+        try:
+            for place, found in self._done(jobs):
+                for number, hypotheses in zip(batches[place], found, strict=True):
+                    if part := self._searcher.again(parts[number], hypotheses, options):
+                        again[number] = part
+                    else:
+                        yield number, hypotheses
+        except JobLost as lost:
+            raise LinesLost(sorted({places[number][0] + 1 for number in batches[lost.index]})) from None
+        if again:
+            yield from self._searched(again, options, places, tokens)
+
+    def _done(self, jobs: Sequence[Job]) -> Iterator[tuple[int, list[list[Hypothesis]]]]:
         """What each job finds, after its number; with workers, in whatever order."""
         with self._turn:
             if self._pool is None or len(jobs) < self._pool.size:

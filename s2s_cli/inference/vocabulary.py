@@ -104,4 +104,6 @@ class Vocabulary:
 
 def lowered(text: str) -> str:
     """Character by character, so that none is lost or added."""
+    if text.isascii():
+        return text.lower()
     return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)

@@ -172,22 +172,44 @@ class GuidedState:
         )
 
 
-class Guided:
-    """A model that is led through one batch. guides: for each of its sentences. admitted: symbols that it may need."""
+@dataclass(frozen=True)
+class Admitting:
+    """A model for one batch that may use some symbols in any case, even if it chooses among few. own: for each sentence
+    of the batch."""
 
-    def __init__(self, model: StepModel, guides: Sequence[Guide], admitted: Sequence[Collection[int]] = ()) -> None:
-        self.model, self.vocabulary = model, model.vocabulary
+    model: StepModel
+    own: Sequence[Collection[int]]
+
+    @property
+    def vocabulary(self) -> int:
+        return self.model.vocabulary
+
+    def start(
+        self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
+    ) -> State:
+        """Encode; one hypothesis a sentence."""
+        both = [{*own, *others} for own, others in zip(self.own, admitted, strict=True)] if admitted else self.own
+        return self.model.start(source_BS, source_lengths_B, both)
+
+    def step(self, previous_BK: np.ndarray, state: State) -> tuple[Step, State]:
+        """Append one symbol to each hypothesis."""
+        return self.model.step(previous_BK, state)
+
+
+class Guided:
+    """A model that is led through one batch. guides: for each of its sentences."""
+
+    def __init__(self, model: StepModel, guides: Sequence[Guide]) -> None:
         openings, avoided = zip(*guides, strict=True)
+        self.model = Admitting(model, [opening.admitted if opening else () for opening in openings])
+        self.vocabulary = model.vocabulary
         self._leads = _Leads(_Openings(openings, model.vocabulary), _Avoided(avoided, model.vocabulary))
-        own = [opening.admitted if opening else () for opening in openings]
-        self._admitted = [{*each, *others} for each, others in zip(own, admitted or [()] * len(own), strict=True)]
 
     def start(
         self, source_BS: np.ndarray, source_lengths_B: np.ndarray, admitted: Sequence[Collection[int]] = ()
     ) -> GuidedState:
         """Encode; one hypothesis a sentence."""
-        several = [{*own, *others} for own, others in zip(self._admitted, admitted, strict=True)] if admitted else None
-        state = self.model.start(source_BS, source_lengths_B, several or self._admitted)
+        state = self.model.start(source_BS, source_lengths_B, admitted)
         openings, avoided = self._leads
         return GuidedState(state, openings.first_B[:, None], avoided.first_B[:, None])
 

@@ -91,6 +91,8 @@ class Glossary:
             for word in words:
                 node = node.following.setdefault(word.casefold(), _Node())
             node.terms.append((words, term))
+        # Most words of a text begin no term, and these letters stay the same with any ending.
+        self._beginnings = {word[:LEAST_STEM] for word in self._root.following}
 
     @classmethod
     def read(cls, path: Path, match: Sequence[str] = ()) -> Glossary:
@@ -107,12 +109,14 @@ class Glossary:
         words = words_of(text)
         tokens = [word.text for word in words]
         folded = [token.casefold() for token in tokens]
-        found, place = list[Occurrence](), 0
-        while place < len(words):
+        found, end = list[Occurrence](), 0
+        for place, token in enumerate(folded):
+            if place < end or token[:LEAST_STEM] not in self._beginnings:
+                continue
             length, term = self._best(tokens, folded, place)
             if term is not None:
-                found.append(Occurrence(words[place].start, words[place + length - 1].end, term))
-            place += max(1, length)
+                end = place + length
+                found.append(Occurrence(words[place].start, words[end - 1].end, term))
         return found
 
     def _best(self, tokens: Sequence[str], folded: Sequence[str], begin: int) -> tuple[int, Term | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from unicodedata import normalize
+from unicodedata import is_normalized, normalize
 
 from s2s_cli.text.hygiene import BREAK_HINTS
 
@@ -21,6 +21,7 @@ _MARKS = (
 )
 _LETTER = rf"(?:[^\W{UNSPACED}]|[{_MARKS}])"
 _WORD = re.compile(rf"[{UNSPACED}]|{_LETTER}(?:{_LETTER}|[{BREAK_HINTS}])*|[^\s{BREAK_HINTS}]")
+_HINT = re.compile(f"[{BREAK_HINTS}]")
 _NO_HINTS = dict.fromkeys(map(ord, BREAK_HINTS))
 
 
@@ -40,7 +41,12 @@ def words_of(text: str, *, ignore_case: bool = False) -> list[Word]:
     ['C', '+', '+', '很', '好', '!']
     """
     fold = str.casefold if ignore_case else str
+    is_plain = is_normalized("NFC", text) and not _HINT.search(text)  # then all pieces of it are, too
     return [
-        Word(fold(normalize("NFC", match[0].translate(_NO_HINTS))), match.start(), match.end())
+        Word(fold(match[0] if is_plain else _plain(match[0])), match.start(), match.end())
         for match in _WORD.finditer(text)
     ]
+
+
+def _plain(text: str) -> str:
+    return normalize("NFC", text.translate(_NO_HINTS))

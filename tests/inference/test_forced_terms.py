@@ -22,6 +22,7 @@ from s2s_cli.inference.inline import flatten
 from s2s_cli.inference.memory import Lookup, TranslationMemory
 from s2s_cli.inference.protection import masked, restored
 from s2s_cli.inference.reading import Source
+from s2s_cli.inference.searching import Job, Searcher
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
@@ -92,6 +93,18 @@ def test_a_second_search_writes_what_the_first_one_leaves_out(workers: int, monk
     greedy = replace(BEAM, beam=1)
     assert translator.translate(lines, greedy) == plain.translate(lines, greedy)
     translator.close()
+
+
+def test_second_searches_come_last_and_share_batches(monkeypatch: pytest.MonkeyPatch):
+    jobs, search = list[Job](), Searcher.search
+    monkeypatch.setattr(Searcher, "search", lambda self, job: [jobs.append(job), search(self, job)][1])
+    translator = forced()
+    translator.reader = replace(translator.reader, inline=GLOSSARY)
+    translator.translate(text_of(5, 40), batch_tokens=60)
+    is_second = [any(part.demand for part in job.parts) for job in jobs]
+    assert is_second == sorted(is_second)
+    parts = [len(job.parts) for job, second in zip(jobs, is_second, strict=True) if second]
+    assert max(parts) > 1 and len(parts) < is_second.count(False)
 
 
 def test_lines_without_terms_are_translated_as_ever():

@@ -25,7 +25,7 @@ from s2s_cli.search.constrained import constrained_beam_search
 from s2s_cli.search.diverse import diverse_beam_search
 from s2s_cli.search.ensemble import Ensemble
 from s2s_cli.search.greedy import greedy_search
-from s2s_cli.search.guidance import Guide, Guided, forced
+from s2s_cli.search.guidance import Admitting, Guide, Guided, forced
 from s2s_cli.search.history import Hypothesis
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.search.phrases import Phrase
@@ -243,7 +243,7 @@ def test_phrases_come_and_beginnings_are_kept(subject: Callable[[], StepModel]) 
     phrases = [[Phrase((8, 9)), Phrase((9, 10))], [], [Phrase((11,), 2)], []]
     guides = [Guide(), Guide(forced([12, 6])), Guide(forced([7, 12])), Guide()]
     admitted = [{8, 9, 10}, (), {11}, ()]
-    led = Guided(model, guides, admitted)
+    led = Guided(Admitting(model, admitted), guides)
     goes_on_V = np.zeros(model.vocabulary, bool)
     found = constrained_beam_search(led, *padded(SENTENCES), OPTIONS, phrases, goes_on_V, np.array([0, 2, 2, 0]))
     for hypothesis in found[0]:
