@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from s2s_cli.errors import DataError, MachineError
 
 SUFFIXES = (".gz", ".xz", ".zst")
-
+CHUNK = 1 << 16  # bytes that are read at once
 
 _DAMAGE = ("EOFError", "BadGzipFile", "error", "LZMAError", "ZstdError")
 """Classes of errors that the libraries raise for a damaged archive; `error` is that of zlib."""
@@ -41,7 +42,7 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
     """
     with _faults_of(path):
         file = path.open("rb", buffering=0) if not (suffix := suffix_of(path)) else _open(path, suffix, "rb")
-    with file, io.BufferedReader(_Content(file, path), 1 << 16) as content:
+    with file, io.BufferedReader(_Content(file, path), CHUNK) as content:
         yield content
 
 
@@ -99,7 +100,45 @@ def _gzip(file: Any, mode: str) -> Any:
 def _xz(file: Any, mode: str) -> Any:
     import lzma
 
-    return lzma.open(file, mode)
+    return _XzStreams(file) if mode == "rb" else lzma.open(file, mode)
+
+
+class _XzStreams(io.RawIOBase):
+    """The content of all streams of an `.xz` file. Python's own reader takes a stream whose beginning is damaged, or
+    before which there is padding, for the end of the file."""
+
+    def __init__(self, path: Path) -> None:
+        import lzma
+
+        self._file, self._begin = path.open("rb"), partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)
+        self._stream = self._begin()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            data = b""
+            if self._stream.eof:
+                if not (data := self._after_padding()):
+                    return 0
+                self._stream = self._begin()
+            elif self._stream.needs_input and not (data := self._file.read(CHUNK)):
+                raise EOFError("it ends within a stream")
+            if content := self._stream.decompress(data, len(buffer)):
+                buffer[: len(content)] = content
+                return len(content)
+
+    def _after_padding(self) -> bytes:
+        """What follows the zeros after a stream."""
+        data = self._stream.unused_data
+        while not (data := data.lstrip(b"\0")) and (data := self._file.read(CHUNK)):
+            pass
+        return data
 
 
 def _zstd(file: Any, mode: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,25 @@ def test_an_error_of_whoever_reads_is_not_one_of_the_file(tmp_path: Path, name: 
             raise error
     with pytest.raises(MachineError, match="cannot be read"), compression.reading(tmp_path) as file:
         file.read()
+
+
+def read(path: Path, data: bytes) -> list[bytes]:
+    path.write_bytes(data)
+    with compression.reading(path) as file:
+        return list(file)
+
+
+def test_xz_is_read_over_all_streams_and_the_padding_between_them(tmp_path: Path):
+    path, lines = tmp_path / "a.xz", [b"%d\n" % number for number in range(30_000)]
+    streams = [lzma.compress(b"".join(part)) for part in (lines[:1], lines[1:20_000], [], lines[20_000:])]
+    for padding in (b"", b"\0" * 4, b"\0" * 20_000):
+        assert read(path, padding.join([*streams, b""])) == lines
+
+
+def test_damage_to_any_stream_of_xz_is_told(tmp_path: Path):
+    path, first, second = tmp_path / "a.xz", lzma.compress(b"one\n"), lzma.compress(b"two\n" * 9)
+    assert read(path, first + second) == [b"one\n", *[b"two\n"] * 9]
+    damaged = [second[:place] + bytes([byte ^ 16]) + second[place + 1 :] for place, byte in enumerate(second)]
+    for other in [*damaged, *(second[:end] for end in range(1, len(second))), b"text"]:
+        with pytest.raises(DataError, match=r"a\.xz: damaged archive"):
+            read(path, first + other)
