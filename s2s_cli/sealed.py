@@ -12,6 +12,7 @@ change them, and copying does.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap
@@ -25,11 +26,13 @@ from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, TypeVar
 
 from s2s_cli import atomic
-from s2s_cli.errors import CheckpointError, printable
+from s2s_cli.errors import CheckpointError, MachineError, printable
 from s2s_cli.forms import Form, FormError, at_least, matching
 
 MANIFEST = "manifest.json"
 _LARGEST_DOCUMENT = 16 * 2**20  # bytes
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+"""What the system says of names that are not there, or are of something else than was written."""
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 AnyManifest = TypeVar("AnyManifest", bound="Manifest")
@@ -123,10 +126,8 @@ class SealedDirectory:
     @classmethod
     def open(cls, path: Path, form: type[Manifest] = Manifest) -> SealedDirectory:
         """Raises `CheckpointError`, which names the file and the fault."""
-        try:
+        with _faults_of(path):
             names = set(_names(path, form.levels))
-        except OSError as error:
-            raise CheckpointError(f"cannot be read: {error.strerror}", where=path) from error
         if MANIFEST not in names:
             raise CheckpointError(f"has no {MANIFEST}, so it is incomplete", where=path)
         with _regular(path / MANIFEST, limit=_LARGEST_DOCUMENT) as file:
@@ -213,10 +214,8 @@ def file_sha256(path: Path) -> str:
 
 
 def _check_size(path: Path, size: int) -> None:
-    try:
+    with _faults_of(path):
         found = os.lstat(path)
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror}", where=path) from error
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointError("is not a regular file", where=path)
     if found.st_size != size:
@@ -226,7 +225,7 @@ def _check_size(path: Path, size: int) -> None:
 @contextmanager
 def _regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
     """A regular file of at most `limit` bytes; no link is followed and no pipe waited for."""
-    try:
+    with _faults_of(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:
             status = os.fstat(descriptor)
@@ -234,11 +233,21 @@ def _regular(path: Path, limit: int) -> Iterator[IO[bytes]]:
                 raise CheckpointError("is not a regular file", where=path)
             _check_fits(path, status.st_size, limit)
             yield file
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """What is not there is a fault of the directory, for which a sound one may be found. That something cannot be read
+    now says nothing of it."""
+    try:
+        yield
     except OSError as error:
-        fault = "is not a regular file" if path.is_symlink() else f"cannot be read: {error.strerror}"
-        raise CheckpointError(fault, where=path) from error
+        if error.errno in _NOT_THERE:
+            fault = "is not a regular file" if path.is_symlink() else f"cannot be read: {error.strerror}"
+            raise CheckpointError(fault, where=path) from error
+        raise MachineError(f"cannot be read: {error.strerror or error}", where=path) from error
     except MemoryError as error:
-        raise CheckpointError("does not fit into memory", where=path) from error
+        raise MachineError("does not fit into memory", where=path) from error
 
 
 def _check_fits(path: Path, size: int, limit: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.errors import CheckpointError
+from s2s_cli.errors import CheckpointError, MachineError
 from s2s_cli.sealed import MANIFEST, Manifest, ManifestWriter, SealedDirectory
 
 
@@ -162,6 +163,18 @@ def test_missing_files_are_named(sealed):
     (sealed / "one").unlink()
     assert refusal(sealed) == f"{sealed / 'one'}: cannot be read: No such file or directory"
     assert "No such file" in refusal(sealed / "nowhere")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_that_a_file_cannot_be_read_now_is_no_fault_of_the_directory(sealed, monkeypatch, number):
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    opened = SealedDirectory.open(sealed)
+    for call in ("open", "lstat", "scandir"):
+        with monkeypatch.context() as patch, pytest.raises(MachineError, match="cannot be read"):
+            patch.setattr(os, call, fail)
+            opened.read("one") if call == "open" else SealedDirectory.open(sealed)
 
 
 def test_a_directory_without_manifest_is_not_whole(sealed):

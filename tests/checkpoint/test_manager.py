@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -170,6 +171,22 @@ def test_when_all_are_bad_training_does_not_begin_anew(three, folder, capsys):
     assert "train from the start" in str(caught.value)
     warnings = capsys.readouterr().err.splitlines()
     assert [f"step-{step}" in line for step, line in zip((3, 2, 1), warnings, strict=True)] == [True] * 3
+
+
+def test_one_that_cannot_be_read_now_is_not_passed_over(three, folder, tools, monkeypatch):
+    name, open_file = "optimizer.safetensors", os.open
+
+    def refusing(path, *arguments, **options):
+        if Path(path) == folder / "step-3" / name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return open_file(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refusing)
+        for reads in (three.load_latest, three.ranked):
+            with pytest.raises(MachineError, match=rf"step-3/{name}: cannot be read: Permission denied"):
+                reads()
+    tools.assert_same(three.load_latest(), tools.make_snapshot(3, 7.0))
 
 
 def test_when_all_are_gone_training_does_not_begin_anew(three, folder, capsys):
