@@ -125,7 +125,18 @@ class SealedDirectory:
 
     @classmethod
     def open(cls, path: Path, form: type[Manifest] = Manifest) -> SealedDirectory:
-        """Raises `CheckpointError`, which names the file and the fault."""
+        """Raises `CheckpointError`, which names the file and the fault; `MachineError` for what cannot be read."""
+        found, names = cls.by_manifest(path, form), set(_names(path, form.levels))
+        if unlisted := sorted(names - found.files.keys() - {MANIFEST}):
+            raise CheckpointError(f"{printable(ascii(unlisted[0]))} is not listed in {MANIFEST}", where=path)
+        for name, entry in found.files.items():
+            _check_size(path / name, entry.size)
+        return found
+
+    @classmethod
+    def by_manifest(cls, path: Path, form: type[Manifest] = Manifest) -> SealedDirectory:
+        """By its manifest alone: other files may be missing or damaged, which `read` and `verify` notice. Errors as of
+        `open`."""
         with _faults_of(path):
             names = set(_names(path, form.levels))
         if MANIFEST not in names:
@@ -136,10 +147,6 @@ class SealedDirectory:
             if not _is_plain(name, form):
                 fault = f"lists {printable(ascii(name))}, which is not a plain file name"
                 raise CheckpointError(fault, where=path / MANIFEST)
-        if unlisted := sorted(names - manifest.files.keys() - {MANIFEST}):
-            raise CheckpointError(f"{printable(ascii(unlisted[0]))} is not listed in {MANIFEST}", where=path)
-        for name, entry in manifest.files.items():
-            _check_size(path / name, entry.size)
         return cls(path, manifest)
 
     @property
@@ -205,6 +212,24 @@ def _names(directory: Path, levels: int) -> Iterator[str]:
                 yield from (f"{entry.name}/{name}" for name in _names(directory / entry.name, levels - 1))
             else:
                 yield entry.name
+
+
+def foreign_file(directory: Path, levels: int) -> str | None:
+    """A visible file that would be lost if this directory were replaced as a sealed one: one that its manifest does not
+    list, or any if it has none. A manifest that is damaged may have listed them all.
+
+    levels: as of `Manifest`. Raises `MachineError` if the directory cannot be read.
+    """
+    with _faults_of(directory):
+        names = sorted(_names(directory, levels))
+        content = (directory / MANIFEST).read_bytes() if MANIFEST in names else b"null"
+    try:
+        manifest = json.loads(content)
+    except ValueError:
+        return None
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    listed = {*files, MANIFEST} if isinstance(files, dict) else set()
+    return next((name for name in names if name not in listed), None)
 
 
 def file_sha256(path: Path) -> str:

@@ -21,10 +21,10 @@ import numpy as np
 
 from s2s_cli import atomic
 from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
-from s2s_cli.errors import CheckpointError, MachineError, UserError
+from s2s_cli.errors import CheckpointError, MachineError, UserError, printable
 from s2s_cli.forms import Form, at_least, at_most, characters, leaves
 from s2s_cli.recipe import schema
-from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, parse_json, to_json
+from s2s_cli.sealed import Document, Manifest, ManifestWriter, SealedDirectory, foreign_file, parse_json, to_json
 from s2s_cli.text.tokenizer import EOS, SYMBOLS, TokenizerPair, load_tokenizers, save_tokenizers
 
 if TYPE_CHECKING:
@@ -215,14 +215,11 @@ def _present(directory: Path) -> Path:
 
 def refuse_foreign(directory: Path) -> None:
     """Replacing a directory removes it, so one that holds other files than a model is refused."""
-    try:
-        names = {path.name for path in directory.iterdir()}
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise MachineError(f"cannot be replaced: {error.strerror}", where=directory) from error
-    if names and not names & {WEIGHTS, CONFIG}:
-        raise CheckpointError("holds other files than a model, and is not replaced", where=directory)
+    if directory.exists() and not directory.is_dir():
+        raise MachineError("cannot be replaced: it is no folder", where=directory)
+    if directory.is_dir() and (name := foreign_file(directory, Manifest.levels)):
+        what = f"holds other files than a model ({printable(name)}), and is not replaced"
+        raise CheckpointError(what, where=directory, hint="move them away")
 
 
 def _identity(directory: Path) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from s2s_cli import atomic, console
 from s2s_cli.checkpoint.model_directory import CONFIG, refuse_foreign
 from s2s_cli.errors import MachineError, UsageError, printable
-from s2s_cli.sealed import MANIFEST
+from s2s_cli.sealed import foreign_file
 
 _ELSEWHERE = "name another --run, or move it"
 
@@ -78,9 +78,9 @@ class RunDirectory:
             raise UsageError("is a model, and no run", where=self.root, hint=_ELSEWHERE)
         if self.recipe.exists() and not lock.exists():
             raise UsageError("would be replaced by the recipe of the run", where=self.recipe, hint=_ELSEWHERE)
-        if self.data.is_dir() and any(self.data.iterdir()) and not (self.data / MANIFEST).exists():
-            what = "holds other files than prepared data, and is not replaced"
-            raise UsageError(what, where=self.data, hint=_ELSEWHERE)
+        if self.data.is_dir() and (name := foreign_file(self.data, levels=2)):
+            what = f"holds other files than prepared data ({printable(name)}), and is not replaced"
+            raise UsageError(what, where=self.data, hint="name another --run, or move them away")
         refuse_foreign(self.model)
 
 

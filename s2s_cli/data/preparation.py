@@ -24,7 +24,7 @@ from s2s_cli.data.held_out import HeldOutText
 from s2s_cli.data.manifest import DataManifest, differences, dropped, fingerprints, relevant_keys, report
 from s2s_cli.data.prepared import PreparedData, open_prepared, other_data
 from s2s_cli.data.tokenising import Tagged, encode_pairs
-from s2s_cli.errors import DataError, printable
+from s2s_cli.errors import CheckpointError, DataError, printable
 from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
@@ -63,9 +63,14 @@ def prepare(
     atomic.sweep(run)
     data, found = run / "data", _locate(recipe, recipe_dir, written)
     before, reasons = _state(data)
-    base = _base(recipe, initial, before, data)
+    known = _known(data)
+    is_trained = any((run / "checkpoints").glob("step-*"))
+    if reasons and is_trained and known is None:
+        hint = "restore it from a copy; or move this folder away, and the data is prepared again"
+        raise DataError(f"what the checkpoints were trained on is damaged: {reasons[0]}", where=data, hint=hint)
+    base = _base(recipe, initial, data)
     keys = relevant_keys(recipe, found.tests, base.keys if base else {})
-    inputs = fingerprints({**found.splits, "exclude": found.exclude}, before.manifest.inputs if before else {})
+    inputs = fingerprints({**found.splits, "exclude": found.exclude}, known.inputs if known else {})
     if before:
         reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(recipe, before))
         if not reasons and not force:
@@ -78,7 +83,7 @@ def prepare(
         writer = ManifestWriter(directory)
         facts = _build(recipe, found, writer, base, mapper)
         manifest = writer.seal(DataManifest, tests=found.tests, keys=keys, inputs=inputs, **facts)
-        if before and before.manifest.learnt != manifest.learnt and any((run / "checkpoints").glob("step-*")):
+        if known and known.learnt != manifest.learnt and is_trained:
             raise other_data(run)
     for line in report(manifest):
         console.say(line)
@@ -108,6 +113,21 @@ def _state(directory: Path) -> tuple[PreparedData | None, list[str]]:
         return (PreparedData.open(directory) if (directory / MANIFEST).exists() else None), []
     except DataError as error:
         return None, [str(error)]
+
+
+def _known(directory: Path) -> DataManifest | None:
+    """What is known of the data prepared before."""
+    try:
+        return _manifest(directory)
+    except CheckpointError:
+        return None
+
+
+def _manifest(directory: Path) -> DataManifest:
+    """The manifest of data of which other files may be damaged. Raises CheckpointError."""
+    manifest = SealedDirectory.by_manifest(directory, DataManifest).manifest
+    assert isinstance(manifest, DataManifest)
+    return manifest
 
 
 def _damage(recipe: Recipe, prepared: PreparedData) -> list[str]:
@@ -162,7 +182,7 @@ class _Base(NamedTuple):
     keys: dict[str, Any]
 
 
-def _base(recipe: Recipe, initial: Path | None, before: PreparedData | None, directory: Path) -> _Base | None:
+def _base(recipe: Recipe, initial: Path | None, directory: Path) -> _Base | None:
     """The tokenizers of the model of `init`; where it is not at hand, those that were made of them before.
 
     Raises DataError if they are damaged or lost, or cannot be extended as the recipe says.
@@ -176,11 +196,13 @@ def _base(recipe: Recipe, initial: Path | None, before: PreparedData | None, dir
         sides = {"source": pair.source, "target": pair.target}
         keys = {f"init.{side}": sha256(each.to_bytes()).hexdigest() for side, each in sides.items()}
         return _Base(pair, recipe.init.extend, {"init.extend": recipe.init.extend, **keys})
-    if before is None:
-        hint = "remove this folder: the data is then prepared with the model of init.from"
-        raise DataError("the tokenizers of this run are lost", where=directory, hint=hint)
-    keys = before.manifest.keys
-    return _Base(before.tokenizers, False, {key: keys[key] for key in keys if key.startswith("init.")})
+    try:
+        manifest = _manifest(directory)
+        pair = load_tokenizers(SealedDirectory(directory, manifest))
+    except CheckpointError as error:
+        hint = f"move {directory} away: the data is then prepared with the model of init.from"
+        raise DataError(f"the tokenizers of this run are lost: {error.what}", where=error.where, hint=hint) from error
+    return _Base(pair, False, {key: value for key, value in manifest.keys.items() if key.startswith("init.")})
 
 
 def _build(recipe: Recipe, found: _Found, writer: ManifestWriter, base: _Base | None, mapper: Mapper) -> dict[str, Any]:

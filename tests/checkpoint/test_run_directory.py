@@ -119,16 +119,18 @@ def test_a_root_that_cannot_be_made_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("files", "what"),
     [
-        (["data/train.fr"], "data: holds other files than prepared data"),
-        (["model/mine.txt"], "model: holds other files than a model"),
+        (["data/train.fr"], r"data: holds other files than prepared data \(train.fr\)"),
+        (["data/dev/mine", "data/manifest.json"], r"data: holds other files than prepared data \(dev/mine\)"),
+        (["model/mine.txt"], r"model: holds other files than a model \(mine.txt\)"),
+        (["model/config.json", "model/pytorch_model.bin"], r"model: holds other files than a model \(config.json\)"),
         (["recipe.yaml"], "recipe.yaml: would be replaced by the recipe of the run"),
         (["config.json", "manifest.json"], "is a model, and no run"),
     ],
 )
 def test_what_is_none_of_a_run_is_not_replaced(tmp_path, files: list[str], what: str):
     for name in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
     for _ in range(2):
         with pytest.raises(UserError, match=what), RunDirectory(tmp_path).lock():
             pass

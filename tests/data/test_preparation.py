@@ -22,6 +22,7 @@ from s2s_cli.data.prepared import open_prepared
 from s2s_cli.errors import DataError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import SealedDirectory
+from s2s_cli.text.files import read_lines
 
 # -------------------------------------------------------------------------------------------------------------- content
 
@@ -241,6 +242,31 @@ def test_one_flipped_bit_in_prepared_data_is_noticed_and_mended(
     prepare(tiny_recipe(), corpora, run)
     assert f"prepared again: {path}" in capsys.readouterr().err
     assert hashes(run) == first
+
+
+@pytest.mark.parametrize("damaged", ["test-test/source.txt", "train/source.bin", "manifest.json"])
+def test_damaged_data_of_checkpoints_is_kept_if_the_corpora_are_others(
+    corpora: Path, run: Path, damaged: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be all that is left of them: a copy of the damaged file can mend it."""
+    (run / "checkpoints" / "step-1").mkdir(parents=True)
+    (run / "data" / damaged).write_bytes(b"{")
+    before = contents(run / "data")
+    sides = {path: list(read_lines(path)) for path in (corpora / "train.fr.xz", corpora / "train.en.gz")}
+    for path, lines in sides.items():
+        write(path, lines[1:])
+    expected = "is damaged: .*manifest.json" if damaged == "manifest.json" else "not that of the checkpoints"
+    with pytest.raises(DataError, match=expected):
+        prepare(tiny_recipe(), corpora, run)
+    assert contents(run / "data") == before
+    for path, lines in sides.items():
+        write(path, lines)
+    if damaged != "manifest.json":
+        prepare(tiny_recipe(), corpora, run).sealed.verify_all()
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_what_is_hashed_when(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
