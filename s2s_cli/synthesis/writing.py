@@ -6,9 +6,10 @@ on other lines, and what is drawn for a line depends on its number in the file a
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.inference.translation import LinesLost
 from s2s_cli.inference.translator import Translator
 from s2s_cli.processes import in_chunks
-from s2s_cli.sealed import ManifestWriter
+from s2s_cli.sealed import MANIFEST, ManifestWriter, file_sha256
 from s2s_cli.synthesis.plan import TEXT, Plan, WrittenManifest
 
 SECONDS = 5.0
@@ -40,29 +41,31 @@ class Trial(NamedTuple):
 def write_corpus(plan: Plan, workers: int | None = None) -> None:
     """Write one corpus, or the rest of it. workers: by default one for each core.
 
-    Raises DataError if the given file is not sound, or changes meanwhile; the errors of `Translator.load`.
+    Raises DataError if the given file is not sound, or changes meanwhile, as a model may do before it is loaded; the
+    errors of `Translator.load`.
     """
     shards = plan.directory.with_name(f"{plan.directory.name}.unfinished")
-    lines = sum(1 for _ in plan.lines.read())
-    sizes = [min(plan.shard, lines - begin) for begin in range(0, lines, plan.shard)]
-    missing = {number: size for number, size in enumerate(sizes) if not _is_whole(shards, number, size)}
-    left = sum(missing.values())
+    places, lines, left = list[Path](), 0, 0
+    for number, given in enumerate(in_chunks(plan.lines.read(), plan.shard)):
+        places.append(_shard(shards, number, given))
+        lines += len(given)
+        left += 0 if _is_whole(places[-1], given) else len(given)
     with (
         _translator(plan, workers) as translator,
         console.progress(plan.name, total=lines, unit=" lines", start=lines - left) as bar,
     ):
         _tell(plan, translator, lines, left)
         for number, given in enumerate(in_chunks(plan.lines.read(), plan.shard)):
-            if number in missing:
-                text = _joined(_translated(plan, translator, given, number * plan.shard))
-                atomic.replace_file(_shard(shards, number), text)
+            place = _shard(shards, number, given)
+            if not _is_whole(place, given):
+                atomic.replace_file(place, _joined(_translated(plan, translator, given, number * plan.shard)))
                 bar.update(len(given))
     if fingerprint(plan.lines.file).sha256 != plan.made_of["given"]:
         raise DataError("changed while it was translated", where=plan.lines.file.path, hint="run the command again")
     with atomic.new_directory(plan.directory) as directory:
         writer = ManifestWriter(directory)
         writer.write(TEXT[plan.side], map(_joined, in_chunks(plan.lines.read(), plan.shard)))
-        writer.write(TEXT[plan.written_side], (_shard(shards, number).read_bytes() for number in range(len(sizes))))
+        writer.write(TEXT[plan.written_side], (place.read_bytes() for place in places))
         writer.seal(WrittenManifest, made_of=plan.made_of)
     shutil.rmtree(shards, ignore_errors=True)
 
@@ -117,7 +120,10 @@ def _tell(plan: Plan, translator: Translator, lines: int, left: int) -> None:
 
 def _translator(plan: Plan, workers: int | None = None) -> Translator:
     workers = workers or plan.threads or usable_cores()
-    return Translator.load(plan.models, device=plan.device, threads=plan.threads, workers=workers)
+    translator = Translator.load(plan.models, device=plan.device, threads=plan.threads, workers=workers)
+    if plan.made_of["models"] != [file_sha256(model / MANIFEST) for model in plan.models]:
+        raise DataError("a model was changed since the work began", hint="run the command again")
+    return translator
 
 
 def _translated(plan: Plan, translator: Translator, given: list[str], first: int) -> list[str]:
@@ -134,14 +140,14 @@ def _spread(lines: Iterable[str], count: int, most: int) -> list[str]:
     return list(islice(lines, 0, None, max(1, -(-count // most))))
 
 
-def _shard(shards: Path, number: int) -> Path:
-    return shards / f"{number:08}.txt"
+def _shard(shards: Path, number: int, given: Sequence[str]) -> Path:
+    """Named by what it translates, since the file may change for a while."""
+    return shards / f"{number:08}-{hashlib.sha256(_joined(given)).hexdigest()[:16]}.txt"
 
 
-def _is_whole(shards: Path, number: int, lines: int) -> bool:
+def _is_whole(shard: Path, given: Sequence[str]) -> bool:
     """Whether a shard was written before; its file appeared as a whole."""
-    path = _shard(shards, number)
-    return path.is_file() and path.read_bytes().count(b"\n") == lines
+    return shard.is_file() and shard.read_bytes().count(b"\n") == len(given)
 
 
 def _joined(lines: Iterable[str]) -> bytes:

@@ -128,12 +128,32 @@ def test_a_shard_that_is_not_whole_is_written_again(plan: Callable[..., Plan], c
     counted(3)
     with pytest.raises(Interruption):
         write_corpus(other)
-    shard = other.directory.with_name(f"{other.directory.name}.unfinished") / "00000001.txt"
+    [shard] = other.directory.with_name(f"{other.directory.name}.unfinished").glob("00000001-*.txt")
     shard.write_bytes(shard.read_bytes()[:40])
     calls = counted()
     write_corpus(other)
     assert calls[-3:] == [10, 30, 40]
     assert lines_of(other) == lines_of(whole)
+
+
+def test_shards_of_another_text_are_none_of_this_one(plan: Callable[..., Plan], folder: Path):
+    whole, other, mono = plan("whole"), plan("other", shard=10), folder / "mono.en"
+    write_corpus(whole)
+    own = mono.read_text()
+    mono.write_text("".join(f"{line}\n" for line in reversed(own.splitlines())))
+    with pytest.raises(DataError, match="changed while it was translated"):
+        write_corpus(other)
+    mono.write_text(own)
+    write_corpus(other)
+    assert lines_of(other) == lines_of(whole)
+
+
+def test_a_model_that_changes_before_it_is_loaded_makes_no_corpus(plan: Callable[..., Plan], folder: Path, tools):
+    written = plan()
+    tools.export(folder / "back" / "model", ("en", "fr"), Translator.load(folder / "back").tokenizers, seed=9)
+    with pytest.raises(DataError, match="a model was changed since the work began"):
+        write_corpus(written)
+    assert not written.directory.exists()
 
 
 def test_a_line_that_is_not_text_is_named_before_anything_is_translated(
