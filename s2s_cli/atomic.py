@@ -65,6 +65,19 @@ def replace_file(target: Path, data: bytes) -> None:
         write_file(temporary, [data])
 
 
+def append(target: Path, data: bytes) -> None:
+    """Add `data` to the end of a file, which is made if it is missing. Raises `MachineError`; a part of the data is
+    then taken back, unless the process dies in between."""
+    with _reported(target), open(target, "ab", buffering=0) as file:
+        size, rest = file.seek(0, os.SEEK_END), memoryview(data)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(size)
+            raise
+
+
 @contextmanager
 def new_file(target: Path) -> Iterator[IO[bytes]]:
     """Yield a file to write; when the block ends, it becomes `target` and replaces an older one, with its permissions.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from s2s_cli.errors import MachineError, UsageError, printable
 from s2s_cli.sealed import foreign_file
 
 _ELSEWHERE = "name another --run, or move it"
+_HOLDER_BYTES = 500  # most that is read of what a lock says
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class RunDirectory:
     """The paths of a run. Nothing is created before it is needed."""
 
     root: Path
+    _held: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What the lock says of this process, while it holds it."""
 
     @classmethod
     def keeps(cls, recipe: Path) -> bool:
@@ -70,7 +74,22 @@ class RunDirectory:
         except OSError as error:
             raise MachineError(f"cannot be written: {error.strerror}", where=path) from error
         with atomic.unshared(descriptor):
-            yield
+            self._held.append(os.pread(descriptor, _HOLDER_BYTES, 0))
+            try:
+                yield
+            finally:
+                self._held.pop()
+
+    def require_lock(self) -> None:
+        """Raise `MachineError` if the folder was removed or replaced while this process held its lock: another process
+        may have begun to train there."""
+        path = self.root / "lock"
+        try:
+            is_ours = not self._held or path.read_bytes() in self._held
+        except OSError as error:
+            is_ours = error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        if not is_ours:
+            raise MachineError("was removed or replaced while it was in use, and is left alone", where=self.root)
 
     def _refuse_foreign(self, lock: Path) -> None:
         """Raise `UsageError` for what is none of a run, and would be replaced, or made useless."""
@@ -89,6 +108,8 @@ def _acquire(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         _lock(descriptor, path.parent)
+        if not atomic.is_at(path, descriptor):
+            raise UsageError("was removed or replaced at this moment", where=path.parent, hint="try again")
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
@@ -102,7 +123,9 @@ def _lock(descriptor: int, root: Path) -> None:
     try:
         atomic.take(descriptor)
     except BlockingIOError as error:
-        holder = printable(os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()) or "another process"
+        holder = (
+            printable(os.pread(descriptor, _HOLDER_BYTES, 0).decode("utf-8", "replace").strip()) or "another process"
+        )
         hint = "wait for its end, or name another --run"
         raise UsageError(f"is in use by {holder}", where=root, hint=hint) from error
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from s2s_cli import atomic, console
+from s2s_cli.errors import MachineError
 from s2s_cli.model.kernels.backend import passes_name
 from s2s_cli.model.kernels.fused import FusedKernel
 from s2s_cli.model.precision import precision_of
@@ -61,10 +62,14 @@ class Window:
 
 
 class MetricsLog:
-    """An append-only file, except that resuming from a checkpoint first removes the lines written after it."""
+    """An append-only file, except that resuming from a checkpoint first removes the lines written after it.
+
+    A line that cannot be written is told of and kept until the next one: figures must not end a training, and with it
+    what was learnt since the last checkpoint.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._unwritten = path, ""
 
     def forget_after(self, update: int, kind: Kind) -> None:
         """Drop all lines that come after those of this kind and update, and a last line that was cut short."""
@@ -85,8 +90,15 @@ class MetricsLog:
     def write(self, kind: Kind, update: int, **figures: Any) -> None:
         """Append one line. Figures that are not finite become null, since JSON cannot express them."""
         finite = {key: None if _is_broken(value) else value for key, value in figures.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "update": update, **finite}, ensure_ascii=False) + "\n")
+        line = json.dumps({"kind": kind, "update": update, **finite}, ensure_ascii=False) + "\n"
+        try:
+            atomic.append(self.path, (self._unwritten + line).encode())
+        except MachineError as error:
+            if not self._unwritten:
+                console.warn(f"{error}; training goes on, and its figures wait for room")
+            self._unwritten += line
+        else:
+            self._unwritten = ""
 
 
 def _is_broken(value: Any) -> bool:

@@ -79,4 +79,5 @@ def _export(session: Session, run: RunDirectory, *, anew: bool) -> None:
     if not anew and is_exported(recipe, run, prepared, weights, log):
         console.say(f"the model is in {run.model}")
     else:
+        run.require_lock()
         export(recipe, run, prepared, session.trainer, weights, log)

@@ -204,8 +204,12 @@ class Session:
         self.trainer.require_finite_weights()
         snapshot = self.trainer.snapshot(score)
         snapshot.scalars |= {"window": asdict(self.window), "basis": asdict(self.basis)}
-        self.group.once(lambda: self.manager.save(snapshot, best=best))
+        self.group.once(lambda: self._write(snapshot, best))
         self.saved = snapshot.step
+
+    def _write(self, snapshot: Snapshot, best: bool) -> None:
+        self.run_directory.require_lock()
+        self.manager.save(snapshot, best=best)
 
     def standing(self) -> str:
         """The position of training as text."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -62,6 +63,20 @@ def test_the_same_process_cannot_hold_it_twice_but_again(tmp_path, monkeypatch):
     for _ in range(2):
         with run.lock():
             pass
+
+
+def test_a_folder_that_was_removed_or_replaced_is_left_alone(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.require_lock()  # whoever holds none has nothing to lose
+    with run.lock():
+        run.require_lock()
+        shutil.rmtree(run.root)
+        with pytest.raises(MachineError, match="run: was removed or replaced"):
+            run.require_lock()
+        run.root.mkdir()
+        (run.root / "lock").write_text("process 1 on another since 2026-01-01\n")
+        with pytest.raises(MachineError, match="run: was removed or replaced"):
+            run.require_lock()
 
 
 def test_the_lock_is_released_when_the_block_fails(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,20 @@ def test_stopping_anywhere_and_writing_the_rest_again_gives_the_same_log(
         log.write(each, update)
     lines = [json.loads(line) for line in log.path.read_bytes().splitlines()]
     assert [(line["update"], line["kind"]) for line in lines] == entries
+
+
+def test_what_cannot_be_written_now_comes_with_the_next_line(log: MetricsLog, capsys):
+    log.write("train", 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 9, limits[1]))
+        for update in (2, 3):
+            log.write("train", update)
+            assert log.path.read_bytes().count(b"\n") == 1 and log.path.read_bytes().endswith(b"\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert capsys.readouterr().err.count("metrics.jsonl: cannot be written: File too large") == 1
+    log.write("train", 4)
+    assert [json.loads(line)["update"] for line in log.path.read_bytes().splitlines()] == [1, 2, 3, 4]
