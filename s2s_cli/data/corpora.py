@@ -15,6 +15,7 @@ from typing import Any
 from s2s_cli.data import po, records, xml_pairs
 from s2s_cli.data.download import download, is_address
 from s2s_cli.errors import DataError, UsageError
+from s2s_cli.forms import is_unicode
 from s2s_cli.recipe import schema
 from s2s_cli.text.files import read_lines
 from s2s_cli.text.languages import UNKNOWN, Languages
@@ -133,6 +134,10 @@ def as_kept(recipe: schema.Recipe, recipe_dir: Path, run: Path) -> schema.Recipe
         paths, folders = [*paths, *models], [*folders, Path()]
     relative = [path for path in paths if not Path(path).is_absolute()]
     used = {folder.resolve(): None for folder in folders if any((folder / path).exists() for path in relative)}
+    for folder in used:
+        if not is_unicode(str(folder)):
+            hint = "rename the folder, or start from within it"
+            raise UsageError("the run's recipe cannot name a folder whose name is not UTF-8", where=folder, hint=hint)
     return recipe.with_folders(
         [
             os.path.relpath(folder, run) if folder.is_relative_to(here) and run.is_relative_to(here) else str(folder)

@@ -94,7 +94,8 @@ def fingerprints(
 ) -> dict[str, Input]:
     """Size, time and SHA-256 of each input file, by its position in the recipe (`train.0.source`).
 
-    before: earlier fingerprints; the SHA-256 of a file of the same size and time is taken from there.
+    before: earlier fingerprints; the SHA-256 of a file of the same size and time is taken from there, if the recipe
+    has no other.
     Raises DataError if the SHA-256 of a file is not the one in the recipe.
     """
     return {
@@ -110,15 +111,16 @@ def fingerprint(file: CorpusFile, before: Input | None = None) -> Input:
     with faults_of_reading(file.path):
         status = file.path.stat()
         found = (file.given, status.st_size, status.st_mtime_ns)
-        known = before is not None and (before.file, before.bytes, before.modified_ns) == found
-        digest = before.sha256 if known and before else file_sha256(file.path)
-    if file.sha256 and digest != file.sha256.lower():
+        known = before.sha256 if before and (before.file, before.bytes, before.modified_ns) == found else None
+        if known is None or (file.sha256 and known != file.sha256.lower()):  # a copy may keep the time of another file
+            known = file_sha256(file.path)
+    if file.sha256 and known != file.sha256.lower():
         raise DataError(
-            f"has the SHA-256 {digest}, but the recipe says {file.sha256.lower()}",
+            f"has the SHA-256 {known}, but the recipe says {file.sha256.lower()}",
             where=file.path,
             hint="fetch the file again if it is damaged, or put its SHA-256 into the recipe if it is new",
         )
-    return Input(file=found[0], bytes=found[1], modified_ns=found[2], sha256=digest)
+    return Input(file=found[0], bytes=found[1], modified_ns=found[2], sha256=known)
 
 
 def differences(manifest: DataManifest, keys: Mapping[str, Any], inputs: Mapping[str, Input]) -> list[str]:

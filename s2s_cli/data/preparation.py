@@ -29,6 +29,7 @@ from s2s_cli.processes import Mapper, apart, map_in_order
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.sealed import MANIFEST, ManifestWriter, SealedDirectory
 from s2s_cli.text.protected import Finder
+from s2s_cli.text.scripts import script_of
 from s2s_cli.text.tokenizer import TERM_TAGS, TokenizerPair, load_tokenizers, mark_name, save_tokenizers
 from s2s_cli.text.training import require_same_algorithms, train_tokenizers
 
@@ -70,7 +71,7 @@ def prepare(
         raise DataError(f"what the checkpoints were trained on is damaged: {reasons[0]}", where=data, hint=hint)
     base = _base(recipe, initial, data)
     keys = relevant_keys(recipe, found.tests, base.keys if base else {})
-    inputs = fingerprints({**found.splits, "exclude": found.exclude}, known.inputs if known else {})
+    inputs = fingerprints({**found.splits, "exclude": found.exclude}, known.inputs if known and not force else {})
     if before:
         reasons = differences(before.manifest, keys, inputs) or ([] if force else _damage(recipe, before))
         if not reasons and not force:
@@ -205,9 +206,19 @@ def _base(recipe: Recipe, initial: Path | None, directory: Path) -> _Base | None
     return _Base(pair, False, {key: value for key, value in manifest.keys.items() if key.startswith("init.")})
 
 
+def _warn_of_unknown_scripts(recipe: Recipe) -> None:
+    for side, language in recipe.languages.values().items():
+        if recipe.data.cleaning.min_script_share is not None and script_of(language) is None:
+            fault = (
+                f"data.cleaning.min_script_share has no effect on the {side}: the script of `{language}` is not known"
+            )
+            console.warn(f"{fault} (a code as `fr` for French, or `sr-Latn`, tells it)")
+
+
 def _build(recipe: Recipe, found: _Found, writer: ManifestWriter, base: _Base | None, mapper: Mapper) -> dict[str, Any]:
     """Fill the directory of `writer`; returns the sizes of the tokenizers and the counts of all splits."""
     directory, cleaning, protect = writer.directory, recipe.data.cleaning, recipe.data.protect
+    _warn_of_unknown_scripts(recipe)
     held_out = {name: HeldOutText.read(corpora) for name, corpora in found.splits.items() if name != "train"}
     overlap = Overlap.of(pair for text in held_out.values() for pair in text.clean_pairs())
     excluded = Excluded.of(line for lines in found.exclude for line in lines.read())

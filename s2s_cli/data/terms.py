@@ -14,7 +14,7 @@ from s2s_cli.data.alignment import Aligner, Link, Sides, Span, phrase, some
 from s2s_cli.text.tokenizer import UNK
 
 LONGEST_TERM = 2  # words
-LEAST_TERM = 4  # characters
+LEAST_TERM, LEAST_UNSPACED = 4, 2  # characters, where words have spaces between them and where not
 LONGEST_INVENTED = 3  # pieces
 _ANOTHER = 0.75  # probability of another trial after each term: a glossary may hold every noun of a sentence
 _INVENTED = 0.5  # share of terms whose translation is a word that does not exist
@@ -55,7 +55,8 @@ def _tells(aligner: Aligner, term: Link, source: Sequence[int], target: Sequence
     """Whether a term is worth telling: a word that does not read the same, and none of the short ones that every
     sentence has."""
     text = aligner.tokenizers.source.decode(source[slice(*term.source)])
-    return len(text) >= LEAST_TERM and text != aligner.tokenizers.target.decode(target[slice(*term.target)])
+    least = LEAST_TERM if aligner.spaced[0] else LEAST_UNSPACED
+    return len(text) >= least and text != aligner.tokenizers.target.decode(target[slice(*term.target)])
 
 
 def _with_spans(ids: Sequence[int], others: Mapping[Span, list[int]]) -> list[int]:

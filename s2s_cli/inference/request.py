@@ -10,6 +10,7 @@ from typing import Any
 
 from s2s_cli.errors import DataError, printable
 from s2s_cli.forms import Form, FormError
+from s2s_cli.text.sentences import sentences
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Request:
 
     @property
     def concerns_whole(self) -> bool:
-        """Whether the translation must be made as a whole, for it to be known where something is said."""
-        return bool(self.constraints or self.prefix or any(len(phrase.split()) > 1 for phrase in self.avoid))
+        """Whether the translation must be made as a whole, for it to be known where something is said. A prefix or a
+        phrase to avoid within a sentence is heeded sentence by sentence."""
+        return bool(self.constraints) or any(len(sentences(text)) > 1 for text in (self.prefix, *self.avoid))
 
     @classmethod
     def from_json(cls, line: str, taken: Container[str] = ()) -> Request:

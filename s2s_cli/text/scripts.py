@@ -6,6 +6,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from s2s_cli.text.languages import base_of
+
 if TYPE_CHECKING:
     import regex
 
@@ -27,9 +29,9 @@ _LANGUAGES = {
     "Grek": "el",
     "Arab": "ar ckb fa ps sd ug ur",
     "Hebr": "he iw yi",
-    "Hans": "zh cmn zho chi yue wuu",
-    "Jpan": "ja jpn",
-    "Kore": "ko kor",
+    "Hans": "zh yue wuu",
+    "Jpan": "ja",
+    "Kore": "ko",
     "Deva": "hi mr ne sa",
     "Beng": "as bn",
     "Guru": "pa",
@@ -56,11 +58,11 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 def script_of(language: str) -> str | None:
     """ISO 15924 code of a language's script: that of its tag ("sr-Latn"), else the usual one; None if unknown."""
-    primary, *subtags = language.replace("_", "-").split("-")
+    subtags = language.replace("_", "-").split("-")[1:]
     for subtag in subtags:
         if len(subtag) == 4 and subtag.isalpha() and _others(subtag.title()) is not None:
             return subtag.title()
-    return _SCRIPT_OF.get(primary.lower())
+    return _SCRIPT_OF.get(base_of(language))
 
 
 def script_share(text: str, script: str) -> float:

@@ -17,14 +17,25 @@ from s2s_cli.text.scripts import script_of
 # Words whose full stop ends no sentence, in lower case; words with stops inside ("z.B.") need no list.
 _ABBREVIATIONS = {
     "": "dr prof etc vs vol cf st",  # in every language
-    "de": "hr fr frl nr str bzw ca usw vgl evtl ggf inkl exkl max min bspw abs art bd hrsg jh jhd mio mrd tel zzgl sog"
-    " allg ing geb gest jan feb mär apr jun jul aug sep sept okt nov dez",
+    "de": "hr fr frl fa nr str bzw ca usw vgl evtl ggf inkl exkl max min bspw abs art bd hrsg jh jhd"
+    " mio mrd tel zzgl sog allg ing geb gest jan feb mär apr jun jul aug sep sept okt nov dez",
     "en": "mr mrs ms sr jr inc ltd co corp fig gen col sgt capt lt rev hon gov sen rep approx dept ave blvd mt al jan"
     " feb mar apr jun jul aug sep sept oct nov dec",
     "es": "sr sra srta sres dra d dña ud uds vd vds ej pág págs núm art av avda cap fig gral cía ee uu ene feb mar abr"
     " jun jul ago sep sept oct nov dic",
     "fr": "m mm mme mlle me ste env av apr chap fig éd janv févr avr juil sept oct nov déc",
+    "it": "sig sigg dott ing avv arch geom rag on fig cap pag pagg es ecc art artt tel sec gen feb mar apr mag giu lug"
+    " ago sett ott nov dic",
+    "nl": "dhr mevr mw ir ing drs mr bv bijv blz enz jl nl nr o.a tel ca incl excl jan feb mrt apr jun jul aug sep okt"
+    " nov dec",
+    "pl": "p prof mgr inż ul al pl św nr np tzw tj str tel godz r w",
+    "pt": "sr sra srs sras srta d dra profa av exmo exma ex pág págs núm art fig cap tel ltda cia jan fev abr mai"
+    " jun jul ago set out nov dez",
+    "ru": "г гг ул пр пл пер д кв стр рис табл гл см ср т тт др проф акад доц руб коп тыс млн млрд тел напр",
 }
+_BEFORE_NUMBERS = set(
+    "no nos nr núm num p pp pag pág art fig cap ch sec vol bd abb tab рис стр гл табл blz rys".split()
+)
 _ORDINALS = set("cs da de et fi hr hu is lb lv nb nn no pl sk sl sr tr".split())  # written "1." before a noun
 
 _CLOSING = "\"'”’»«“)\\]}）］】〕》〉」』"
@@ -86,7 +97,7 @@ def _is_end(text: str, match: re.Match[str], start: int, language: str) -> bool:
     if text[match.end()] == "“" and not marks[-1].isspace() and not joins_without_space(language):
         return False  # „Hilfe!“. closes there
     following = _following(text, match.end())
-    if not following or following.islower() or following in ",;:–-…":
+    if not following or following.islower() or following in ",;:–—-…":
         return False
     return marks[0] != "." or marks[:2] == ".." or not _is_abbreviation(text, match.start(), start, language)
 
@@ -108,7 +119,12 @@ def _is_abbreviation(text: str, stop: int, start: int, language: str) -> bool:
         return (word, language) != ("I", "en") and (word.isupper() or text[stop - 2 : stop - 1] not in ("'", "’"))
     if _NUMBER.fullmatch(word):  # 1. Januar; or the number of an item
         return language in _ORDINALS or (stop - len(word) == start and word.isdigit())
-    return word.lower() in _known(language)
+    lower, following = word.lower(), text[stop + 1 :].lstrip()[:1]
+    return (
+        lower in _known(language)
+        or (language == "de" and lower.endswith("str"))  # Bahnhofstr. 5
+        or (following.isdigit() and lower in _BEFORE_NUMBERS)
+    )
 
 
 @cache

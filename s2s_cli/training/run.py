@@ -12,6 +12,7 @@ from s2s_cli.checkpoint.run_directory import RunDirectory
 from s2s_cli.data.corpora import as_kept
 from s2s_cli.data.preparation import Written, prepare, prepare_apart
 from s2s_cli.data.prepared import PreparedData, open_prepared
+from s2s_cli.model.precision import choose_device
 from s2s_cli.recipe.loading import dump_recipe
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.changes import tell_changes
@@ -49,6 +50,8 @@ def train(
         if group.leads:
             shutil.rmtree(run.root / TRIAL, ignore_errors=True)  # of a dry run that was killed
         settled, initial = settle(recipe, recipe_dir, run)
+        kept = as_kept(settled, recipe_dir, run.root)
+        choose_device(settled.training.device, where="training.device")  # before hours of preparing
 
         def prepared() -> PreparedData:
             tell_changes(settled, run)
@@ -57,7 +60,6 @@ def train(
 
         session = Session(settled, run, group.once(prepared) or open_prepared(run.root), group, initial)
         session.resume()
-        kept = as_kept(settled, recipe_dir, run.root)
         group.once(lambda: atomic.replace_file(run.recipe, dump_recipe(kept).encode()))
         is_trained = session.train()
         group.once(lambda: _export(session, run, anew=is_trained))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,14 @@ def _kept(
         }
     )
     return as_kept(recipe, recipe_dir, run).data.folders
+
+
+def test_a_folder_that_a_recipe_cannot_name_is_told_of(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    (folder / "a").touch()
+    with pytest.raises(UsageError, match="whose name is not UTF-8"):
+        _kept(folder, tmp_path / "run", "a")
 
 
 def test_folders_that_a_run_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

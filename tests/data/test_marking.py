@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from s2s_cli.data.alignment import Aligner
+from s2s_cli.data.alignment import Aligner, Link, Span
 from s2s_cli.data.epochs import ChangedPairs, SampledPairs, Shares
 from s2s_cli.data.lexicon import Lexicon
 from s2s_cli.data.marking import shared_spans, with_marks
 from s2s_cli.data.shards import ParallelData
-from s2s_cli.data.terms import with_terms
+from s2s_cli.data.terms import _tells, with_terms
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.segmentation import SEGMENTERS
 from s2s_cli.text.sentencepieces import train_sentencepiece
@@ -191,6 +192,19 @@ def test_terms_that_the_source_side_cannot_spell_are_left_out(tools, tmp_path: P
         told |= set(re.findall(r"[a-z]+", german.decode(found))) & set(WORDS.values())
     assert {"green", "blue"} <= told  # "rot" is too short to be told, but an invented word may be "red"
     assert not told & {"grey", "yellow", "white"}
+
+
+def test_terms_of_scripts_without_spaces_may_be_short(tools, tmp_path: Path):
+    """There a word has few characters, and four would be a clause."""
+    aligner = Aligner(
+        TOKENIZERS, Lexicon.of(encoded(tools, tmp_path, TOKENIZERS), TOKENIZERS.target.size), (False, True)
+    )
+    rot, red = TOKENIZERS.source.encode(["rot"])[0], TOKENIZERS.target.encode(["red"])[0]
+    link = Link(Span(0, len(rot)), Span(0, len(red)))
+    assert [_tells(replace(aligner, spaced=(spaced, True)), link, rot, red) for spaced in (False, True)] == [
+        True,
+        False,
+    ]
 
 
 def test_terms_have_their_own_share(data: ParallelData, aligner: Aligner):

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,29 @@ def test_case_markup_is_prepared_with_and_its_absence_is_what_it_was(
     assert "up to date" in said(case_markup=True)
     assert "tokenizer.target.case_markup: (absent) -> false" in said(case_markup=True, target={"case_markup": False})
     assert not open_prepared(tmp_path / "run").tokenizers.target.case_markup
+
+
+def test_the_time_of_a_file_is_not_trusted_against_a_checksum(corpora: Path, tmp_path: Path) -> None:
+    path, run, train = corpora / "train.fr", tmp_path / "run", {"source": "train.fr", "target": "train.en.gz"}
+    path.write_text("".join(f"{line}\n" for line in read_lines(corpora / "train.fr.xz")))
+    prepare(tiny_recipe(data={"train": [train]}), corpora, run)
+    status, text = path.stat(), path.read_text()
+    path.write_text(text.replace("e", "a", 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    digest = sha256(path.read_bytes()).hexdigest()
+    prepared = prepare(tiny_recipe(data={"train": [train | {"sha256": {"source": digest}}]}), corpora, run)
+    assert prepared.manifest.inputs["train.0.source"].sha256 == digest
+    path.write_text(text)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    prepared = prepare(tiny_recipe(data={"train": [train]}), corpora, run, force=True)
+    assert prepared.manifest.inputs["train.0.source"].sha256 == sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_rule_without_effect_is_told_of(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(tiny_recipe(languages={"source": "french", "target": "eng"}), corpora, tmp_path / "run")
+    told = capsys.readouterr().err
+    assert "min_script_share has no effect on the source: the script of `french` is not known" in told
+    assert told.count("min_script_share") == 1
 
 
 def test_moved_corpora_are_the_same_corpora(

@@ -280,6 +280,23 @@ def test_demands_concern_the_whole_line() -> None:
         assert_met(request, translation.text)
 
 
+@pytest.mark.parametrize(
+    ("demands", "parts"),
+    [
+        ({"prefix": "a red"}, 2),
+        ({"avoid": ("red car", "us")}, 2),
+        ({"prefix": "a red. Anna"}, 1),
+        ({"avoid": ("car. Anna",)}, 1),
+        ({"constraints": ("us",)}, 1),
+    ],
+)
+def test_only_what_concerns_more_than_a_sentence_joins_them(demands: dict[str, tuple[str, ...]], parts: int) -> None:
+    request, translator = Request("Anna is red. The man drives.", **demands), gibberish("subwords")
+    [source] = translator.reader.read([request])
+    assert len(source.parts) == parts
+    assert_met(request, translator.translate([request])[0].text)
+
+
 def test_demands_are_shared_out_in_their_order() -> None:
     demand = Demand(("a", "b", "c"), ("x",), "p")
     shared = shared_out(demand, [Part(" ", []), Part("d", [4]), Part("e", [5])])

@@ -112,6 +112,7 @@ def test_null(load, text):
         ("model: {encoder: {layers: 101}}", "must be at most 100"),
         ("decoding: {batch_tokens: 1e9}", "must be at most"),
         ("training: {threads: 2e9}", "must be at most 1024"),
+        ("validation: {beam: 1001}", "must be at most 1000"),
         ("tokenizer: {character_coverage: 0.97}", "must be at least 0.98"),
         ("tokenizer: {source: {vocabulary: 3}}", "tokenizer.source.vocabulary: must be at least 8"),
         ("tokenizer: {target: {vocabulary: 5e6}}", "tokenizer.target.vocabulary: must be at most"),
@@ -144,6 +145,8 @@ def test_null(load, text):
             "model: {attention: {coverage: true, coverage_loss: 0.5}}",
             "model.attention.coverage_loss has no effect",
         ),
+        ("  protect: {kinds: []}", "data.protect: nothing is protected"),
+        ('  protect: {patterns: [""]}', "data.protect.patterns.0: an empty pattern finds nothing"),
         ("  terms: {share: 0.7}\n  protect: {share: 0.4}", "data: a pair has marks or terms, not both:"),
         ("training: {objective: {kind: rdrop}}", "training.objective.kind: must be one of cross_entropy, r_drop,"),
         (

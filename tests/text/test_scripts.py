@@ -50,6 +50,7 @@ def test_every_script_of_the_tables_is_known_to_unicode() -> None:
 
 def test_tags_name_any_script_of_unicode() -> None:
     assert script_of("chr-Cher") == "Cher" and script_share("ᏣᎳᎩ", "Cher") == 1.0
+    assert script_of("deu") == script_of("ger-DE") == "Latn" and script_of("cmn") == "Hans"
     assert script_of("de-abcd") == "Latn" and script_of("de-1901") == "Latn"
 
 

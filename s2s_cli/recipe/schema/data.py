@@ -194,6 +194,8 @@ Protected = Literal["tags", "placeholders", "urls", "emails", "numbers"]
 
 
 def _pattern(text: str) -> str:
+    if not text:
+        return "an empty pattern finds nothing"
     try:
         re.compile(text)
     except re.error as error:
@@ -214,6 +216,10 @@ class Protect(Section):
     share: Probability = 0.1
     """Share of the pairs of an epoch in which words are replaced by symbols, and phrases put between two, as if by
     tags."""
+
+    def check(self) -> None:
+        if not (self.kinds or self.patterns):
+            raise ValueError("nothing is protected: `kinds` and `patterns` are empty (leave `protect` out)")
 
 
 class Terms(Section):

@@ -143,7 +143,7 @@ class Validation(Section):
     """The metric by which the best checkpoint is chosen."""
     patience: Positive | None = 8
     """Validations without progress before training stops. `null`: never."""
-    beam: Positive = 1
+    beam: Annotated[int, at_least(1), at_most(1_000)] = 1
     """Beam of the validation's decoding."""
     max_pairs: Positive | None = None
     """Most dev pairs that are decoded. `null`: all."""
