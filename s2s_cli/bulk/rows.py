@@ -60,7 +60,7 @@ def translate_json_lines(
     number = first
     for window in in_chunks(lines, WINDOW):
         rows = [_row(line, column, f"{name}:{place}") for place, line in enumerate(window, number + 1)]
-        for row, translation in zip(rows, translate([row[column] for row in rows], number), strict=True):
+        for row, translation in zip(rows, translate([row[column] or "" for row in rows], number), strict=True):
             row[ADDED] = translation
         sink.write("".join(f"{json_line(row)}\n" for row in rows).encode())
         number += len(rows)
@@ -73,9 +73,9 @@ def _row(line: bytes, column: str, where: str) -> dict[str, Any]:
         row = json_object(line.removeprefix(BYTE_ORDER_MARK))
     except DataError as error:
         raise DataError(error.what, where=where) from None
-    if not isinstance(row.get(column), str):
+    if not isinstance(row.get(column, 0), str | None):  # null is an empty text, as in Parquet
         raise DataError(f"has no text `{column}`", where=where, hint="name the field of the text with --column")
-    if not is_unicode(row[column]):
+    if not is_unicode(row[column] or ""):
         raise DataError(f"has a lone surrogate in `{column}`, which is no text", where=where)
     if ADDED in row:
         raise DataError(f"has a `{ADDED}` already", where=where)
@@ -155,6 +155,7 @@ def _tables(path: Path, span: Span) -> Iterator[Any]:
 
 
 def _is_text(arrow: Any, kind: Any) -> bool:
+    kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
     return bool(arrow.types.is_string(kind) or arrow.types.is_large_string(kind))
 
 

@@ -2,8 +2,9 @@
 et al. 2023, "Findings of the WMT 2023 Shared Task on Machine Translation with Terminologies"; the same of 2025).
 
 Both count occurrences of terms in the sources. An occurrence is translated if one of its term's translations stands in
-the translation of the sentence, as whole words, once for each occurrence. How the term may differ from the source, its
-translations may differ from the translation. No lemmas are compared: inflected forms are lines of the glossary.
+the translation of the sentence, as whole words, once for each occurrence of any term. How the term may differ from the
+source, its translations may differ from the translation. No lemmas are compared: inflected forms are lines of the
+glossary.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from s2s_cli import __version__
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import Score
-from s2s_cli.text.glossary import Glossary, Row
+from s2s_cli.text.glossary import Glossary, Occurrence, Row
 
 MISSING = ""
 """Stands for the translation of an occurrence that was not found."""
@@ -59,15 +60,23 @@ def require_terms(glossary: Glossary, sources: Sequence[str], where: str | None 
 def translations_of_terms(
     glossary: Glossary, sources: Sequence[str], hypotheses: Sequence[str]
 ) -> Mapping[str, Counter[str]]:
-    """For each term that occurs, how often it was translated by which of its translations, or by none (`MISSING`)."""
+    """For each term that occurs, how often it was translated by which of its translations, or by none (`MISSING`).
+
+    What stands in a hypothesis is the translation of one occurrence. Long translations are looked for first, so that
+    `disk` is not found in the only `hard disk`.
+    """
     variants: dict[str, Glossary] = {}
     uses: dict[str, Counter[str]] = {}
     for source, hypothesis in zip(sources, hypotheses, strict=True):
-        for term, count in Counter(occurrence.term for occurrence in glossary.find(source)).items():
+        counts, taken = Counter(occurrence.term for occurrence in glossary.find(source)), list[Occurrence]()
+        for term in sorted(counts, key=lambda term: (-max(map(len, term.targets)), len(term.targets))):
             if term.source not in variants:
                 variants[term.source] = Glossary((Row(target, target) for target in term.targets), tuple(term.match))
-            found = [occurrence.term.source for occurrence in variants[term.source].find(hypothesis)][:count]
-            uses.setdefault(term.source, Counter()).update([*found, *[MISSING] * (count - len(found))])
+            free = [each for each in variants[term.source].find(hypothesis) if all(map(each.is_apart, taken))]
+            found = sorted(free, key=lambda each: each.start - each.end)[: counts[term]]
+            taken += found
+            names = [each.term.source for each in found] + [MISSING] * (counts[term] - len(found))
+            uses.setdefault(term.source, Counter()).update(names)
     return uses
 
 

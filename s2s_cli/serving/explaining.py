@@ -7,6 +7,7 @@ from typing import Any
 
 from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.translator import Translator
+from s2s_cli.search.guidance import Admitting
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.search.watching import Continuation, Watched, watched_beam_search
 from s2s_cli.text.tokenizer import EOS, SYMBOLS, WORD_START, Tokenizer
@@ -22,7 +23,8 @@ def explained(translator: Translator, part: Part, options: SearchOptions) -> dic
     source, target = translator.tokenizers.source, translator.tokenizers.target
     steps: Watched = []
     if part.demand is None and part.again is None:
-        found, steps = watched_beam_search(translator.model, [*part.ids, EOS], options)
+        model = Admitting(translator.model, [part.told])
+        found, steps = watched_beam_search(model, [*part.ids, EOS], options)
     else:
         [found] = translator.search([part], options)
     best = found[0]

@@ -18,7 +18,7 @@ from s2s_cli.bulk.unit import translate_file
 from s2s_cli.errors import DataError
 from s2s_cli.inference.translation import LinesLost
 
-TEXTS = ["one", "", "two. Three", "a\nb", "long " * 30, "né"] * 4
+TEXTS = ["one", "", None, "two. Three", "a\nb", "long " * 30, "né"] * 4
 
 
 def in_parts(source: Path, target: Path, column: str, count: int) -> None:
@@ -36,7 +36,7 @@ def test_rows_of_json(tmp_path: Path, count: int):
     in_parts(source, target, "body", count)
     found = [json.loads(line) for line in target.read_text().splitlines()]
     assert [{key: row[key] for key in rows[0]} for row in found] == rows
-    assert [row["translation"] for row in found[:3]] == ["ONE", "", "TWO. tHREE"]
+    assert [row["translation"] for row in found[:4]] == ["ONE", "", "", "TWO. tHREE"]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_rows_of_json(tmp_path: Path, count: int):
         (json.dumps({"text": "a" * (1 << 20)}), "longer than 1 MiB"),
         ('{"text": "a", "id": ' + "9" * 5000 + "}", "not JSON: a number of more than 4000 digits"),
         ('{"text": 1}', "no text"),
+        ('{"texts": "a"}', "no text `text`"),
         ('{"text": "", "translation": 1}', "already"),
         ('{"text": "a\\ud800"}', "lone surrogate"),
         ('{"text": "a", "id": 1e999}', "1e999 is no number of JSON"),
@@ -71,12 +72,13 @@ def test_rows_of_parquet(tmp_path: Path, parquet: Any, count: int):
     import pyarrow
 
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
-    table = pyarrow.table({"id": range(len(TEXTS)), "body": [*TEXTS[:-1], None]})
+    body = pyarrow.array(TEXTS, pyarrow.string())
+    table = pyarrow.table({"id": range(len(TEXTS)), "body": body.dictionary_encode() if count == 7 else body})
     parquet.write_table(table, source, row_group_size=5)
     in_parts(source, target, "body", count)
     found = parquet.read_table(target)
     assert found.select(["id", "body"]).equals(table)
-    assert found.column("translation").to_pylist()[:3] == ["ONE", "", "TWO. tHREE"]
+    assert found.column("translation").to_pylist()[:4] == ["ONE", "", "", "TWO. tHREE"]
     whole = tmp_path / "whole.parquet"
     translate_file(source, whole, replace(task_of(tmp_path), column="body"), translator)
     assert parquet.read_table(whole).equals(found)

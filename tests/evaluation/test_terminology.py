@@ -37,6 +37,21 @@ def test_by_hand(sources: list[str], hypotheses: list[str], success: float, cons
     assert values(sources, hypotheses) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("rows", "hypothesis", "success"),
+    [
+        ([("Hund", "dog"), ("Köter", "dog")], "A dog.", 50),
+        ([("Hund", "dog"), ("Köter", "dog")], "A dog and a dog.", 100),
+        ([("Hund", "dog"), ("Hund", "hound"), ("Köter", "dog")], "A dog and a hound.", 100),
+        ([("Hund", "dog"), ("Köter", "hot dog")], "A hot dog.", 50),
+        ([("Hund", "dog"), ("Köter", "hot dog")], "A hot dog, a dog.", 100),
+    ],
+)
+def test_a_word_is_the_translation_of_one_occurrence(rows: list[tuple[str, str]], hypothesis: str, success: float):
+    glossary = Glossary(Row(*row) for row in rows)
+    assert values(["Hund und Köter."], [hypothesis], glossary) == {"term success": success}
+
+
 def test_terms_and_translations_differ_by_choice():
     ignoring = Glossary(ROWS, ["any-case"])
     assert values(["The Disk", "a disk"], ["die PLATTE", "Platte"], ignoring)["term success"] == 100

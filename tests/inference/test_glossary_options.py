@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from copy_model import CopyModel
+from copy_model import TOKENIZERS, CopyModel
 
 from s2s_cli.errors import DataError, UsageError
 from s2s_cli.inference.aids import with_glossary
-from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.dividing import Division, Part
 from s2s_cli.inference.reading import Reader
 from s2s_cli.inference.searching import Job, Searcher
+from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
+from s2s_cli.serving.explaining import explained
 from s2s_cli.text.glossary import Glossary
 from s2s_cli.text.protected import Finder
 from s2s_cli.text.symbols import CharacterTokenizer
@@ -75,6 +77,12 @@ def test_a_shortlist_admits_what_the_model_is_told(path: Path):
     model = Heard(vocabulary=99)
     Searcher(model, given.tokenizers.target, "").search(Job(parts, SearchOptions(beam=1, max_length_offset=1), None))
     assert [set(given.tokenizers.target.pieces(sorted(each))) for each in model.heard] == [set(), {*"house"}]
+
+
+def test_so_it_does_where_a_translation_is_explained():
+    model, part = Heard(), Part("ab", TOKENIZERS.source.encode(["ab"])[0], told=(7, 8))
+    explained(Translator(model, TOKENIZERS), part, BEAM)
+    assert [set(each) for each in model.heard] == [{7, 8}]
 
 
 class Heard(CopyModel):
