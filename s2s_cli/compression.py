@@ -100,17 +100,17 @@ def _gzip(file: Any, mode: str) -> Any:
 def _xz(file: Any, mode: str) -> Any:
     import lzma
 
-    return _XzStreams(file) if mode == "rb" else lzma.open(file, mode)
+    return _XzStreams(file.open("rb")) if mode == "rb" else lzma.open(file, mode)
 
 
 class _XzStreams(io.RawIOBase):
     """The content of all streams of an `.xz` file. Python's own reader takes a stream whose beginning is damaged, or
     before which there is padding, for the end of the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         import lzma
 
-        self._file, self._begin = path.open("rb"), partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)
+        self._file, self._begin = file, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)
         self._stream = self._begin()
 
     def close(self) -> None:

@@ -126,7 +126,7 @@ class SealedDirectory:
     @classmethod
     def open(cls, path: Path, form: type[Manifest] = Manifest) -> SealedDirectory:
         """Raises `CheckpointError`, which names the file and the fault; `MachineError` for what cannot be read."""
-        found, names = cls.by_manifest(path, form), set(_names(path, form.levels))
+        found, names = cls._opened(path, form)
         if unlisted := sorted(names - found.files.keys() - {MANIFEST}):
             raise CheckpointError(f"{printable(ascii(unlisted[0]))} is not listed in {MANIFEST}", where=path)
         for name, entry in found.files.items():
@@ -137,6 +137,11 @@ class SealedDirectory:
     def by_manifest(cls, path: Path, form: type[Manifest] = Manifest) -> SealedDirectory:
         """By its manifest alone: other files may be missing or damaged, which `read` and `verify` notice. Errors as of
         `open`."""
+        return cls._opened(path, form)[0]
+
+    @classmethod
+    def _opened(cls, path: Path, form: type[Manifest]) -> tuple[SealedDirectory, set[str]]:
+        """The directory by its manifest, and the names of all that lies there."""
         with _faults_of(path):
             names = set(_names(path, form.levels))
         if MANIFEST not in names:
@@ -147,25 +152,25 @@ class SealedDirectory:
             if not _is_plain(name, form):
                 fault = f"lists {printable(ascii(name))}, which is not a plain file name"
                 raise CheckpointError(fault, where=path / MANIFEST)
-        return cls(path, manifest)
+        return cls(path, manifest), names
 
     @property
     def files(self) -> Mapping[str, FileEntry]:
         return self.manifest.files
 
     def read(self, name: str) -> bytes:
-        """The verified content of one listed file. Raises `CheckpointError`."""
+        """The verified content of one listed file. Errors as of `open`."""
         with self._listed(name) as file:
             data = file.read()
         self._compare(name, len(data), hashlib.sha256(data).hexdigest())
         return data
 
     def parse(self, name: str, form: type[AnyDocument]) -> AnyDocument:
-        """The verified JSON document in one listed file. Raises `CheckpointError`."""
+        """The verified JSON document in one listed file. Errors as of `open`."""
         return parse_json(self.read(name), form, self.path / name)
 
     def verify(self, name: str) -> None:
-        """Hash one listed file where it lies, in constant memory. Raises `CheckpointError` if it is damaged."""
+        """Hash one listed file where it lies, in constant memory. Errors as of `open`."""
         with self._listed(name) as file:
             digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # typeshed wants more than it needs
             size = file.tell()
@@ -177,7 +182,7 @@ class SealedDirectory:
             self.verify(name)
 
     def map(self, name: str) -> mmap.mmap:
-        """The verified content of one listed file, mapped into memory: processes share it. Raises `CheckpointError`."""
+        """The verified content of one listed file, mapped into memory: processes share it. Errors as of `open`."""
         with self._listed(name) as file:
             digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # as above
             self._compare(name, file.tell(), digest.hexdigest())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from s2s_cli import atomic, console
 from s2s_cli.checkpoint.snapshot import Snapshot, SnapshotState, read_snapshot, read_state, read_weights, write_snapshot
-from s2s_cli.errors import CheckpointError
+from s2s_cli.errors import CheckpointError, MachineError
 from s2s_cli.sealed import Document, SealedDirectory, parse_json, to_json
 
 _STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
@@ -57,11 +58,12 @@ class CheckpointManager:
         with atomic.new_directory(target) as directory:
             write_snapshot(directory, snapshot, best=best)
         self._point("latest.json", snapshot.step, snapshot.score)
-        states = self._states(self.steps())
+        states, unread = self._states(self.steps())
         ranking = [step for step in _ranking(states) if step <= snapshot.step]
         if ranking:
             self._point("best.json", ranking[0], states[ranking[0]].score)
-        self._prune(snapshot.step, [*ranking[: self.keep_best], *sorted(ranking, reverse=True)[: self.keep_validated]])
+        newest_ranked = sorted(ranking, reverse=True)[: self.keep_validated]
+        self._prune(snapshot.step, [*ranking[: self.keep_best], *newest_ranked, *unread])
         return target
 
     def load_latest(self) -> Snapshot | None:
@@ -74,7 +76,8 @@ class CheckpointManager:
         self._warn_of_loss(steps)
         for step in reversed(steps):
             try:
-                return self.load(step)
+                with _hinting():
+                    return self.load(step)
             except CheckpointError as error:
                 console.warn(f"skipped a checkpoint: {error}")
         if steps:
@@ -109,24 +112,29 @@ class CheckpointManager:
         sound = []
         for step in self.steps():
             try:
-                SealedDirectory.open(self._path(step)).verify_all()
+                with _hinting():
+                    SealedDirectory.open(self._path(step)).verify_all()
                 sound.append(step)
             except CheckpointError as error:
                 console.warn(f"skipped a checkpoint: {error}")
-        return _ranking(self._states(sound))
+        return _ranking(self._states(sound)[0])
 
     def _path(self, step: int) -> Path:
         return self.directory / f"step-{step}"
 
-    def _states(self, steps: Iterable[int]) -> dict[int, SnapshotState]:
-        """Step to state of those of the checkpoints whose `state.json` is sound."""
-        states = {}
+    def _states(self, steps: Iterable[int]) -> tuple[dict[int, SnapshotState], list[int]]:
+        """Step to state of those of the checkpoints whose `state.json` is sound; and the steps of those that cannot be
+        read now, which may be."""
+        states, unread = {}, []
         for step in steps:
             try:
                 states[step] = read_state(self._path(step))
             except CheckpointError:
                 continue  # cannot be ranked; loading it gives a warning
-        return states
+            except MachineError as error:
+                console.warn(f"a checkpoint is neither ranked nor removed: {error}")
+                unread.append(step)
+        return states, unread
 
     def _point(self, name: str, step: int, score: float | None) -> None:
         pointer = Pointer(step=step, directory=self._path(step).name, score=score)
@@ -157,6 +165,16 @@ class CheckpointManager:
             )
         if latest is not None and latest > steps[-1]:
             console.warn(f"{self._path(latest)}: the latest checkpoint is missing")
+
+
+@contextmanager
+def _hinting() -> Iterator[None]:
+    """With what to do about a checkpoint that cannot be read."""
+    try:
+        yield
+    except MachineError as error:
+        hint = "try again; if it stays so, move this checkpoint away"
+        raise MachineError(error.what, where=error.where, hint=hint) from error
 
 
 def _ranking(states: dict[int, SnapshotState]) -> list[int]:

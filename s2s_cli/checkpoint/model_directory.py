@@ -12,6 +12,8 @@ and the tokenizer files, as `s2s_cli.text` writes them
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,9 +217,15 @@ def _present(directory: Path) -> Path:
 
 def refuse_foreign(directory: Path) -> None:
     """Replacing a directory removes it, so one that holds other files than a model is refused."""
-    if directory.exists() and not directory.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(os.stat(directory).st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise MachineError(f"cannot be replaced: {error.strerror}", where=directory) from error
+    if not is_folder:
         raise MachineError("cannot be replaced: it is no folder", where=directory)
-    if directory.is_dir() and (name := foreign_file(directory, Manifest.levels)):
+    if name := foreign_file(directory, Manifest.levels):
         what = f"holds other files than a model ({printable(name)}), and is not replaced"
         raise CheckpointError(what, where=directory, hint="move them away")
 

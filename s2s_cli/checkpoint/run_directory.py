@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -25,8 +24,8 @@ class RunDirectory:
     """The paths of a run. Nothing is created before it is needed."""
 
     root: Path
-    _held: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
-    """What the lock says of this process, while it holds it."""
+    _held: list[tuple[bytes, os.stat_result]] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What the lock says of this process, while it holds it, and the folder at that time."""
 
     @classmethod
     def keeps(cls, recipe: Path) -> bool:
@@ -74,22 +73,24 @@ class RunDirectory:
         except OSError as error:
             raise MachineError(f"cannot be written: {error.strerror}", where=path) from error
         with atomic.unshared(descriptor):
-            self._held.append(os.pread(descriptor, _HOLDER_BYTES, 0))
+            self._held.append((os.pread(descriptor, _HOLDER_BYTES, 0), self.root.stat()))
             try:
                 yield
             finally:
                 self._held.pop()
 
     def require_lock(self) -> None:
-        """Raise `MachineError` if the folder was removed or replaced while this process held its lock: another process
-        may have begun to train there."""
-        path = self.root / "lock"
-        try:
-            is_ours = not self._held or path.read_bytes() in self._held
-        except OSError as error:
-            is_ours = error.errno not in (errno.ENOENT, errno.ENOTDIR)
-        if not is_ours:
-            raise MachineError("was removed or replaced while it was in use, and is left alone", where=self.root)
+        """Raise `MachineError` if the folder was removed or replaced while this process held its lock, or if another
+        process has taken it since somebody removed the lock."""
+        for told, root in self._held:
+            try:
+                is_ours = (self.root / "lock").read_bytes() == told
+            except FileNotFoundError:
+                is_ours = self.root.is_dir() and os.path.samestat(self.root.stat(), root)
+            except OSError:
+                continue
+            if not is_ours:
+                raise MachineError("was removed or replaced while it was in use, and is left alone", where=self.root)
 
     def _refuse_foreign(self, lock: Path) -> None:
         """Raise `UsageError` for what is none of a run, and would be replaced, or made useless."""

@@ -66,8 +66,8 @@ def prepare(
     before, reasons = _state(data)
     known = _known(data)
     is_trained = any((run / "checkpoints").glob("step-*"))
-    if reasons and is_trained and known is None:
-        hint = "restore it from a copy; or move this folder away, and the data is prepared again"
+    if reasons and is_trained and known is None and not force:
+        hint = "restore it from a copy, or prepare it again: `s2s prep --force`"
         raise DataError(f"what the checkpoints were trained on is damaged: {reasons[0]}", where=data, hint=hint)
     base = _base(recipe, initial, data)
     keys = relevant_keys(recipe, found.tests, base.keys if base else {})

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from s2s_cli import __version__
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import Score
-from s2s_cli.text.glossary import Glossary, Occurrence, Row
+from s2s_cli.text.glossary import Glossary, Row, Term
 
 MISSING = ""
 """Stands for the translation of an occurrence that was not found."""
@@ -62,22 +62,40 @@ def translations_of_terms(
 ) -> Mapping[str, Counter[str]]:
     """For each term that occurs, how often it was translated by which of its translations, or by none (`MISSING`).
 
-    What stands in a hypothesis is the translation of one occurrence. Long translations are looked for first, so that
-    `disk` is not found in the only `hard disk`.
+    What stands in a hypothesis is the translation of one occurrence, so that of as many as possible is found. The only
+    `hard disk` is no `disk`, if both are terms of the sentence.
     """
-    variants: dict[str, Glossary] = {}
+    variants: dict[frozenset[Term], Glossary] = {}
     uses: dict[str, Counter[str]] = {}
     for source, hypothesis in zip(sources, hypotheses, strict=True):
-        counts, taken = Counter(occurrence.term for occurrence in glossary.find(source)), list[Occurrence]()
-        for term in sorted(counts, key=lambda term: (-max(map(len, term.targets)), len(term.targets))):
-            if term.source not in variants:
-                variants[term.source] = Glossary((Row(target, target) for target in term.targets), tuple(term.match))
-            free = [each for each in variants[term.source].find(hypothesis) if all(map(each.is_apart, taken))]
-            found = sorted(free, key=lambda each: each.start - each.end)[: counts[term]]
-            taken += found
-            names = [each.term.source for each in found] + [MISSING] * (counts[term] - len(found))
-            uses.setdefault(term.source, Counter()).update(names)
+        terms = [occurrence.term for occurrence in glossary.find(source)]
+        if (key := frozenset(terms)) not in variants:
+            rows = (Row(target, target, tuple(term.match)) for term in dict.fromkeys(terms) for target in term.targets)
+            variants[key] = Glossary(rows, glossary.match)
+        there = [found.term.source for found in variants[key].find(hypothesis)]
+        for term, translation in zip(terms, _shared_out(there, terms), strict=True):
+            uses.setdefault(term.source, Counter())[translation] += 1
     return uses
+
+
+def _shared_out(there: Sequence[str], terms: Sequence[Term]) -> list[str]:
+    """For each term one of the translations that are there, or MISSING: a greatest matching, by augmenting paths. The
+    first one that fits is taken."""
+    owners: dict[int, int] = {}  # place of a translation, and of its term
+
+    def finds(number: int, tried: set[int]) -> bool:
+        for place, translation in enumerate(there):
+            if translation in terms[number].targets and place not in tried:
+                tried.add(place)
+                if place not in owners or finds(owners[place], tried):
+                    owners[place] = number
+                    return True
+        return False
+
+    for number in range(len(terms)):
+        finds(number, set())
+    found = {number: there[place] for place, number in owners.items()}
+    return [found.get(number, MISSING) for number in range(len(terms))]
 
 
 def _most_frequent(counts: Counter[str]) -> int:

@@ -125,7 +125,8 @@ class Reader:
             check_term(term, self._vocabulary)
 
     def _read(self, given: Sequence[_Given], division: Division | None) -> list[Source]:
-        texts, whole = [each.readable for each in given], [each.request.concerns_whole for each in given]
+        texts, language = [each.readable for each in given], self.division.target
+        whole = [each.request.concerns_whole(language) for each in given]
         divided = divide(texts, self.tokenizers.source, division or self.division, whole)
         pairs = zip(given, divided, strict=True)
         return [self._source(*pair, number) for number, pair in enumerate(pairs, start=1)]

@@ -32,11 +32,11 @@ class Request:
     def makes_demands(self) -> bool:
         return bool(self.constraints or self.avoid or self.prefix)
 
-    @property
-    def concerns_whole(self) -> bool:
-        """Whether the translation must be made as a whole, for it to be known where something is said. A prefix or a
-        phrase to avoid within a sentence is heeded sentence by sentence."""
-        return bool(self.constraints) or any(len(sentences(text)) > 1 for text in (self.prefix, *self.avoid))
+    def concerns_whole(self, language: str) -> bool:
+        """Whether the translation, in this language, must be made as a whole, for it to be known where something is
+        said. A prefix or a phrase to avoid within a sentence is heeded sentence by sentence."""
+        begun = f"{self.prefix}A"  # after an end and a space, a sentence is to follow
+        return bool(self.constraints) or any(len(sentences(text, language)) > 1 for text in (begun, *self.avoid))
 
     @classmethod
     def from_json(cls, line: str, taken: Container[str] = ()) -> Request:

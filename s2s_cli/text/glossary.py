@@ -46,9 +46,6 @@ class Occurrence(NamedTuple):
     end: int
     term: Term
 
-    def is_apart(self, other: Occurrence) -> bool:
-        return self.end <= other.start or other.end <= self.start
-
 
 class Row(NamedTuple):
     """A line of a glossary."""

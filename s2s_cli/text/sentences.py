@@ -9,7 +9,6 @@ some random text and takes quadratic time on a run of quotation marks.
 from __future__ import annotations
 
 import re
-from functools import cache
 
 from s2s_cli.text.languages import base_of
 from s2s_cli.text.scripts import script_of
@@ -24,23 +23,30 @@ _ABBREVIATIONS = {
     "es": "sr sra srta sres dra d dña ud uds vd vds ej pág págs núm art av avda cap fig gral cía ee uu ene feb mar abr"
     " jun jul ago sep sept oct nov dic",
     "fr": "m mm mme mlle me ste env av apr chap fig éd janv févr avr juil sept oct nov déc",
-    "it": "sig sigg dott ing avv arch geom rag on fig cap pag pagg es ecc art artt tel sec gen feb mar apr mag giu lug"
-    " ago sett ott nov dic",
-    "nl": "dhr mevr mw ir ing drs mr bv bijv blz enz jl nl nr o.a tel ca incl excl jan feb mrt apr jun jul aug sep okt"
-    " nov dec",
-    "pl": "p prof mgr inż ul al pl św nr np tzw tj str tel godz r w",
-    "pt": "sr sra srs sras srta d dra profa av exmo exma ex pág págs núm art fig cap tel ltda cia jan fev abr mai"
-    " jun jul ago set out nov dez",
-    "ru": "г гг ул пр пл пер д кв стр рис табл гл см ср т тт др проф акад доц руб коп тыс млн млрд тел напр",
+    "it": "sig sigg dott ing avv arch geom rag on fig cap pag pagg es ecc art artt sec gen feb apr giu lug sett ott nov"
+    " dic",
+    "nl": "dhr mevr mw ir ing drs mr bijv blz jl nl nr ca incl excl jan feb mrt apr jun jul aug sep okt nov dec",
+    "pl": "prof mgr inż ul al pl św nr np tzw tj str godz",
+    "pt": "sr sra srs sras srta dra profa av exmo exma pág págs núm art fig cap ltda cia jan fev abr jun jul ago nov",
+    "ru": "гг ул пр пл пер кв ср тт др проф акад доц напр",
 }
-_BEFORE_NUMBERS = set(
-    "no nos nr núm num p pp pag pág art fig cap ch sec vol bd abb tab рис стр гл табл blz rys".split()
+_BEFORE_NUMBERS = {
+    "": "nr núm pp pag pág art fig cap vol",  # in every language: abbreviations before a number only
+    "de": "abb abschn bd kap tab",
+    "en": "ch no nos sec",
+    "nl": "afb",
+    "pl": "rys tab",
+    "ru": "гл рис см стр табл",
+}
+_KNOWN, _KNOWN_BEFORE_NUMBERS = (
+    {language: frozenset(f"{table['']} {words}".split()) for language, words in table.items()}
+    for table in (_ABBREVIATIONS, _BEFORE_NUMBERS)
 )
 _ORDINALS = set("cs da de et fi hr hu is lb lv nb nn no pl sk sl sr tr".split())  # written "1." before a noun
 
 _CLOSING = "\"'”’»«“)\\]}）］】〕》〉」』"
 _WIDE_CLOSING = "\"'”’)）］】〕》〉」』"  # where “ and « open
-_OPENING = "\"'“‘„«»‹([{¿¡（［【〔《〈「『 \u00a0\u202f"
+_OPENING = "\"'“‘„«»‹([{¿¡—（［【〔《〈「『 \u00a0\u202f"
 _WIDE = "\u3041-\u30ff\u3400-\u9fff「『（《“"  # may follow a mark without a space: kana, Chinese characters, quotes
 
 # The marks of an end, the closing quotes and brackets after them, and the white space up to the next sentence. Each run
@@ -97,13 +103,13 @@ def _is_end(text: str, match: re.Match[str], start: int, language: str) -> bool:
     if text[match.end()] == "“" and not marks[-1].isspace() and not joins_without_space(language):
         return False  # „Hilfe!“. closes there
     following = _following(text, match.end())
-    if not following or following.islower() or following in ",;:–—-…":
+    if not following or following.islower() or following in ",;:–-…":
         return False
     return marks[0] != "." or marks[:2] == ".." or not _is_abbreviation(text, match.start(), start, language)
 
 
 def _following(text: str, position: int) -> str:
-    """The first character from there on that opens no quote or bracket."""
+    """The first character from there on that opens no quote, bracket or turn of a dialogue."""
     while position < len(text) and text[position] in _OPENING:
         position += 1
     return text[position : position + 1]
@@ -121,13 +127,7 @@ def _is_abbreviation(text: str, stop: int, start: int, language: str) -> bool:
         return language in _ORDINALS or (stop - len(word) == start and word.isdigit())
     lower, following = word.lower(), text[stop + 1 :].lstrip()[:1]
     return (
-        lower in _known(language)
-        or (language == "de" and lower.endswith("str"))  # Bahnhofstr. 5
-        or (following.isdigit() and lower in _BEFORE_NUMBERS)
+        lower in _KNOWN.get(language, _KNOWN[""])
+        or (following.isdigit() and lower in _KNOWN_BEFORE_NUMBERS.get(language, _KNOWN_BEFORE_NUMBERS[""]))
+        or (following.isdigit() and language == "de" and lower.endswith("str"))  # Bahnhofstr. 5
     )
-
-
-@cache
-def _known(language: str) -> frozenset[str]:
-    """The abbreviations of a language."""
-    return frozenset(f"{_ABBREVIATIONS['']} {_ABBREVIATIONS.get(language, '')}".split())

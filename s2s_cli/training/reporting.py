@@ -65,11 +65,11 @@ class MetricsLog:
     """An append-only file, except that resuming from a checkpoint first removes the lines written after it.
 
     A line that cannot be written is told of and kept until the next one: figures must not end a training, and with it
-    what was learnt since the last checkpoint.
+    what was learnt since the last checkpoint. `settle` gives them up.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self._unwritten = path, ""
+        self.path, self._unwritten = path, list[str]()
 
     def forget_after(self, update: int, kind: Kind) -> None:
         """Drop all lines that come after those of this kind and update, and a last line that was cut short."""
@@ -90,15 +90,23 @@ class MetricsLog:
     def write(self, kind: Kind, update: int, **figures: Any) -> None:
         """Append one line. Figures that are not finite become null, since JSON cannot express them."""
         finite = {key: None if _is_broken(value) else value for key, value in figures.items()}
-        line = json.dumps({"kind": kind, "update": update, **finite}, ensure_ascii=False) + "\n"
+        self._unwritten.append(json.dumps({"kind": kind, "update": update, **finite}, ensure_ascii=False) + "\n")
+        if (fault := self._append()) and len(self._unwritten) == 1:
+            console.warn(f"{fault}; training goes on, and its figures wait for room")
+
+    def settle(self) -> None:
+        """The end of training: write what is left, or tell how much is lost."""
+        if self._unwritten and (fault := self._append()):
+            console.warn(f"{fault}; the last {len(self._unwritten)} lines are lost")
+            self._unwritten.clear()
+
+    def _append(self) -> MachineError | None:
         try:
-            atomic.append(self.path, (self._unwritten + line).encode())
+            atomic.append(self.path, "".join(self._unwritten).encode())
         except MachineError as error:
-            if not self._unwritten:
-                console.warn(f"{error}; training goes on, and its figures wait for room")
-            self._unwritten += line
-        else:
-            self._unwritten = ""
+            return error
+        self._unwritten.clear()
+        return None
 
 
 def _is_broken(value: Any) -> bool:
@@ -134,6 +142,7 @@ class TrainingReport:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
+        self.log.settle()
 
     def update(self, position: Position, update: Update, pairs: int, *, last: bool) -> None:
         """One update was made. pairs: number of its pairs. last: whether it is the last of training."""

@@ -70,6 +70,8 @@ def test_a_folder_that_was_removed_or_replaced_is_left_alone(tmp_path):
     run.require_lock()  # whoever holds none has nothing to lose
     with run.lock():
         run.require_lock()
+        (run.root / "lock").unlink()  # which takes nothing away
+        run.require_lock()
         shutil.rmtree(run.root)
         with pytest.raises(MachineError, match="run: was removed or replaced"):
             run.require_lock()

@@ -43,6 +43,8 @@ def test_by_hand(sources: list[str], hypotheses: list[str], success: float, cons
         ([("Hund", "dog"), ("Köter", "dog")], "A dog.", 50),
         ([("Hund", "dog"), ("Köter", "dog")], "A dog and a dog.", 100),
         ([("Hund", "dog"), ("Hund", "hound"), ("Köter", "dog")], "A dog and a hound.", 100),
+        ([("Hund", "dog"), ("Hund", "hound"), ("Köter", "dog"), ("Köter", "cur")], "A dog and a cur.", 100),
+        ([("Hund", "dog"), ("Hund", "cur"), ("Köter", "cur"), ("Köter", "tyke")], "A dog and a cur.", 100),
         ([("Hund", "dog"), ("Köter", "hot dog")], "A hot dog.", 50),
         ([("Hund", "dog"), ("Köter", "hot dog")], "A hot dog, a dog.", 100),
     ],

@@ -286,6 +286,8 @@ def test_demands_concern_the_whole_line() -> None:
         ({"prefix": "a red"}, 2),
         ({"avoid": ("red car", "us")}, 2),
         ({"prefix": "a red. Anna"}, 1),
+        ({"prefix": "a red. "}, 1),
+        ({"prefix": "a red."}, 2),
         ({"avoid": ("car. Anna",)}, 1),
         ({"constraints": ("us",)}, 1),
     ],

@@ -145,8 +145,8 @@ def test_null(load, text):
             "model: {attention: {coverage: true, coverage_loss: 0.5}}",
             "model.attention.coverage_loss has no effect",
         ),
-        ("  protect: {kinds: []}", "data.protect: nothing is protected"),
-        ('  protect: {patterns: [""]}', "data.protect.patterns.0: an empty pattern finds nothing"),
+        ("  protect: {kinds: []}", "data: `protect` has no effect"),
+        ('  protect: {patterns: [""]}', "data: `protect.patterns` has an empty one"),
         ("  terms: {share: 0.7}\n  protect: {share: 0.4}", "data: a pair has marks or terms, not both:"),
         ("training: {objective: {kind: rdrop}}", "training.objective.kind: must be one of cross_entropy, r_drop,"),
         (

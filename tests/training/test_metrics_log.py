@@ -6,6 +6,8 @@ import json
 import math
 import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -111,18 +113,36 @@ def test_stopping_anywhere_and_writing_the_rest_again_gives_the_same_log(
     assert [(line["update"], line["kind"]) for line in lines] == entries
 
 
-def test_what_cannot_be_written_now_comes_with_the_next_line(log: MetricsLog, capsys):
-    log.write("train", 1)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+@contextmanager
+def full(path: Path) -> Iterator[None]:
+    """No file can grow beyond this one and some bytes."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 9, limits[1]))
-        for update in (2, 3):
-            log.write("train", update)
-            assert log.path.read_bytes().count(b"\n") == 1 and log.path.read_bytes().endswith(b"\n")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_what_cannot_be_written_now_comes_with_the_next_line_or_is_told_of(log: MetricsLog, capsys):
+    def updates() -> list[int]:
+        return [json.loads(line)["update"] for line in log.path.read_bytes().splitlines()]
+
+    log.write("train", 1)
+    with full(log.path):
+        for update in (2, 3):
+            log.write("train", update)
+            assert updates() == [1]
     assert capsys.readouterr().err.count("metrics.jsonl: cannot be written: File too large") == 1
     log.write("train", 4)
-    assert [json.loads(line)["update"] for line in log.path.read_bytes().splitlines()] == [1, 2, 3, 4]
+    assert updates() == [1, 2, 3, 4]
+    with full(log.path):
+        log.write("train", 5)
+        log.write("train", 6)
+        capsys.readouterr()
+        log.settle()
+    assert capsys.readouterr().err.endswith("; the last 2 lines are lost\n")
+    log.settle()
+    log.write("train", 7)
+    assert updates() == [1, 2, 3, 4, 7]

@@ -194,8 +194,6 @@ Protected = Literal["tags", "placeholders", "urls", "emails", "numbers"]
 
 
 def _pattern(text: str) -> str:
-    if not text:
-        return "an empty pattern finds nothing"
     try:
         re.compile(text)
     except re.error as error:
@@ -216,10 +214,6 @@ class Protect(Section):
     share: Probability = 0.1
     """Share of the pairs of an epoch in which words are replaced by symbols, and phrases put between two, as if by
     tags."""
-
-    def check(self) -> None:
-        if not (self.kinds or self.patterns):
-            raise ValueError("nothing is protected: `kinds` and `patterns` are empty (leave `protect` out)")
 
 
 class Terms(Section):
@@ -246,6 +240,10 @@ class Data(Section):
     """Terms in the source. `null`: a model without glossary."""
 
     def check(self) -> None:
+        if self.protect and not (self.protect.kinds or any(self.protect.patterns)):
+            raise ValueError("`protect` has no effect: its kinds and patterns are empty (leave it out)")
+        if self.protect and "" in self.protect.patterns:
+            raise ValueError("`protect.patterns` has an empty one, which finds nothing")
         if self.protect and self.terms and self.protect.share + self.terms.share > 1:
             raise ValueError("a pair has marks or terms, not both: `protect.share` + `terms.share` is at most 1")
 
