@@ -124,9 +124,8 @@ def _lock(descriptor: int, root: Path) -> None:
     try:
         atomic.take(descriptor)
     except BlockingIOError as error:
-        holder = (
-            printable(os.pread(descriptor, _HOLDER_BYTES, 0).decode("utf-8", "replace").strip()) or "another process"
-        )
+        told = os.pread(descriptor, _HOLDER_BYTES, 0).decode("utf-8", "replace").strip()
+        holder = printable(told) or "another process"
         hint = "wait for its end, or name another --run"
         raise UsageError(f"is in use by {holder}", where=root, hint=hint) from error
     except OSError as error:

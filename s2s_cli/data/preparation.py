@@ -209,10 +209,8 @@ def _base(recipe: Recipe, initial: Path | None, directory: Path) -> _Base | None
 def _warn_of_unknown_scripts(recipe: Recipe) -> None:
     for side, language in recipe.languages.values().items():
         if recipe.data.cleaning.min_script_share is not None and script_of(language) is None:
-            fault = (
-                f"data.cleaning.min_script_share has no effect on the {side}: the script of `{language}` is not known"
-            )
-            console.warn(f"{fault} (a code as `fr` for French, or `sr-Latn`, tells it)")
+            idle = f"data.cleaning.min_script_share has no effect on the {side}"
+            console.warn(f"{idle}: the script of `{language}` is not known (a code such as `fr` or `sr-Latn` tells it)")
 
 
 def _build(recipe: Recipe, found: _Found, writer: ManifestWriter, base: _Base | None, mapper: Mapper) -> dict[str, Any]:
