@@ -28,6 +28,8 @@ _PREVIOUS = re.compile(r"\.(?P<name>.+)\.previous")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 RETRY_TIME = 2.0  # seconds
+_LONGEST_NAME = 230  # bytes: the name of a temporary has 22 more, and file systems take 255
+_BEGINNING = 40  # characters, of at most 4 bytes
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h> and <linux/fs.h>
 
 
@@ -142,10 +144,11 @@ def sweep(parent: Path, of: Collection[str] | None = None) -> None:
 
     of: only of the files and directories of these names, where many writers share `parent`.
     """
+    names = None if of is None else {*of, *map(_short, of)}
     with suppress(FileNotFoundError):
         for name in os.listdir(parent):
             match = _PREVIOUS.fullmatch(name) or _TEMPORARY.fullmatch(name)
-            if match is None or (of is not None and match["name"] not in of):
+            if match is None or (names is not None and match["name"] not in names):
                 continue
             with suppress(OSError):  # another process is sweeping, or the file is not ours to remove
                 if match.re is _PREVIOUS:
@@ -208,7 +211,14 @@ os.register_at_fork(after_in_child=_close_held)  # once, for it cannot be taken 
 
 
 def _temporary_name(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
+    return target.with_name(f".{_short(target.name)}.{os.urandom(8).hex()}.tmp")
+
+
+def _short(name: str) -> str:
+    """The name, or its beginning and a hash of it, if with more it could be too long for a file system."""
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_BEGINNING]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def _make_file(path: Path) -> None:

@@ -233,3 +233,15 @@ def test_a_link_to_a_directory_keeps_being_one(tmp_path):
     write_directory(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert read_directory(tmp_path / "real") == "new"
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "名" * 85, "é" * 115 + ".t", "short"])
+def test_any_name_that_the_file_system_takes_can_be_written_and_swept(tmp_path, name):
+    atomic.replace_file(tmp_path / name, b"text")
+    assert (tmp_path / name).read_bytes() == b"text" and os.listdir(tmp_path) == [name]
+    left = atomic._temporary_name(tmp_path / name)
+    left.touch()
+    atomic.sweep(tmp_path, of=["another"])
+    assert left.exists()
+    atomic.sweep(tmp_path, of=[name])
+    assert os.listdir(tmp_path) == [name]
