@@ -100,7 +100,7 @@ def _gzip(file: Any, mode: str) -> Any:
 def _xz(file: Any, mode: str) -> Any:
     import lzma
 
-    return _XzStreams(file.open("rb")) if mode == "rb" else lzma.open(file, mode)
+    return _XzStreams(open(file, "rb")) if mode == "rb" else lzma.open(file, mode)
 
 
 class _XzStreams(io.RawIOBase):

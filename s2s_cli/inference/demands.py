@@ -11,7 +11,7 @@ from s2s_cli.forms import is_unicode
 from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.request import Request
 from s2s_cli.search.options import SearchOptions
-from s2s_cli.text.glossary import Glossary, Term
+from s2s_cli.text.glossary import Occurrence, Term
 from s2s_cli.text.hygiene import clean_line
 
 if TYPE_CHECKING:
@@ -99,22 +99,23 @@ def check_term(term: Term, vocabulary: Vocabulary) -> None:
         raise DataError(error.what, where=term.where or None, hint=hint) from None
 
 
-def with_terms(part: Part, glossary: Glossary, vocabulary: Vocabulary, *, inflected: bool = True) -> Part:
-    """A part with what the terms in its text are to be among the constraints, as often as they stand there, unless the
-    demand has that itself. What has something in it that is to be avoided is left out: what is said of one line counts
-    for more. inflected: with terms that are found inflected, too."""
+def with_terms(part: Part, found: Sequence[Occurrence], vocabulary: Vocabulary, *, inflected: bool = True) -> Part:
+    """A part with what the terms found in its text are to be among the constraints, as often as they stand there,
+    unless the demand has that itself. What has something in it that is to be avoided is left out: what is said of one
+    line counts for more. inflected: with terms that are found inflected, too."""
+    phrases = [term.targets[0] for _, _, term in found if inflected or "inflected" not in term.match]
+    if not phrases:
+        return part
     given = part.demand or Demand()
-    terms = [each.term for each in glossary.find(part.text)] if part.ids else []
-    phrases = [term.targets[0] for term in terms if inflected or "inflected" not in term.match]
     lacking = Counter(phrases) - Counter(given.constraints)
     fitting = [text for text in lacking.elements() if not any(vocabulary.contains(text, x) for x in given.avoid)]
     return part._replace(demand=given._replace(constraints=(*given.constraints, *fitting))) if fitting else part
 
 
-def with_second_search(part: Part, glossary: Glossary, vocabulary: Vocabulary) -> Part:
+def with_second_search(part: Part, found: Sequence[Occurrence], vocabulary: Vocabulary) -> Part:
     """A part that is searched for again, with its terms as `with_terms` has them, where the translation would lack one.
     A term that may be inflected is left to the model."""
-    forced = with_terms(part, glossary, vocabulary, inflected=False)
+    forced = with_terms(part, found, vocabulary, inflected=False)
     return part if forced is part else part._replace(again=forced.demand)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from s2s_cli.inference.unbroken import Unbroken
     from s2s_cli.inference.vocabulary import Vocabulary
     from s2s_cli.search.options import SearchOptions
-    from s2s_cli.text.glossary import Glossary
+    from s2s_cli.text.glossary import Glossary, Occurrence
     from s2s_cli.text.protected import Finder
 
 
@@ -142,11 +142,12 @@ class Reader:
         """number: of the line, for errors."""
         request, flat, origin, match = given
         source = Source(request.text, *divided, flat, None, origin, match, request.others)
-        source = self._with_tags(source)
+        told = _found(self.inline, source)
+        source = self._with_tags(source, told)
         if request.makes_demands:
             with _naming_line(number):
                 source = self._with_demands(source, request)
-        return self._with_terms(source)
+        return self._with_terms(source, told if self.forced is self.inline else _found(self.forced, source))
 
     def _masked(self, line: str) -> Flat | None:
         if self.finder is None:
@@ -155,13 +156,13 @@ class Reader:
 
         return masked(line, self.finder, marked=bool(self.tokenizers.source.marks))
 
-    def _with_tags(self, source: Source) -> Source:
+    def _with_tags(self, source: Source, terms: _Terms) -> Source:
         """With what the model reads in the text: marks for spans, and what terms are to be."""
-        if source.flat is None and self.inline is None:
+        if source.flat is None and not any(terms):
             return source
         from s2s_cli.inference.tagging import tagged
 
-        return replace(source, parts=tagged(source, self.tokenizers, self.inline))
+        return replace(source, parts=tagged(source, self.tokenizers, terms))
 
     def _with_demands(self, source: Source, request: Request) -> Source:
         from s2s_cli.inference.demands import shared_out
@@ -182,19 +183,29 @@ class Reader:
         demand.check(self._vocabulary)
         return demand, of_line
 
-    def _with_terms(self, source: Source) -> Source:
-        if self.forced is None:
+    def _with_terms(self, source: Source, terms: _Terms) -> Source:
+        """With what is demanded of its terms, at once or of a second search."""
+        if self.forced is None or not any(terms):
             return source
         from s2s_cli.inference.demands import with_second_search, with_terms
 
         add = with_terms if self.inline is None else with_second_search
-        return replace(source, parts=[add(part, self.forced, self._vocabulary) for part in source.parts])
+        pairs = zip(source.parts, terms, strict=True)
+        return replace(source, parts=[add(*pair, self._vocabulary) for pair in pairs])
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         from s2s_cli.inference.vocabulary import Vocabulary
 
         return Vocabulary(self.tokenizers.target, self.division.target)
+
+
+_Terms = list[list["Occurrence"]]
+"""The terms found in each part of a line."""
+
+
+def _found(glossary: Glossary | None, source: Source) -> _Terms:
+    return [glossary.find(part.text) if glossary and part.ids else [] for part in source.parts]
 
 
 @contextmanager

@@ -10,16 +10,16 @@ from itertools import accumulate
 from s2s_cli.inference.dividing import Part
 from s2s_cli.inference.reading import Source
 from s2s_cli.text.codes import Kind
-from s2s_cli.text.glossary import Glossary, Occurrence
+from s2s_cli.text.glossary import Occurrence
 from s2s_cli.text.tokenizer import Tokenizer, TokenizerPair
 
 
-def tagged(source: Source, tokenizers: TokenizerPair, glossary: Glossary | None) -> list[Part]:
-    """The parts of a line with marks for its spans, as far as there are marks, and with the terms of a glossary. Marks
-    are counted in each part anew."""
+def tagged(source: Source, tokenizers: TokenizerPair, found: Sequence[Sequence[Occurrence]]) -> list[Part]:
+    """The parts of a line with marks for its spans, as far as there are marks, and with the terms found in each part.
+    Marks are counted in each part anew."""
     marks = tokenizers.source.marks
     flat = source.flat if marks and source.flat and source.flat.is_translatable else None
-    if source.truncated or not (flat or glossary):
+    if source.truncated or not (flat or any(found)):
         return source.parts
     ends = list(accumulate(len(part.text) for part in source.parts))
     spans: list[list[tuple[int, int]]] = [[] for _ in source.parts]  # of each part, the places and where they stand
@@ -30,13 +30,15 @@ def tagged(source: Source, tokenizers: TokenizerPair, glossary: Glossary | None)
         text = source.parts[number].text
         if len(spans[number]) < len(marks):
             spans[number].append((place, min(max(offset + len(text) - ends[number], 0), len(text))))
-    return [_tagged(part, own, tokenizers, glossary) for part, own in zip(source.parts, spans, strict=True)]
+    return [_tagged(*each, tokenizers) for each in zip(source.parts, spans, found, strict=True)]
 
 
-def _tagged(part: Part, spans: Sequence[tuple[int, int]], tokenizers: TokenizerPair, glossary: Glossary | None) -> Part:
+def _tagged(
+    part: Part, spans: Sequence[tuple[int, int]], found: Sequence[Occurrence], tokenizers: TokenizerPair
+) -> Part:
     source, target = tokenizers.source, tokenizers.target
-    terms = glossary.find(part.text) if glossary and source.term_tags else []
-    terms = [each for each in terms if not any(each.start < offset < each.end for _, offset in spans)]
+    terms = [each for each in found if not any(each.start < offset < each.end for _, offset in spans)]
+    terms = terms if source.term_tags else []
     if not part.ids or not (spans or terms):
         return part
     items = _items(part.text, [offset for _, offset in spans], terms, source)
