@@ -64,7 +64,7 @@ def prepare(
     atomic.sweep(run)
     data, found = run / "data", _locate(recipe, recipe_dir, written)
     before, reasons = _state(data)
-    known = _known(data)
+    known = before.manifest if before else _known(data)
     is_trained = any((run / "checkpoints").glob("step-*"))
     if reasons and is_trained and known is None and not force:
         hint = "restore it from a copy, or prepare it again: `s2s prep --force`"

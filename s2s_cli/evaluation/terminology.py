@@ -71,7 +71,7 @@ def translations_of_terms(
         terms = [occurrence.term for occurrence in glossary.find(source)]
         if (key := frozenset(terms)) not in variants:
             rows = (Row(target, target, tuple(term.match)) for term in dict.fromkeys(terms) for target in term.targets)
-            variants[key] = Glossary(rows, glossary.match)
+            variants[key] = Glossary(rows)
         there = [found.term.source for found in variants[key].find(hypothesis)]
         for term, translation in zip(terms, _shared_out(there, terms), strict=True):
             uses.setdefault(term.source, Counter())[translation] += 1

@@ -45,11 +45,14 @@ def write_corpus(plan: Plan, workers: int | None = None) -> None:
     errors of `Translator.load`.
     """
     shards = plan.directory.with_name(f"{plan.directory.name}.unfinished")
-    places, lines, left = list[Path](), 0, 0
+    places, whole, lines, left = list[Path](), set[Path](), 0, 0
     for number, given in enumerate(in_chunks(plan.lines.read(), plan.shard)):
-        places.append(_shard(shards, number, given))
+        places.append(place := _shard(shards, number, given))
         lines += len(given)
-        left += 0 if _is_whole(places[-1], given) else len(given)
+        if _is_whole(place, given):
+            whole.add(place)
+        else:
+            left += len(given)
     with (
         _translator(plan, workers) as translator,
         console.progress(plan.name, total=lines, unit=" lines", start=lines - left) as bar,
@@ -57,7 +60,7 @@ def write_corpus(plan: Plan, workers: int | None = None) -> None:
         _tell(plan, translator, lines, left)
         for number, given in enumerate(in_chunks(plan.lines.read(), plan.shard)):
             place = _shard(shards, number, given)
-            if not _is_whole(place, given):
+            if place not in whole:
                 atomic.replace_file(place, _joined(_translated(plan, translator, given, number * plan.shard)))
                 bar.update(len(given))
     if fingerprint(plan.lines.file).sha256 != plan.made_of["given"]:

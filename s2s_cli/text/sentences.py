@@ -58,6 +58,7 @@ _END = re.compile(
 )
 _CLAUSE = re.compile(rf"[,;:،؛][{_CLOSING}]*+\s++|\s(?=[–—-]\s)|[，、；：]\s*+|——+")
 _SPACE = re.compile(r"\s++")
+_NOT_SPACE = re.compile(r"\S")
 _CHARACTER = re.compile(r"(?=\w)")  # never before a combining mark
 _WORD = re.compile(r"[^\s\"'’“„«(\[]*\Z")
 _NUMBER = re.compile(r"\d{1,2}|[IVXL]+")
@@ -125,9 +126,11 @@ def _is_abbreviation(text: str, stop: int, start: int, language: str) -> bool:
         return (word, language) != ("I", "en") and (word.isupper() or text[stop - 2 : stop - 1] not in ("'", "’"))
     if _NUMBER.fullmatch(word):  # 1. Januar; or the number of an item
         return language in _ORDINALS or (stop - len(word) == start and word.isdigit())
-    lower, following = word.lower(), text[stop + 1 :].lstrip()[:1]
-    return (
-        lower in _KNOWN.get(language, _KNOWN[""])
-        or (following.isdigit() and lower in _KNOWN_BEFORE_NUMBERS.get(language, _KNOWN_BEFORE_NUMBERS[""]))
-        or (following.isdigit() and language == "de" and lower.endswith("str"))  # Bahnhofstr. 5
-    )
+    lower = word.lower()
+    if lower in _KNOWN.get(language, _KNOWN[""]):
+        return True
+    following = _NOT_SPACE.search(text, stop + 1)
+    if following is None or not following.group().isdigit():
+        return False
+    is_street = language == "de" and lower.endswith("str")  # Bahnhofstr. 5
+    return is_street or lower in _KNOWN_BEFORE_NUMBERS.get(language, _KNOWN_BEFORE_NUMBERS[""])
