@@ -80,6 +80,13 @@ def append(target: Path, data: bytes) -> None:
             raise
 
 
+def flush(path: Path) -> None:
+    """Have the content of a file, and its name, on the disk. Raises `MachineError`."""
+    with _reported(path):
+        _flush(path)
+        _flush(path.parent)
+
+
 @contextmanager
 def new_file(target: Path) -> Iterator[IO[bytes]]:
     """Yield a file to write; when the block ends, it becomes `target` and replaces an older one, with its permissions.

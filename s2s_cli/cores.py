@@ -1,10 +1,11 @@
-"""How many processor cores there are to use."""
+"""How many processor cores there are to use, and which process has which."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 
 MOST_THREADS = 1024
@@ -19,6 +20,43 @@ def usable_cores(root: Path = Path("/")) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([cores, MOST_THREADS, *_quotas(root)])))
+
+
+@contextmanager
+def each_on_its_own(processes: Sequence[int]) -> Iterator[None]:
+    """Until the end of the block, keep this thread on the core where it runs, and each of these processes on another.
+
+    Only where that takes all cores there are, on Linux: it wakes a process on the core of the one that woke it, unless
+    it knows of an idle one. So beside another program the two would share a core, and the program have one for itself.
+
+    processes: their numbers. They are left with the cores that this thread may use.
+    """
+    everyone = (0, *processes)  # 0 is this thread
+    try:
+        allowed, here = os.sched_getaffinity(0), _current_core()
+    except (AttributeError, OSError):  # another system
+        allowed, here = set[int](), -1
+    if here not in allowed or len(allowed) != len(everyone):
+        yield
+        return
+    try:
+        _keep(everyone, ([core] for core in (here, *sorted(allowed - {here}))))
+        yield
+    finally:
+        _keep(everyone, repeat(allowed))
+
+
+def _current_core() -> int:
+    """Where this thread runs."""
+    import ctypes
+
+    return int(ctypes.CDLL(None).sched_getcpu())
+
+
+def _keep(processes: Iterable[int], cores: Iterable[Iterable[int]]) -> None:
+    for process, own in zip(processes, cores, strict=False):
+        with suppress(OSError):  # it has ended, or the system allows no such thing
+            os.sched_setaffinity(process, own)
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +94,11 @@ class MetricsLog:
         self._unwritten.append(json.dumps({"kind": kind, "update": update, **finite}, ensure_ascii=False) + "\n")
         if (fault := self._append()) and len(self._unwritten) == 1:
             console.warn(f"{fault}; training goes on, and its figures wait for room")
+
+    def flush(self) -> None:
+        """Have all that was written on the disk. A fault is left to whoever writes there next."""
+        with suppress(MachineError):
+            atomic.flush(self.path)
 
     def settle(self) -> None:
         """The end of training: write what is left, or tell how much is lost."""

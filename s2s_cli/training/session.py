@@ -209,6 +209,7 @@ class Session:
 
     def _write(self, snapshot: Snapshot, best: bool) -> None:
         self.run_directory.require_lock()
+        self.log.flush()  # after a power cut, too, it must contain what precedes the checkpoint
         self.manager.save(snapshot, best=best)
 
     def standing(self) -> str:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli import console
+from s2s_cli.cores import each_on_its_own
 from s2s_cli.errors import MachineError
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.processes import Worker, stop
@@ -171,10 +172,11 @@ class Processes:
         busy = list[Worker]()
         with _threads_as_before():
             try:
-                for worker, (batch, seed) in zip(self.workers, others, strict=False):
-                    worker.send((batch.arrays(), seed))
-                    busy.append(worker)
-                result = _alone(self.work, own)
+                with each_on_its_own([worker.process.pid for worker in self.workers if worker.process.pid]):
+                    for worker, (batch, seed) in zip(self.workers, others, strict=False):
+                        worker.send((batch.arrays(), seed))
+                        busy.append(worker)
+                    result = _alone(self.work, own)
             finally:
                 answers = self._answers(busy)
         found = [result]

@@ -227,6 +227,27 @@ def test_a_validation_that_was_reported_but_not_saved_stands_in_the_log_once(
     assert_same_outcome(tmp_path / "run", whole)
 
 
+def test_what_precedes_a_checkpoint_in_the_log_is_on_the_disk_before_it(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    directory, save = tmp_path / "run", CheckpointManager.save
+    sizes, kept = list[int](), list[int]()  # of the log, when it was flushed, and when a checkpoint was begun
+
+    def flushed(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}") == str(directory / "metrics.jsonl"):
+            sizes.append(os.fstat(descriptor).st_size)
+
+    def saving(*arguments, **options) -> None:
+        kept.append((directory / "metrics.jsonl").stat().st_size)
+        assert sizes == kept
+        save(*arguments, **options)
+
+    monkeypatch.setattr(CheckpointManager, "save", saving)
+    monkeypatch.setattr(os, "fsync", flushed)
+    train_here(recipe, directory, *BASE)
+    assert len(kept) == 6
+
+
 # ------------------------------------------------------------------------------------------------- damaged checkpoints
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ import torch
 from tiny import batch_of, random_batches, random_pairs, tiny_section, tiny_trainer
 from torch import Tensor, nn
 
+from s2s_cli.cores import usable_cores
 from s2s_cli.errors import MachineError
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.training import team
@@ -121,6 +123,32 @@ def test_each_part_has_one_thread_to_itself(threads: int, forks: bool):
     group = Team(work, [nn.Parameter(torch.zeros(1))], forks=forks)
     assert group.gradients(batch_of(random_pairs(9)).parts(threads)) == ([None], threads, 9)
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.skipif(usable_cores() < 2 or not hasattr(os, "sched_setaffinity"), reason="needs Linux and two cores")
+def test_two_processes_that_have_two_cores_work_on_one_each():
+    before = os.sched_getaffinity(0)
+    torch.set_num_threads(2)
+    seen, meeting = mmap.mmap(-1, 2), torch.multiprocessing.get_context("fork").Barrier(2)
+
+    def work(part: Batch) -> Gradients:
+        meeting.wait(timeout=600)
+        [core] = os.sched_getaffinity(0)
+        seen[int(part.pairs[0]) > 0] = core
+        meeting.wait(timeout=600)
+        return Gradients([None], 0.0, 1)
+
+    try:
+        os.sched_setaffinity(0, two := set(sorted(before)[:2]))
+        group = Team(work, [nn.Parameter(torch.zeros(1))], forks=True)
+        for _ in range(3):
+            group.gradients(batch_of(random_pairs(9)).parts(2))
+            assert set(seen[:]) == two
+            assert group.processes is not None
+            [worker] = group.processes.workers
+            assert os.sched_getaffinity(0) == os.sched_getaffinity(worker.process.pid) == two
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @pytest.mark.parametrize("failing", [0, 1])
