@@ -14,7 +14,7 @@ from s2s_cli.data.corpora import ParallelCorpus
 from s2s_cli.data.preparation import Written
 from s2s_cli.processes import apart
 from s2s_cli.recipe.schema import Recipe
-from s2s_cli.synthesis.plan import Plan, plan_of
+from s2s_cli.synthesis.plan import Plan, kept_corpus, plan_of
 
 
 def written_corpora(recipe: Recipe, recipe_dir: Path, run: Path) -> Written:
@@ -35,9 +35,11 @@ def _written(recipe: Recipe, recipe_dir: Path, run: Path, trial: Path | None) ->
     numbers = [number for number, corpus in enumerate(recipe.data.train) if corpus.mono is not None]
     if not numbers:
         return {}
-    plans = {number: plan_of(recipe, number, recipe_dir, run) for number in numbers}
-    found = {number: plan.there() for number, plan in plans.items()}
-    missing = {plan.directory: plan for number, plan in plans.items() if found[number] is None}
+    kept = {number: kept_corpus(recipe, number, recipe_dir, run) for number in numbers}
+    found = {number: corpus for number, corpus in kept.items() if corpus is not None}
+    plans = {number: plan_of(recipe, number, recipe_dir, run) for number in numbers if number not in found}
+    there = {number: plan.there() for number, plan in plans.items()}
+    missing = {plan.directory: plan for number, plan in plans.items() if there[number] is None}
     corpora: dict[Path, ParallelCorpus] = {}
     if missing and trial is not None:
         directories = [trial / "synthesis" / directory.name for directory in missing]
@@ -48,7 +50,7 @@ def _written(recipe: Recipe, recipe_dir: Path, run: Path, trial: Path | None) ->
         atomic.sweep(run / "synthesis")
         apart(partial(_write, list(missing.values())), fresh=True)
         corpora = {directory: plan.corpus_in(directory) for directory, plan in missing.items()}
-    return {number: found[number] or corpora[plan.directory] for number, plan in plans.items()}
+    return found | {number: there[number] or corpora[plan.directory] for number, plan in plans.items()}
 
 
 def _write(plans: list[Plan]) -> None:

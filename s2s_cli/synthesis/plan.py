@@ -10,14 +10,15 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from s2s_cli import console
 from s2s_cli.data.corpora import CorpusFile, ParallelCorpus, TextLines, folders_of, locate_mono, model_folder
-from s2s_cli.data.manifest import fingerprint
-from s2s_cli.errors import CheckpointError, UsageError
+from s2s_cli.data.manifest import DataManifest, fingerprint
+from s2s_cli.errors import CheckpointError, UsageError, UserError
 from s2s_cli.inference.model_path import CONFIG_FILE, model_directory
 from s2s_cli.recipe import schema
 from s2s_cli.sealed import MANIFEST, Document, Manifest, SealedDirectory, file_sha256
@@ -69,9 +70,7 @@ class Plan:
         if not (self.directory / MANIFEST).exists():
             return None
         try:
-            sealed = SealedDirectory.open(self.directory, WrittenManifest)
-            for name in TEXT.values():
-                sealed.verify(name)
+            _verify(SealedDirectory.open(self.directory, WrittenManifest))
         except CheckpointError as error:
             console.say(f"{self.name} is written again: {error}")
             return None
@@ -79,8 +78,7 @@ class Plan:
 
     def corpus_in(self, directory: Path, stands_for: int | None = None) -> ParallelCorpus:
         """The corpus, or a sample of it, as it is read from a directory."""
-        files = {side: CorpusFile(f"{directory.name}/{name}", directory / name, None) for side, name in TEXT.items()}
-        return ParallelCorpus(self.name, files, made_of=self.made_of, stands_for=stands_for)
+        return _corpus(self.name, directory, self.made_of, stands_for)
 
 
 def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> Plan:
@@ -96,18 +94,9 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
     models = [model_directory(model_folder(given, folders), asked_by=f"{place}.by") for given in corpus.models]
     for model in models:
         _require_languages(model, recipe.languages, corpus.side, place)
-    sample = corpus.sample
-    content = {
-        "format": 1,
-        "given": fingerprint(lines.file).sha256,
-        "column": lines.column,
-        "side": corpus.side,
-        "models": [file_sha256(model / MANIFEST) for model in models],
-        "beam": corpus.beam,
-        "sample": sample and sample.values(),
-    }
+    sample, content = corpus.sample, _content(corpus, lines, [file_sha256(model / MANIFEST) for model in models])
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    name = corpus.name or lines.file.path.name.partition(".")[0]
+    name = _name(corpus, lines)
     folder = run / "synthesis"
     directory = folder / f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)[:80]}-{key}"
     if not directory.exists():
@@ -120,11 +109,92 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
         beam=corpus.beam,
         sampling=SamplingOptions(**sample.values()) if sample else None,
         directory=directory,
-        made_of={**content, "file": lines.file.given, "by": corpus.models},
+        made_of=_made_of(corpus, lines, content),
         device=recipe.training.device,
         threads=recipe.training.threads,
         shard=SHARD,
     )
+
+
+def kept_corpus(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> ParallelCorpus | None:
+    """What was written for `data.train[number]` and its checkpoints learnt from, if there are any and all is there.
+
+    They go on with no other text, so it does not matter what has become of the models. Raises DataError if the given
+    file is not found or damaged.
+    """
+    corpus, written = recipe.data.train[number], _learnt(run, number)
+    if written is None:
+        return None
+    folders = folders_of(recipe.data.folders, recipe_dir)
+    lines = locate_mono(corpus, folders)
+    made_of = _made_of(corpus, lines, _content(corpus, lines, written["models"]))
+    if made_of | {"file": written["file"]} != written:
+        return None
+    for path in sorted((run / "synthesis").glob(f"*/{MANIFEST}")):
+        with suppress(CheckpointError):
+            sealed = SealedDirectory.open(path.parent, WrittenManifest)
+            assert isinstance(sealed.manifest, WrittenManifest)
+            if sealed.manifest.made_of == written:
+                _verify(sealed)
+                if not _is_as_it_was(corpus, folders, written["models"]):
+                    console.say(
+                        f"{_name(corpus, lines)}: the model has changed; the checkpoints need what it wrote before"
+                    )
+                return _corpus(_name(corpus, lines), sealed.path, written)
+    return None
+
+
+def _is_as_it_was(corpus: schema.TrainCorpus, folders: Sequence[Path], models: list[str]) -> bool:
+    """Whether the models of the corpus have these manifests."""
+    try:
+        found = [model_directory(model_folder(given, folders), asked_by="by") for given in corpus.models]
+        return [file_sha256(model / MANIFEST) for model in found] == models
+    except (UserError, OSError):
+        return False
+
+
+def _learnt(run: Path, number: int) -> dict[str, Any] | None:
+    """What the corpus of this number is made of that the checkpoints of a run learnt from."""
+    if not any((run / "checkpoints").glob("step-*")):
+        return None
+    try:
+        manifest = SealedDirectory.by_manifest(run / "data", DataManifest).manifest
+        assert isinstance(manifest, DataManifest)
+        return manifest.splits["train"]["corpora"][number].get("made_of")
+    except (CheckpointError, KeyError, IndexError):  # damaged, or of a version that did not note it
+        return None
+
+
+def _content(corpus: schema.TrainCorpus, lines: TextLines, models: list[str]) -> dict[str, Any]:
+    """All that the text depends on. models: SHA-256 of their manifests."""
+    return {
+        "format": 1,
+        "given": fingerprint(lines.file).sha256,
+        "column": lines.column,
+        "side": corpus.side,
+        "models": models,
+        "beam": corpus.beam,
+        "sample": corpus.sample and corpus.sample.values(),
+    }
+
+
+def _made_of(corpus: schema.TrainCorpus, lines: TextLines, content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "file": lines.file.given, "by": corpus.models}
+
+
+def _name(corpus: schema.TrainCorpus, lines: TextLines) -> str:
+    return corpus.name or lines.file.path.name.partition(".")[0]
+
+
+def _corpus(name: str, directory: Path, made_of: dict[str, Any], stands_for: int | None = None) -> ParallelCorpus:
+    files = {side: CorpusFile(f"{directory.name}/{text}", directory / text, None) for side, text in TEXT.items()}
+    return ParallelCorpus(name, files, made_of=made_of, stands_for=stands_for)
+
+
+def _verify(sealed: SealedDirectory) -> None:
+    """Raise CheckpointError if a written corpus is damaged."""
+    for name in TEXT.values():
+        sealed.verify(name)
 
 
 class _Config(Document):

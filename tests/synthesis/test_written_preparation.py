@@ -12,6 +12,7 @@ import pytest
 from s2s_cli import processes
 from s2s_cli.data.preparation import prepare
 from s2s_cli.data.prepared import PreparedData
+from s2s_cli.errors import DataError
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.synthesis import corpora, writing
 from s2s_cli.synthesis.corpora import tried_corpora, written_corpora
@@ -65,6 +66,42 @@ def test_another_model_or_search_writes_it_again(folder: Path, recipe: MakeRecip
     tools.export(folder / "back" / "model", ("en", "fr"), pair, seed=7)
     prepared(recipe(), folder)
     assert len(works) == 3 and "data is prepared again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fate", ["trained further", "moved"])
+def test_what_checkpoints_learnt_from_is_kept_whatever_becomes_of_the_model(
+    folder: Path, recipe: MakeRecipe, works: list[Any], tools, capsys, fate: str
+):
+    pair = prepared(recipe(), folder).tokenizers
+    (folder / "run" / "checkpoints" / "step-3").mkdir(parents=True)
+    prepared(recipe(), folder)
+    assert "model" not in capsys.readouterr().err
+    if fate == "moved":
+        (folder / "back").rename(folder / "elsewhere")
+    else:
+        tools.export(folder / "back" / "model", ("en", "fr"), pair, seed=7)
+    prepared(recipe(weight=0.5, name="news"), folder)
+    told = capsys.readouterr().err
+    assert "news: the model has changed; the checkpoints need what it wrote before" in told and "is up to date" in told
+    assert len(works) == 1
+
+
+@pytest.mark.parametrize("change", ["search", "lines", "damage"])
+def test_another_corpus_than_checkpoints_learnt_from_is_not_taken_for_it(
+    folder: Path, recipe: MakeRecipe, works: list[Any], change: str
+):
+    prepared(recipe(), folder)
+    (folder / "run" / "checkpoints" / "step-3").mkdir(parents=True)
+    if change == "damage":
+        [text] = (folder / "run" / "synthesis").glob("*/source.txt")
+        text.write_bytes(text.read_bytes()[:-1])
+        prepared(recipe(), folder)
+    else:
+        with (folder / "mono.en").open("a") as mono:
+            mono.write("another line\n" if change == "lines" else "")
+        with pytest.raises(DataError, match="is not that of the checkpoints"):
+            prepared(recipe(beam=2 if change == "search" else 1), folder)
+    assert len(works) == 2
 
 
 def test_a_damaged_one_is_written_again(folder: Path, recipe: MakeRecipe, works: list[Any], capsys):
