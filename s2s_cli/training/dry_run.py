@@ -6,6 +6,7 @@ written. Where a model has yet to write a corpus, a sample of it takes its place
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import shutil
@@ -43,6 +44,7 @@ from s2s_cli.training.validation import warn_of_words
 SECONDS = 5.0
 """For how long updates are timed."""
 LEAST_UPDATES = 10  # to be timed at least, even if they take longer
+MOST_BATCHES = 10  # of an update that is timed
 UPDATES = 20
 """Updates on one batch: a fixed number, so that the verdict does not depend on how fast the machine is."""
 LEARNED = 0.98  # upper bound of the loss after them, relative to the loss before
@@ -53,9 +55,8 @@ MANY_UNKNOWN = 0.01  # share of the tokens of dev
 
 
 class Speed(NamedTuple):
-    """The duration of some timed updates."""
+    """The duration of some timed batches."""
 
-    updates: int
     pairs: int
     tokens: int
     """Target tokens, ends of sentences included."""
@@ -99,10 +100,10 @@ def dry_run(
         with closing(trainer.team):
             tell_learning(recipe, trainer, collate(data, batches[0]))
             tell_memory(trainer, data, largest(prepared, batches))
-            speed = time_updates(trainer, data, batches, recipe.training.accumulate)
+            speed = time_updates(trainer, data, batches, min(recipe.training.accumulate, MOST_BATCHES))
         tell_room(recipe, run, trainer.snapshot())
         seconds = validation_seconds(recipe, prepared, trainer)
-        tell_duration(recipe, speed, epoch_pairs(recipe, prepared, written), seconds)
+        tell_duration(recipe, speed, *epoch_of(recipe, prepared, written), seconds)
         console.say(f"{recipe.name}: all checks passed; the same command without --dry-run trains")
 
 
@@ -116,15 +117,16 @@ def _removed(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def epoch_pairs(recipe: Recipe, prepared: PreparedData, written: Written) -> int:
-    """Pairs of an epoch; of a corpus of which there is a sample, as many as all of it will have."""
-    pairs = build_order(recipe, prepared).pairs
+def epoch_of(recipe: Recipe, prepared: PreparedData, written: Written) -> tuple[int, int]:
+    """Pairs and batches of an epoch; of a corpus of which there is a sample, as many as all of it will have."""
+    order = build_order(recipe, prepared)
+    pairs = order.pairs
     for number, corpus in written.items():
         if corpus.stands_for is not None:
             counts = prepared.manifest.splits["train"]["corpora"][number]
             missing = counts["pairs"] * (corpus.stands_for / max(1, counts["pairs_read"]) - 1)
             pairs += round(recipe.data.train[number].weight * missing)
-    return pairs
+    return pairs, math.ceil(sum(1 for _ in order.epoch(0)) * pairs / order.pairs)
 
 
 def warn_of_unknown(recipe: Recipe, prepared: PreparedData) -> None:
@@ -171,7 +173,7 @@ def _peak_memory(trainer: Trainer) -> tuple[int, int]:
 
 
 def time_updates(trainer: Trainer, data: Pairs, batches: Sequence[np.ndarray], accumulate: int) -> Speed:
-    """Train on real batches for a while."""
+    """Train on real batches for a while. accumulate: batches of an update."""
     begin, updates, pairs, tokens = time.perf_counter(), 0, 0, 0
     following = cycle(batches)
     while (seconds := time.perf_counter() - begin) < SECONDS or updates < LEAST_UPDATES:
@@ -179,7 +181,7 @@ def time_updates(trainer: Trainer, data: Pairs, batches: Sequence[np.ndarray], a
         tokens += trainer.update([collate(data, indices) for indices in group]).tokens
         pairs += sum(map(len, group))
         updates += 1
-    return Speed(updates, pairs, tokens, seconds)
+    return Speed(pairs, tokens, seconds)
 
 
 def validation_seconds(recipe: Recipe, prepared: PreparedData, trainer: Trainer) -> float:
@@ -191,13 +193,13 @@ def validation_seconds(recipe: Recipe, prepared: PreparedData, trainer: Trainer)
     return (time.perf_counter() - begin) * len(validator.sources) / max(1, len(sources))
 
 
-def tell_duration(recipe: Recipe, speed: Speed, pairs: int, validation: float) -> None:
-    """Report the time of an epoch, and the upper bound of that of the training."""
+def tell_duration(recipe: Recipe, speed: Speed, pairs: int, batches: int, validation: float) -> None:
+    """Report the time of an epoch of so many pairs and batches, and the upper bound of that of the training."""
     settings = recipe.training
-    epoch_seconds, epoch_updates = pairs / speed.pairs * speed.seconds, max(1, pairs * speed.updates // speed.pairs)
-    updates = min(settings.updates or settings.epochs * epoch_updates, settings.epochs * epoch_updates)
-    validations = -(-updates // (recipe.validation.every or epoch_updates))
-    total = updates * speed.seconds / speed.updates + validations * validation
+    epoch_seconds, epoch_updates = pairs / speed.pairs * speed.seconds, math.ceil(batches / settings.accumulate)
+    updates = min(settings.updates or sys.maxsize, settings.epochs * epoch_updates)
+    validations = math.ceil(updates / (recipe.validation.every or epoch_updates))
+    total = updates / epoch_updates * epoch_seconds + validations * validation
     console.say(
         f"speed: {speed.tokens / speed.seconds:,.0f} target tokens/s; an epoch of about {epoch_updates:,} updates takes"
         f" {console.duration(epoch_seconds)}, a validation at most {console.duration(validation)}"

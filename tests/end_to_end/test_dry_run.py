@@ -117,8 +117,20 @@ def test_unknown_tokens_of_dev_are_told(recipe: Path, tmp_path: Path, capfd: pyt
 
 def test_the_estimate_follows_from_what_was_timed(recipe: Path, capfd: pytest.CaptureFixture[str]):
     values = load_recipe(recipe, ["training.epochs=10", "validation.every=50"])
-    speed = dry_run.Speed(updates=20, pairs=1_000, tokens=8_000, seconds=4.0)
-    dry_run.tell_duration(values, speed, pairs=30_000, validation=9.0)
+    speed = dry_run.Speed(pairs=1_000, tokens=8_000, seconds=4.0)
+    dry_run.tell_duration(values, speed, pairs=30_000, batches=600, validation=9.0)
     told = capfd.readouterr().err
     assert "2,000 target tokens/s; an epoch of about 600 updates takes 2 min, a validation at most 9.0 s" in told
     assert "at most 38 min; updates: 6,000; validations: 120" in told  # 1,200 s and 1,080 s
+
+
+@pytest.mark.parametrize("accumulate", [1, 3, 4, 100_000])
+def test_it_tells_as_many_updates_as_training_makes(
+    accumulate: int, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(dry_run, "SECONDS", 0.0)
+    settings = [f"training.accumulate={accumulate}", "training.epochs=3", "validation.every=null"]
+    try_here(recipe, tmp_path / "run", *settings)
+    [told] = re.findall("duration: at most .*; updates: (.*); validations: 3$", capfd.readouterr().err, re.MULTILINE)
+    train_here(recipe, tmp_path / "run", *settings)
+    assert steps(tmp_path / "run")[-1] == int(told)
