@@ -35,6 +35,8 @@ Result = TypeVar("Result")
 MOST_ATTEMPTS = 2
 """Workers that may die at the same job before it is given up."""
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 POLL_INTERVAL = 0.5
 """Seconds between two checks whether a worker that sends nothing is alive."""
 
@@ -323,6 +325,7 @@ def _start(
 ) -> None:
     """Put the new worker, or the error that prevented it, into `outcome`."""
     import multiprocessing
+    from multiprocessing import resource_tracker
 
     context: Any = multiprocessing.get_context(method)  # the stubs know only its subclasses
     try:
@@ -331,6 +334,9 @@ def _start(
         with theirs:
             inherited = [ours, *(worker.connection for worker in others)] if method == "fork" else []
             process = context.Process(target=_serve, args=(make_work, theirs, inherited), daemon=method == "fork")
+            if method == "spawn":
+                resource_tracker.ensure_running()  # now, for starting that unblocks the signals
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # of this thread, so that of the new process
             process.start()
         _kill_at_exit(os.getpid())
         outcome.append(Worker(process, ours))
@@ -356,8 +362,9 @@ def _kill_at_exit(parent: int) -> None:
 
 def _serve(make_work: Callable[[], Callable[[Job], Result]], pipe: Connection, inherited: list[Connection]) -> None:
     """The loop of a worker: answer each chunk with (result, None) or (None, error) until the pipe ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, they reach the parent, too, which may
-        signal.signal(number, signal.SIG_IGN)  # need its workers for what is left to do, and ends them
+    for number in _SIGNALS:  # sent to the whole group, they reach the parent, too, which may need its workers for what
+        signal.signal(number, signal.SIG_IGN)  # is left to do, and ends them
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     for connection in inherited:
         connection.close()  # the parent's ends: held here, they would keep pipes open that the parent has closed
     work = None

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -379,6 +380,29 @@ def test_what_fails_before_the_work_arrives_like_an_error_of_the_work(capfd: pyt
 
 
 # ------------------------------------------------------------------------------------------------- the parent's threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_fresh_process_is_never_open_to_signals_of_the_group() -> None:
+    """Nor while it starts: it would end with a traceback."""
+    begun, seen = threading.Event(), list[int]()
+
+    def watch() -> None:
+        while not begun.is_set():
+            for child in multiprocessing.active_children():
+                with suppress(OSError):
+                    lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+                    status = dict(line.split(":", 1) for line in lines)
+                    closed = int(status["SigBlk"], 16) | int(status["SigIgn"], 16)
+                    seen.append(closed >> (signal.SIGINT - 1) & closed >> (signal.SIGTERM - 1) & 1)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    apart(partial(time.sleep, 0.1), fresh=True)
+    begun.set()
+    watching.join()
+    assert seen and all(seen)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_work_done_apart_and_fresh() -> None:
