@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from s2s_cli.checkpoint.model_directory import Confidence
+from s2s_cli.forms import FormError
 from s2s_cli.inference.confidence import Evidence, Figures, figures
 from s2s_cli.inference.translation import Translation
 
@@ -24,11 +25,12 @@ LEAST_LINES = 100
 """Of dev: with fewer, the weights follow chance."""
 RIDGE = 10.0  # λ of the first regression, whose inputs have variance 1: a weight counts as little as 10 lines
 PENALTY = 1.0  # λ of the second: a weight w costs λ w² / 2 nats
+CONSTANT = 1e-6  # deviation, relative to the mean, below which float32 only rounds
 STEPS = 50  # of Newton's method; it needs about six
 
 
 def calibrate(translations: Sequence[Translation], references: Sequence[str]) -> Confidence | None:
-    """The confidence that fits the translations of dev; `None` if there are too few, or all are as good."""
+    """The confidence that fits the translations of dev; `None` if there are too few, or all are as good or alike."""
     # A blank line has no candidate: the model says nothing of it.
     pairs = [pair for pair in zip(translations, references, strict=True) if pair[0].n_best]
     if len(pairs) < LEAST_LINES:
@@ -44,7 +46,10 @@ def calibrate(translations: Sequence[Translation], references: Sequence[str]) ->
     weights_F = ridge_regression(figures_NF, chrf_N)
     bias, slope_1 = logistic_regression((figures_NF @ weights_F)[:, None], good_N)
     weights = dict(zip(Figures._fields, (weights_F * slope_1).tolist(), strict=True))
-    return Confidence(chrf=threshold, bias=bias, **weights)
+    try:
+        return Confidence(chrf=threshold, bias=bias, **weights)
+    except FormError:  # weights beyond all bounds: what the model says of its translations hardly varies
+        return None
 
 
 def figures_of(evidence: Sequence[Evidence]) -> np.ndarray:
@@ -91,11 +96,11 @@ def logistic_regression(inputs_NF: np.ndarray, good_N: np.ndarray) -> tuple[floa
 
 
 def _standardised(inputs_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs with mean 0 and variance 1, and by what they were divided [F]: inf for what never varies, whose weight
-    is then 0."""
-    deviation_F = inputs_NF.std(axis=0)
-    scale_F = np.where(deviation_F > 1e-9, deviation_F, np.inf)
-    return (inputs_NF - inputs_NF.mean(axis=0)) / scale_F, scale_F
+    """The inputs with mean 0 and variance 1, and by what they were divided [F]: inf for what never varies but by
+    rounding, whose weight is then 0."""
+    mean_F, deviation_F = inputs_NF.mean(axis=0), inputs_NF.std(axis=0)
+    scale_F = np.where(deviation_F > CONSTANT * (1.0 + np.abs(mean_F)), deviation_F, np.inf)
+    return (inputs_NF - mean_F) / scale_F, scale_F
 
 
 def expected_calibration_error(confidence_N: np.ndarray, good_N: np.ndarray, bins: int = 10) -> float:

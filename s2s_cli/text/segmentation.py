@@ -7,6 +7,7 @@ training could be resumed exactly. No piece reaches over the beginning of a word
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -126,7 +127,7 @@ class BPESegmenter(Segmenter):
         """A draw for many merges: how many are made until one is left out."""
         if self.alpha == 1:
             return 0
-        return int(math.log(1 - random.random()) / math.log(1 - self.alpha))
+        return int(min(math.log(1 - random.random()) / math.log1p(-self.alpha), sys.maxsize))
 
     def _merge(self, word: str, merges: int, random: Random) -> list[int]:
         """Always the pair with the best score, the first of equal ones."""

@@ -75,6 +75,14 @@ def test_nothing_is_fitted_to_too_few_lines_or_to_lines_that_are_all_as_good():
     assert calibrate([], []) is None
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-9, 1e-7, 1e-5, 1e-3])
+def test_where_the_model_says_nearly_the_same_of_all_lines_the_weights_keep_within_bounds(spread: float):
+    texts = ["a good line", "zzz"] * 100
+    translations = [translation(text, -1.0 - spread * (place % 7)) for place, text in enumerate(texts)]
+    found = calibrate(translations, ["a good line"] * 200)
+    assert found is None or Confidence.read(json.loads(json.dumps(found.values()))) == found
+
+
 @given(st.integers(0, 1000), st.integers(1, 3))
 def test_logistic_regression_has_no_slope_at_its_end(seed: int, width: int):
     generator = np.random.default_rng(seed)

@@ -46,6 +46,13 @@ def test_segmentations_are_as_frequent_as_those_of_the_library(model: str, alpha
 
 
 @each_model
+def test_as_rarely_as_can_be_is_never(model: str) -> None:
+    (ids,) = MODELS[model].encode(["playhouse"])
+    for alpha in (5e-324, 1e-17) if model == "bpe" else ():
+        assert list(SEGMENTERS[model](MODELS[model], alpha).segment(ids, 1)) == list(ids)
+
+
+@each_model
 @settings(deadline=None)
 @given(st.text(LETTERS, max_size=30), st.integers(0, 2**64 - 1))
 def test_another_segmentation_has_the_same_text(model: str, line: str, seed: int) -> None:
