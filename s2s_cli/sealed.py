@@ -2,7 +2,8 @@
 
 Prepared data, tokenizers, checkpoints and models all lie on disk in this form. Reading trusts nothing: names must be
 plain, files must be regular files of the listed size, and bytes are handed out only after their hash was compared.
-Files whose name starts with a dot are ignored: operating systems and version control create them in any directory.
+Files whose name starts with a dot are ignored: operating systems and version control create them in any directory. (But
+a directory with a repository is not replaced by a new one, see `foreign_file`.)
 
 `open` checks names, kinds and sizes alone, which takes the same time for any size; `read` hashes what it hands out. A
 file that is to be mapped into memory is never read whole, so a command that uses all of it (`s2s prep`, `s2s train`)
@@ -31,6 +32,8 @@ from s2s_cli.forms import Form, FormError, at_least, matching
 
 MANIFEST = "manifest.json"
 _LARGEST_DOCUMENT = 16 * 2**20  # bytes
+_HIDDEN = re.compile(r"\.")
+_LEFT_BY_SYSTEMS = re.compile(r"\.(DS_Store|directory|localized|_.*|nfs.*|fuse_hidden.*)$")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 """What the system says of names that are not there, or are of something else than was written."""
 
@@ -207,26 +210,27 @@ def _is_plain(name: str, form: type[Manifest]) -> bool:
     return len(parts) <= form.levels and name != MANIFEST and all(re.fullmatch(form.plain_name, part) for part in parts)
 
 
-def _names(directory: Path, levels: int) -> Iterator[str]:
-    """Names of everything in a directory except hidden files; folders are entered as far as `levels` allows."""
+def _names(directory: Path, levels: int, passed_over: re.Pattern[str] = _HIDDEN) -> Iterator[str]:
+    """Names of everything in a directory that is not passed over; folders are entered as far as `levels` allows."""
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if passed_over.match(entry.name):
                 continue
             if levels > 1 and entry.is_dir(follow_symlinks=False):
-                yield from (f"{entry.name}/{name}" for name in _names(directory / entry.name, levels - 1))
+                yield from (f"{entry.name}/{name}" for name in _names(directory / entry.name, levels - 1, passed_over))
             else:
                 yield entry.name
 
 
 def foreign_file(directory: Path, levels: int) -> str | None:
-    """A visible file that would be lost if this directory were replaced as a sealed one: one that its manifest does not
-    list, or any if it has none. A manifest that is damaged may have listed them all.
+    """A file that would be lost if this directory were replaced as a sealed one: one that its manifest does not list,
+    or any if it has none, but for what systems leave in any folder. A manifest that is damaged may have listed them
+    all.
 
     levels: as of `Manifest`. Raises `MachineError` if the directory cannot be read.
     """
     with _faults_of(directory):
-        names = sorted(_names(directory, levels))
+        names = sorted(_names(directory, levels, _LEFT_BY_SYSTEMS))
         content = (directory / MANIFEST).read_bytes() if MANIFEST in names else b"null"
     try:
         manifest = json.loads(content)

@@ -138,6 +138,7 @@ def test_a_root_that_cannot_be_made_is_one_sentence(tmp_path):
     [
         (["data/train.fr"], r"data: holds other files than prepared data \(train.fr\)"),
         (["data/dev/mine", "data/manifest.json"], r"data: holds other files than prepared data \(dev/mine\)"),
+        (["model/.DS_Store", "model/.gitattributes"], r"model: holds other files than a model \(.gitattributes\)"),
         (["model/mine.txt"], r"model: holds other files than a model \(mine.txt\)"),
         (["model/config.json", "model/pytorch_model.bin"], r"model: holds other files than a model \(config.json\)"),
         (["recipe.yaml"], "recipe.yaml: would be replaced by the recipe of the run"),
