@@ -43,13 +43,20 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe with all its defaults as YAML, which `load_recipe` reads as an equal recipe."""
+    """The recipe as YAML, which `load_recipe` reads as an equal recipe.
+
+    With all defaults but those of its corpora: with theirs, a recipe of hundreds of corpora would be too long to read.
+    """
     return to_yaml(values_of(recipe))
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe's sections as nested dictionaries, without one that the others leave no effect."""
-    return recipe.values(without=["tokenizer"] if recipe.keeps_tokenizers else ())
+    values = recipe.values(without=["tokenizer"] if recipe.keeps_tokenizers else ())
+    given = recipe.data.given()
+    return values | {
+        "data": values["data"] | {split: given[split] for split in ("train", "dev", "test") if split in given}
+    }
 
 
 def _text_of(path: Path) -> str:

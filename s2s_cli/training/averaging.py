@@ -41,6 +41,10 @@ class MovingAverage:
         """The average; before the first refresh the weights of the model itself."""
         return model.state_dict() if self.start == 1.0 else self.weights
 
+    def is_new(self, update: int, since: int) -> bool:
+        """Whether `of` gives other weights after this update than after an earlier one, `since`."""
+        return self.start == 1.0 or update // EVERY > since // EVERY
+
     def restore(self, weights: Mapping[str, Tensor], start: float) -> None:
         """Go on from these weights."""
         self.start = start

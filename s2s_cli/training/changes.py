@@ -32,6 +32,10 @@ NOT_OF_GREEDY = ("decoding.normalization", "decoding.length_penalty")
 NOT_OF_SCORES = ("decoding.beam", "decoding.batch_tokens")
 """Keys of `decoding` that greedy validations, and those with any beam, do not depend on."""
 
+ONE_WAY = "training.averaging.method"
+"""May become `ema`, but not cease to be it. So a checkpoint alone tells whether it changed: the recipe of the run may
+be that of a start after which nothing was trained."""
+
 MEANING = ("languages.", "model.", "validation.", "training.averaging.", "decoding.")
 """What the keys begin with that say what weights and scores mean."""
 
@@ -57,7 +61,7 @@ class Difference(NamedTuple):
         """Whether checkpoints, whose scores are of this metric, do not allow it."""
         if FIXED.fullmatch(self.key) or (metric != "loss" and self.key in OF_TRANSLATIONS):
             return True
-        return self.key == "training.averaging.method" and self.before == "ema"  # scores are of these, and compare
+        return self.key == ONE_WAY and self.before == "ema"  # scores are of these, and compare
 
 
 def tell_changes(recipe: Recipe, run: RunDirectory) -> None:
@@ -76,7 +80,7 @@ def require_allowed(recipe: Recipe, run: RunDirectory) -> None:
 
 def _require_allowed(changes: Iterable[Difference], recipe: Recipe, run: RunDirectory) -> None:
     if any(run.checkpoints.glob("step-*")):
-        refuse_fixed(changes, recipe.validation.metric, run)
+        refuse_fixed((change for change in changes if change.key != ONE_WAY), recipe.validation.metric, run)
 
 
 def _changes(recipe: Recipe, run: RunDirectory) -> list[Difference]:

@@ -183,8 +183,10 @@ class Session:
         merit = self.group.from_first(figures and MERITS[self.recipe.validation.metric](figures))
         if merit is None:
             return
-        improved = trainer.patience.judge(merit, position.update)
-        trainer.schedule.after_validation(improved)
+        improved = False
+        if self.group.from_first(trainer.has_new_weights()):  # the same ones again would be taken for no progress
+            improved = trainer.patience.judge(merit, position.update)
+            trainer.schedule.after_validation(improved)
         position.validated = position.update
         if figures:
             report.validation(position, figures, improved, time.perf_counter() - began)

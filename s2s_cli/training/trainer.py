@@ -173,6 +173,11 @@ class Trainer:
         """The weights to validate and export: the moving average where there is one."""
         return self.model.state_dict() if self.average is None else self.average.of(self.model)
 
+    def has_new_weights(self) -> bool:
+        """Whether the averaged weights are others than at the last validation."""
+        position = self.position
+        return self.average is None or self.average.is_new(position.update, position.validated)
+
     def snapshot(self, score: float | None = None) -> Snapshot:
         """Everything needed to resume bit for bit. The tensors are those of the trainer: save them before the next
         update."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -360,6 +361,18 @@ def test_the_same_holds_where_the_recipe_of_the_run_itself_was_changed(
         train_here(resolved, copy)
 
 
+def test_an_average_with_which_nothing_was_trained_can_be_given_up(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plain = [*BASE, "training.averaging={method: none}"]
+    train_here(recipe, tmp_path / "run", *plain, "training.epochs=2")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(session.Session, "train", Mock(side_effect=Crash))
+        train_here(recipe, tmp_path / "run", *BASE)
+    train_here(recipe, tmp_path / "run", *plain)
+    assert steps(tmp_path / "run")[-1] == UPDATES
+
+
 def test_the_search_of_validations_may_change_where_they_are_compared_by_loss(recipe: Path, tmp_path: Path):
     short = [*BASE, "validation.metric=loss", "training.updates=3"]
     train_here(recipe, tmp_path / "run", *short)
@@ -451,6 +464,13 @@ def test_a_changed_weight_begins_the_epoch_anew(
 
 
 # ------------------------------------------------------------------------------------------------------------- the end
+
+
+def test_validations_that_measure_the_same_weights_again_cost_no_patience(recipe: Path, tmp_path: Path):
+    often = [*BASE, "validation.every=1", "validation.metric=loss", "validation.patience=2"]
+    train_here(recipe, tmp_path / "run", *often)
+    losses = [line["loss"] for line in log_of(tmp_path / "run") if line["kind"] == "validation"]
+    assert len(set(losses)) < len(losses) == UPDATES  # 8 to 15 have one average
 
 
 def test_it_ends_with_a_validation_whatever_ends_it(recipe: Path, tmp_path: Path):

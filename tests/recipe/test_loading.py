@@ -204,6 +204,15 @@ def test_null(load, text):
             "model: {dropout: {variational: true, embedding: 0, state: 0, readout: 0, source_words: 0.1}}",
             "model.dropout.variational has no effect",
         ),
+        (
+            "model: {attention: {query: current}, dropout: {variational: true, embedding: 0, state: 0}}",
+            "model.dropout.variational has no effect",
+        ),
+        (
+            "model: {attention: {query: current}, dropout: {embedding: 0, state: 0}}\n"
+            "training: {objective: {kind: r_drop}}",
+            "training.objective `r_drop` needs dropout",
+        ),
         ("model: {dropout: {state: 0.0019}}", "model.dropout.state has no effect: below 0.002"),
         ("model: {decoder: {residual: true}}", "model.decoder.residual has no effect: model.decoder.layers is `1`"),
     ],
@@ -440,6 +449,13 @@ def test_a_dumped_recipe_reads_as_the_same(load, minimal, language, path, digest
     values["languages"]["target"] = language
     values["data"]["train"] = [{"source": path, "target": path, "sha256": {"source": digest, "target": digest}}]
     values["training"] |= {"learning_rate": rate, "updates": updates}
+    recipe = Recipe.read(values)
+    assert load(dump_recipe(recipe)) == recipe
+
+
+def test_a_recipe_of_many_corpora_can_be_read_again(load, minimal):
+    values = minimal.values()
+    values["data"]["train"] = [{"tsv": f"{number}.tsv", "weight": 0.5} for number in range(1_500)]
     recipe = Recipe.read(values)
     assert load(dump_recipe(recipe)) == recipe
 

@@ -246,6 +246,17 @@ def test_a_checkpoint_that_does_not_tell_the_share_of_the_start_goes_on(updates:
     assert same(other.averaged_weights(), trainer.averaged_weights())
 
 
+@pytest.mark.parametrize("average", [False, True])
+def test_it_is_known_whether_the_weights_to_measure_are_others_than_at_the_last_validation(average: bool):
+    trainer, measured = tiny_trainer(average=average), dict[str, Tensor]()
+    for update, batch in enumerate(random_batches(40), start=1):
+        trainer.update([batch])
+        if update in {2, 5, 8, 9, 15, 16, 31, 33, 39, 40}:
+            assert trainer.has_new_weights() == (not same(trainer.averaged_weights(), measured))
+            measured = {name: tensor.clone() for name, tensor in trainer.averaged_weights().items()}
+            trainer.position.validated = update
+
+
 def test_a_position_counts_the_epochs_that_were_begun():
     position = Position()
     assert position.epochs_begun == 0

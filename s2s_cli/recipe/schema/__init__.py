@@ -118,6 +118,8 @@ class Recipe(Section):
         for key, probability in dropout.items():
             if 0 < probability < LEAST_DROPOUT:
                 yield f"model.dropout.{key} has no effect: below {LEAST_DROPOUT}, what is drawn as a byte is 0"
+        if self.model.attends_afterwards:
+            del dropout["readout"]  # which has no effect
         if self.model.dropout.variational and not any(map(dropout.get, ("embedding", "state", "readout"))):
             yield "model.dropout.variational has no effect: embedding, state and readout are 0"
         if self.training.objective.kind == "r_drop" and not any(dropout.values()):

@@ -123,6 +123,11 @@ class Model(Section):
     """How a symbol is predicted: among the whole vocabulary, or also by copying one of the source (See et al. 2017),
     which needs attention and a joint vocabulary."""
 
+    @property
+    def attends_afterwards(self) -> bool:
+        """Whether the state leaves the recurrence through an attentional layer, which is then the readout."""
+        return self.decoder.context == "attention" and self.attention.query == "current"
+
     def check(self) -> None:
         if faults := [*self._bridge_faults(), *self._attention_faults(), *self._dropout_faults()]:
             raise ValueError("; ".join(faults))
