@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -15,6 +16,9 @@ from starlette.requests import Request
 from s2s_cli.serving.limits import Limits, Refused
 
 MOST_FIELDS = 1000
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
+"""What a form may say that it is written in. A name is never looked up: Python would keep each one that it does not
+know, and has codecs that take quadratic time."""
 DRAINED = 4
 """Bodies up to so many times the limit are read, and forgotten, before they are refused: many clients do not see an
 answer that comes while they are still sending."""
@@ -156,6 +160,11 @@ def _parsed(form: bytes) -> dict[str, Any]:
 
 
 async def _multipart(request: Request, body: bytes) -> dict[str, Any]:
+    _, options = parse_options_header(request.headers["content-type"])
+    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in CHARSETS:
+        raise Refused(400, "Invalid request: the form is not UTF-8")
+
     async def stream() -> Any:
         yield body
 
@@ -166,6 +175,10 @@ async def _multipart(request: Request, body: bytes) -> dict[str, Any]:
         form = await parser.parse()
     except (MultiPartException, HTTPException, KeyError, ValueError, UnicodeError):
         raise Refused(400, "Invalid request: not a form, or one with files") from None
+    try:
+        body.decode(charset)  # the parser would read ISO 8859-1 where this fails
+    except UnicodeDecodeError:
+        raise Refused(400, "Invalid request: the form is not UTF-8") from None
     values: dict[str, Any] = {}
     for name, value in form.multi_items():
         values.setdefault(name.removesuffix("[]"), _Given()).append(str(value))

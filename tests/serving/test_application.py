@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import socket
 from contextlib import suppress
@@ -11,9 +12,11 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
+from starlette.requests import Request
 
 from s2s_cli.errors import MachineError
 from s2s_cli.serving.app import build_app, json_response
+from s2s_cli.serving.fields import read_fields
 from s2s_cli.serving.languages import Detector, name_of
 from s2s_cli.serving.limits import Keys, Limits, Refused
 from s2s_cli.serving.looking import Metrics
@@ -75,6 +78,19 @@ def test_what_is_given_up_is_told_to_come_again(capfd: pytest.CaptureFixture[str
     assert status == 503 and list(json.loads(body)) == ["error"] and int(headers["retry-after"]) > 0
     assert headers["content-security-policy"] and "GET /languages 503" in capfd.readouterr().err
     assert b'route="/languages",status="503"' in metrics.text()
+
+
+def test_a_charset_that_a_client_names_is_never_looked_up(monkeypatch: pytest.MonkeyPatch):
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"--x--\r\n", "more_body": False}
+
+    kind = b"multipart/form-data; boundary=x; charset=punycode"
+    scope = {"type": "http", "query_string": b"", "headers": [(b"content-type", kind)]}
+    looked_up: list[str] = []
+    monkeypatch.setattr(codecs, "lookup", looked_up.append)
+    with pytest.raises(Refused, match="not UTF-8"):
+        asyncio.run(read_fields(Request(scope, receive), Limits()))
+    assert looked_up == []
 
 
 def test_text_that_no_encoding_has_can_be_answered():

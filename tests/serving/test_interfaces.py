@@ -15,6 +15,7 @@ from s2s_cli import Translator
 
 TEXT = "guten Tag! wie geht es?\n\n  alles gut  \r\nja"
 FORM = {"content_type": "application/x-www-form-urlencoded"}
+PARTS = {"content_type": "multipart/form-data; boundary=x"}
 
 
 def lines_by(translator: Translator, text: str) -> str:
@@ -25,6 +26,16 @@ def lines_by(translator: Translator, text: str) -> str:
         core = line.strip()
         whole.append(line.replace(core, translator.translate([core])[0].text) if core else line)
     return "".join(whole)
+
+
+def in_parts(fields: list[tuple[str, str]]) -> bytes:
+    """A form of several parts, in UTF-8."""
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields]
+    return "".join([*parts, "--x--\r\n"]).encode()
+
+
+def in_charset(name: str) -> dict[str, str]:
+    return {"content_type": f"{PARTS['content_type']}; charset={name}"}
 
 
 def libre(server: Server, **fields: object):
@@ -40,11 +51,7 @@ def test_a_text_and_a_list_by_json_and_by_forms(server: Server, german: Translat
     fields = [("q", TEXT), ("source", "de"), ("target", "en"), ("format", "text")]
     form = server.ask("/translate", urlencode(fields).encode(), **FORM)
     assert form.body == {"translatedText": expected}
-    multipart = "".join(
-        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
-    )
-    answer = server.ask("/translate", f"{multipart}--x--\r\n".encode(), content_type="multipart/form-data; boundary=x")
-    assert answer.body == {"translatedText": expected}
+    assert server.ask("/translate", in_parts(fields), **PARTS).body == {"translatedText": expected}
 
 
 def test_alternatives(server: Server, german: Translator):
@@ -111,6 +118,9 @@ def test_what_cannot_be_meant_is_refused(server: Server, fields: object, part: s
     assert answer.status == 400 and list(answer.body) == ["error"] and part in answer.body["error"]
 
 
+GREETING = in_parts([("q", "Grüße"), ("source", "de"), ("target", "en")])
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
@@ -122,6 +132,13 @@ def test_what_cannot_be_meant_is_refused(server: Server, fields: object, part: s
         (b"q=Gr\xc3\xbc%C3%9Fe%00&source=de&target=en", FORM, 200),
         (b"&".join([b"a=1"] * 2000), FORM, 400),
         (b"x", {"content_type": "multipart/form-data"}, 400),
+        (GREETING, PARTS, 200),
+        (GREETING, in_charset("UTF-8"), 200),
+        (GREETING, in_charset('"us-ascii"'), 400),
+        (GREETING.replace("üß".encode(), b""), in_charset("US-ASCII"), 200),
+        (GREETING.replace("ü".encode(), b"\xfc"), PARTS, 400),
+        (GREETING.replace(b'"target"', b'"target\xfc"'), PARTS, 400),
+        *((GREETING, in_charset(name), 400) for name in ("punycode", "unicode_escape", "ISO-8859-1", "utf-16", "")),
         (b"x", {"content_encoding": "gzip"}, 415),
         (b"q=" + b"a" * 60_000 + b"&source=de&target=en", FORM, 413),
         (b"a" * (1 << 20) + b"a", {}, 413),
