@@ -9,13 +9,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from s2s_cli.inference.dividing import Division
+from s2s_cli.inference.dividing import WHOLE_PIECES, Division
 from s2s_cli.inference.inline import Flat
+from s2s_cli.inference.lines import LINE_BYTES
 from s2s_cli.inference.reading import Reader, Source
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.search.options import SearchOptions
 from s2s_cli.serving.aids import Pair
 from s2s_cli.serving.batching import Batcher
+from s2s_cli.serving.limits import Refused
 from s2s_cli.serving.models import Kind, Models
 from s2s_cli.serving.queue import Sized
 
@@ -81,7 +83,8 @@ class Texts:
     async def translate(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
         """For each text its `n_best` translations, best first, or as many different ones as there are.
 
-        Raises DataError for a text that is none, and what `Batcher.answers` raises.
+        Raises DataError for a text that is none, Refused for one of which the end would be left out, and what
+        `Batcher.answers` raises.
         """
         self._batcher.admit()  # before the work of reading texts that could not wait
         if wish.form == "text":
@@ -154,12 +157,20 @@ class Texts:
 
         def prepare() -> tuple[list[Source], list[Sized]]:
             sources = read(lines, division)
+            _check_whole(sources)
             return sources, _sized(sources)
 
         sources, sized = await _aside(characters, prepare)
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
 
         return await _aside(characters, lambda: translator.writer.lines(sources, answers, options))
+
+
+def _check_whole(sources: Sequence[Source]) -> None:
+    """Raise Refused for a line of which the end was left out: its translation would lack it without a word."""
+    if any(source.truncated for source in sources):
+        limit = f"{LINE_BYTES} bytes, or of {WHOLE_PIECES} pieces for a model that divides no lines"
+        raise Refused(413, f"Invalid request: a line exceeds the limit of {limit}")
 
 
 def _sized(sources: Sequence[Source]) -> list[Sized]:

@@ -1,0 +1,47 @@
+"""Texts of requests, without a server: what is refused before it is translated."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from direct import texts_of
+
+from s2s_cli import Translator
+from s2s_cli.serving.limits import Refused
+from s2s_cli.serving.models import Models
+from s2s_cli.serving.texts import Texts, Wish
+
+PAIR = ("de", "en")
+
+
+@pytest.fixture
+def undivided(german: Translator) -> Texts:
+    """By a model that divides no lines."""
+    division = replace(german.division, split="never")
+    translator = Translator(german.model, german.tokenizers, options=german.options, division=division)
+    return texts_of(Models([translator], {PAIR: 0}))
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("ja\nguten Tag, wie geht es", {}),
+        ("ja\nguten Tag, wie geht es", {"keeps_lines": False}),
+        ("<p>ja</p><p>guten Tag, <b>wie</b> geht es</p>", {"form": "html"}),
+        ("ja <b>guten</b> Tag, wie geht es", {"form": "xml"}),
+    ],
+)
+def test_no_text_is_cut_without_a_word(
+    undivided: Texts, monkeypatch: pytest.MonkeyPatch, text: str, wish: dict[str, Any]
+):
+    [[whole]] = asyncio.run(undivided.translate([text], Wish(PAIR, **wish)))
+    assert whole
+    monkeypatch.setattr("s2s_cli.inference.dividing.WHOLE_PIECES", 20)
+    with pytest.raises(Refused, match="a line exceeds") as refused:
+        asyncio.run(undivided.translate(["ja", text], Wish(PAIR, **wish)))
+    assert refused.value.status == 413
+    [[divided]] = asyncio.run(undivided.translate([text], Wish(PAIR, split="long", **wish)))
+    assert divided
