@@ -25,6 +25,8 @@ _LINE_ENDS = re.compile(r"(\r\n|\n|\r)")
 Line = TypeVar("Line")
 Result = TypeVar("Result")
 LONG = 2000  # characters: reading and writing more of them would keep other requests waiting
+EXPLAINED_PIECES = 200
+"""Most of a part that is explained: what is told of it grows with their square."""
 
 
 class Prepared(Protocol):
@@ -111,14 +113,20 @@ class Texts:
         )
 
     async def explain(self, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
-        """How the first parts of a text are translated."""
+        """How the first parts of a text are translated. Raises as `translate`, and Refused for a part of too many
+        pieces."""
         number = self.models.numbers[pair]
         translator = self.models.translators[number]
         self._batcher.admit()
 
         def prepare() -> list[Sized]:
             lines = [line for line in _LINE_ENDS.split(text) if line.strip()][:most_parts]  # most have a part at least
-            return _sized(translator.reader.read(lines))[:most_parts]
+            sized = _sized(translator.reader.read(lines))[:most_parts]
+            longest = max((each.tokens - 1 for each in sized), default=0)
+            if longest > EXPLAINED_PIECES:
+                message = f"a part of {longest} pieces exceeds the limit of {EXPLAINED_PIECES} for an explanation"
+                raise Refused(400, f"Invalid request: {message}")
+            return sized
 
         kind = Kind(number, replace(translator.options, n_best=1), explains=True)
         return await self._batcher.answers(kind, await _aside(len(text), prepare))

@@ -12,7 +12,7 @@ from direct import texts_of
 from s2s_cli import Translator
 from s2s_cli.serving.limits import Refused
 from s2s_cli.serving.models import Models
-from s2s_cli.serving.texts import Texts, Wish
+from s2s_cli.serving.texts import EXPLAINED_PIECES, Texts, Wish
 
 PAIR = ("de", "en")
 
@@ -45,3 +45,13 @@ def test_no_text_is_cut_without_a_word(
     assert refused.value.status == 413
     [[divided]] = asyncio.run(undivided.translate([text], Wish(PAIR, split="long", **wish)))
     assert divided
+
+
+def test_only_parts_of_so_many_pieces_are_explained(undivided: Texts):
+    longest = "a" * EXPLAINED_PIECES
+    assert len(asyncio.run(undivided.explain(f"ja\n{longest}", PAIR, 4))) == 2
+    for text in (f"ja\n{longest}a", longest * 300):
+        with pytest.raises(Refused, match="for an explanation") as refused:
+            asyncio.run(undivided.explain(text, PAIR, 4))
+        assert refused.value.status == 400
+    assert len(asyncio.run(undivided.explain(f"ja\n{longest}a", PAIR, 1))) == 1
