@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from s2s_cli.serving.batching import Batcher
 from s2s_cli.serving.limits import Refused
 from s2s_cli.serving.models import Kind, Models
 from s2s_cli.serving.queue import Sized
+from s2s_cli.serving.threads import Threads
 
 _LINE_ENDS = re.compile(r"(\r\n|\n|\r)")
 Line = TypeVar("Line")
@@ -81,6 +81,7 @@ class Texts:
 
     def __init__(self, models: Models, batcher: Batcher[Kind, Any], prepare: Prepare) -> None:
         self.models, self._batcher, self._prepare = models, batcher, prepare
+        self._threads = Threads()
 
     async def translate(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
         """For each text its `n_best` translations, best first, or as many different ones as there are.
@@ -99,7 +100,7 @@ class Texts:
             make = partial(self._prepare, reader=reader, ignored=wish.ignored, splitting=wish.splitting)
             return [make(text, wish.form, wish.pair, keeps_lines=wish.keeps_lines) for text in texts]
 
-        prepared = await _aside(characters, prepare)
+        prepared = await self._aside(characters, prepare)
         flats = {key: flat for each in prepared for key, flat in each.flats.items()}
         if reader.carries:
             translations = await self._lines(list(flats.values()), reader.read_flats, wish, characters)
@@ -108,7 +109,7 @@ class Texts:
             translations = await self._lines(lines, reader.read, wish, characters)
         found = dict(zip(flats, translations, strict=True))
         ranks = [{key: _ranked(translation, rank) for key, translation in found.items()} for rank in range(wish.n_best)]
-        return await _aside(
+        return await self._aside(
             characters, lambda: [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
         )
 
@@ -129,7 +130,7 @@ class Texts:
             return sized
 
         kind = Kind(number, replace(translator.options, n_best=1), explains=True)
-        return await self._batcher.answers(kind, await _aside(len(text), prepare))
+        return await self._batcher.answers(kind, await self._aside(len(text), prepare))
 
     async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
         """Texts line by line; white space around a line and the ends of lines stay as they are."""
@@ -168,10 +169,14 @@ class Texts:
             _check_whole(sources)
             return sources, _sized(sources)
 
-        sources, sized = await _aside(characters, prepare)
+        sources, sized = await self._aside(characters, prepare)
         answers: list[list[Candidate]] = await self._batcher.answers(Kind(number, options), sized)
 
-        return await _aside(characters, lambda: translator.writer.lines(sources, answers, options))
+        return await self._aside(characters, lambda: translator.writer.lines(sources, answers, options))
+
+    async def _aside(self, characters: int, work: Callable[[], Result]) -> Result:
+        """The result of work on so many characters, done by a thread if it takes long."""
+        return work() if characters <= LONG else await self._threads.result(work)
 
 
 def _check_whole(sources: Sequence[Source]) -> None:
@@ -184,11 +189,6 @@ def _check_whole(sources: Sequence[Source]) -> None:
 def _sized(sources: Sequence[Source]) -> list[Sized]:
     """The parts that there is something to search for."""
     return [Sized(part, len(part.ids) + 1) for source in sources for part in source.parts if part.ids]
-
-
-async def _aside(characters: int, work: Callable[[], Result]) -> Result:
-    """The result of work on so many characters, done by a thread if it takes long."""
-    return work() if characters <= LONG else await asyncio.to_thread(work)
 
 
 def _options(options: SearchOptions, n_best: int) -> SearchOptions:

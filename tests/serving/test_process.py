@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from serving_process import Answer, Server, answer_of
 from starts import PATIENCE, Started
@@ -98,6 +99,33 @@ def test_what_was_accepted_before_sigterm_is_answered(models: list[Path], german
         assert ended.code == 143 and b"Traceback" not in ended.messages
         assert len(load.answers) >= 5 and len(load.answers) + load.refused == len(TEXTS)
         assert_right(load, german)
+        assert workers_gone(server.process.pid)
+
+
+def with_texts_that_take_for_ever() -> None:
+    from s2s_cli.documents import snippets
+
+    def begin(*given: Any, **named: Any) -> None:
+        print("a text has begun", file=sys.stderr)
+        threading.Event().wait()
+
+    snippets.snippet = begin  # type: ignore[assignment]
+
+
+def test_no_text_keeps_the_server_from_its_end(models: list[Path]):
+    options = ("--stop-seconds", "0.2")
+    with Server(*options, models=models, before=with_texts_that_take_for_ever, forked=True) as server:
+        connection = server.connect()
+        fields = f"q={'<p>ja' * 500}&source=de&target=en&format=html".encode()
+        connection.request("POST", "/translate", fields, {"Content-Type": "application/x-www-form-urlencoded"})
+        deadline = time.monotonic() + PATIENCE
+        while "a text has begun" not in server.process.said():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        server.process.send_signal(signal.SIGTERM)
+        assert answer_of(connection).status == 503
+        ended = server.process.finish()
+        assert ended.code == 143 and b"Traceback" not in ended.messages
         assert workers_gone(server.process.pid)
 
 
