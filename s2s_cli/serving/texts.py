@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -108,10 +108,12 @@ class Texts:
             lines = [flat.text for flat in flats.values()]
             translations = await self._lines(lines, reader.read, wish, characters)
         found = dict(zip(flats, translations, strict=True))
-        ranks = [{key: _ranked(translation, rank) for key, translation in found.items()} for rank in range(wish.n_best)]
-        return await self._aside(
-            characters, lambda: [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
-        )
+
+        def written() -> list[list[str]]:
+            ranks = [{key: _ranked(each, rank) for key, each in found.items()} for rank in range(wish.n_best)]
+            return [list(dict.fromkeys(each.written(rank) for rank in ranks)) for each in prepared]
+
+        return await self._aside(characters * wish.n_best, written)
 
     async def explain(self, text: str, pair: Pair, most_parts: int) -> list[dict[str, Any]]:
         """How the first parts of a text are translated. Raises as `translate`, and Refused for a part of too many
@@ -134,21 +136,12 @@ class Texts:
 
     async def _plain(self, texts: Sequence[str], wish: Wish) -> list[list[str]]:
         """Texts line by line; white space around a line and the ends of lines stay as they are."""
+        characters = sum(map(len, texts))
         pieces = [_LINE_ENDS.split(text) if wish.keeps_lines else [text] for text in texts]
         lines = [piece for text in pieces for piece in text[::2]]
         translator = self.models.translators[self.models.numbers[wish.pair]]
-        found = iter(await self._lines(lines, translator.reader.read, wish, sum(map(len, texts))))
-        results = []
-        for text in pieces:
-            translations = [next(found) for _ in text[::2]]
-            ranked = []
-            for rank in range(wish.n_best):
-                chosen = [
-                    _framed(line, _ranked(each, rank).text) for line, each in zip(text[::2], translations, strict=True)
-                ]
-                ranked.append("".join(piece for pair in zip(chosen, [*text[1::2], ""], strict=True) for piece in pair))
-            results.append(list(dict.fromkeys(ranked)))
-        return results
+        found = await self._lines(lines, translator.reader.read, wish, characters)
+        return await self._aside(characters * wish.n_best, lambda: _joined(pieces, found, wish.n_best))
 
     async def _lines(
         self,
@@ -200,6 +193,20 @@ def _ranked(translation: Translation, rank: int) -> Translation:
     """The translation of this rank in the place of the best one, if there is one."""
     has_it = 0 < rank < len(translation.n_best)
     return replace(translation, n_best=[translation.n_best[rank]]) if has_it else translation
+
+
+def _joined(texts: Sequence[Sequence[str]], found: Iterable[Translation], n_best: int) -> list[list[str]]:
+    """For each text, of which every other piece is the end of a line, its translations."""
+    following, results = iter(found), []
+    for pieces in texts:
+        lines, ends = pieces[::2], [*pieces[1::2], ""]
+        translations = [next(following) for _ in lines]
+        ranked = []
+        for rank in range(n_best):
+            chosen = [_framed(line, _ranked(each, rank).text) for line, each in zip(lines, translations, strict=True)]
+            ranked.append("".join(piece for pair in zip(chosen, ends, strict=True) for piece in pair))
+        results.append(list(dict.fromkeys(ranked)))
+    return results
 
 
 def _framed(line: str, text: str) -> str:

@@ -1,8 +1,9 @@
-"""Texts of requests, without a server: what is refused before it is translated."""
+"""Texts of requests, without a server: what is refused before it is translated, and what is done beside the loop."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from direct import texts_of
 from s2s_cli import Translator
 from s2s_cli.serving.limits import Refused
 from s2s_cli.serving.models import Models
-from s2s_cli.serving.texts import EXPLAINED_PIECES, Texts, Wish
+from s2s_cli.serving.texts import EXPLAINED_PIECES, LONG, Texts, Wish, _framed
 
 PAIR = ("de", "en")
 
@@ -55,3 +56,17 @@ def test_only_parts_of_so_many_pieces_are_explained(undivided: Texts):
             asyncio.run(undivided.explain(text, PAIR, 4))
         assert refused.value.status == 400
     assert len(asyncio.run(undivided.explain(f"ja\n{longest}a", PAIR, 1))) == 1
+
+
+def test_translations_of_many_lines_are_joined_beside_the_loop(german: Translator, monkeypatch: pytest.MonkeyPatch):
+    joining = set[int]()
+
+    def framed(line: str, text: str) -> str:
+        joining.add(threading.get_ident())
+        return _framed(line, text)
+
+    monkeypatch.setattr("s2s_cli.serving.texts._framed", framed)
+    texts = texts_of(Models([german], {PAIR: 0}))
+    text = "\n" * (LONG // 2)  # short enough to be read at once, but there are several translations
+    assert asyncio.run(texts.translate([text], Wish(PAIR, n_best=3))) == [[text]]
+    assert joining and threading.get_ident() not in joining
