@@ -20,6 +20,9 @@ from s2s_cli.serving.aids import NO_AIDS, Pair, ServedAids
 from s2s_cli.serving.batching import Job
 from s2s_cli.text.languages import in_language
 
+MOST_CODE = 100
+"""Characters of what may be the code of a language. It is compared for each text of a request, in time that grows with
+it, and a request may hold a code of a megabyte."""
 DESCRIPTORS = Path("/proc/self/fd")
 """Names the open descriptors of this process, where the system has it."""
 
@@ -85,7 +88,7 @@ class Models:
 
     def spelled(self, code: str, among: Sequence[str]) -> str | None:
         """The language that a code means, which may be written otherwise: `EN-US`, `zh-Hans`, `De`."""
-        place = in_language(among, code)
+        place = in_language(among, code) if len(code) <= MOST_CODE else None
         return None if place is None else among[place]
 
     def most_parts(self, kind: Kind) -> int:

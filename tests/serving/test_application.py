@@ -117,6 +117,11 @@ def test_a_language_is_known_however_it_is_written(code: str, meant: str):
     assert name_of(code) == name_of(meant) != meant
 
 
+def test_a_code_that_is_long_means_no_language():
+    assert Models([], {}).spelled("pt" + "-" * 98, ["pt_BR", "zh"]) == "pt_BR"
+    assert Models([], {}).spelled("pt" + "-" * 99, ["pt_BR", "zh"]) is None
+
+
 def test_languages_that_nothing_tells_apart_are_not_guessed():
     with pytest.raises(Refused, match="name its source"):
         asyncio.run(Detector(["qaa", "qab"]).guesses("some text"))
