@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -156,7 +156,7 @@ def _parsed(form: bytes) -> dict[str, Any]:
         raise Refused(400, "Invalid request: the form is not UTF-8") from None
     except ValueError:
         raise Refused(400, f"Invalid request: more than {MOST_FIELDS} fields") from None
-    return {name.removesuffix("[]"): _Given(values) for name, values in found.items()}
+    return _by_name((name, value) for name, values in found.items() for value in values)
 
 
 async def _multipart(request: Request, body: bytes) -> dict[str, Any]:
@@ -179,7 +179,12 @@ async def _multipart(request: Request, body: bytes) -> dict[str, Any]:
         body.decode(charset)  # the parser would read ISO 8859-1 where this fails
     except UnicodeDecodeError:
         raise Refused(400, "Invalid request: the form is not UTF-8") from None
+    return _by_name((name, str(value)) for name, value in form.multi_items())
+
+
+def _by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The values of each name, which may be written with brackets or without."""
     values: dict[str, Any] = {}
-    for name, value in form.multi_items():
-        values.setdefault(name.removesuffix("[]"), _Given()).append(str(value))
+    for name, value in pairs:
+        values.setdefault(name.removesuffix("[]"), _Given()).append(value)
     return values

@@ -52,6 +52,12 @@ def test_a_text_and_a_list_by_json_and_by_forms(server: Server, german: Translat
     form = server.ask("/translate", urlencode(fields).encode(), **FORM)
     assert form.body == {"translatedText": expected}
     assert server.ask("/translate", in_parts(fields), **PARTS).body == {"translatedText": expected}
+    several = [("q", TEXT), ("q[]", "ja"), *fields[1:]]
+    for answer in (
+        server.ask("/translate", urlencode(several).encode(), **FORM),
+        server.ask("/translate", in_parts(several), **PARTS),
+    ):
+        assert answer.body == {"translatedText": [expected, german.translate(["ja"])[0].text]}
 
 
 def test_alternatives(server: Server, german: Translator):
