@@ -60,7 +60,8 @@ class SearchArguments:
         ),
     ] = None
     length_penalty: Annotated[
-        float | None, _search(metavar="X", help="Exponent of the penalty; a larger one favours longer translations.")
+        float | None,
+        _search(metavar="X", help="Exponent of the penalty, from 0 to 5; a larger one favours longer translations."),
     ] = None
     min_length: Annotated[int | None, _search(metavar="N", help="Smallest number of pieces in a translation.")] = None
     max_length_ratio: Annotated[

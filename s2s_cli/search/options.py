@@ -64,6 +64,8 @@ class SamplingOptions:
 UTILITIES = ("chrf", "bleu")
 MOST_CANDIDATES, MOST_PIECES, GREATEST_RATIO = 1_000, 10_000, 100.0
 """Beyond any use: a slip of the hand is not to take all memory, or to go on for days."""
+GREATEST_EXPONENT = 5.0
+"""Beyond any use too: up to it, the penalty of the longest translation is a number that float32 can hold."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class SearchOptions:
     normalization: str = "wu"
     """Length penalty: a name of `s2s_cli.search.options.PENALTIES`."""
     length_penalty: float = 1.0
-    """Exponent α of the penalty; 0 switches it off, more favours longer translations."""
+    """Exponent α of the penalty, `GREATEST_EXPONENT` at most; 0 switches it off, more favours longer translations."""
     min_length: int = 0
     """Least number of target pieces; EOS is not allowed before."""
     max_length_ratio: float = 2.0
@@ -118,7 +120,8 @@ class SearchOptions:
             _require(1 <= self.n_best <= draws, "n_best", self.n_best, f"from 1 to the candidates ({draws})")
         _require(self.n_best >= 1, "n_best", self.n_best, "at least 1")
         _require(self.normalization in PENALTIES, "normalization", self.normalization, f"one of {', '.join(PENALTIES)}")
-        _require(0.0 <= self.length_penalty < math.inf, "length_penalty", self.length_penalty, "a number from 0 on")
+        exponents = f"a number from 0 to {GREATEST_EXPONENT:.0f}"
+        _require(0.0 <= self.length_penalty <= GREATEST_EXPONENT, "length_penalty", self.length_penalty, exponents)
         pieces, ratio = f"from 0 to {MOST_PIECES:,}", self.max_length_ratio
         _require(0 <= self.min_length <= MOST_PIECES, "min_length", self.min_length, pieces)
         _require(

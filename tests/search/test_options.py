@@ -10,7 +10,14 @@ import pytest
 from s2s_cli.errors import UsageError
 from s2s_cli.forms import FormError
 from s2s_cli.recipe.schema import Decoding
-from s2s_cli.search.options import PENALTIES, SamplingOptions, SearchOptions
+from s2s_cli.search.options import (
+    GREATEST_EXPONENT,
+    GREATEST_RATIO,
+    MOST_PIECES,
+    PENALTIES,
+    SamplingOptions,
+    SearchOptions,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +29,7 @@ from s2s_cli.search.options import PENALTIES, SamplingOptions, SearchOptions
         ("normalization", "google"),
         ("length_penalty", -0.1),
         ("length_penalty", math.nan),
+        ("length_penalty", math.inf),
         ("min_length", -1),
         ("max_length_ratio", 0.0),
         ("max_length_ratio", math.inf),
@@ -73,6 +81,19 @@ def test_penalties_rise_and_take_arrays(name, alpha):
         assert penalties.tolist() == pytest.approx([1.0] * 49)
 
 
+@pytest.mark.parametrize("name", sorted(PENALTIES))
+def test_no_penalty_is_too_great_for_a_score_in_float32(name):
+    options = SearchOptions(
+        normalization=name,
+        length_penalty=GREATEST_EXPONENT,
+        max_length_ratio=GREATEST_RATIO,
+        max_length_offset=MOST_PIECES,
+    )
+    limits_1 = options.length_limits(np.array([MOST_PIECES + 1])).astype(np.float32)
+    least_1 = np.float32(1e-6) / options.penalty(limits_1)
+    assert least_1.dtype == np.float32 and least_1[0] >= np.finfo(np.float32).tiny
+
+
 def test_penalties_of_the_papers():
     assert PENALTIES["wu"](7, 1.0) == 2.0
     assert PENALTIES["wu"](19, 0.5) == 2.0
@@ -89,7 +110,13 @@ def test_limits():
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("beam", 1_000), ("min_length", 10_000), ("max_length_ratio", 100.0), ("max_length_offset", 10_000)],
+    [
+        ("beam", 1_000),
+        ("length_penalty", 5.0),
+        ("min_length", 10_000),
+        ("max_length_ratio", 100.0),
+        ("max_length_offset", 10_000),
+    ],
 )
 def test_what_is_beyond_any_use_is_refused_as_in_a_recipe(name, most):
     assert SearchOptions(**{name: most}) and Decoding(**{name: most})

@@ -153,7 +153,7 @@ class Decoding(Section):
     beam: Annotated[int, at_least(1), at_most(1_000)] = 5
     normalization: Literal["wu", "average", "none"] = "wu"
     """How hypotheses of different lengths are compared: the penalty of Wu et al. 2016, mean per token, or sum."""
-    length_penalty: Annotated[float, at_least(0.0), at_most(1_000.0)] = 1.0
+    length_penalty: Annotated[float, at_least(0.0), at_most(5.0)] = 1.0
     """Exponent α of the penalty; 0 switches it off, a larger one favours longer translations."""
     min_length: Annotated[int, at_least(0), at_most(10_000)] = 0
     """Least number of target pieces."""
