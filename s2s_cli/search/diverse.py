@@ -150,9 +150,13 @@ def _turn(groups: _Groups, pieces: Candidates, ended_BGJ: np.ndarray, attention_
 
 
 def _best(groups: list[list[Hypothesis]], count: int) -> list[Hypothesis]:
-    """The best of all groups: finished ones, then those that were cut, each sentence once."""
+    """The best of all groups: finished ones, then those that were cut, each sentence once.
+
+    A group that came to a dead end hands over an impossible one, which stands for a sentence that has no other alone.
+    """
     ranked = sorted((each for found in groups for each in found), key=lambda each: (not each.finished, -each.score))
+    possible = [each for each in ranked if each.log_prob > -np.inf]
     distinct: dict[tuple[bool, tuple[int, ...]], Hypothesis] = {}
-    for each in ranked:
+    for each in possible or ranked[:1]:
         distinct.setdefault((each.finished, tuple(each.ids)), each)
     return list(distinct.values())[:count]

@@ -77,7 +77,8 @@ def hypotheses(
     flat = [(sentence, tip) for sentence, found in enumerate(tips) for tip in found]
     flat.sort(key=lambda each: -each[1].pieces)
     symbols_NT, sums_NX, attention_NTS = _follow_back(turns, flat)
-    log_probs_NX = np.diff(sums_NX, axis=1)
+    with np.errstate(invalid="ignore"):  # after an impossible symbol nothing more can be said
+        log_probs_NX = np.diff(sums_NX, axis=1)
     followed = {}
     for number, (sentence, tip) in enumerate(flat):
         attention = None

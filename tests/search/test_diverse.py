@@ -119,6 +119,24 @@ def test_diversity_makes_lists_more_diverse():
     assert sum(unlike) > 2 * sum(alike)
 
 
+def test_a_group_at_a_dead_end_adds_nothing():
+    """After symbol 5 only the end is possible, which comes before the least length."""
+
+    class DeadEnd(TableModel):
+        def step(self, previous_BK, state):
+            step, state = super().step(previous_BK, state)
+            step.log_probs_BKV[previous_BK == 5] = -np.inf
+            return step, state
+
+    model = DeadEnd(vocabulary=6)
+    model.table[:] = np.log([1e-9, 1e-9, 1e-9, 0.2, 0.41, 0.39])
+    options = SearchOptions(2, 2, min_length=3, max_length_ratio=1.0, max_length_offset=4, groups=2, diversity=1.0)
+    assert [hypothesis.ids for hypothesis in search(model, [[7]], options)[0]] == [[4] * 5]
+    model.table[:, 4] = -np.inf  # no way round
+    [found] = search(model, [[7]], options)[0]
+    assert found.log_prob == -np.inf and not found.finished
+
+
 def test_an_empty_batch_and_a_vocabulary_smaller_than_a_group():
     nothing = np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
     options = SearchOptions(beam=6, n_best=6, groups=2)
