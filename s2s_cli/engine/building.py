@@ -12,9 +12,6 @@ from s2s_cli.engine.form import Form
 from s2s_cli.engine.machine import Machine
 from s2s_cli.engine.shortlist import Shortlist
 
-IMPOSSIBLE = np.float32(-1e9)
-"""The logit of a symbol that is not to be written."""
-
 
 def build(
     form: Form,
@@ -31,5 +28,5 @@ def build(
     are never written. shortlist: the symbols that each sentence may be written with. threads: of the C library.
     """
     bias_V = arrays["output.bias"].copy()
-    bias_V[list(forbidden)] = IMPOSSIBLE
+    bias_V[list(forbidden)] = -np.inf
     return Engine(form, Machine({**arrays, "output.bias": bias_V}, ARITHMETICS[arithmetic], threads), shortlist)

@@ -48,10 +48,6 @@ class Decoded:
         )
 
 
-IMPOSSIBLE = -1e9
-"""A logit whose exponential is 0, yet with which every kernel can compute."""
-
-
 class Output(Dense):
     """p(y_t | y_<t, x). As a layer it projects readouts to the vocabulary, [.., R] -> [.., V].
 
@@ -62,9 +58,9 @@ class Output(Dense):
         super().__init__(readout, symbols)
 
     def forbid(self, symbols: Collection[int]) -> None:
-        """From now on, the probability of these symbols is 0."""
+        """From now on, the probability of these symbols is 0, and no loss is finite."""
         bias_V = self.bias.detach().clone()
-        bias_V[list(symbols)] = IMPOSSIBLE
+        bias_V[list(symbols)] = -torch.inf
         self.bias = nn.Parameter(bias_V, requires_grad=self.bias.requires_grad)
 
     def log_softmax(self, readout_XR: Tensor) -> Tensor:
@@ -216,8 +212,11 @@ class Mixture(NamedTuple):
     share_BXS: Tensor
 
     def gains(self, written_BXS: Tensor) -> Tensor:
-        """What copying adds to the log p of the symbol of each position, whose positions have equal parts of it."""
-        excess_BXS = self.copy_BXS - written_BXS
+        """What copying adds to the log p of the symbol of each position, whose positions have equal parts of it.
+
+        P of what is not copied may be 0, whose logarithm is infinite: that of a forbidden symbol.
+        """
+        excess_BXS = (self.copy_BXS - written_BXS).masked_fill(self.share_BXS == 0, 0.0)
         return self.share_BXS * torch.logaddexp(excess_BXS, torch.zeros_like(excess_BXS))
 
     def rows(self, valid_BX: Tensor) -> Mixture:

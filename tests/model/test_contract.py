@@ -60,14 +60,16 @@ def member_of(section: schema.Model) -> Decoding:
     return Decoding(build(section, "reference"))
 
 
-def engine(name: str, *, shortlisted: bool = False, seed: int = 3, **choices: str) -> Engine:
+def engine(
+    name: str, *, shortlisted: bool = False, seed: int = 3, forbidden: Collection[int] = (), **choices: str
+) -> Engine:
     draw = np.random.default_rng(1)
     candidates_VC = draw.integers(0, VOCABULARY, (SOURCE_SIZE, 4))
     shortlist = Shortlist(candidates_VC, np.array([7, 30])) if shortlisted else None
     model = fitting(seed, **choices)
     form = Form.of(section(**SIZES, **choices).values(), SOURCE_SIZE, VOCABULARY)
     arrays = pack({name: tensor.numpy() for name, tensor in model.state_dict().items()}, form, name)
-    return build_engine(form, arrays, name, shortlist=shortlist)
+    return build_engine(form, arrays, name, forbidden=forbidden, shortlist=shortlist)
 
 
 def engines(*names: str, shortlisted: bool = False) -> Ensemble:
@@ -294,3 +296,25 @@ def test_without_a_compiler_the_engine_finds_the_same(name: str, monkeypatch: py
     for one, other in zip(expected, beam_search(ENGINES[name](), *padded(SENTENCES), options), strict=True):
         assert other[0].score == pytest.approx(one[0].score, abs=tolerance)
         assert symbols_of(one[0]) == symbols_of(other[0])
+
+
+def without(symbols: Collection[int]) -> list[StepModel]:
+    """Models of each kind that never write these symbols."""
+    model = fitting(4)
+    model.forbid(symbols)
+    alone: list[StepModel] = [Decoding(model), *(engine(name, forbidden=symbols) for name in ARITHMETICS)]
+    short = engine("int8", shortlisted=True, forbidden=symbols)
+    return [*alone, short, Ensemble(alone), Ensemble(alone[1:2] * 2)]
+
+
+@pytest.mark.parametrize("has_library", [True, False])
+def test_no_beam_is_so_wide_that_it_writes_what_is_forbidden(
+    has_library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_library:
+        monkeypatch.setattr(library, "load", lambda: None)
+    tags, wide = [20, 30], SearchOptions(beam=99, n_best=99, max_length_ratio=1, max_length_offset=0)
+    for model in without(tags):
+        [found] = beam_search(model, *padded([[5]]), wide)
+        assert len(found) > 3
+        assert all(each.log_prob > -1e4 and not {*tags} & {*each.ids} for each in found)
