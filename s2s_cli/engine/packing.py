@@ -12,16 +12,22 @@ import numpy as np
 
 from s2s_cli.engine.arithmetic import ARITHMETICS, Arithmetic, quantised, to_table
 from s2s_cli.engine.form import Form
-from s2s_cli.errors import printable
+from s2s_cli.errors import CheckpointError, printable
 from s2s_cli.native import products
 
 Arrays = Mapping[str, np.ndarray]
 HEAD, PREVIOUS = "decoder.attention.heads.0", "decoder.previous.dense"
 
 
-def pack(weights: Arrays, form: Form, name: str) -> dict[str, np.ndarray]:
+def pack(weights: Arrays, form: Form, name: str, where: object = None) -> dict[str, np.ndarray]:
     """What the engine reads in the arithmetic of this name. weights: float32, with the names and shapes of
-    `state_shapes`."""
+    `state_shapes`. where: they come from, for errors.
+
+    Raises `CheckpointError` naming a tensor with a number that is not finite, for 8 bits would hide it.
+    """
+    for tensor, weight in weights.items():
+        if not np.isfinite(weight).all():
+            raise CheckpointError(f"tensor {printable(repr(tensor))} has a number that is not finite", where=where)
     arithmetic, owners = ARITHMETICS[name], form.owners()
     weights = {name: np.asarray(weights[owners.get(name, name)], np.float32) for name in [*weights, *owners]}
     packed: dict[str, np.ndarray] = {}
@@ -113,7 +119,8 @@ def _tables(weights: Arrays, form: Form, arithmetic: Arithmetic) -> dict[str, np
 
 
 def fault_of(arrays: Arrays, form: Form, name: str) -> str | None:
-    """What is wrong with arrays that should be those of `pack`: the first name, type or shape; None if nothing is."""
+    """What is wrong with arrays that should be those of `pack`: the first name, type or shape, or a bias or scale that
+    is not finite; None if nothing is. Larger arrays are not read, which would delay the start."""
     expected = dict(_shapes(form, ARITHMETICS[name]))
     for array in sorted(arrays.keys() | expected.keys()):
         if array not in expected:
@@ -123,6 +130,8 @@ def fault_of(arrays: Arrays, form: Form, name: str) -> str | None:
         kind, shape = expected[array]
         if (arrays[array].dtype, arrays[array].shape) != (kind, shape):
             return f"array `{array}` is {arrays[array].dtype} {list(arrays[array].shape)}, not {kind} {list(shape)}"
+        if len(shape) == 1 and not np.isfinite(arrays[array]).all():
+            return f"array `{array}` has a number that is not finite"
     return None
 
 

@@ -117,9 +117,8 @@ def _engine(
     config, packed = files.config, files.packed
     form = Form.of(config.model.values(), config.source_vocabulary, config.target_vocabulary)
     if packed is None:
-        packed = pack(
-            own_weights(files.weights, form.owners(), state_shapes(form), directory / WEIGHTS), form, arithmetic
-        )
+        where = directory / WEIGHTS
+        packed = pack(own_weights(files.weights, form.owners(), state_shapes(form), where), form, arithmetic, where)
     elif fault := fault_of(packed, form, arithmetic):
         raise CheckpointError(fault, where=directory / PACKED)
     tags = files.tokenizers.target.unwritten

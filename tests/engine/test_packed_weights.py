@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fitting_models import MEMBERS, form, model, section, weights
 from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
 from s2s_cli.engine import ARITHMETICS, fault_of, obstacle, pack, state_shapes
 from s2s_cli.engine.fitting import KNOWN
+from s2s_cli.errors import CheckpointError
 
 each_member = pytest.mark.parametrize("member", MEMBERS)
 
@@ -54,12 +56,32 @@ def test_of_a_shared_table_any_name_will_do() -> None:
             lambda arrays: arrays.update({"state.weights": arrays["state.weights"][:1]}),
             "array `state.weights` is uint8",
         ),
+        (
+            lambda arrays: arrays.update({"state.scales": arrays["state.scales"] * np.nan}),
+            "array `state.scales` has a number that is not finite",
+        ),
+        (
+            lambda arrays: arrays.update({"output.bias": arrays["output.bias"] + np.inf}),
+            "array `output.bias` has a number that is not finite",
+        ),
     ],
 )
 def test_other_arrays_are_told(change: Any, fault: str) -> None:
     arrays = pack(weights("Bahdanau"), form("Bahdanau"), "int8")
     change(arrays)
     assert (fault_of(arrays, form("Bahdanau"), "int8") or "").startswith(fault)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ARITHMETICS)
+def test_weights_that_are_not_finite_are_refused_by_name(name: str, number: float) -> None:
+    """In 8 bits they would be numbers like others."""
+    whole = weights("conditional")
+    for tensor in state_shapes(form("conditional")):
+        broken = whole | {tensor: whole[tensor].copy()}
+        broken[tensor].flat[-1] = number
+        with pytest.raises(CheckpointError, match=re.escape(f"model.file: tensor '{tensor}' has a number that is not")):
+            pack(broken, form("conditional"), name, "model.file")
 
 
 @each_member
