@@ -31,7 +31,7 @@ class Score(nn.Module):
 
     @abstractmethod
     def forward(self, query_BXH: Tensor, keys_BSA: Tensor, past_BXS: Tensor | None) -> Tensor:
-        """Energies e_BXS. past_BXS: attention that each position had so far, with coverage."""
+        """Energies e_BXS. past_BXS: attention that each position had so far, at least float32, with coverage."""
 
 
 class AdditiveScore(Score):
@@ -61,7 +61,7 @@ class CoverageScore(AdditiveScore):
     def forward(self, query_BXH: Tensor, keys_BSA: Tensor, past_BXS: Tensor | None) -> Tensor:
         assert past_BXS is not None
         sum_BXSA = self.query(query_BXH)[:, :, None] + keys_BSA[:, None] + past_BXS[..., None] * self.coverage
-        return torch.tanh(sum_BXSA) @ self.energy
+        return torch.tanh(sum_BXSA).to(self.energy.dtype) @ self.energy
 
 
 class DotScore(Score):

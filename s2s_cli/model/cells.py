@@ -2,7 +2,8 @@
 
 A cell owns the weights of its state only. Its input arrives already projected to the gates, so that a whole sequence
 can be projected by one product before the recurrence begins. The state is one tensor [..., W]: the LSTM keeps [h; c]
-side by side, and `output` takes the h of it.
+side by side, and `output` takes the h of it. It is handed on in at least float32, for what is rounded at each step adds
+up; the products alone have the number type of the input.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class Cell(nn.Module):
 
     @abstractmethod
     def forward(self, projected: Tensor, state: Tensor) -> Tensor:
-        """projected [..., G] (the input's share of the gates, with biases), state [..., W] -> next state [..., W]."""
+        """projected [..., G] (the input's share of the gates, with biases), state [..., W] -> next state [..., W].
+
+        The next state has the number type of the state, or a wider one.
+        """
 
 
 class ProductCell(Cell):
@@ -52,6 +56,12 @@ class ProductCell(Cell):
             nn.init.orthogonal_(gate)
         nn.init.zeros_(self.recurrent.bias)
 
+    def parts(self, projected: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """The parts of the gates [..., G] that are of the input and of the state's output `seen` [..., H], as wide as
+        the state."""
+        products = self.state_norm(self.recurrent(seen.to(projected.dtype)))
+        return self.input_norm(projected).to(seen.dtype), products.to(seen.dtype)
+
 
 class GRU(ProductCell):
     """Gated recurrent unit (Cho et al. 2014), in the form of cuDNN: the reset gate follows the product."""
@@ -59,8 +69,9 @@ class GRU(ProductCell):
     gates = 3
 
     def forward(self, projected: Tensor, state: Tensor) -> Tensor:
-        x_reset, x_update, x_new = self.input_norm(projected).chunk(3, dim=-1)
-        s_reset, s_update, s_new = self.state_norm(self.recurrent(state)).chunk(3, dim=-1)
+        of_input, of_state = self.parts(projected, state)
+        x_reset, x_update, x_new = of_input.chunk(3, dim=-1)
+        s_reset, s_update, s_new = of_state.chunk(3, dim=-1)
         reset = torch.sigmoid(x_reset + s_reset)
         update = torch.sigmoid(x_update + s_update)
         new = torch.tanh(x_new + reset * s_new)
@@ -79,8 +90,8 @@ class LSTM(ProductCell):
 
     def forward(self, projected: Tensor, state: Tensor) -> Tensor:
         h, c = state.chunk(2, dim=-1)
-        gates = self.input_norm(projected) + self.state_norm(self.recurrent(h))
-        enter, forget, new, leave = gates.chunk(4, dim=-1)
+        of_input, of_state = self.parts(projected, h)
+        enter, forget, new, leave = (of_input + of_state).chunk(4, dim=-1)
         c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new)
         return torch.cat([torch.sigmoid(leave) * torch.tanh(c), c], dim=-1)
 
@@ -91,7 +102,8 @@ class RNN(ProductCell):
     gates = 1
 
     def forward(self, projected: Tensor, state: Tensor) -> Tensor:
-        return torch.tanh(self.input_norm(projected) + self.state_norm(self.recurrent(state)))
+        of_input, of_state = self.parts(projected, state)
+        return torch.tanh(of_input + of_state)
 
 
 class InputGatedCell(Cell):
@@ -107,7 +119,7 @@ class InputGatedCell(Cell):
         self.forget_bias = nn.Parameter(torch.ones(hidden))  # remember at first, as the LSTM
 
     def forward(self, projected: Tensor, state: Tensor) -> Tensor:
-        gates = self.input_norm(projected)
+        gates = self.input_norm(projected).to(state.dtype)
         forget, new = gates[..., : self.hidden], gates[..., self.hidden : 2 * self.hidden]
         memory = new + torch.sigmoid(forget + self.forget_bias) * (state[..., : self.hidden] - new)
         return self.shown(gates, memory)

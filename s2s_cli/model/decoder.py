@@ -22,6 +22,7 @@ from s2s_cli.model.attention import Attention, repeated_attention
 from s2s_cli.model.cells import Cell
 from s2s_cli.model.dense import Dense
 from s2s_cli.model.features import Features
+from s2s_cli.model.kernels.backend import wide_type
 from s2s_cli.model.memory import Memory
 from s2s_cli.model.stack import Stack
 
@@ -31,7 +32,7 @@ class DecoderState:
     """All that a step hands to the next one. Only `memory` is shared by the hypotheses of a sentence.
 
     layers: the state [B, K, W] of each layer. feed_BKR: the attentional vector, with input feeding. past_BKS:
-    attention paid so far, with coverage.
+    attention paid so far, with coverage. What many steps add up to is at least float32, whatever the products are in.
     """
 
     memory: Memory
@@ -119,7 +120,8 @@ class Decoder(nn.Module):
 
     def start(self, memory: Memory) -> DecoderState:
         """The state before the first step: one hypothesis a sentence."""
-        return DecoderState(memory, tuple(bridge(memory.summary_BM)[:, None] for bridge in self.bridges))
+        wide = wide_type(memory.summary_BM.dtype)
+        return DecoderState(memory, tuple(bridge(memory.summary_BM)[:, None].to(wide) for bridge in self.bridges))
 
     def hoist(self, embedded_BXE: Tensor, memory: Memory) -> Tensor:
         """Gate inputs [B, X, G] from all that is known before the recurrence runs."""
@@ -170,7 +172,7 @@ class AttentiveStart(Decoder):
 
     def start(self, memory: Memory) -> DecoderState:
         memory = replace(memory, keys=self.attention.keys(memory.states_BSM))
-        past = torch.zeros_like(memory.valid_BS[:, None], dtype=memory.states_BSM.dtype)
+        past = torch.zeros_like(memory.valid_BS[:, None], dtype=wide_type(memory.states_BSM.dtype))
         return replace(super().start(memory), past_BKS=past if self.attention.covers else None)
 
     def coverage_loss(self, features: Features) -> Tensor | None:
@@ -191,7 +193,7 @@ class AttentionDecoder(AttentiveStart):
         self.context = nn.Linear(parts.memory, self.stack.bottom.gate_width, bias=False)
 
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
-        query_BKH = self.stack.bottom.output(state.layers[0])
+        query_BKH = self.stack.bottom.output(state.layers[0]).to(inputs_BKG.dtype)
         context, attention = self.attention(query_BKH, state.memory, state.past_BKS)
         output, layers = self.stack(inputs_BKG + self.context(context), state.layers, context)
         return Features(output, context, attention), replace(state.attended(attention), layers=layers)
@@ -212,9 +214,10 @@ class ConditionalDecoder(AttentiveStart):
 
     def advance(self, inputs_BKG: Tensor, state: DecoderState) -> tuple[Features, DecoderState]:
         between = self.stack.bottom(inputs_BKG, state.layers[0])
-        context, attention = self.attention(self.stack.bottom.output(between), state.memory, state.past_BKS)
+        query_BKH = self.stack.bottom.output(between).to(inputs_BKG.dtype)
+        context, attention = self.attention(query_BKH, state.memory, state.past_BKS)
         bottom = self.second(self.context(context), between)
-        output, layers = self.stack.rise(bottom, state.layers, context)
+        output, layers = self.stack.rise(bottom, state.layers, context, inputs_BKG.dtype)
         return Features(output, context, attention), replace(state.attended(attention), layers=layers)
 
 

@@ -35,20 +35,21 @@ class Stack(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """projected [..., G], one state [..., W] a layer, context [..., M] -> output [..., H] of the top, next states.
 
-        The bottom's share of the context is already in its projected input.
+        The bottom's share of the context is already in its projected input, whose number type the output has too.
         """
-        return self.rise(self.bottom(projected, states[0]), states, context)
+        return self.rise(self.bottom(projected, states[0]), states, context, projected.dtype)
 
     def rise(
-        self, bottom: Tensor, states: tuple[Tensor, ...], context: Tensor | None
+        self, bottom: Tensor, states: tuple[Tensor, ...], context: Tensor | None, kind: torch.dtype
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The same from the next state [..., W] of the bottom layer on."""
-        output, following = self.bottom.output(bottom), [bottom]
+        """The same from the next state [..., W] of the bottom layer on. kind: number type of the outputs."""
+        output, following = self.bottom.output(bottom).to(kind), [bottom]
         upper = cast(list[Cell], list(self.cells))[1:]
         for cell, inputs, state in zip(upper, self.inputs, states[1:], strict=True):
             below = self.dropout(output)
             state = cell(inputs(beside(below, context)), state)
-            output = cell.output(state) + below if self.residual else cell.output(state)
+            output = cell.output(state).to(kind)
+            output = output + below if self.residual else output
             following.append(state)
         return output, tuple(following)
 

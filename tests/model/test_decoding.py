@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from family import MEMBERS, build
+from family import MEMBERS, SOURCE_SIZE, TARGET_SIZE, build, section
 
 from s2s_cli.data.batches import padded
+from s2s_cli.model.building import build_model
 from s2s_cli.model.decoding import GROUP, Decoding, DecodingStep, greatest, mean_probability
-from s2s_cli.model.seq2seq import Prediction
+from s2s_cli.model.seq2seq import Prediction, Seq2Seq
 from s2s_cli.search import step_model
 from s2s_cli.text.tokenizer import BOS, EOS
 
@@ -73,3 +76,49 @@ def test_both_means_of_probabilities_agree_where_a_symbol_is_impossible() -> Non
     plain = step_model.mean_probability(list(log_probs.numpy()))
     np.testing.assert_allclose(plain, mean_probability(list(log_probs)), rtol=1e-6)
     assert plain[0, 0, 0] == -np.inf
+
+
+LONG = 150  # steps
+
+
+def remembering(cell: str) -> Seq2Seq:
+    """A fresh model in bfloat16 whose decoder keeps most of its state at each step, and which the fused kernel fits."""
+    torch.manual_seed(1)
+    sizes = {"embedding": 64, "encoder.hidden": 32, "decoder.hidden": 64}
+    member = section(cell=cell, **sizes, **{"attention.query": "current", "attention.input_feeding": False})
+    model = build_model(member, SOURCE_SIZE, TARGET_SIZE, "fused").bfloat16().eval()
+    bottom = model.decoder.stack.bottom
+    with torch.no_grad():
+        if cell == "gru":
+            bottom.recurrent.bias[64:128] = 7.0
+        else:
+            bottom.forget_bias.fill_(7.0)
+    return model
+
+
+@pytest.mark.parametrize("cell", ["gru", "ssru", "sru", "mingru"])
+@torch.inference_mode()
+def test_after_many_steps_in_bfloat16_decoding_is_as_exact_as_training(cell: str) -> None:
+    model, draw = remembering(cell), torch.Generator().manual_seed(1)
+    source = torch.randint(4, SOURCE_SIZE, (4, 9), generator=draw), torch.full((4,), 9)
+    previous_BT = torch.randint(4, TARGET_SIZE, (4, LONG), generator=draw)
+    exact = copy.deepcopy(model).double()
+    expected_BTV = exact.output.log_probs(exact(*source, previous_BT))
+    state, found = model.start(*source), []
+    for previous_B1 in previous_BT.split(1, dim=1):
+        prediction, state = model.step(previous_B1, state)
+        found.append(prediction.log_probs_BKV)
+    last = slice(LONG // 2, None)
+    decoded, trained = torch.cat(found, dim=1), model.output.log_probs(model(*source, previous_BT))
+    errors = [(each - expected_BTV)[:, last].square().mean().sqrt().item() for each in (decoded, trained)]
+    assert errors[0] < 1.5 * errors[1]
+
+
+@torch.inference_mode()
+def test_after_many_steps_in_bfloat16_coverage_is_the_sum_of_the_attention() -> None:
+    model = build(section(**{"attention.coverage": True})).bfloat16().eval()
+    state, paid_S = model.start(torch.tensor([[4, 5, 6, 7, 8]]), torch.tensor([5])), torch.zeros(5, dtype=torch.double)
+    for step in range(LONG):
+        prediction, state = model.step(torch.tensor([[4 + step % 3]]), state)
+        paid_S += prediction.attention_BKS[0, 0]
+    torch.testing.assert_close(state.past_BKS[0, 0].double(), paid_S, rtol=1e-4, atol=0)

@@ -15,6 +15,7 @@ import torch
 from family import MEMBERS, Example, build, example, section
 from torch import Tensor, nn
 
+from s2s_cli.model.cells import SSRU, InputGatedCell, MinGRU
 from s2s_cli.model.dense import Dense
 from s2s_cli.model.kernels import aten, native
 from s2s_cli.model.kernels.attention_gru import AttentionGRU
@@ -129,6 +130,22 @@ def test_bfloat16_is_as_close_to_float64_as_the_reference_in_bfloat16(member: sc
     with torch.autocast("cpu", torch.bfloat16):
         fused, reference = outcome(model, FusedKernel(allowed)), outcome(model, ReferenceKernel())
     assert relative_error(fused, expected) < min(0.1, 1.5 * relative_error(reference, expected))
+
+
+@pytest.mark.parametrize("cell", [MinGRU, SSRU])
+@torch.inference_mode()
+def test_a_long_sequence_in_bfloat16_is_as_exact_in_the_reference(cell: type[InputGatedCell]) -> None:
+    """What is rounded at each position would add up."""
+    torch.manual_seed(1)
+    made = cell(16)
+    made.forget_bias.fill_(7.0)
+    inputs_BSG, valid_BS = torch.randn(2, 300, made.gate_width).bfloat16(), torch.ones(2, 300, dtype=torch.bool)
+    exact_BSH = ReferenceKernel().run_cell(made.double(), inputs_BSG.double(), valid_BS, False)
+    kernels = ReferenceKernel(), FusedKernel()
+    found = [kernel.run_cell(made.bfloat16(), inputs_BSG, valid_BS, False) for kernel in kernels]
+    reference, fused = ((each - exact_BSH).norm() for each in found)
+    assert reference < 1.5 * fused
+    assert [each.dtype for each in found] == [torch.bfloat16] * 2
 
 
 @each_fitting

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from s2s_cli.model.cells import Cell
 from s2s_cli.model.features import Features
+from s2s_cli.model.kernels.backend import wide_type
 
 if TYPE_CHECKING:
     from s2s_cli.model.decoder import Decoder, DecoderState
@@ -23,12 +24,13 @@ class ReferenceKernel:
         inputs_BSG: projected inputs. Where `valid_BS` is False the state returns to zero, so that padding, which only
         stands at the end, changes nothing in either direction.
         """
-        state_BW = inputs_BSG.new_zeros(len(inputs_BSG), cell.state_width)
+        kind = inputs_BSG.dtype
+        state_BW = inputs_BSG.new_zeros(len(inputs_BSG), cell.state_width, dtype=wide_type(kind))
         outputs = []
         positions = range(inputs_BSG.shape[1])
         for position in reversed(positions) if backwards else positions:
             state_BW = cell(inputs_BSG[:, position], state_BW) * valid_BS[:, position, None]
-            outputs.append(cell.output(state_BW))
+            outputs.append(cell.output(state_BW).to(kind))
         return torch.stack(outputs[::-1] if backwards else outputs, dim=1)
 
     def unroll(self, decoder: Decoder, inputs_BTG: Tensor, state: DecoderState) -> Features:
