@@ -19,7 +19,7 @@ from s2s_cli.errors import UsageError
 from s2s_cli.evaluation.accuracy import Accuracy
 from s2s_cli.text.languages import is_same_language
 
-_ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
+_ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}ーｰﾞﾟ\u3099\u309a"  # the marks of both kanas belong to no script
 _WORD = regex.compile(rf"[{_ALONE}]|[\p{{L}}\p{{M}}\p{{N}}--[{_ALONE}]]+", regex.V1)
 
 

@@ -50,6 +50,12 @@ def test_other_scripts_have_words_too() -> None:
     assert values("我爱你", "我爱他", language="zh-TW") == pytest.approx([200 / 3, 50.0, 200 / 3])
 
 
+@pytest.mark.parametrize("word", ["サーバー", "ｻｰﾊﾞｰ", "ﾀｲﾌﾟ", "か\u3099", "は\u309a", "ラーメン"])
+def test_the_marks_of_japanese_are_characters_like_others(word: str) -> None:
+    assert rouge.Words().tokenize(f"{word}A1{word}語") == [*word, "a1", *word, "語"]
+    assert values(f"{word}A", f"{word} A", language="ja") == pytest.approx([100.0, 100.0, 100.0])
+
+
 def test_names_and_signatures() -> None:
     english, french = (scores(["a"], ["a"], language=language) for language in ("en_GB", "fr"))
     assert [found.name for found in english] == ["ROUGE-1", "ROUGE-2", "ROUGE-L"]
