@@ -1,6 +1,7 @@
 """Accuracies for tasks with one right answer, as metrics of sacreBLEU: they resample and compare as its own do.
 
-Each is 100 × what is right over what there is, with several references that of the one that fits best.
+Each is 100 × what is right over what there is, with several references that of the one that fits best, of equally good
+ones that of the shortest.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Accuracy(Metric):
         return {"references": refs}
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
-        counts = [self.count(hypothesis, reference) for reference in ref_kwargs["references"]]
-        right, total = max(counts, key=lambda count: count[0] / max(count[1], 1))
+        counts = [(*self.count(hypothesis, own), hypothesis == own) for own in ref_kwargs["references"]]
+        right, total, _ = max(counts, key=_fit)
         return [right, total]
 
     def _aggregate_and_compute(self, stats: list[list[float]]) -> Score:
@@ -55,6 +56,13 @@ class Accuracy(Metric):
     def _compute_score_from_stats(self, stats: list[float]) -> Score:
         right, total = stats
         return Score(self.name, 100.0 * right / total if total else 0.0)
+
+
+def _fit(count: tuple[float, float, bool]) -> tuple[float, float]:
+    """How well a hypothesis fits to a reference, then how short that is: what is right, of how much, and whether they
+    are equal, as an empty one may be of which nothing can be right."""
+    right, total, is_equal = count
+    return right / total if total else float(is_equal), -total
 
 
 class LineAccuracy(Accuracy):

@@ -42,6 +42,13 @@ def test_of_several_references_the_best_counts():
     assert values(["aab"], ["abc"], ["aaab"]) == [0.0, 50.0]
 
 
+def test_the_order_of_the_references_changes_nothing_and_an_empty_one_can_fit():
+    hypotheses, one, other = ["ab", "", "zz"], ["ab", "xyz", "abc"], ["ab", "", "abcdefgh"]
+    expected = pytest.approx([100 * 2 / 3, 100 * 2 / 5])
+    assert values(hypotheses, one, other) == expected
+    assert values(hypotheses, other, one) == expected
+
+
 def test_signatures_name_unit_and_program():
     accuracy, characters = score(["a"], [["a"], ["b"]], METRICS, "en")
     assert (accuracy.name, accuracy.signature) == (
