@@ -228,6 +228,25 @@ def test_attention_is_that_of_the_reference(member: str) -> None:
 
 @each_backend
 @pytest.mark.parametrize("member", ["attention", "conditional"])
+@pytest.mark.parametrize("part", ["output_BXH", "context_BXM", "attention_BXS"])
+def test_gradients_may_lie_in_memory_as_they_like(part: str, member: str, allowed: bool) -> None:
+    """That of a sum is one number, expanded."""
+    model, gradients = build(FITTING[member]).float(), []
+    model.kernel = FusedKernel(allowed)
+    for gradient_of in (
+        torch.ones_like,
+        lambda values: torch.ones(()).expand_as(values),
+        lambda values: torch.ones(values.shape[::-1]).permute(2, 1, 0),
+    ):
+        values = getattr(model(*BATCH).features, part)
+        (gradient,) = torch.autograd.grad(values, [model.encoder.embedding.weight], gradient_of(values.detach()))
+        gradients.append(gradient)
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])
+
+
+@each_backend
+@pytest.mark.parametrize("member", ["attention", "conditional"])
 def test_nothing_outlives_the_outputs(member: str, allowed: bool) -> None:
     model = build(FITTING[member]).float()
     state = model.start(BATCH.source_BS, BATCH.lengths_B)

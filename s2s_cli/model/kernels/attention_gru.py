@@ -96,5 +96,10 @@ class AttentionGRU(torch.autograd.Function):
 
 
 def or_zeros(gradient_BTN: Tensor | None, values_TBN: Tensor) -> Tensor:
-    """The gradient in some values [B, T, N]; zeros for what no loss reads."""
-    return torch.zeros_like(values_TBN).transpose(0, 1) if gradient_BTN is None else gradient_BTN
+    """The gradient in some values [B, T, N], each row in one piece, as products take it; zeros for what no loss reads.
+
+    That of a sum is one number, expanded.
+    """
+    if gradient_BTN is None:
+        return torch.zeros_like(values_TBN).transpose(0, 1)
+    return gradient_BTN if gradient_BTN.stride(2) == 1 else gradient_BTN.contiguous()
