@@ -26,7 +26,8 @@ class Matrix(NamedTuple):
 
 
 BOUND = 43
-"""Beyond which a tangent is 1: queries and keys are kept within it, so that no e^2x is infinite or zero."""
+"""Within which queries and keys are kept, so that no e^2x is infinite or zero. That changes nothing unless a query
+beyond it meets a key beyond 33 with the opposite sign, or the reverse: else the tangent is 1 or -1 anyway."""
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

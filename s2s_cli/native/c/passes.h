@@ -180,8 +180,10 @@ INLINE void transit(const gates *from, const float *before, float *after, int64_
 
 /* ---- the attention ---- */
 
-/* e^2x, as the attention reads keys and queries: tanh(q + k) = 1 - 2 / (1 + e^2q e^2k). The bound, beyond which the
- * tangent is 1, keeps each factor from being infinite or zero, so that their product is never undefined. */
+/* e^2x, as the attention reads keys and queries: tanh(q + k) = 1 - 2 / (1 + e^2q e^2k). The bound keeps each factor from
+ * being infinite or zero, so that their product is never undefined. It changes nothing unless a query beyond it meets a
+ * key beyond 33 with the opposite sign, or the reverse, for which fresh weights would have to be tens of times larger:
+ * else the tangent is 1 or -1 in float32 anyway. */
 INLINE float squared_exponential(float x) {
     const float bound = 43.0f;
     x = x < -bound ? -bound : x;
