@@ -198,8 +198,9 @@ class WordPart(XmlDocument):
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         if isinstance(unit, _Alternative):
-            pieces = [raw(part) if isinstance(part, Code) else escaped(part).replace('"', "&quot;") for part in parts]
-            return [Edit(unit.start, unit.end, "".join(pieces).replace("'", "&apos;"))]
+            pieces = [raw(part) if isinstance(part, Code) else escaped(part) for part in parts]
+            text = "".join(pieces).replace('"', "&quot;").replace("'", "&apos;")  # also those in codes
+            return [Edit(unit.start, unit.end, text)]
         assert isinstance(unit, _Paragraph)
         writer = _Runs(self._prefix, unit.format)
         for part in parts:

@@ -259,6 +259,13 @@ def test_alternative_texts_of_pictures_in_a_docx_are_translated():
         assert "<w:p>" + expected.format(picture.format("A &quot;DOG&#10;B")) + "</w:p>" in written
 
 
+def test_quotes_of_a_tag_in_an_attribute_of_a_docx_do_not_end_it():
+    tag = "&lt;a href=&quot;x&quot; title=&apos;y&apos;&gt;"
+    picture = f'<w:p><w:r><w:drawing><wp:docPr xmlns:wp="x" descr="{{}} {tag} {{}}"/></w:drawing></w:r></w:p>'
+    written = parts_of(translated("docx", with_body(picture.format("press the", "now"))))["word/document.xml"].decode()
+    assert picture.format("PRESS THE", "NOW") in written
+
+
 def test_sections_and_comments_in_the_text_of_a_docx_are_no_text():
     texts = "a<![CDATA[ & b]]> c", "<!-- c -->abc"
     data = with_body("".join(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>" for text in texts))
