@@ -163,17 +163,23 @@ class TextDocument(Document):
 
 
 def spliced(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = None) -> str:
-    """A part of the text after the edits that lie inside it. edits: sorted by `_place`; of nested ones the outer."""
+    """A part of the text after the edits that lie inside it. edits: sorted by `_place`; of nested ones the outer.
+
+    Raises ValueError if edits overlap otherwise, since one of them would be lost.
+    """
     end, pieces, cursor = len(text) if end is None else end, [], start
-    for index in range(bisect_left(edits, (start, -end), key=_place), len(edits)):
+    for index in range(bisect_left(edits, (start, False, -end), key=_place), len(edits)):
         edit = edits[index]
         if edit.start > end:
             break
+        if edit.start < cursor < edit.end:
+            raise ValueError(f"the edit of {edit.start} to {edit.end} begins inside another one, and ends behind it")
         if cursor <= edit.start and edit.end <= end:
             pieces += [text[cursor : edit.start], edit.text]
             cursor = edit.end
     return "".join([*pieces, text[cursor:end]])
 
 
-def _place(edit: Edit) -> tuple[int, int]:
-    return edit.start, -edit.end
+def _place(edit: Edit) -> tuple[int, bool, int]:
+    """Insertions stand before what is replaced from there on, and outer edits before inner ones."""
+    return edit.start, edit.start < edit.end, -edit.end

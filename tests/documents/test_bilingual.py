@@ -335,6 +335,20 @@ def test_sentences_that_a_target_lacks_are_translated():
     assert translated("xliff", done) == done
 
 
+@pytest.mark.parametrize("between", [" ", ""])
+def test_a_sentence_that_a_target_lacks_stands_before_an_empty_one(between: str):
+    def marks(**texts: str) -> str:
+        return between.join(f'<mrk mtype="seg" mid="{mid}">{text}</mrk>' for mid, text in texts.items())
+
+    start = '<xliff version="1.2"><trans-unit id="1"><source>a. b. c.</source>'
+    start += f"<seg-source>{marks(x='a.', y='b.', z='c.')}</seg-source><target>"
+    end = "</target></trans-unit></xliff>"
+    written = translated("xliff", f"{start}{marks(y='', z='Z.')}{end}".encode()).decode()
+    assert written == f"{start}{marks(x='A.', y='B.', z='Z.')}{end}"
+    written = translated("xliff", f"{start}{marks(x='X.', z='')}{end}".encode()).decode()
+    assert written == f"{start}{marks(x='X.', y='B.', z='C.')}{end}"
+
+
 def test_nothing_but_targets_is_added_to_xliff_1():
     written = translated("xliff", XLIFF1)
     without = re.sub(rb'\s*<target state="translated">.*?</target>', b"", written, flags=re.DOTALL)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from samples import SAMPLES
 
 from s2s_cli.documents import translation as pipeline
+from s2s_cli.documents.document import Edit, spliced
 from s2s_cli.documents.formats import FORMATS, format_of
 from s2s_cli.documents.translation import translate_document, translate_file
 from s2s_cli.errors import DataError
@@ -120,6 +121,14 @@ def test_windows_and_repetitions_change_nothing(form: str, data: bytes, monkeypa
     assert len(seen) == len(set(seen))
     assert all(len(call) <= 2 for call in translator.seen)
     assert all(any(letter.isalpha() for letter in text) for text in seen)
+
+
+def test_an_edit_is_applied_or_inside_another_one_or_refused():
+    insertion, outer, inner, crossing = Edit(1, 1, "+"), Edit(1, 4, "outer"), Edit(1, 3, "inner"), Edit(3, 5, "x")
+    assert spliced("abcdef", [insertion, outer, inner]) == "a+outeref"
+    assert spliced("abcdef", [insertion, outer, inner], 1, 3) == "+inner"
+    with pytest.raises(ValueError, match="3 to 5 begins inside"):
+        spliced("abcdef", [outer, crossing])
 
 
 def test_what_cannot_be_translated_stays_and_is_told(monkeypatch: pytest.MonkeyPatch):
