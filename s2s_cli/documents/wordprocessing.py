@@ -27,7 +27,8 @@ processor on the old text, which it makes anew."""
 _WIDE = {"oMath", "oMathPara", "fldSimple"}  # between runs, and as wide as a word; everything else marks a place there
 _NARROW = {"commentReference", "annotationRef", "softHyphen"}  # in a run, and without width
 _RAISED = re.compile(r"=[\"'](?:super|sub)script[\"']")
-_LANGUAGE = re.compile(r"<\w+:lang\b[^>]*/>")
+_UNSEEN = re.compile(r"<(?:\w+:)?(?:lang|noProof)\b[^>]*/>")
+_EMPTY = re.compile(r"<(?:\w+:)?rPr\s*(?:/>|>\s*</(?:\w+:)?rPr\s*>)")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ class _Text:
 
     @cached_property
     def look(self) -> str:
-        """The format without what is not seen: the language that the spelling is checked by."""
-        return _LANGUAGE.sub("", self.format)
+        return _look(self.format)
 
 
 _Item = _Text | Code
@@ -262,19 +262,28 @@ def _has_words(text: _Text) -> bool:
     return any(isinstance(part, str) and part.strip() for part in text.parts)
 
 
+def _look(form: str) -> str:
+    """A format without what is not seen: whether and in which language the spelling is checked; "" if nothing is
+    left."""
+    seen = _UNSEEN.sub("", form)
+    return "" if _EMPTY.fullmatch(seen) else seen
+
+
 def _usual(items: Sequence[_Item]) -> str:
-    """The format that most of the text has. That of links does not count where there is other text, for the spaces
-    around a link would get it too."""
-    sizes: Counter[tuple[bool, str]] = Counter()
+    """The format of most of the text that looks as most of the text does. That of links does not count where there is
+    other text, for the spaces around a link would get it too."""
+    looks: Counter[tuple[bool, str]] = Counter()
+    formats: Counter[tuple[bool, str]] = Counter()
     inside = 0  # links and the like
     for item in items:
         if isinstance(item, _Text):
-            sizes[not inside and _has_words(item), item.format] += sum(
-                len(part) for part in item.parts if isinstance(part, str)
-            )
+            outside = not inside and _has_words(item)
+            size = sum(len(part) for part in item.parts if isinstance(part, str))
+            looks[outside, item.look] += size
+            formats[outside, item.format] += size
         else:
             inside += {Kind.OPEN: 1, Kind.CLOSE: -1}.get(item.kind, 0)
-    return max(sizes, key=lambda key: (key[0], sizes[key]))[1]
+    return max(formats, key=lambda key: (key[0], looks[key[0], _look(key[1])], formats[key]))[1]
 
 
 def _joined(items: Iterable[_Item]) -> Iterator[_Item]:
@@ -290,12 +299,12 @@ def _joined(items: Iterable[_Item]) -> Iterator[_Item]:
 
 def _formatted(items: Sequence[_Item], usual: str) -> Iterator[Part]:
     """The parts of a paragraph, with pairs of codes around text in another format than the usual one."""
-    usual_key = _LANGUAGE.sub("", usual)
+    usual_look = _look(usual)
     opened: _RunCode | None = None
     for index, item in enumerate(items):
         if isinstance(item, _Text):
-            is_usual = item.look == usual_key
-            if opened and (is_usual or _LANGUAGE.sub("", opened.format or "") != item.look):
+            is_usual = item.look == usual_look
+            if opened and (is_usual or _look(opened.format or "") != item.look):
                 yield replace(opened, kind=Kind.CLOSE)
                 opened = None
             if not opened and not is_usual:

@@ -373,6 +373,33 @@ def test_docx_knows_a_placeholder_that_was_cut_into_runs():
     assert f"<w:p>{run('DEAR {name}, SEE www.example.com/x NOW')}</w:p>" in written
 
 
+@pytest.mark.parametrize(
+    ("form", "other"),
+    [
+        ("", "<w:rPr/>"),
+        ("", "<w:rPr></w:rPr>"),
+        ("", '<w:rPr><w:lang w:val="en-US"/></w:rPr>'),
+        ("", "<w:rPr><w:noProof/></w:rPr>"),
+        ("<w:rPr><w:b/></w:rPr>", "<w:rPr><w:b/><w:noProof/></w:rPr>"),
+    ],
+)
+def test_a_format_of_a_docx_that_is_not_seen_divides_no_text(form: str, other: str):
+    for one, two in [(form, other), (other, form)]:
+        first, second = (f'<w:r>{each}<w:t xml:space="preserve">{{}}</w:t></w:r>' for each in (one, two))
+        runs = first.format("dear {na") + second.format("me}, see http://exam") + first.format("ple.org/a")
+        written = parts_of(translated("docx", with_body(f"<w:p>{runs}</w:p>")))["word/document.xml"].decode()
+        assert f"<w:p>{first.format('DEAR {name}, SEE http://example.org/a')}</w:p>" in written
+
+
+def test_the_usual_format_of_a_docx_is_of_the_look_that_most_of_the_text_has():
+    bold = '<w:r><w:rPr><w:b/></w:rPr><w:t xml:space="preserve">{}</w:t></w:r>'
+    plain = '<w:r><w:rPr><w:lang w:val="{}"/></w:rPr><w:t xml:space="preserve">{}</w:t></w:r>'
+    mark = "<w:bookmarkEnd/>"  # so that they are not one text
+    runs = mark.join([plain.format("en", "one of"), plain.format("fr", " the"), bold.format(" two ten")])
+    written = parts_of(translated("docx", with_body(f"<w:p>{runs}</w:p>")))["word/document.xml"].decode()
+    assert plain.format("en", " THE") in written and bold.format("TWO TEN") in written
+
+
 def test_a_raised_number_is_no_part_of_a_word():
     page = '<p>a b<sup><a href="#n">[1]</a></sup>, c<sub>2</sub>d 5 m<sup>2</sup></p>'
     assert segments_of(document("html", page.encode())).texts == ["a b, c2d 5 m"]
