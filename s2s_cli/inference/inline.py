@@ -104,12 +104,11 @@ class Flat:
         # what stands before is a single code that no word was to follow without a space
         lonely = _begins_with_single(self.head[::-1]) and not _is_spaced_word(self.text[:1])
         touches = lonely  # what stands before is no space
-        for item, following in zip(laid, [*laid[1:], ""], strict=False):
+        for item, following, leads in zip(laid, [*laid[1:], ""], self._lead_to_single(laid), strict=False):
             if isinstance(item, int):
                 place = self.places[item]
                 single, closes = place.code.is_word, place.code.kind is Kind.CLOSE
-                left = place.left or self._is_apart(ends, place.offset)
-                left = left and (single or self._is_single(following))
+                left = (place.left or self._is_apart(ends, place.offset)) and (single or leads)
                 wanted = wanted or (lonely and isinstance(following, str) and _is_spaced_word(following[:1]))
                 if touches and (left or wanted) and not closes:
                     parts.append(" ")
@@ -140,8 +139,14 @@ class Flat:
             return _is_unspaced(in_source)
         return _is_spaced_word(ends) and not _is_spaced_word(in_source)
 
-    def _is_single(self, item: str | int) -> bool:
-        return isinstance(item, int) and self.places[item].code.is_word
+    def _lead_to_single(self, laid: Sequence[str | int]) -> list[bool]:
+        """For each item whether a single code follows it, with nothing between them but what opens pairs, and marks."""
+        found, leads = [], False
+        for item in reversed(laid):
+            found.append(leads)
+            code = self.places[item].code if isinstance(item, int) else None
+            leads = code is not None and (code.is_word or (leads and code.kind is not Kind.CLOSE))
+        return found[::-1]
 
 
 def flatten(parts: Sequence[Part], *, marked: bool = False) -> Flat:

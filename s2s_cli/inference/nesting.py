@@ -123,24 +123,43 @@ class Layout:
         laid.append(target[cursor:end])
 
     def _spans(self, nodes: Sequence[Node], start: int, end: int) -> list[_Span]:
-        return [_Span(node, *self._span(node, start, end)) for node in nodes]
+        leads = self._leads(nodes)
+        return [_Span(node, *self._span(node, start, end, leads=each)) for node, each in zip(nodes, leads, strict=True)]
+
+    def _leads(self, nodes: Sequence[Node]) -> list[bool]:
+        """For each node without text whether it goes before the word that follows, from which nothing parts it, as
+        white space does from the word before. Nodes that touch are one in this, or they would change their order."""
+        groups: list[list[Node]] = []
+        for node in nodes:
+            if groups and self._touches(groups[-1][-1], node):
+                groups[-1].append(node)
+            else:
+                groups.append([node])
+        places = [(self._outer(group[0])[0], self._outer(group[-1])[-1], len(group)) for group in groups]
+        return [first.left and not last.right for first, last, count in places for _ in range(count)]
+
+    def _touches(self, node: Node, following: Node) -> bool:
+        is_empty = node.start == node.end == following.start == following.end
+        return is_empty and not self._outer(node)[-1].right
+
+    def _outer(self, node: Node) -> list[Place]:
+        """The first and the last place of a node, as far as it has them."""
+        return [self.places[index] for index in (node.first, node.last) if index is not None]
 
     def _order(self, span: _Span) -> tuple[int, int]:
         node = span.node
         found = self._mark(node.first) or self._mark(node.last)
         return span.first, found.rank if found else -1
 
-    def _span(self, node: Node, start: int, end: int) -> tuple[int, int]:
-        """Where a node goes, within its parent."""
+    def _span(self, node: Node, start: int, end: int, *, leads: bool) -> tuple[int, int]:
+        """Where a node goes, within its parent. leads: as of `_leads`."""
         begin, finish = self._mark(node.first), self._mark(node.last)
         if not node.paired or node.start == node.end:
-            place = None if node.first is None else self.places[node.first]
-            leads = place is not None and place.left and not place.right
             found = begin or finish
             if found is None:
                 at = self.guide.beside(node.start, leads=leads)
             else:
-                at = self._after_space(found.offset) if leads or node.paired else found.offset
+                at = self._after_space(found.offset) if leads else found.offset
             return at, at
         if begin and finish and self.guide.target[begin.offset : finish.offset].strip():
             first, last = begin.offset, finish.offset

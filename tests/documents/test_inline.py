@@ -89,6 +89,14 @@ def test_the_same_text_gets_the_same_codes(parts: list[Part]):
     assert flat.text == " ".join(flat.text.split())
 
 
+@settings(max_examples=300)
+@given(CONTENT.filter(lambda parts: "中" not in written(parts)))
+def test_no_code_changes_its_place_where_no_word_does(parts: list[Part]):
+    flat = flatten(parts)
+    links = [(word, word) for word in range(len(flat.text.split()))]
+    assert "".join(written(rebuilt(flat, flat.text, links)).split()) == "".join(written(parts).split())
+
+
 @pytest.mark.parametrize(
     ("source", "target", "links", "wanted"),
     [
@@ -110,6 +118,11 @@ def test_the_same_text_gets_the_same_codes(parts: list[Part]):
         ("Say <b>%s</b>, please", "Bitte sagen", "1-0 0-1", "Bitte sagen <b>%s</b>"),
         ("<b>Note</b>: see it", "注意：请看", "0-0", "<b>注意</b>：请看"),
         ("The <a>cat</a><i>sat</i> down", "Katze saß nieder", "1-0 2-1 3-2", "<a>Katze</a><i>saß</i> nieder"),
+        ("the <b>%s</b> %d files", "die Dateien", "0-0 1-1", "die <b>%s</b> %d Dateien"),
+        ("the <b>{a}</b> {b} files", "die Dateien", "0-0 1-1", "die <b>{a}</b> {b} Dateien"),
+        ("go %s<b>{a}</b> now", "geh jetzt", "0-0 1-1", "geh %s<b>{a}</b> jetzt"),
+        ("go <br/><b>%s</b>now", "geh jetzt", "0-0 1-1", "geh <br/><b>%s</b>jetzt"),
+        ("with <a><b>{x}</b></a>, and so", "mit, und so", "0-0 1-1 2-2", "mit <a><b>{x}</b></a>, und so"),
         ("Press <b>it", "Drück es", "", "Drück <b>es"),
         ("请打开{name}文件。", "Please open the file.", "", "Please open {name} the file."),
         ("请打开<b>{name}</b>文件。", "Please open the file.", "", "Please open <b>{name}</b> the file."),
@@ -176,3 +189,11 @@ def test_no_tag_goes_around_white_space_at_its_end() -> None:
     """A mark that a model writes after a space: in Markdown, `**so **` is no emphasis."""
     flat = flatten(with_placeholders("a <b>b</b> c"))
     assert written(rebuilt(flat, "x so y", [], [(0, 2), (1, 5)])) == "x <b>so</b> y"
+
+
+@pytest.mark.parametrize("source", ["the <b>%s</b> %d files", "the {a}<b>{b}</b> files", "the <b>{a}</b><x/>files"])
+@pytest.mark.parametrize("at", [3, 4])
+def test_codes_whose_marks_a_model_writes_in_one_place_keep_their_order(source: str, at: int) -> None:
+    flat = flatten(with_placeholders(source), marked=True)
+    marks = [(number, at) for number in range(len(flat.places))]
+    assert written(rebuilt(flat, "the files", [], marks)) == source
