@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,18 +196,24 @@ def in_order(laid: Sequence[str | int], places: Sequence[Place]) -> list[str | i
 
 
 def ranges_of(phrases: Iterable[str], text: str) -> list[tuple[int, int]]:
-    """Where phrases stand in a text, from the left; those that overlap are one."""
-    places = {(match.start(), match.start() + len(each)) for each in phrases for match in _starts(each, text)}
+    """Where phrases stand in a text, from the left; those that overlap are one.
+
+    The text is read once, whatever the number of phrases: at each character it is asked for as many phrases as there
+    are different lengths of those that begin with it.
+    """
+    known, lengths = set(phrases), dict[str, set[int]]()
+    for each in known:
+        lengths.setdefault(each[:1], set()).add(len(each))
+    longest_first = {character: sorted(own, reverse=True) for character, own in lengths.items()}
     ranges: list[tuple[int, int]] = []
-    for start, end in sorted(places):
+    for start, character in enumerate(text):
+        tried = (text[start : start + length] for length in longest_first.get(character, ()))
+        end = start + len(next((each for each in tried if each in known), ""))
         if ranges and start < ranges[-1][1]:
-            start, end = ranges[-1][0], max(end, ranges.pop()[1])
-        ranges.append((start, end))
+            ranges[-1] = ranges[-1][0], max(end, ranges[-1][1])
+        elif start < end:
+            ranges.append((start, end))
     return ranges
-
-
-def _starts(phrase: str, text: str) -> Iterable[re.Match[str]]:
-    return re.finditer(f"(?={re.escape(phrase)})", text)  # overlapping ones, too
 
 
 def without_codes(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from s2s_cli.documents.translation import translate_document
 from s2s_cli.inference.inline import Flat, flatten
+from s2s_cli.inference.nesting import ranges_of
 from s2s_cli.inference.translation import Alignment, Candidate, Translation
 from s2s_cli.text.codes import Code, Kind, Part
 from s2s_cli.text.protected import PERCENT, with_placeholders
@@ -183,6 +184,24 @@ def test_tags_stay_outside_of_what_the_translator_protects(words: list[str], dat
     found = translate_document(Protecting(), page, None).decode()
     assert found.count("AB-1") == words.count("AB-1"), found
     assert is_nested(with_placeholders(found)), found
+
+
+@given(st.lists(st.text("ab1 ", min_size=1, max_size=4)), st.text("ab1 ", max_size=40))
+def test_phrases_are_found_wherever_they_stand(phrases: list[str], text: str) -> None:
+    found = ranges_of(phrases, text)
+    places = [range(at, at + len(each)) for each in phrases for at in range(len(text)) if text.startswith(each, at)]
+    assert {at for start, end in found for at in range(start, end)} == {at for place in places for at in place}
+    for place in places:  # none is in two ranges
+        assert any(start <= place.start and place.stop <= end for start, end in found)
+    for start, _ in found:
+        assert not any(place.start < start < place.stop for place in places)
+
+
+def test_the_text_is_not_read_once_for_each_phrase() -> None:
+    """With a pass for each of them this would take as long as all other tests together."""
+    numbers = [str(number) for number in range(50_000)]
+    found = ranges_of(numbers * 2, "of " + " of ".join(numbers))
+    assert len(found) == len(numbers)
 
 
 def test_no_tag_goes_around_white_space_at_its_end() -> None:
