@@ -28,10 +28,15 @@ class InlineXml(XmlDocument):
         """The content of an element. keeps_lines: whether newlines break the text, or are white space as any other."""
         groups: list[list[Part]] = []
         cursor = element.inner
-        for child in element.children:
+        children = iter(element.children)
+        for child in children:
             groups.append(self._between(cursor, child.start, keeps_lines=keeps_lines))
-            groups.append(self._code(child, keeps_lines=keeps_lines))
-            cursor = child.end
+            if self._pair(child, self.opening) and self._is_fixed(child):
+                cursor = self._end_of_fixed(child, children, element.inner_end)
+                groups.append([Code(self.text[child.start : cursor])])
+            else:
+                groups.append(self._code(child, keeps_lines=keeps_lines))
+                cursor = child.end
         groups.append(self._between(cursor, element.inner_end, keeps_lines=keeps_lines))
         return tuple(part for group in _with_partners(groups) for part in group)
 
@@ -59,20 +64,37 @@ class InlineXml(XmlDocument):
 
     def _code(self, element: Element, *, keeps_lines: bool) -> list[Part]:
         """An inline element, with its content if that is translated."""
-        found = self.attributes(element)
         raw, name = self.text[element.start : element.end], element.local
-        is_fixed = found.get("translate") == "no" or found.get("mtype") == "protected"
-        if name in self.around and element.inner_end < element.end and not is_fixed:
+        if name in self.around and element.inner_end < element.end and not self._is_fixed(element):
             # The sentences of a text that was segmented by others never move.
-            kinds = (Kind.BREAK, Kind.BREAK) if found.get("mtype") == "seg" else (Kind.OPEN, Kind.CLOSE)
+            is_sentence = self.attributes(element).get("mtype") == "seg"
+            kinds = (Kind.BREAK, Kind.BREAK) if is_sentence else (Kind.OPEN, Kind.CLOSE)
             first = Code(self.tag(element), kinds[0], f"{name} {element.start}")
             last = Code(self.text[element.inner_end : element.end], kinds[1], first.name)
             return [first, *self.inline(element, keeps_lines=keeps_lines), last]
         for kind, table in ((Kind.OPEN, self.opening), (Kind.CLOSE, self.closing)):
-            key = next((found[each] for each in table.get(name, ()) if each in found), None)
-            if key is not None:
-                return [Code(raw, kind, f"pair {key}")]
+            if pair := self._pair(element, table):
+                return [Code(raw, kind, pair)]
         return [Code(raw)]
+
+    def _is_fixed(self, element: Element) -> bool:
+        """Whether it says that what it marks is not translated."""
+        found = self.attributes(element)
+        return found.get("translate") == "no" or found.get("mtype") == "protected"
+
+    def _pair(self, element: Element, table: Mapping[str, tuple[str, ...]]) -> str:
+        """The name of the pair of which an element is a half, by a table; "" if it is none."""
+        found = self.attributes(element)
+        return next((f"pair {found[each]}" for each in table.get(element.local, ()) if each in found), "")
+
+    def _end_of_fixed(self, opening: Element, following: Iterator[Element], end: int) -> int:
+        """Where the text ends that is not translated from an opening half on: behind the other half, or behind the
+        element that holds that; at `end` if there is none. following: the elements after it, which are used up."""
+        pair = self._pair(opening, self.opening)
+        for sibling in following:
+            if any(self._pair(each, self.closing) == pair for each in (sibling, *sibling.all(*self.closing))):
+                return sibling.end
+        return end
 
 
 def _with_partners(groups: Sequence[list[Part]]) -> Iterator[list[Part]]:

@@ -366,6 +366,25 @@ def test_xliff_2_gets_states_and_its_language():
     assert texts == ["PRESS THE BUTTON  NOW FAST", "Fertig"]
 
 
+@pytest.mark.parametrize(
+    ("fixed", "after"),
+    [
+        ('<sm id="1" translate="no"/>foo bar<em startRef="1"/>', " now"),
+        ('<sm id="1" translate="no"/>foo <sc id="2"/>bar<em startRef="1"/>', ' now<ec startRef="2"/> then'),
+        ('<sm id="1" translate="no"/>foo <pc id="2">bar<em startRef="1"/> end</pc>', " now"),
+        ('<sm id="1" translate="no"/><sm id="2" translate="no"/>foo<em startRef="2"/> bar<em startRef="1"/>', " now"),
+        ('<sm id="1" translate="no"/>foo bar<em startRef="2"/> now', ""),  # it goes on behind this segment
+    ],
+)
+def test_what_marks_of_xliff_2_exclude_is_not_translated(fixed: str, after: str):
+    source = f"<source>open {fixed}{after}</source>"
+    start = f'<xliff version="2.0" srcLang="en" trgLang="de"><file><unit><segment state="translated">{source}'
+    data = f"{start}</segment></unit></file></xliff>".encode()
+    target = f"OPEN {fixed}{after.replace('now', 'NOW').replace('then', 'THEN')}"
+    assert f"<target>{target}</target>" in translated("xliff", data).decode()
+    assert fixed in translated("xliff", data, backwards).decode().partition("<target>")[2]
+
+
 def test_pairs_of_other_elements_stay_sound_in_any_order():
     for data in (XLIFF1, XLIFF2, TMX):
         form = "tmx" if data is TMX else "xliff"
