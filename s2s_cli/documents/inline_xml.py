@@ -11,13 +11,13 @@ from s2s_cli.documents.xml import Element, XmlDocument, escaped, text_parts, tok
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_codes
 
-_NEWLINES = re.compile(r"\s*\n\s*")
-
 
 class InlineXml(XmlDocument):
     """XML with inline codes, of which tables tell what they are, by the names of elements without prefix."""
 
     bilingual = True
+    dividing: ClassVar[re.Pattern[str]] = re.compile(r"\n\s*")
+    """White space that breaks a text whose lines are kept."""
     around: ClassVar[tuple[str, ...]]
     """Elements around text that is translated."""
     opening: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -25,7 +25,8 @@ class InlineXml(XmlDocument):
     closing: ClassVar[Mapping[str, tuple[str, ...]]]
 
     def inline(self, element: Element, *, keeps_lines: bool = False) -> Parts:
-        """The content of an element. keeps_lines: whether newlines break the text, or are white space as any other."""
+        """The content of an element. keeps_lines: whether newlines, or all of `dividing`, break the text, or are white
+        space as any other."""
         groups: list[list[Part]] = []
         cursor = element.inner
         children = iter(element.children)
@@ -59,7 +60,7 @@ class InlineXml(XmlDocument):
                 continue
             for part in text_parts(raw):
                 is_divided = keeps_lines and isinstance(part, str)
-                parts += with_codes(part, _NEWLINES, Kind.BREAK) if is_divided else [part]
+                parts += with_codes(part, self.dividing, Kind.BREAK) if is_divided else [part]
         return parts
 
     def _code(self, element: Element, *, keeps_lines: bool) -> list[Part]:

@@ -49,6 +49,7 @@ class _Xliff(InlineXml):
     """What both versions share. translated, doubtful: states of a translation, and of one that is to be reviewed."""
 
     marks_doubtful = True
+    dividing = re.compile(r"(?:[\t\n\r]| {3,})+")  # also the space between columns, as in PO
     translated: ClassVar[str] = "translated"
     doubtful: ClassVar[str]
 

@@ -385,6 +385,15 @@ def test_what_marks_of_xliff_2_exclude_is_not_translated(fixed: str, after: str)
     assert fixed in translated("xliff", data, backwards).decode().partition("<target>")[2]
 
 
+def test_columns_of_xliff_stay_where_its_space_is_kept():
+    text = "a b    c\td e \n  f  g"
+    units = '<xliff version="1.2"><trans-unit id="1"{}><source>{}</source>{}</trans-unit></xliff>'
+    for attribute, expected in [(' xml:space="preserve"', "b a    c\te d \n  g f"), ("", "g f e d c b a")]:
+        target = f'<target state="translated">{expected}</target>'
+        written = translated("xliff", units.format(attribute, text, "").encode(), backwards).decode()
+        assert written == units.format(attribute, text, target)
+
+
 def test_pairs_of_other_elements_stay_sound_in_any_order():
     for data in (XLIFF1, XLIFF2, TMX):
         form = "tmx" if data is TMX else "xliff"

@@ -48,6 +48,13 @@ def test_ends_of_lines_stay_where_they_are_asked_for():
     assert "\n" not in translated(text, "xml", backwards).strip()
 
 
+def test_space_without_a_newline_is_read_once():
+    """If the rest of it was read again at each of its characters, this would take as long as all other tests
+    together."""
+    space = 500_000 * " "
+    assert translated(f"one{space}two \n three", "xml", keeps_lines=True) == "ONE TWO \n THREE"
+
+
 def test_nothing_moves_across_an_element_that_splits():
     assert translated("<s>one two</s><s>three four</s>", "xml", backwards, splitting=["s"]) == (
         "<s>two one</s><s>four three</s>"
