@@ -57,13 +57,17 @@ class Docx(Document):
         if not self._parts:
             raise DataError("this is no document of a word processor", where=name, hint="save it as .docx")
         self.units = [unit for part in self._parts.values() for unit in part.units]
-        self._places = [part.place(unit) for part in self._parts.values() for unit in part.units]
         self.unencodable: list[Unit] = []
         self.skipped = {"the text of charts and diagrams is not read": [Unit((), 0, 0)]} if is_drawn else {}
+        for part in self._parts.values():
+            for reason, units in part.skipped.items():
+                self.skipped.setdefault(reason, []).extend(units)
 
     def place(self, unit: Unit) -> str:
-        places = (place for each, place in zip(self.units, self._places, strict=True) if each is unit)
-        return next(places, self._name)
+        for part in self._parts.values():
+            if any(each is unit for units in (part.units, *part.skipped.values()) for each in units):
+                return part.place(unit)
+        return self._name
 
     def write(self, translated: Translated, doubtful: Container[int] = ()) -> bytes:
         changed: dict[str, bytes] = {}

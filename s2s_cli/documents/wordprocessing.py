@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
+from typing import NamedTuple
 
 from s2s_cli.documents.document import Edit, Unit
-from s2s_cli.documents.xml import Element, XmlDocument, attribute_spans, escaped, text_parts, tokens
+from s2s_cli.documents.xml import Element, XmlDocument, attribute_spans, escaped, has_text, text_parts, tokens
+from s2s_cli.errors import printable
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.languages import Languages
 
@@ -25,6 +27,8 @@ _STALE = {"pPr", "rPr", "proofErr", "lastRenderedPageBreak"}
 """What a paragraph or a run has besides text and codes: formats, which are written elsewhere, and notes of a word
 processor on the old text, which it makes anew."""
 _WIDE = {"oMath", "oMathPara", "fldSimple"}  # between runs, and as wide as a word; everything else marks a place there
+_UNREAD = {"fldSimple", "moveFrom"}  # between runs; their text is a result, or was moved away
+_OF_FIELDS = {"fldChar", "instrText", "delInstrText"}
 _NARROW = {"commentReference", "annotationRef", "softHyphen"}  # in a run, and without width
 _RAISED = re.compile(r"=[\"'](?:super|sub)script[\"']")
 _UNSEEN = re.compile(r"<(?:\w+:)?(?:lang|noProof)\b[^>]*/>")
@@ -50,6 +54,13 @@ class _Paragraph(Unit):
 
 class _Alternative(Unit):
     """What is said of a picture, in an attribute."""
+
+
+class _Piece(NamedTuple):
+    """What stands in a run, whose format it has, or between runs, where that is None."""
+
+    element: Element
+    format: str | None
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ class WordPart(XmlDocument):
                 if name in ("descr", "title") and start < end:
                     yield _Alternative(tuple(text_parts(self.text[start:end])), start, end)
         for paragraph in top.all("p"):
-            items = list(self._with_numbers([*_joined(self._items(paragraph.children))]))
+            items = list(self._with_numbers([*_joined(self._items(self._pieces(paragraph.children)))]))
             texts = [item for item in items if isinstance(item, _Text)]
             if paragraph.name == self._named("p") and any(map(_has_words, texts)):
                 usual = _usual(items)
@@ -116,85 +127,107 @@ class WordPart(XmlDocument):
     def _named(self, local: str) -> str:
         return f"{self._prefix}:{local}" if self._prefix else local
 
-    def _items(self, children: Sequence[Element]) -> Iterator[_Item]:
+    def _items(self, pieces: Sequence[_Piece]) -> Iterator[_Item]:
         """Text and codes of a paragraph, or of a part of it."""
-        fields = self._fields(children)
+        fields = self._fields(pieces)
         position = 0
-        while position < len(children):
-            child = children[position]
+        while position < len(pieces):
+            element, form = pieces[position]
             if position in fields:
                 last = fields[position]
-                yield from self._field(children[position : last + 1])
+                yield from self._field(pieces[position : last + 1])
                 position = last
-            elif child.local == "r":
-                yield from self._run(child)
-            elif child.local in _WRAPPERS and child.inner_end < child.end:
-                yield from self._around(child, child)
-            elif child.local == "sdt" and (content := child.child("sdtContent")) and content.inner_end < content.end:
-                yield from self._around(child, content)
-            elif child.local not in _STALE:
-                raw = self.text[child.start : child.end]
-                yield _RunCode(raw, order="mark", wide=child.local in _WIDE, start=child.start)
+            elif form is None:
+                yield from self._between_runs(element)
+            else:
+                yield self._in_run(element, form)
             position += 1
+
+    def _pieces(self, elements: Sequence[Element]) -> list[_Piece]:
+        """The elements, and in the place of runs what is in these."""
+        pieces: list[_Piece] = []
+        for element in elements:
+            if element.local == "r":
+                found = element.child("rPr")
+                form = self.text[found.start : found.end] if found else ""
+                pieces += [_Piece(child, form) for child in element.children if child.local not in _STALE]
+            elif element.local not in _STALE:
+                pieces.append(_Piece(element, None))
+        return pieces
+
+    def _between_runs(self, element: Element) -> Iterator[_Item]:
+        content = element.child("sdtContent") if element.local == "sdt" else None
+        if element.local in _WRAPPERS and element.inner_end < element.end:
+            yield from self._around(element, element)
+        elif content and content.inner_end < content.end:
+            yield from self._around(element, content)
+        else:
+            if element.local not in _UNREAD:
+                self._tell_of_text(element)
+            raw = self.text[element.start : element.end]
+            yield _RunCode(raw, order="mark", wide=element.local in _WIDE, start=element.start)
 
     def _around(self, outer: Element, inner: Element) -> Iterator[_Item]:
         name = f"{outer.local} {outer.start}"
         yield _RunCode(self.text[outer.start : inner.inner], Kind.OPEN, name)
-        yield from self._items(inner.children)
+        yield from self._items(self._pieces(inner.children))
         yield _RunCode(self.text[inner.inner_end : outer.end], Kind.CLOSE, name)
 
-    def _fields(self, children: Sequence[Element]) -> dict[int, int]:
-        """Of each field that begins and ends among these children, the first and the last of its runs."""
+    def _in_run(self, element: Element, form: str) -> _Item:
+        raw = self.text[element.start : element.end]
+        if element.local == "t":
+            return _Text("".join(map(_as_text, tokens(self.text, element.inner, element.inner_end))), form)
+        if element.local in _DIVIDING | _OF_FIELDS:  # of fields that go beyond the paragraph
+            return _RunCode(raw, Kind.BREAK, format=form)
+        if element.local in _NARROW:
+            return _RunCode(raw, order="mark", wide=False, start=element.start, format=form)
+        self._tell_of_text(element)
+        return _RunCode(raw, start=element.start, format=form)
+
+    def _tell_of_text(self, element: Element) -> None:
+        """Note text in an element that is not translated, as ruby is, but for that of paragraphs of its own."""
+        if self._holds_text(element):
+            reason = f"the text in <{printable(element.name, 30)}> is not read"
+            self.skipped.setdefault(reason, []).append(Unit((), element.start, element.end))
+
+    def _holds_text(self, element: Element) -> bool:
+        return any(
+            has_text(self.content(child)) if child.name == self._named("t") else self._holds_text(child)
+            for child in element.children
+            if child.local != "p"
+        )
+
+    def _fields(self, pieces: Sequence[_Piece]) -> dict[int, int]:
+        """Of each field that begins and ends among these pieces, the places of its first and its last one."""
         found: dict[int, int] = {}
         begins: list[int] = []
-        for index, child in enumerate(children):
-            for kind in self._marks(child):
-                if kind == "begin":
-                    begins.append(index)
-                elif kind == "end" and begins:
-                    first = begins.pop()
-                    found = {begin: last for begin, last in found.items() if begin < first} | {first: index}
+        for index, piece in enumerate(pieces):
+            mark = self._mark(piece)
+            if mark == "begin":
+                begins.append(index)
+            elif mark == "end" and begins:
+                found[begins.pop()] = index
         return found
 
-    def _marks(self, run: Element) -> list[str]:
-        """Which marks of fields a run has: `begin`, `separate`, `end`."""
-        marks = [child for child in run.children if child.local == "fldChar"] if run.local == "r" else []
-        return [self.attributes(mark).get(self._named("fldCharType"), "") for mark in marks]
+    def _mark(self, piece: _Piece) -> str:
+        """Which mark of a field it is: `begin`, `separate`, `end`; "" if it is none."""
+        is_mark = piece.format is not None and piece.element.local == "fldChar"
+        return self.attributes(piece.element).get(self._named("fldCharType"), "") if is_mark else ""
 
-    def _field(self, runs: Sequence[Element]) -> Iterator[_Item]:
-        """A field, whose result is computed, and so no text to translate, unless it is a link."""
-        start, end = runs[0].start, runs[-1].end
-        marks = [self._marks(run) for run in runs]
-        codes = "".join(self.content(each) for run in runs for each in run.children if each.local == "instrText")
-        if codes.split()[:1] == ["HYPERLINK"] and [each for mark in marks for each in mark] == [
-            "begin",
-            "separate",
-            "end",
-        ]:
-            middle = marks.index(["separate"]) if ["separate"] in marks else 0
-            if middle > 0 and marks[-1] == ["end"]:
-                yield _RunCode(self.text[start : runs[middle].end], Kind.OPEN, f"field {start}")
-                yield from self._items(runs[middle + 1 : -1])
-                yield _RunCode(self.text[runs[-1].start : end], Kind.CLOSE, f"field {start}")
-                return
-        yield _RunCode(self.text[start:end], start=start)
-
-    def _run(self, run: Element) -> Iterator[_Item]:
-        found = run.child("rPr")
-        form = self.text[found.start : found.end] if found else ""
-        if any(child.local in ("fldChar", "instrText", "delInstrText") for child in run.children):
-            yield _RunCode(self.text[run.start : run.end], Kind.BREAK)  # of a field that goes beyond the paragraph
-            return
-        for child in run.children:
-            raw = self.text[child.start : child.end]
-            if child.local == "t":
-                yield _Text("".join(map(_as_text, tokens(self.text, child.inner, child.inner_end))), form)
-            elif child.local in _DIVIDING:
-                yield _RunCode(raw, Kind.BREAK, format=form)
-            elif child.local in _NARROW:
-                yield _RunCode(raw, order="mark", wide=False, start=child.start, format=form)
-            elif child.local not in _STALE:
-                yield _RunCode(raw, start=child.start, format=form)
+    def _field(self, pieces: Sequence[_Piece]) -> Iterator[_Item]:
+        """A field, whose result is computed, and so no text to translate, unless it is a link. It may share its first
+        and its last run with other text, so what is written of it begins and ends inside a run."""
+        start, end = pieces[0].element.start, pieces[-1].element.end
+        marks = [self._mark(piece) for piece in pieces]
+        codes = "".join(self.content(element) for element, _ in pieces if element.local == "instrText")
+        if codes.split()[:1] == ["HYPERLINK"] and [*filter(None, marks)] == ["begin", "separate", "end"]:
+            middle, name = marks.index("separate"), f"field {start}"
+            opening = self.text[start : pieces[middle].element.end]
+            yield _RunCode(opening, Kind.OPEN, name, format=pieces[0].format)
+            yield from self._items(pieces[middle + 1 : -1])
+            yield _RunCode(self.text[pieces[-1].element.start : end], Kind.CLOSE, name, format=pieces[-1].format)
+        else:
+            yield _RunCode(self.text[start:end], start=start, format=pieces[0].format)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         if isinstance(unit, _Alternative):

@@ -448,6 +448,55 @@ def test_a_field_over_several_paragraphs_does_not_move():
     )
 
 
+BEGIN, SEPARATE, END = (f'<w:fldChar w:fldCharType="{kind}"/>' for kind in ("begin", "separate", "end"))
+REFERENCE = f"{BEGIN}<w:instrText> REF x </w:instrText></w:r><w:r>{SEPARATE}<w:t>Figure 1</w:t>{END}"
+LINK = f"{BEGIN}<w:instrText> HYPERLINK x </w:instrText></w:r><w:r>{SEPARATE}"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (f"{{see}}{REFERENCE}{{more}}", f"{{see}}|{REFERENCE}|{{more}}"),
+        (f"{{see}}{LINK}{{more}}{END}{{more}}", f"{{see}}|{LINK}|{{more}}|{END}|{{more}}"),
+        (f"{{see}}{END}{{more}}", f"{{see}}|{END}|{{more}}"),
+        (f"{REFERENCE}{{more}}{REFERENCE}", f"{REFERENCE}|{{more}}|{REFERENCE}"),
+    ],
+)
+def test_text_beside_the_mark_of_a_field_in_a_docx_is_translated(body: str, expected: str):
+    body, expected = (f"<w:p><w:r>{each}</w:r></w:p>".replace("|", "</w:r><w:r>") for each in (body, expected))
+    text = {"see": '<w:t xml:space="preserve">see it, </w:t>', "more": '<w:t xml:space="preserve">and more</w:t>'}
+    shouted = {name: each.replace("see it", "SEE IT").replace("and more", "AND MORE") for name, each in text.items()}
+    data = translated("docx", with_body(body.format(**text)))
+    assert expected.format(**shouted) in parts_of(data)["word/document.xml"].decode()
+
+
+def test_a_field_of_a_docx_has_the_format_of_the_run_that_it_begins_in():
+    form = "<w:rPr><w:b/></w:rPr>"
+    data = with_body(f"<w:p>{run('see it and ')}<w:r>{form}<w:t>the </w:t>{REFERENCE}<w:t> now</w:t></w:r></w:p>")
+    written = parts_of(translated("docx", data))["word/document.xml"].decode()
+    assert f"<w:r>{form}{REFERENCE}</w:r>{run(' NOW')}</w:p>" in written
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("<w:r><w:ruby><w:rt>{t}</w:rt><w:rubyBase><w:r>{t}</w:r></w:rubyBase></w:ruby></w:r>", "w:ruby"),
+        ("<w:alternative><w:choice><w:r>{t}</w:r></w:choice></w:alternative>", "w:alternative"),
+        ("<w:r><w:alternative><w:box><w:p><w:r>{t}</w:r></w:p></w:box></w:alternative></w:r>", ""),
+        ("<w:fldSimple><w:r>{t}</w:r></w:fldSimple><w:moveFrom><w:r>{t}</w:r></w:moveFrom>", ""),
+        ("<w:r><w:ruby><w:t> </w:t></w:ruby></w:r>", ""),
+    ],
+)
+def test_text_of_elements_of_a_docx_that_are_not_read_is_told_of(
+    content: str, name: str, capsys: pytest.CaptureFixture[str]
+):
+    content = content.format(t="<w:t>a</w:t>")
+    written = parts_of(translated("docx", with_body(f"<w:p>{run('b ')}{content}</w:p><w:p>{content}</w:p>")))
+    assert run("B ") in written["word/document.xml"].decode()
+    told = f"x.docx: word/document.xml: left as it was, since the text in <{name}> is not read (the first of 2)"
+    assert capsys.readouterr().err == (f"warning: {told}\n" if name else "")
+
+
 def test_hostile_archives_are_refused(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(DataError, match="no document of a word processor"):
         document("docx", archive({"../../evil": "x"}))
