@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from s2s_cli.documents import xml
 from s2s_cli.documents.document import Edit, TextDocument, Unit
@@ -223,16 +224,17 @@ class HtmlReader:
         return end
 
 
-def text_parts(raw: str) -> Iterator[Part]:
+def text_parts(raw: str, quote: str = "") -> Iterator[Part]:
     """Text between tags in parts: characters decoded, placeholders as codes. An entity that is white space, and so was
-    meant to be kept, is a code."""
+    meant to be kept, is a code. quote: the sign that ends the text, if it stands in an attribute."""
+    escaped = partial(_escaped, quote=quote)
     cursor = 0
     for match in _CODE.finditer(raw):
         if match["template"] or html.unescape(match.group()).isspace():
-            yield from with_placeholders(html.unescape(raw[cursor : match.start()]), _escaped)
+            yield from with_placeholders(html.unescape(raw[cursor : match.start()]), escaped)
             yield _template(match.group()) if match["template"] else Code(match.group())
             cursor = match.end()
-    yield from with_placeholders(html.unescape(raw[cursor:]), _escaped)
+    yield from with_placeholders(html.unescape(raw[cursor:]), escaped)
 
 
 def _template(raw: str) -> Code:
@@ -254,7 +256,8 @@ def _attributes(match: re.Match[str], tag: str) -> Iterator[Unit]:
     for each in found:
         group = each.lastgroup or ""
         if each[1].lower() in read and each[group].strip():
-            yield Attribute(tuple(text_parts(each[group])), *each.span(group), group == "bare")
+            quote = "'" if group == "single" else '"'
+            yield Attribute(tuple(text_parts(each[group], quote)), *each.span(group), group == "bare")
 
 
 def _values(attributes: Iterable[re.Match[str]]) -> dict[str, str]:
@@ -262,5 +265,8 @@ def _values(attributes: Iterable[re.Match[str]]) -> dict[str, str]:
     return {each[1].lower(): (each["double"] or each["single"] or each["bare"] or "").lower() for each in attributes}
 
 
-def _escaped(text: str) -> str:
-    return html.escape(text, quote=False)
+def _escaped(text: str, quote: str) -> str:
+    """A code as it is written. Of the quotes only that one is an entity which would end the attribute, since the code
+    of a template is often read before the page is."""
+    escaped = html.escape(text, quote=False)
+    return escaped.replace(quote, html.escape(quote)) if quote else escaped

@@ -120,7 +120,7 @@ class Markdown(TextDocument):
             yield from HtmlReader(self.text).units(start, start + len(mark.raw))
         elif mark.raw.startswith(("![", "](")) and (found := _TITLE.search(mark.raw)):
             first, last = (start + position for position in found.span("title"))
-            yield Attribute(tuple(text_parts(found["title"])), first, last)
+            yield Attribute(tuple(text_parts(found["title"], found["quote"])), first, last)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         if not isinstance(unit, _Text):

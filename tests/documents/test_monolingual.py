@@ -79,6 +79,21 @@ def test_an_attribute_without_quotes_gets_some():
     assert translated("html", b"<img alt=a src=b>", lambda text: f'{text}" b') == b'<img alt="a&quot; b" src=b>'
 
 
+@pytest.mark.parametrize(
+    ("form", "text", "expected"),
+    [
+        ("html", '<img alt="use {{ x &quot; y=&quot; }}">', '<img alt="USE {{ x &quot; y=&quot; }}">'),
+        ("html", "<img alt=a{{&quot;b&quot;}}>", '<img alt="A{{&quot;b&quot;}}">'),
+        ("html", "<p title='a &lt;b c=&#39;d&#39;&gt; e'>", "<p title='A &lt;b c=&#x27;d&#x27;&gt; E'>"),
+        ("html", """<p title="a {{ b['c'] }}">""", """<p title="A {{ b['c'] }}">"""),
+        ("html", """<p title='a {{ b["c"] }}'>""", """<p title='A {{ b["c"] }}'>"""),
+        ("markdown", '[a](x "b &lt;c d=&quot;e&quot;&gt;")', '[A](x "B &lt;c d=&quot;e&quot;&gt;")'),
+    ],
+)
+def test_a_quote_in_a_code_does_not_end_its_attribute(form: str, text: str, expected: str):
+    assert translated(form, text.encode()).decode() == expected
+
+
 def test_a_section_of_xhtml_stays():
     assert translated("html", b"<p>a <![CDATA[b > c]]> a</p>") == b"<p>A <![CDATA[b > c]]> A</p>"
 
