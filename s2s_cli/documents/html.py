@@ -113,7 +113,7 @@ class HtmlReader:
         self._text, self._languages = text, languages
         self._parts: list[Part] = []  # of the unit that has begun
         self._span = (0, 0)
-        self._unclosed: set[str] = set()
+        self._ends: dict[int, int] | None = None  # as of `_ends_from`, once they are needed
 
     def units(self, start: int, end: int) -> Iterator[Unit]:
         """All units, those of attributes before the text around them."""
@@ -185,27 +185,49 @@ class HtmlReader:
         if name in _VOID or match.group().endswith("/>"):
             return match.end()
         if name in _RAW:
-            found = re.compile(rf"</{re.escape(name)}(?=[\s/>])[^>]*>", re.IGNORECASE).search(
-                self._text, match.end(), end
-            )
+            found = self._raw_end(name, match.end(), end)
             return found.end() if found else end
         if name == "p" or name in _ENDED_BY:
             return self._end_of_open(name, match.end(), end)
-        depth, position = 1, match.end()
-        while name not in self._unclosed and (token := _TOKEN.match(self._text, position, end)):
-            position = token.end()
-            if (token["name"] or "").lower() == name and not token.group().endswith("/>"):
-                depth += -1 if token["close"] else 1
-                if not depth:
-                    return position
-        self._unclosed.add(name)  # so that no other of this name is looked for in vain
-        return 0
+        if self._ends is None:  # of all elements at once, so that none is looked for in vain up to the end
+            self._ends = self._ends_from(match.start(), end)
+        return self._ends.get(match.start(), 0)
+
+    def _ends_from(self, position: int, end: int) -> dict[int, int]:
+        """Where the elements end that begin from a position on and are closed, by where they begin. A pair of tags is
+        found by its name alone, since elements may cross."""
+        ends: dict[int, int] = {}
+        opened: dict[str, list[int]] = {}
+        for token in self._tokens(position, end):
+            name = (token["name"] or "").lower()
+            if not name or token.group().endswith("/>"):
+                continue
+            if not token["close"]:
+                opened.setdefault(name, []).append(token.start())
+            elif opened.get(name):
+                ends[opened[name].pop()] = token.end()
+        return ends
+
+    def _tokens(self, position: int, end: int) -> Iterator[re.Match[str]]:
+        """The tokens between two positions, without the content of scripts and the like, which may look like tags."""
+        while token := _TOKEN.match(self._text, position, end):
+            yield token
+            position, name = token.end(), (token["name"] or "").lower()
+            if name in _RAW and not token["close"] and not token.group().endswith("/>"):
+                found = self._raw_end(name, position, end)
+                position = found.start() if found else end
+
+    def _raw_end(self, name: str, position: int, end: int) -> re.Match[str] | None:
+        """The next end tag of an element in whose content nothing is a tag."""
+        return re.compile(rf"</{re.escape(name)}(?=[\s/>])[^>]*(?:>|\Z)", re.IGNORECASE).search(
+            self._text, position, end
+        )
 
     def _end_of_open(self, name: str, position: int, end: int) -> int:
         """Where an element ends whose end tag may be left out: there, or before what cannot be inside it."""
         opened: list[str] = []
         inside: Counter[str] = Counter()  # the same by name
-        while token := _TOKEN.match(self._text, position, end):
+        for token in self._tokens(position, end):
             other = (token["name"] or "").lower()
             if token["close"]:
                 if not inside[other]:
@@ -220,7 +242,6 @@ class HtmlReader:
                 if other not in _VOID and not token.group().endswith("/>"):
                     opened.append(other)
                     inside[other] += 1
-            position = token.end()
         return end
 
 

@@ -54,6 +54,29 @@ def test_what_is_not_translated_ends_where_its_end_tag_was_left_out(page: str, e
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
+        ("<b translate=no>a<b translate=no>b</b>c<i translate=no>d</i>e", "<b>A<b>b</b>C<i>d</i>E"),
+        ("<b translate=no>a<i translate=no>b</b>c</i>d", "<b>a<i>b</b>C</i>D"),
+        (
+            "<b translate=no>a</b>b<script>c<d='</script>e<b translate=no>f</b>g'",
+            "<b>a</b>B<script>c<d='</script>E<b>f</b>G'",
+        ),
+        ("<div translate=no><script>'</div>'</script>a</div>b", "<div><script>'</div>'</script>a</div>B"),
+        ("<li translate=no><script>a<b='</script>c</li>d'", "<li><script>a<b='</script>c</li>D'"),
+    ],
+)
+def test_what_is_not_translated_ends_with_the_end_tag_that_is_its_own(page: str, expected: str):
+    assert translated("html", page.encode()).decode().replace(" translate=no", "") == expected
+
+
+def test_elements_that_are_not_closed_take_no_quadratic_time():
+    for attribute in ("translate=no", "lang=fr"):
+        document("html", "".join(f"<x{number} {attribute}>" for number in range(20_000)).encode())
+    document("html", b"<script>" + b"</script " * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
         ('<html lang="en"><p>a <a lang="fr">b</a>', '<html lang="en"><p>A <a lang="fr">b</a>'),
         ('<p lang="fr">a</p><p lang="en-GB">b</p>', '<p lang="fr">a</p><p lang="en-GB">B</p>'),
         ('<html lang="fr"><p lang="">a</p><p lang="en">b</p>', '<html lang="fr"><p lang="">A</p><p lang="en">B</p>'),
