@@ -27,7 +27,7 @@ _TEMPLATE = (  # code of ERB, EJS and PHP, which may stand in a tag, too
 )
 _TOKEN = re.compile(
     rf"(?P<template>{_TEMPLATE})|"
-    r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![^>]*(?:>|\Z)"
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<\?.*?(?:\?>|>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![^>]*(?:>|\Z)"
     r"|<(?P<close>/)?(?P<name>[a-zA-Z][^\s/>]*)"
     rf"(?:{_TEMPLATE}|=\s*\"[^\"]*(?:\"|\Z)|=\s*'[^']*(?:'|\Z)|[^>=<]+|[=<])*+(?:>|\Z)"
     r"|[^<]+|<",

@@ -117,6 +117,13 @@ def test_a_quote_in_a_code_does_not_end_its_attribute(form: str, text: str, expe
     assert translated(form, text.encode()).decode() == expected
 
 
+@pytest.mark.parametrize("comment", ["<!-->", "<!--->", "<!----!>", "<!-- > --!>", "<!---->", "<!--a--->"])
+def test_a_comment_ends_where_a_browser_ends_it(comment: str):
+    assert translated("html", f"<p>a{comment} b</p><p>c -- d</p>".encode()).decode() == (
+        f"<p>A{comment} B</p><p>C -- D</p>"
+    )
+
+
 def test_a_section_of_xhtml_stays():
     assert translated("html", b"<p>a <![CDATA[b > c]]> a</p>") == b"<p>A <![CDATA[b > c]]> A</p>"
 
