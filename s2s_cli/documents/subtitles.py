@@ -7,11 +7,12 @@ from __future__ import annotations
 import html
 import re
 from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s2s_cli.documents.document import Edit, TextDocument, Unit
+from s2s_cli.documents.document import Edit, TextDocument, Unit, spliced
 from s2s_cli.errors import DataError
 from s2s_cli.text.codes import Code, Kind, Part, Parts
 from s2s_cli.text.protected import with_pairs, with_placeholders
@@ -109,21 +110,24 @@ class Subtitles(TextDocument):
     def _broken(self, parts: Sequence[Part], lines: int, end_of_line: str) -> str:
         """The text in at most so many lines, broken at those places that make them most equal in length."""
         pieces = [part.text if isinstance(part, Code) else self.written_text(part) for part in parts]
-        visible = 0
-        gaps: list[tuple[int, int, re.Match[str]]] = []  # visible length before it, piece, place in it
-        for number, (part, piece) in enumerate(zip(parts, pieces, strict=True)):
+        visible = position = 0
+        lengths: list[int] = []  # visible ones before each gap
+        gaps: list[Edit] = []
+        for part, piece in zip(parts, pieces, strict=True):
             if isinstance(part, str):
-                gaps += [(visible + gap.start(), number, gap) for gap in _GAP.finditer(piece)]
+                for gap in _GAP.finditer(piece):
+                    lengths.append(visible + gap.start())
+                    gaps.append(Edit(position + gap.start(), position + gap.end(), end_of_line))
                 visible += len(piece)
-        for line in range(lines - 1, 0, -1):  # from the end, so that positions before it remain
-            wanted = visible * line / lines
-            if not gaps:
+            position += len(piece)
+        breaks: list[Edit] = []
+        best = len(gaps)
+        for line in range(lines - 1, 0, -1):
+            if not best:
                 break
-            best = min(range(len(gaps)), key=lambda index: abs(gaps[index][0] - wanted))
-            _, number, gap = gaps[best]
-            pieces[number] = pieces[number][: gap.start()] + end_of_line + pieces[number][gap.end() :]
-            gaps = gaps[:best]
-        return "".join(pieces)
+            best = _nearest(lengths, visible * line / lines, best)
+            breaks.append(gaps[best])
+        return spliced("".join(pieces), breaks[::-1])
 
     @abstractmethod
     def read_text(self, text: str) -> str:
@@ -143,6 +147,12 @@ def _is_divided(before: str, line: str) -> bool:
     """Whether a line does not go on with the text of the line before it."""
     begins = _BEGINS.match(line)
     return _ENDS.search(before) is not None or (begins is not None and (begins["speaker"] or "A").isupper())
+
+
+def _nearest(numbers: Sequence[int], wanted: float, end: int) -> int:
+    """The index of the number nearest to the wanted one, before `end`; the first of two. numbers: ascending."""
+    after = bisect_left(numbers, wanted, 0, end)
+    return min(range(max(0, after - 1), min(after + 1, end)), key=lambda index: abs(numbers[index] - wanted))
 
 
 class SubRip(Subtitles):

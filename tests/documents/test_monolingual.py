@@ -365,6 +365,11 @@ def test_signs_at_the_ends_of_a_subtitle_stay_there():
         assert translated(form, f"{head}\n{cue}\n".encode()).decode() == f"{head}\n{cue.replace('a b', 'A B')}\n"
 
 
+def test_many_lines_of_a_subtitle_take_no_quadratic_time():
+    cue = b"1\n00:00:01,0 --> 00:00:02,0\n" + b"a b\n" * 40_000
+    assert translated("srt", cue) == cue.replace(b"a b", b"A B")
+
+
 def test_lines_without_spaces_are_broken_between_characters():
     cue = b"1\n00:00:01,0 --> 00:00:02,0\na\nb\nc\n"
     written = translated("srt", cue, lambda _: "我们明天去北京，好不好？").decode()
