@@ -1,6 +1,6 @@
 """Subtitles: SubRip (SRT) and WebVTT. The lines of a cue are read as one text, and its translation is divided again
 into as many lines of about equal length. Texts of their own are lines that begin with a dash or a name in capitals,
-sounds in brackets, and the lines of a song, between notes."""
+sounds in brackets, and the lines of a song, between notes; in SubRip also what stands after an empty line."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _ENDS = re.compile(rf"(?:\A\s*+{_TAGS}(?:\[[^\[\]]*\]|\([^()]*\))\s*+|[♪♫]\s
 _WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff9f]"  # Chinese and Japanese, which write no spaces
 _GAP = re.compile(rf" |(?<={_WIDE})(?<![（「『【《〈])(?={_WIDE})(?![、。，．！？：；）」』】》〉ー])")
 """Where a line may be broken."""
+_TIME = r"-?\d+(?:\s?[:,.]\s?\d+)+"
 _DASH = re.compile(r"\s*[-–—]+\s*")
 _CODE = re.compile(r"[♪♫]+|<(?=[/\w.])(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
 
@@ -38,12 +39,14 @@ class _Cue(Unit):
 
 
 class Subtitles(TextDocument):
-    """What both formats have in common: cues of a line with times and lines of text, up to an empty line."""
+    """What both formats have in common: cues of a line with times and lines of text. `ends_at_blank`: whether an empty
+    line ends a cue, or only a text in it."""
 
     timing: ClassVar[re.Pattern[str]]
+    ends_at_blank: ClassVar[bool]
 
     def find_units(self) -> Iterator[Unit]:
-        lines: list[re.Match[str]] | None = None  # of the cue that is open
+        lines: list[re.Match[str]] | None = None  # of the text that has begun, in the cue that is open
         seen = False
         for match in _LINE.finditer(self.text):
             blank, begins = not match[1].strip(), self.timing.match(match[1])
@@ -54,7 +57,7 @@ class Subtitles(TextDocument):
             if begins:
                 lines, seen = [], True
             elif blank:
-                lines = None
+                lines = None if self.ends_at_blank or lines is None else []
             elif lines is not None:
                 lines.append(match)
         if not seen and self.text.strip("\ufeff \t\r\n"):
@@ -156,9 +159,11 @@ def _nearest(numbers: Sequence[int], wanted: float, end: int) -> int:
 
 
 class SubRip(Subtitles):
-    """`.srt`, as players read it: no character has to be escaped."""
+    """`.srt`, as players read it: no character has to be escaped, and a cue goes on up to the next one. Times in forms
+    that few of them read are no text either."""
 
-    timing = re.compile(r"\s*\d+:\d+:\d+[,.]\d+\s*-->\s*\d+:\d+:\d+[,.]\d+")
+    timing = re.compile(rf"\s*{_TIME}\s*-+\s?>\s*{_TIME}")
+    ends_at_blank = False
 
     def read_text(self, text: str) -> str:
         return text
@@ -171,6 +176,7 @@ class WebVTT(Subtitles):
     """`.vtt` (W3C 2019). Comments, styles and regions stay as they are: they have no times."""
 
     timing = re.compile(r"[ \t]*(?:\d+:)?\d+:\d+\.\d+[ \t]+-->[ \t]+(?:\d+:)?\d+:\d+\.\d+")
+    ends_at_blank = True
 
     def find_units(self) -> Iterator[Unit]:
         if not re.match(r"\ufeff?WEBVTT(?=[ \t\r\n]|\Z)", self.text):

@@ -381,6 +381,34 @@ def test_subtitles_without_empty_lines_between_them():
     assert translated("srt", data) == data.replace(b"a b", b"A B").replace(b"c\n", b"C\n")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n"])
+def test_text_after_an_empty_line_of_a_subtitle_is_a_text_of_its_own(end: str):
+    data = "1\n00:00:01,0 --> 00:00:02,0\n\na b\n\nc\n1984\n\n\n2\n00:00:03,0 --> 00:00:04,0\nd\n"
+    data = data.replace("\n", end)
+    assert translated("srt", data.encode()).decode() == data.replace("a b", "A B").replace("c", "C").replace("d", "D")
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        "00:00:03 --> 00:00:04",
+        "0:03.5-->0:04.5",
+        "00:00:03:0 --> 00:00:04:0",
+        "00: 00: 03, 0 -> 00: 00: 04, 0",
+        "-0:1 --> 0:1",
+    ],
+)
+def test_times_of_a_subtitle_that_few_players_read_are_no_text(timing: str):
+    data = f"1\n00:00:01,0 --> 00:00:02,0\na b\n\n2\n{timing}\nc d\n"
+    assert segments_of(document("srt", data.encode())).texts == ["a b", "c d"]
+    assert translated("srt", data.encode()).decode() == data.replace("a b", "A B").replace("c d", "C D")
+
+
+def test_text_after_an_empty_line_of_webvtt_is_of_no_cue():
+    data = b"WEBVTT\n\n00:01.000 --> 00:02.000\na b\n\nNOTE\nc --> d\n\ne\n00:03.000 --> 00:04.000\nf\n"
+    assert segments_of(document("vtt", data)).texts == ["a b", "f"]
+
+
 def parts_of(data: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         assert file.testzip() is None
