@@ -28,7 +28,12 @@ _FRONT = re.compile(
 _TITLE = re.compile(r"\s(?P<quote>[\"'])(?P<title>[^\"'\\|\n]*)(?P=quote)\s*\)\Z")
 _HASHES = re.compile(r"[^#]*#+[ \t]*")
 _SPECIAL = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w{1,31};)")  # an underscore in a word means nothing
-_BLOCK = re.compile(r"(?:#{1,6}(?=\s)|>|[-+*](?=\s)|={3,}|-{3,}|~~~|\||(?P<number>\d{1,9})[.)](?=\s))")
+_BLOCK = re.compile(
+    r"#{1,6}(?=\s|\Z)|>|[-+*](?=\s|\Z)|={3,}|-{3,}|[=-]+(?=[ \t]*(?:[\r\n]|\Z))|~~~|\|"
+    r"|(?P<number>\d{1,9})[.)](?=\s|\Z)"
+)
+_CLOSING_HASHES = re.compile(r"(?<!\S)(?=#+\Z)")
+_LINE_END = re.compile(r"[\r\n]")
 
 
 class _Line(NamedTuple):
@@ -55,11 +60,17 @@ class _Lines:
 @dataclass(frozen=True)
 class _Text(Unit):
     """plain: the special characters that stand for themselves in the source without a backslash, and so may do it in
-    the translation. begins_line: whether it could be taken for the beginning of a block."""
+    the translation. begins: where its lines begin, as far as they could be taken for the beginning of a block."""
 
     plain: frozenset[str] = frozenset()
-    begins_line: bool = False
+    begins: tuple[int, ...] = ()
     in_table: bool = False
+    in_heading: bool = False
+    """Of those with hash signs before them, and maybe behind them."""
+
+
+class _Title(Attribute):
+    """The title of a link, in whose source is neither a backslash nor a sign that divides cells."""
 
 
 class Markdown(TextDocument):
@@ -80,10 +91,14 @@ class Markdown(TextDocument):
             elif token.type == "inline" and before and token.map and token.content.strip():
                 found = _located(token, before, lines, cells)
                 if found:
-                    yield from self._units(_Lines(found), labels, in_table=before.type in ("td_open", "th_open"))
+                    row = lines[token.map[0]].start if before.type in ("td_open", "th_open") else None
+                    yield from self._units(_Lines(found), labels, row=row, in_heading=_is_hashed(before))
 
-    def _units(self, lines: _Lines, labels: set[str], *, in_table: bool) -> Iterator[Unit]:
-        """The unit of a block with these lines, and before it those of its images."""
+    def _units(self, lines: _Lines, labels: set[str], *, row: int | None, in_heading: bool) -> Iterator[Unit]:
+        """The unit of a block with these lines, and before it those of its images. row: of a cell, where its row
+        begins."""
+        in_table, start = row is not None, lines.place(0)
+        begins = [start] if row is None or self.text.find("|", row, start) < 0 else []
         parts: list[Part] = []
         found = marks(lines.text, labels)
         for is_text, group in groupby(found, key=lambda mark: isinstance(mark.part, str)):
@@ -94,11 +109,12 @@ class Markdown(TextDocument):
                 code, inner = self._code(mark, lines, in_table=in_table)
                 yield from inner
                 parts.append(code)
+                if _ends_line(code):
+                    begins.append(lines.place(mark.start + len(mark.raw)))
         plain = _plain([mark.raw for mark in found if mark.part == mark.raw and mark.raw[0] != "\\"])
         plain -= {str(mark.part) for mark in found if mark.raw == f"\\{mark.part}"}
-        begins_line = not in_table and isinstance(parts[0], str)
         end = lines.place(len(lines.text) - 1) + 1
-        yield _Text(tuple(parts), lines.place(0), end, plain, begins_line, in_table)
+        yield _Text(tuple(parts), start, end, plain, tuple(begins), in_table, in_heading)
 
     def _code(self, mark: Mark, lines: _Lines, *, in_table: bool) -> tuple[Code, list[Unit]]:
         """The code of a mark that is no text, and the units inside it."""
@@ -120,17 +136,31 @@ class Markdown(TextDocument):
             yield from HtmlReader(self.text).units(start, start + len(mark.raw))
         elif mark.raw.startswith(("![", "](")) and (found := _TITLE.search(mark.raw)):
             first, last = (start + position for position in found.span("title"))
-            yield Attribute(tuple(text_parts(found["title"], found["quote"])), first, last)
+            yield _Title(tuple(text_parts(found["title"], found["quote"])), first, last)
 
     def edits(self, unit: Unit, parts: Parts, raw: Callable[[Code], str]) -> Iterable[Edit]:
         if not isinstance(unit, _Text):
-            return [Edit(unit.start, unit.end, written(unit, parts, raw))]
-        pieces = [raw(part) if isinstance(part, Code) else _escaped(part, unit) for part in parts]
-        if unit.begins_line and isinstance(parts[0], str) and (found := _BLOCK.match(pieces[0])):
-            at = len(found["number"]) if found["number"] else 0
-            if not _BLOCK.match(self.text, unit.start):
-                pieces[0] = f"{pieces[0][:at]}\\{pieces[0][at:]}"
-        return [Edit(unit.start, unit.end, "".join(pieces))]
+            text = written(unit, parts, raw)
+            text = re.sub(r"[\\|]", r"\\\g<0>", text) if isinstance(unit, _Title) else text
+            return [Edit(unit.start, unit.end, text)]
+        lines: list[list[str]] = [[]]
+        for part in parts:
+            lines[-1].append(raw(part) if isinstance(part, Code) else _escaped(part, unit))
+            if _ends_line(part):
+                lines.append([])
+        texts = ["".join(line) for line in lines]
+        for number, begin in enumerate(unit.begins):
+            texts[number] = self._guarded(texts[number], begin)
+        text = "".join(texts)
+        return [Edit(unit.start, unit.end, _CLOSING_HASHES.sub(r"\\", text) if unit.in_heading else text)]
+
+    def _guarded(self, line: str, begin: int) -> str:
+        """A line that does not begin a block, unless it begins as the line of the source does. begin: of that one."""
+        found, in_source = _BLOCK.match(line), _BLOCK.match(self.text, begin)
+        if not found or (in_source and in_source.group() == found.group()):
+            return line
+        at = found.end("number") if found["number"] else 0
+        return f"{line[:at]}\\{line[at:]}"
 
 
 def _blocks(text: str) -> tuple[list[Token], set[str]]:
@@ -157,7 +187,7 @@ def _located(token: Token, before: Token, lines: Sequence[_Line], cells: dict[in
         at = lines[first].text.find(text, cells.get(first, 0))
         cells[first] = at + len(text)
         return None if at < 0 else [_Line(text, lines[first].start + at)]
-    if before.type == "heading_open" and before.markup.startswith("#"):
+    if _is_hashed(before):
         found = _HASHES.match(lines[first].text)
         at = lines[first].text.find(token.content, found.end() if found else 0)
         return None if at < 0 else [_Line(token.content, lines[first].start + at)]
@@ -170,6 +200,14 @@ def _located(token: Token, before: Token, lines: Sequence[_Line], cells: dict[in
             return None
         located.append(_Line(text, line.start + len(whole) - len(text)))
     return located
+
+
+def _is_hashed(token: Token) -> bool:
+    return token.type == "heading_open" and token.markup.startswith("#")
+
+
+def _ends_line(part: Part) -> bool:
+    return isinstance(part, Code) and part.kind is Kind.BREAK and _LINE_END.search(part.text) is not None
 
 
 def _text_parts(found: Sequence[Mark]) -> Iterator[Part]:

@@ -167,6 +167,46 @@ def test_a_translation_is_no_markup(mark: str):
     assert "".join(child.content for child in paragraph.children) == mark
 
 
+@pytest.mark.parametrize(
+    "mark", ["# a", "#", "- a", "-", "--", "---", "=", "+ a", "> a", "~~~ a", "1. a", "1.", "12) a", "a #", "##"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}\n",
+        "# {}\n",
+        "## {} ##\n",
+        "- {}\n",
+        "c  \n{}\n",
+        "> c\\\n> {}  \n> c\n",
+        "| a |\n|---|\n| {} |\n",
+        "c | d\n--|--\n{} | e\n",
+        "{} | d\n--|--\n",
+    ],
+)
+def test_a_translation_begins_or_ends_no_block(text: str, mark: str):
+    def blocks(data: str) -> list[tuple[str, str]]:
+        tokens = MarkdownIt().enable("table").parse(data)
+        return [(token.type, "".join(child.content for child in token.children or [])) for token in tokens]
+
+    written = translated("markdown", text.format("word").encode(), lambda text: mark if text == "word" else text)
+    assert blocks(written.decode()) == [
+        (kind, content.replace("word", mark)) for kind, content in blocks(text.format("word"))
+    ]
+
+
+def test_signs_of_a_block_stay_as_they_are_if_the_source_has_them():
+    for text in (b"| a\n", b"c  \n2. a\n", b"== a\n"):
+        assert translated("markdown", text) == text.upper()
+    assert translated("markdown", b"**a b**: `c`\n", lambda _: "- d") == b"\\- **d** `c`\n"
+
+
+def test_a_translated_title_does_not_end_its_link_or_cell():
+    for text in (b'[a](x "b")\n', b'| [a](x "b") |\n|---|\n'):
+        written = translated("markdown", text, lambda text: "c|d\\" if text == "b" else text)
+        assert written == text.replace(b"b", b"c\\|d\\\\")
+
+
 def test_markdown_keeps_its_blocks():
     def blocks(data: bytes) -> list[str]:
         return [token.type for token in MarkdownIt().enable("table").parse(data.decode())]
