@@ -6,6 +6,7 @@ as it was, since a translation is spliced into the original and nothing is writt
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from s2s_cli.text.languages import Languages
 
 MOST_BYTES = 64 << 20
 """Largest document, since all of it is held in memory."""
+DIVIDING = re.compile(r"(?:[\x00-\x1f]| {3,})+")
+"""Between texts where white space has a meaning: control characters, and the space between columns."""
 
 
 @dataclass(frozen=True)

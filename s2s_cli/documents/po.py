@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from s2s_cli.data.po import ESCAPED, Entry, PoString, declared_encoding, entries, language_of
 from s2s_cli.documents.accelerators import Accelerator, without_accelerator
-from s2s_cli.documents.document import Edit, TextDocument, Unit
+from s2s_cli.documents.document import DIVIDING, Edit, TextDocument, Unit
 from s2s_cli.errors import printable
 from s2s_cli.inference.inline import written
 from s2s_cli.text.codes import Code, Kind, Parts
@@ -23,7 +23,6 @@ _UNESCAPED = str.maketrans(
     | {sign: f"\\{letter}" for letter, sign in ESCAPED.items()}
     | {'"': '\\"', "\\": "\\\\"}
 )
-_DIVIDING = re.compile(r"(?:[\x00-\x1f]| {3,})+")  # control characters, and the space between columns
 _OPTION = re.compile(r"(?<![\w-])(?:--[a-zA-Z][\w-]*+|-[a-zA-Z](?=[\s,;'\"’”)\]=]|\Z))")
 _ACCELERATOR = re.compile(r"(?m)^X-Accelerator-Marker:[ \t]*([^\w\s]|_)[ \t]*$")
 _WIDTH = 77  # characters of a line between its quotes, as gettext's tools wrap them
@@ -159,7 +158,7 @@ def _parts(text: str, pattern: re.Pattern[str]) -> Parts:
     """The text with its placeholders, and with the options of a program (`--help`), which are no words; control
     characters, such as ends of lines, and columns break it."""
     parts = with_placeholders(text, pattern=pattern)
-    divided = [each for part in parts for each in with_codes(part, _DIVIDING, Kind.BREAK)]
+    divided = [each for part in parts for each in with_codes(part, DIVIDING, Kind.BREAK)]
     return tuple(each for part in divided for each in with_codes(part, _OPTION))
 
 

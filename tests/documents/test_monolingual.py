@@ -1,4 +1,4 @@
-"""HTML, Markdown, subtitles and DOCX: what is text in them, and how a translation is written there."""
+"""Plain text, HTML, Markdown, subtitles and DOCX: what is text in them, and how a translation is written there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from samples import DOCUMENT, DOCX, HTML, MARKDOWN, SRT, archive
 
 from s2s_cli.documents import docx
 from s2s_cli.errors import DataError
+
+
+def test_columns_of_a_plain_text_stay_columns():
+    text = b"name\ta {{ b\tc }} d\t\tf\n  g   h \t i\r\n\fj k\n"
+    expected = text.upper().replace(b"B\tC", b"b\tc")
+    assert translated("text", text) == expected
+    assert segments_of(document("text", b"a.  b\tc    d")).texts == ["a. b", "c", "d"]
 
 
 def test_html_that_is_no_text_stays():
