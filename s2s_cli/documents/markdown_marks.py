@@ -22,7 +22,6 @@ _MARK = re.compile(
     r"|(?P<entity>&(?:#\w{1,8}|[a-zA-Z]\w{1,30});)"
     r"|(?P<mark>(?<![^\n])\[\^[^\[\]\s]+\]:|\[\^[^\[\]\s]+\]|(?<!\S)\[[ xX]\](?=\s)|<!--[^<>]*-->"
     r"|<(?P<raised>su[bp])>(?:[^\w<]|\d)+</(?P=raised)>(?!\w)|\{[#.:][^{}\n]*\})"
-    r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
     r"|(?P<kept><[a-zA-Z][\w+.-]{1,31}:[^\s<>]*>|<[\w.+-]+@[\w.-]+>|(?<![\w:]):[a-z+-][a-z\d_+-]{1,30}:(?![\w:])"
     r"|(?<![\w$])\$(?![\s\d$])[^$\n]*[^$\s\\]\$(?![\d$])|\$\$[^$]+\$\$|`+"
     r"|<(?P<verbatim>code|kbd|samp|var)\b[^<>]*>[^<]{0,500}</(?P=verbatim)>"
@@ -35,6 +34,7 @@ _MARK = re.compile(
     r"|(?P<emphasis>\*{1,3}|_{1,3}|~~)",
     re.DOTALL,
 )
+_TICKS = re.compile(r"`+")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 
 
@@ -57,11 +57,13 @@ def marks(text: str, labels: set[str]) -> list[Mark]:
     """All parts of a text in its order; they make up the text. labels: of links, as `label_of` gives them."""
     found: list[Mark] = []
     pairs = _Pairs(found, labels)
+    ends = _ends_of_code(text)
     cursor = 0
-    for match in _MARK.finditer(text):
+    while match := _MARK.search(text, cursor):
         if match.start() > cursor:
             found.append(_text(text[cursor : match.start()], cursor))
-        raw = match.group()
+        end = ends.get(match.start(), match.end())
+        raw = text[match.start() : end]
         if match["opens"] or match["closes"]:
             pairs.bracket(raw, match.start())
         elif match["emphasis"]:
@@ -80,10 +82,22 @@ def marks(text: str, labels: set[str]) -> list[Mark]:
         else:
             inner = match.span("alt") if match["image"] and match["alt"].strip() else None
             found.append(Mark(Code(raw.replace("\n", " ")), raw, match.start(), inner))
-        cursor = match.end()
+        cursor = end
     if cursor < len(text):
         found.append(_text(text[cursor:], cursor))
     return found
+
+
+def _ends_of_code(text: str) -> dict[int, int]:
+    """Where code ends, by where it begins: it goes from a run of backticks up to the next one of the same length."""
+    ends: dict[int, int] = {}
+    following: dict[int, int] = {}  # the end of the next run of each length
+    for run in reversed([*_TICKS.finditer(text)]):
+        length = len(run.group())
+        if length in following:
+            ends[run.start()] = following[length]
+        following[length] = run.end()
+    return ends
 
 
 def _text(text: str, start: int) -> Mark:

@@ -11,13 +11,13 @@ from markdown_it import MarkdownIt
 from samples import DOCUMENT, DOCX, HTML, MARKDOWN, SRT, archive
 
 from s2s_cli.documents import docx
+from s2s_cli.documents.markdown_marks import marks
 from s2s_cli.errors import DataError
 
 
 def test_columns_of_a_plain_text_stay_columns():
     text = b"name\ta {{ b\tc }} d\t\tf\n  g   h \t i\r\n\fj k\n"
-    expected = text.upper().replace(b"B\tC", b"b\tc")
-    assert translated("text", text) == expected
+    assert translated("text", text) == text.upper().replace(b"B\tC", b"b\tc")
     assert segments_of(document("text", b"a.  b\tc    d")).texts == ["a. b", "c", "d"]
 
 
@@ -269,6 +269,17 @@ def test_brackets_in_brackets_take_no_quadratic_time():
     assert translated("markdown", data) == data.replace(b"a", b"A")
     for data in (b"[^1" * 30_000, b'<a class="' + b"notranslate " * 30_000, b"b <a " + b"class=x " * 30_000 + b">"):
         assert document("markdown", data).units
+
+
+def test_code_of_markdown_ends_with_as_many_backticks_as_it_begins_with():
+    for text, expected in [
+        ("a ``b`c`` d `e", "A ``b`c`` D `E"),
+        ("a ``` b `c``d` ``", "A ``` B `c``d` ``"),
+        ("\\`a `b` `c\nd`", "\\`A `b` `c d`"),
+    ]:
+        assert translated("markdown", text.encode()).decode() == expected
+    runs = [number * "`" for number in range(1, 4000)]
+    assert len(marks(" ".join(runs), set())) == 2 * len(runs) - 1  # and take no quadratic time
 
 
 def test_what_looks_like_an_entity_does_not_become_one():
