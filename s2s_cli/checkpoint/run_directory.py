@@ -16,6 +16,7 @@ from s2s_cli.errors import MachineError, UsageError, printable
 from s2s_cli.sealed import foreign_file
 
 _ELSEWHERE = "name another --run, or move it"
+_HOLDER = "process"  # what a lock says begins so
 _HOLDER_BYTES = 500  # most that is read of what a lock says
 
 
@@ -96,8 +97,13 @@ class RunDirectory:
         """Raise `UsageError` for what is none of a run, and would be replaced, or made useless."""
         if (self.root / CONFIG).exists():
             raise UsageError("is a model, and no run", where=self.root, hint=_ELSEWHERE)
-        if self.recipe.exists() and not lock.exists():
-            raise UsageError("would be replaced by the recipe of the run", where=self.recipe, hint=_ELSEWHERE)
+        for path, ours in ((self.recipe, "recipe"), (self.metrics, "figures")):
+            if path.exists() and not lock.exists():
+                raise UsageError(f"would be replaced by the {ours} of the run", where=path, hint=_ELSEWHERE)
+        if lock.is_file() and not _is_lock(lock.read_bytes()[:_HOLDER_BYTES]):
+            raise UsageError("is no lock of a run, and is not replaced", where=lock, hint=_ELSEWHERE)
+        if self.data.exists() and not self.data.is_dir():
+            raise UsageError("is no folder, and is not replaced by one", where=self.data, hint=_ELSEWHERE)
         if self.data.is_dir() and (name := foreign_file(self.data, levels=2)):
             what = f"holds other files than prepared data ({printable(name)}), and is not replaced"
             raise UsageError(what, where=self.data, hint="name another --run, or move them away")
@@ -113,11 +119,16 @@ def _acquire(path: Path) -> int:
             raise UsageError("was removed or replaced at this moment", where=path.parent, hint="try again")
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        os.pwrite(descriptor, f"{_HOLDER} {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _is_lock(content: bytes) -> bool:
+    """Whether a file has what a lock has; one that was just made, or taken by a process that died then, is empty."""
+    return not content or content.startswith(_HOLDER.encode())
 
 
 def _lock(descriptor: int, root: Path) -> None:

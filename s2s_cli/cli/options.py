@@ -185,7 +185,8 @@ class MachineArguments:
         str,
         _machine(
             metavar="auto|fp32|bf16",
-            help="Number type of the matrix products; `auto` is bf16 where the processor computes it natively.",
+            help="Number type of PyTorch's matrix products. `auto` is fp32; with bf16, a translation may depend on the"
+            " other lines.",
         ),
     ] = "auto"
     engine: Annotated[

@@ -15,11 +15,16 @@ from s2s_cli.model.seq2seq import Seq2Seq
 
 
 def decoding(directory: Path, files: ModelFiles, device: str, precision: str) -> Decoding:
-    """What decodes by the model of a directory: it writes no tag but those of protected spans."""
+    """What decodes by the model of a directory: it writes no tag but those of protected spans.
+
+    precision: `auto` is fp32. In bf16, a sum is rounded otherwise in a batch of another size, and with self-attention
+    that is enough to change translations.
+    """
     target = torch.device(device)
     model = restore(directory, files).eval()
     model.forbid(files.tokenizers.target.unwritten)
-    return Decoding(model.to(device=target, dtype=choose_dtype(precision, target, "--precision")))
+    dtype = choose_dtype("fp32" if precision == "auto" else precision, target, "--precision")
+    return Decoding(model.to(device=target, dtype=dtype))
 
 
 def restore(directory: Path, files: ModelFiles) -> Seq2Seq:

@@ -109,11 +109,10 @@ class Translator:
         """From a model directory (or a run directory with a model); several make an ensemble.
 
         device: `cpu`, `cuda` or `auto`. threads: processor threads of this process, None for one per core.
-        precision: of PyTorch, `fp32`, `bf16`, or `auto`: bf16 where the processor computes it natively. engine:
-        `reference`, `fast`, `int8` or `auto`, see `s2s_cli.inference.engines`. shortlist: only use target symbols that
-        are likely translations of source symbols. workers: processes for long lists of lines, on the CPU. Raises
-        CheckpointError for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for
-        wrong arguments.
+        precision: of PyTorch, `fp32` or `bf16`; `auto` is fp32, see `s2s_cli.inference.reference`. engine: `reference`,
+        `fast`, `int8` or `auto`, see `s2s_cli.inference.engines`. shortlist: only use target symbols that are likely
+        translations of source symbols. workers: processes for long lists of lines, on the CPU. Raises CheckpointError
+        for a damaged model and for members of an ensemble whose vocabularies differ, UsageError for wrong arguments.
         """
         for name, count in (("threads", threads), ("workers", workers)):
             if count is not None and not 1 <= count <= MOST_THREADS:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from s2s_cli.checkpoint.arrays import decode_arrays, encode_arrays
 from s2s_cli.checkpoint.model_directory import PACKED, WEIGHTS
 from s2s_cli.engine import Engine
 from s2s_cli.errors import CheckpointError, UsageError
 from s2s_cli.inference.translator import Translator
+from s2s_cli.model.decoding import Decoding
 from s2s_cli.sealed import MANIFEST
 from s2s_cli.text.symbols import CharacterTokenizer
 from s2s_cli.text.tokenizer import TokenizerPair
@@ -92,6 +94,13 @@ def test_a_precision_that_has_no_effect_is_refused(plain: Path) -> None:
         Translator.load(plain, precision="bf16", device="cpu")
     assert caught.value.where == "--precision"
     assert not isinstance(Translator.load(plain, precision="fp32", engine="reference", device="cpu").model, Engine)
+
+
+def test_pytorch_decodes_in_float32_whatever_the_processor_has(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s_cli.model.precision.has_native_bfloat16", lambda device: True)
+    for precision, dtype in (("auto", torch.float32), ("bf16", torch.bfloat16)):
+        found = Translator.load(plain, precision=precision, engine="reference", device="cpu").model
+        assert isinstance(found, Decoding) and {each.dtype for each in found.model.parameters()} == {dtype}
 
 
 @pytest.mark.parametrize("engine", ["int8", "fast"])
