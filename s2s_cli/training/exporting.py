@@ -172,7 +172,7 @@ def score_tests(
 ) -> dict[str, list[Score]]:
     """BLEU and chrF on each test set, decoded as `s2s evaluate` will decode with the exported model."""
     translator = build_translator(
-        recipe, prepared, model, engine="auto", precision="auto", int8_is_harmless=int8_is_harmless
+        recipe, prepared, model, engine="auto", precision="fp32", int8_is_harmless=int8_is_harmless
     )
     scores = {}
     for name in prepared.test_names:
