@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.documents.document import Edit, TextDocument, Unit
 from s2s_cli.documents.html import Attribute, HtmlReader, text_parts, written
+from s2s_cli.documents.markdown_emphasis import settled, with_emphasis
 from s2s_cli.documents.markdown_marks import Mark, label_of, marks
 from s2s_cli.errors import UsageError
 from s2s_cli.text.codes import Code, Kind, Part, Parts
@@ -143,9 +144,11 @@ class Markdown(TextDocument):
             text = written(unit, parts, raw)
             text = re.sub(r"[\\|]", r"\\\g<0>", text) if isinstance(unit, _Title) else text
             return [Edit(unit.start, unit.end, text)]
+        placed = settled(parts)
+        pieces = [raw(part) if isinstance(part, Code) else _escaped(part, unit) for part in placed]
         lines: list[list[str]] = [[]]
-        for part in parts:
-            lines[-1].append(raw(part) if isinstance(part, Code) else _escaped(part, unit))
+        for part, piece in zip(placed, with_emphasis(placed, pieces), strict=True):
+            lines[-1].append(piece)
             if _ends_line(part):
                 lines.append([])
         texts = ["".join(line) for line in lines]

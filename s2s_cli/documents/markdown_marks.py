@@ -10,6 +10,7 @@ import html
 import re
 from typing import NamedTuple
 
+from s2s_cli.documents.markdown_emphasis import flanks
 from s2s_cli.text.codes import Code, Kind, Part
 
 _ADDRESS = r"(?:<[^<>\n]*>|[^()\s<>]*+(?:\([^()\s]*\)[^()\s<>]*+)*+)"
@@ -35,7 +36,6 @@ _MARK = re.compile(
     re.DOTALL,
 )
 _TICKS = re.compile(r"`+")
-_PUNCTUATION = re.compile(r"[^\w\s]|_")
 
 
 class Mark(NamedTuple):
@@ -143,13 +143,10 @@ class _Pairs:
         return all(isinstance(part, Code) and part.kind is Kind.ALONE and not part.order for part in inside)
 
     def emphasis(self, raw: str, start: int, text: str) -> None:
-        """A run of signs, by the rules of CommonMark 0.31, section 6.2, on which of them begin or end emphasis."""
+        """A run of signs that may begin or end emphasis."""
         self._found.append(_text(raw, start))
-        before, after = text[start - 1 : start] if start else " ", text[start + len(raw) : start + len(raw) + 1] or " "
-        left = not after.isspace() and (not _is_sign(after) or before.isspace() or _is_sign(before))
-        right = not before.isspace() and (not _is_sign(before) or after.isspace() or _is_sign(after))
-        can_open = left and (raw[0] != "_" or not right or _is_sign(before))
-        can_close = right and (raw[0] != "_" or not left or _is_sign(after))
+        end = start + len(raw)
+        can_open, can_close = flanks(raw, text[max(0, start - 1) : start], text[end : end + 1])
         waiting = self._waiting.setdefault(raw, [])
         if can_close and waiting:
             self._pair(waiting.pop())
@@ -169,7 +166,3 @@ class _Pairs:
             self._pair(waiting.pop())
         elif not match["close"] and not raw.endswith("/>"):
             waiting.append(len(self._found) - 1)
-
-
-def _is_sign(character: str) -> bool:
-    return bool(_PUNCTUATION.match(character))
