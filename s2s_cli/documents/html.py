@@ -287,7 +287,7 @@ def _values(attributes: Iterable[re.Match[str]]) -> dict[str, str]:
 
 
 def _escaped(text: str, quote: str) -> str:
-    """A code as it is written. Of the quotes only that one is an entity which would end the attribute, since the code
-    of a template is often read before the page is."""
+    """A code as it is written. Only the quote that would end the attribute becomes an entity: a template engine often
+    reads its code before the page is parsed."""
     escaped = html.escape(text, quote=False)
     return escaped.replace(quote, html.escape(quote)) if quote else escaped

@@ -1,4 +1,4 @@
-"""Plain text: each line is translated; white space around lines, their ends, blank lines and columns stay."""
+"""Plain text: each line is translated; white space around lines and between columns stays, and so do blank lines."""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ _WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff9f]"  # Chinese and Japanese, whi
 _GAP = re.compile(rf" |(?<={_WIDE})(?<![（「『【《〈])(?={_WIDE})(?![、。，．！？：；）」』】》〉ー])")
 """Where a line may be broken."""
 _TIME = r"-?\d+(?:\s?[:,.]\s?\d+)+"
+"""Hours to milliseconds, as far as they are given, in any form that a player reads."""
+_TIMES = re.compile(r"\d:\d.*\d:\d")
 _DASH = re.compile(r"\s*[-–—]+\s*")
 _CODE = re.compile(r"[♪♫]+|<(?=[/\w.])(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
 
@@ -47,22 +49,37 @@ class Subtitles(TextDocument):
 
     def find_units(self) -> Iterator[Unit]:
         lines: list[re.Match[str]] | None = None  # of the text that has begun, in the cue that is open
-        seen = False
+        divided = seen = False  # divided: whether an empty line of the cue stands before that text
+        before = ""
         for match in _LINE.finditer(self.text):
-            blank, begins = not match[1].strip(), self.timing.match(match[1])
-            if begins and lines and lines[-1][1].strip().isdigit():  # no empty line before the number of the next cue
-                lines.pop()
+            blank, begins = not match[1].strip(), self.begins_cue(match[1], before)
+            before = match[1]
+            if begins and lines and (_is_number(lines[-1]) or (divided and len(lines) == 1)):
+                lines.pop()  # the number of the cue that begins, or a name in its place
             if lines and (blank or begins):
-                yield self._cue(lines)
+                yield from self._text_of(lines, divided=divided)
             if begins:
-                lines, seen = [], True
+                lines, divided, seen = [], False, True
             elif blank:
-                lines = None if self.ends_at_blank or lines is None else []
+                lines, divided = (None if self.ends_at_blank or lines is None else []), True
             elif lines is not None:
                 lines.append(match)
         if not seen and self.text.strip("\ufeff \t\r\n"):
             hint = "does --format name the right one?"
             raise DataError("no line of the file has times of a subtitle", where=self.name, hint=hint)
+
+    def begins_cue(self, line: str, before: str) -> bool:
+        """Whether a line has the times of a cue. before: the line before it."""
+        return self.timing.match(line) is not None
+
+    def _text_of(self, lines: Sequence[re.Match[str]], *, divided: bool) -> Iterator[Unit]:
+        """The text of a cue, but not that of a cue of its own, whose times are damaged. divided: whether it stands
+        after an empty line."""
+        if divided and len(lines) > 1 and _is_number(lines[0]) and _TIMES.search(lines[1][1]):
+            reason = "the text of subtitles whose times are damaged is not read"
+            self.skipped.setdefault(reason, []).append(Unit((), lines[0].start(), lines[-1].end(1)))
+        else:
+            yield self._cue(lines)
 
     def _cue(self, lines: Sequence[re.Match[str]]) -> Unit:
         first, last = lines[0], lines[-1]
@@ -141,6 +158,10 @@ class Subtitles(TextDocument):
         """The text as it is written in a cue."""
 
 
+def _is_number(line: re.Match[str]) -> bool:
+    return line[1].strip().isdigit()
+
+
 def _mark(text: str) -> Code:
     """A sign that is no word, and that stays at the beginning or the end if it stands there."""
     return Code(text, order="mark", wide=False)
@@ -159,11 +180,16 @@ def _nearest(numbers: Sequence[int], wanted: float, end: int) -> int:
 
 
 class SubRip(Subtitles):
-    """`.srt`, as players read it: no character has to be escaped, and a cue goes on up to the next one. Times in forms
-    that few of them read are no text either."""
+    """`.srt`, as players read it: no character has to be escaped, and a cue goes on up to the next one."""
 
-    timing = re.compile(rf"\s*{_TIME}\s*-+\s?>\s*{_TIME}")
+    timing = re.compile(r"\s*\d+:\d+:\d+[,.]\d+\s*-->\s*\d+:\d+:\d+[,.]\d+")
+    other_timing: ClassVar[re.Pattern[str]] = re.compile(rf"\s*{_TIME}\s*-+\s?>\s*{_TIME}\s*(?:[XY]\d.*)?\Z")
+    """Forms that only some of them read, and a text may have, too."""
     ends_at_blank = False
+
+    def begins_cue(self, line: str, before: str) -> bool:
+        is_first = not before.strip() or before.strip().isdigit()
+        return super().begins_cue(line, before) or (is_first and self.other_timing.match(line) is not None)
 
     def read_text(self, text: str) -> str:
         return text

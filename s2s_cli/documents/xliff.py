@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from s2s_cli.documents.document import Document, Edit, Unit
+from s2s_cli.documents.document import DIVIDING, Document, Edit, Unit
 from s2s_cli.documents.inline_xml import InlineXml
 from s2s_cli.documents.xml import (
     Element,
@@ -49,7 +49,7 @@ class _Xliff(InlineXml):
     """What both versions share. translated, doubtful: states of a translation, and of one that is to be reviewed."""
 
     marks_doubtful = True
-    dividing = re.compile(r"(?:[\t\n\r]| {3,})+")  # also the space between columns, as in PO
+    dividing = DIVIDING  # also the space between columns, as in PO and plain text
     translated: ClassVar[str] = "translated"
     doubtful: ClassVar[str]
 

@@ -462,6 +462,34 @@ def test_times_of_a_subtitle_that_few_players_read_are_no_text(timing: str):
     assert translated("srt", data.encode()).decode() == data.replace("a b", "A B").replace("c d", "C D")
 
 
+@pytest.mark.parametrize("line", ["10:30 -> 18:00 every day", "1.0 -> 2.0 upgrade", "5:4 -> 3:4"])
+def test_what_looks_like_times_in_the_text_of_a_subtitle_is_text(line: str):
+    data = f"1\n00:00:01,0 --> 00:00:02,0\na b\n{line}\n".encode()
+    assert segments_of(document("srt", data)).texts == [f"a b {line}"]
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        "00:00:03,0 –> 00:00:04,0",
+        "00:00:03,0 → 00:00:04,0",
+        "00:00:0O,0 --> 00:00:04,0",
+        "{\\an8}00:00:03,0 --> 00:00:04,0",
+    ],
+)
+def test_a_subtitle_with_damaged_times_stays_as_it_is_and_is_told_of(timing: str):
+    data = f"1\n00:00:01,0 --> 00:00:02,0\na b\n\n2\n{timing}\nc d\ne\n\n3\n00:00:05,0 --> 00:00:06,0\nf\n"
+    assert translated("srt", data.encode()).decode() == data.replace("a b", "A B").replace("f\n", "F\n")
+    ((reason, [unit]),) = document("srt", data.encode()).skipped.items()
+    assert "times are damaged" in reason and data[unit.start : unit.end] == f"2\n{timing}\nc d\ne"
+
+
+@pytest.mark.parametrize("name", ["2a", "Subtitle 2", "#2"])
+def test_a_name_before_the_times_of_a_subtitle_is_no_text(name: str):
+    data = f"1\n00:00:01,0 --> 00:00:02,0\na b\n\n{name}\n00:00:03,0 --> 00:00:04,0\nc d\n"
+    assert translated("srt", data.encode()).decode() == data.replace("a b", "A B").replace("c d", "C D")
+
+
 def test_text_after_an_empty_line_of_webvtt_is_of_no_cue():
     data = b"WEBVTT\n\n00:01.000 --> 00:02.000\na b\n\nNOTE\nc --> d\n\ne\n00:03.000 --> 00:04.000\nf\n"
     assert segments_of(document("vtt", data)).texts == ["a b", "f"]
