@@ -1,11 +1,12 @@
 """Accuracies for tasks with one right answer, as metrics of sacreBLEU: they resample and compare as its own do.
 
 Each is 100 × what is right over what there is, with several references that of the one that fits best, of equally good
-ones that of the shortest.
+ones that of the shortest that is not empty.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +63,7 @@ def _fit(count: tuple[float, float, bool]) -> tuple[float, float]:
     """How well a hypothesis fits to a reference, then how short that is: what is right, of how much, and whether they
     are equal, as an empty one may be of which nothing can be right."""
     right, total, is_equal = count
-    return right / total if total else float(is_equal), -total
+    return (right / total, -total) if total else (float(is_equal), -math.inf)
 
 
 class LineAccuracy(Accuracy):

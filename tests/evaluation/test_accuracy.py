@@ -49,6 +49,12 @@ def test_the_order_of_the_references_changes_nothing_and_an_empty_one_can_fit():
     assert values(hypotheses, other, one) == expected
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_empty_reference_makes_no_wrong_answer_count_for_nothing(order: int):
+    references = [["ab", "abc"], ["", "abc"]][::order]
+    assert values(["x", "abc"], *references) == pytest.approx([100 * 1 / 2, 100 * 3 / 5])
+
+
 def test_signatures_name_unit_and_program():
     accuracy, characters = score(["a"], [["a"], ["b"]], METRICS, "en")
     assert (accuracy.name, accuracy.signature) == (
