@@ -36,6 +36,7 @@ MOST_ATTEMPTS = 2
 """Workers that may die at the same job before it is given up."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What a terminal or a service manager sends to a whole group of processes."""
 
 POLL_INTERVAL = 0.5
 """Seconds between two checks whether a worker that sends nothing is alive."""

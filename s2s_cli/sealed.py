@@ -34,6 +34,7 @@ MANIFEST = "manifest.json"
 _LARGEST_DOCUMENT = 16 * 2**20  # bytes
 _HIDDEN = re.compile(r"\.")
 _LEFT_BY_SYSTEMS = re.compile(r"\.(DS_Store|directory|localized|_.*|nfs.*|fuse_hidden.*)$")
+"""Hidden files that file managers and network file systems leave in any folder."""
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 """What the system says of names that are not there, or are of something else than was written."""
 

@@ -21,7 +21,7 @@ HEAD, PREVIOUS = "decoder.attention.heads.0", "decoder.previous.dense"
 
 def pack(weights: Arrays, form: Form, name: str, where: object = None) -> dict[str, np.ndarray]:
     """What the engine reads in the arithmetic of this name. weights: float32, with the names and shapes of
-    `state_shapes`. where: they come from, for errors.
+    `state_shapes`. where: of the weights, in messages.
 
     Raises `CheckpointError` naming a tensor with a number that is not finite, for 8 bits would hide it.
     """

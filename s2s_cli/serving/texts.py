@@ -175,7 +175,7 @@ class Texts:
 def _check_whole(sources: Sequence[Source]) -> None:
     """Raise Refused for a line of which the end was left out: its translation would lack it without a word."""
     if any(source.truncated for source in sources):
-        limit = f"{LINE_BYTES} bytes, or of {WHOLE_PIECES} pieces for a model that divides no lines"
+        limit = f"{LINE_BYTES >> 20} MiB, or of {WHOLE_PIECES} pieces for a model that divides no lines"
         raise Refused(413, f"Invalid request: a line exceeds the limit of {limit}")
 
 

@@ -16,7 +16,10 @@ MOST_AT_ONCE = 8
 
 class Threads:
     """Threads for which the process does not wait when it ends, as it does for those of `asyncio.to_thread`: nothing
-    can end the work of a thread, however long it takes."""
+    can end the work of a thread, however long it takes.
+
+    The process must end by `os._exit`, as `s2s` does: Python ends such a thread inside C++ by an abort.
+    """
 
     def __init__(self, most: int = MOST_AT_ONCE) -> None:
         self._free = asyncio.Semaphore(most)

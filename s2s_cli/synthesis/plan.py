@@ -117,10 +117,11 @@ def plan_of(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> 
 
 
 def kept_corpus(recipe: schema.Recipe, number: int, recipe_dir: Path, run: Path) -> ParallelCorpus | None:
-    """What was written for `data.train[number]` and its checkpoints learnt from, if there are any and all is there.
+    """The corpus that models wrote for `data.train[number]` and the checkpoints of the run learnt from; None if there
+    are no checkpoints, or it is not there whole.
 
-    They go on with no other text, so it does not matter what has become of the models. Raises DataError if the given
-    file is not found or damaged.
+    Checkpoints go on with no other text, so it does not matter what has become of the models. Raises DataError if the
+    given file is not found or damaged.
     """
     corpus, written = recipe.data.train[number], _learnt(run, number)
     if written is None:

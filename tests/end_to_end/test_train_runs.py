@@ -232,14 +232,15 @@ def test_what_precedes_a_checkpoint_in_the_log_is_on_the_disk_before_it(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     directory, save = tmp_path / "run", CheckpointManager.save
+    log = directory / "metrics.jsonl"
     sizes, kept = list[int](), list[int]()  # of the log, when it was flushed, and when a checkpoint was begun
 
     def flushed(descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}") == str(directory / "metrics.jsonl"):
+        if log.exists() and os.path.samestat(os.fstat(descriptor), log.stat()):
             sizes.append(os.fstat(descriptor).st_size)
 
     def saving(*arguments, **options) -> None:
-        kept.append((directory / "metrics.jsonl").stat().st_size)
+        kept.append(log.stat().st_size)
         assert sizes == kept
         save(*arguments, **options)
 

@@ -183,7 +183,7 @@ class Cleaning(Section):
     """Drop pairs whose two sides are equal."""
     drop_overlap: bool = True
     """Drop pairs one side of which occurs in dev or test (same side, ignoring case and punctuation)."""
-    min_script_share: Annotated[float, above(0.0), at_most(1.0)] | None = 0.5
+    min_script_share: Probability | None = 0.5
     """Least share of letters in the script of the language (Latin, Han, ...). `null`: no such rule."""
     exclude: list[Lines] = []
     """Lines that must not be learnt: pairs one side of which equals one of them are dropped, whatever the case, the
