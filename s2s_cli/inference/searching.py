@@ -76,7 +76,8 @@ class Searcher:
         if any(phrases):
             from s2s_cli.search.constrained import constrained_beam_search
 
-            return constrained_beam_search(model, *batch, options, phrases, self.guides.vocabulary.goes_on_V, room_B)
+            kinds = self.guides.vocabulary.goes_on_V, self.guides.vocabulary.silent_V
+            return constrained_beam_search(model, *batch, options, phrases, *kinds, room_B)
         if options.sampling:
             from s2s_cli.search.sampling import sample
 

@@ -42,6 +42,11 @@ class Vocabulary:
         return np.array([bool(text) and self.is_word(text[0]) for text in self.texts])
 
     @cached_property
+    def silent_V(self) -> np.ndarray:
+        """Whether a symbol is a tag, which stands between others as if it were not there."""
+        return np.isin(np.arange(self.tokenizer.size), list(self.tokenizer.tags.values()))
+
+    @cached_property
     def ends_word_V(self) -> np.ndarray:
         """Whether a word could go on after a symbol."""
         return np.array([bool(text) and self.is_word(text[-1]) for text in self.texts])

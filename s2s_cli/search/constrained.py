@@ -57,16 +57,17 @@ def constrained_beam_search(
     options: SearchOptions,
     phrases: Sequence[Sequence[Phrase]],
     goes_on_V: np.ndarray,
+    silent_V: np.ndarray,
     room_B: np.ndarray | int = 0,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses of each sentence that have its phrases, best first; fewer if not as many were found.
 
     phrases: of each sentence, whose symbols the model must admit. goes_on_V: whether a symbol goes on with a word that
-    has begun. Other arguments as of `beam_search`.
+    has begun. silent_V: whether it has no text. Other arguments as of `beam_search`.
     """
     if len(source_BS) == 0:
         return []
-    table = Phrases(phrases, goes_on_V)
+    table = Phrases(phrases, goes_on_V, silent_V)
     progress = _Progress(table.first_BM[:, None], table.totals())
     limits_B = options.length_limits(source_lengths_B, room_B + progress.totals_B)
     beam = plain.first_beam(limits_B, options.penalty(limits_B.astype(np.float32)), options.n_best)

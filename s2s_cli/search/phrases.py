@@ -5,7 +5,8 @@ a symbol that breaks a phrase off leaves the longest beginning of it that has ju
 begin with one another, or come twice, and whatever writes them counts, whether it was forced or not.
 
 A phrase is a whole word, or several: after its last symbol it is complete, and it stays so unless the next symbol goes
-on with the word. To have it twice it must come twice.
+on with the word. To have it twice it must come twice. Symbols without text may stand anywhere, even within a word, and
+change nothing.
 
 Shapes: B sentences, M phrases of each at most, S states of all phrases of a batch, P symbols that lead on from a state
 at most; X any dimensions.
@@ -40,9 +41,10 @@ class Phrases:
     matters.
     """
 
-    def __init__(self, phrases: Sequence[Sequence[Phrase]], goes_on_V: np.ndarray) -> None:
-        """phrases: of each sentence, no two of the same symbols. goes_on_V: whether a symbol goes on with a word."""
-        self._goes_on_V = goes_on_V
+    def __init__(self, phrases: Sequence[Sequence[Phrase]], goes_on_V: np.ndarray, silent_V: np.ndarray) -> None:
+        """phrases: of each sentence, no two of the same symbols. goes_on_V: whether a symbol goes on with a word.
+        silent_V: whether it has no text."""
+        self._goes_on_V, self._silent_V = goes_on_V, silent_V
         states = [_State({}, NONE, NONE, NONE)]
         self.first_BM = np.full((len(phrases), max(map(len, phrases), default=0)), NONE)
         for sentence, each in enumerate(phrases):
@@ -66,7 +68,8 @@ class Phrases:
         from_XM = np.where(is_broken_XM, self.broken_S[states_XM], self.settled_S[states_XM])
         is_it_XMP = self.symbols_SP[from_XM] == symbols_X1[..., None]
         found_XM = np.where(is_it_XMP, self.following_SP[from_XM], NONE).max(axis=-1, initial=NONE)
-        return np.where(found_XM == NONE, self.else_S[from_XM], found_XM)
+        reached_XM = np.where(found_XM == NONE, self.else_S[from_XM], found_XM)
+        return np.where(self._silent_V[symbols_X1], states_XM, reached_XM)
 
     def met(self, states_XM: np.ndarray) -> np.ndarray:
         """How many symbols are there of those that must be, [X]."""

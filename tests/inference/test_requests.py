@@ -31,7 +31,7 @@ from s2s_cli.inference.vocabulary import Vocabulary
 from s2s_cli.search.guidance import Guide, Guided, Opening
 from s2s_cli.search.options import SamplingOptions, SearchOptions
 from s2s_cli.text.sentencepieces import SentencePieceTokenizer, train_sentencepiece
-from s2s_cli.text.tokenizer import BOS, EOS, mark_name
+from s2s_cli.text.tokenizer import BOS, EOS, TokenizerPair, mark_name
 
 
 def assert_met(request: Request, text: str) -> None:
@@ -153,6 +153,21 @@ def test_more_times_of_a_phrase_are_demanded_by_saying_so() -> None:
     for count in (1, 2, 3):
         [translation] = gibberish("subwords").translate([Request("is", ("red car",) * count)])
         assert times("red car", translation.text) >= count
+
+
+@pytest.mark.parametrize("case_markup", [False, True])
+def test_marks_that_vanish_end_no_words(case_markup: bool) -> None:
+    """What a model writes after a mark for a span that the sentence does not have goes on with the word before it."""
+    tokenizer = tagged(case_markup=case_markup)
+    model = RandomModel(tokenizer.size)
+    model.table[:, tokenizer.marks] += 3
+    translator = Translator(model, TokenizerPair(tokenizer, tokenizer), options=BEAM)
+    requests = [Request(text, (phrase,)) for text in text_of(4, 20) for phrase in ("man", "red car", "us")]
+    marks, written = {*tokenizer.pieces(tokenizer.marks)}, 0
+    for request, translation in zip(requests, translator.translate(requests), strict=True):
+        assert_met(request, translation.text)
+        written += not marks.isdisjoint(translation.n_best[0].tokens)
+    assert written > len(requests) / 2
 
 
 def test_longer_words_are_no_phrase() -> None:

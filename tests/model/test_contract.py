@@ -246,8 +246,8 @@ def test_phrases_come_and_beginnings_are_kept(subject: Callable[[], StepModel]) 
     guides = [Guide(), Guide(forced([12, 6])), Guide(forced([7, 12])), Guide()]
     admitted = [{8, 9, 10}, (), {11}, ()]
     led = Guided(Admitting(model, admitted), guides)
-    goes_on_V = np.zeros(model.vocabulary, bool)
-    found = constrained_beam_search(led, *padded(SENTENCES), OPTIONS, phrases, goes_on_V, np.array([0, 2, 2, 0]))
+    kinds = np.zeros((2, model.vocabulary), bool)  # no symbol goes on with a word, and all have text
+    found = constrained_beam_search(led, *padded(SENTENCES), OPTIONS, phrases, *kinds, np.array([0, 2, 2, 0]))
     for hypothesis in found[0]:
         text = " ".join(map(str, hypothesis.ids))
         assert "8 9" in text
