@@ -103,7 +103,7 @@ def with_terms(part: Part, found: Sequence[Occurrence], vocabulary: Vocabulary, 
     """A part with what the terms found in its text are to be among the constraints, as often as they stand there,
     unless the demand has that itself. What has something in it that is to be avoided is left out: what is said of one
     line counts for more. inflected: with terms that are found inflected, too."""
-    phrases = [term.targets[0] for _, _, term in found if inflected or "inflected" not in term.match]
+    phrases = [each.term.targets[0] for each in found if inflected or not each.is_inflected]
     if not phrases:
         return part
     given = part.demand or Demand()
@@ -114,7 +114,7 @@ def with_terms(part: Part, found: Sequence[Occurrence], vocabulary: Vocabulary, 
 
 def with_second_search(part: Part, found: Sequence[Occurrence], vocabulary: Vocabulary) -> Part:
     """A part that is searched for again, with its terms as `with_terms` has them, where the translation would lack one.
-    A term that may be inflected is left to the model."""
+    A term that is found inflected is left to the model."""
     forced = with_terms(part, found, vocabulary, inflected=False)
     return part if forced is part else part._replace(again=forced.demand)
 

@@ -53,7 +53,7 @@ def _items(text: str, marks: Sequence[int], terms: Sequence[Occurrence], tokeniz
     events: list[tuple[int, int, list[str | int]]] = [
         (place, 1, [mark]) for place, mark in zip(marks, tokenizer.marks, strict=False)
     ]
-    for start, end, term in terms:
+    for start, end, term, _ in terms:
         opening, giving, closing = tokenizer.term_tags  # type: ignore[misc]  # it is there
         events += [(start, 2, [opening]), (end, 0, [giving, f" {term.targets[0]}", closing])]
     cursor = 0

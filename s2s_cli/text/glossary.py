@@ -45,6 +45,8 @@ class Occurrence(NamedTuple):
     start: int
     end: int
     term: Term
+    is_inflected: bool = False
+    """Whether a word has an ending there that it does not have in the term."""
 
 
 class Row(NamedTuple):
@@ -113,16 +115,17 @@ class Glossary:
         for place, token in enumerate(folded):
             if place < end or token[:LEAST_STEM] not in self._beginnings:
                 continue
-            length, term = self._best(tokens, folded, place)
+            own, term = self._best(tokens, folded, place)
             if term is not None:
-                end = place + length
-                found.append(Occurrence(words[place].start, words[end - 1].end, term))
+                end = place + len(own)
+                is_inflected = [word.casefold() for word in own] != folded[place:end]
+                found.append(Occurrence(words[place].start, words[end - 1].end, term, is_inflected))
         return found
 
-    def _best(self, tokens: Sequence[str], folded: Sequence[str], begin: int) -> tuple[int, Term | None]:
-        """The term that begins with a token, and its number of words. Few terms are compared: those of the same words,
-        up to their endings and case."""
-        best: tuple[int, Term | None] = (0, None)
+    def _best(self, tokens: Sequence[str], folded: Sequence[str], begin: int) -> tuple[tuple[str, ...], Term | None]:
+        """The term that begins with a token, and its words. Few terms are compared: those of the same words, up to
+        their endings and case."""
+        best: tuple[tuple[str, ...], Term | None] = ((), None)
         nodes, place = [self._root], begin
         while place < len(tokens):
             nodes = [node.following[stem] for node in nodes for stem in _stems(folded[place]) if stem in node.following]
@@ -130,13 +133,13 @@ class Glossary:
                 break
             place += 1
             fitting = [
-                (difference, term)
+                (difference, words, term)
                 for node in nodes
                 for words, term in node.terms
                 if (difference := _difference(words, term.match, tokens[begin:place])) is not None
             ]
             if fitting:
-                best = place - begin, min(fitting, key=lambda pair: pair[0])[1]
+                best = min(fitting, key=lambda each: each[0])[1:]
         return best
 
 

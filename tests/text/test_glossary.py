@@ -62,6 +62,12 @@ def test_case_and_endings_count_unless_they_may_differ(text: str, match: tuple[s
     assert found(["Straße"], "Die STRASSE", "any-case") == ["STRASSE"]
 
 
+def test_of_what_is_found_it_is_known_whether_it_has_endings():
+    glossary = Glossary((Row(term, term) for term in TERMS), ["inflected", "any-case"])
+    occurrences = glossary.find("QUELLE DES FLUSSES, Quellen des FLUSSES: quelle des Flussesn, HAUS, HAUSES, C++")
+    assert [each.is_inflected for each in occurrences] == [False, True, True, False, True, False]
+
+
 def test_what_differs_least_is_found_then_the_first():
     glossary = Glossary([Row("Quelle", "source", ["inflected", "any-case"]), Row("Quellen", "sources", ["any-case"])])
     targets = [each.term.targets[0] for each in glossary.find("Quellen Quelle QUELLEN QUELLE Quelles")]
@@ -100,7 +106,9 @@ def assert_plain(terms: list[str], text: str, match: set[str]) -> None:
                     best = (len(own), -difference, term)
         length, _, term = best
         if term is not None:
-            expected.append(Occurrence(all_words[place].start, all_words[place + length - 1].end, term))
+            end = place + length
+            lengths = [sum(map(len, map(str.casefold, each))) for each in (term.source.split(), tokens[place:end])]
+            expected.append(Occurrence(all_words[place].start, all_words[end - 1].end, term, lengths[0] < lengths[1]))
         place += length or 1
     assert glossary.find(text) == expected
     assert all(one.end <= other.start for one, other in pairwise(expected))
