@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from typing import Any, get_type_hints
@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 from typer.core import TyperCommand
 
 from s2s_cli.cli.effects import refuse_idle
+from s2s_cli.errors import UsageError
 
 
 class Command(TyperCommand):
@@ -28,10 +29,36 @@ class Command(TyperCommand):
             with formatter.section(title):
                 formatter.write_dl(records)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line. Raises UsageError for an option that is given again, of which Typer would take the
+        last value only, and for an empty value."""
+        *_, order = self.make_parser(ctx).parse_args(list(args))
+        rest = super().parse_args(ctx, args)
+        _refuse_repeated(order)
+        _refuse_empty(self.params, ctx.params)
+        return rest
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command, unless one of its options would have no effect."""
         refuse_idle(ctx)
         return super().invoke(ctx)
+
+
+def _refuse_repeated(order: list[Any]) -> None:
+    """order: the parameters as they stand on the command line. Flags say the same again, and may."""
+    single = [parameter for parameter in order if not parameter.multiple and not getattr(parameter, "is_flag", False)]
+    for place, parameter in enumerate(single):
+        if parameter in single[:place]:
+            raise UsageError("this option takes one value, and is repeated", where=parameter.opts[0], hint="give one")
+
+
+def _refuse_empty(parameters: Iterable[Any], values: dict[str, Any]) -> None:
+    """An empty path would be the current folder, and other empty values as if the option had not been given."""
+    for parameter in parameters:
+        value = values.get(parameter.name)
+        if value == "" or (isinstance(value, tuple | list) and "" in value):
+            where = parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0]
+            raise UsageError("the value is empty", where=where, hint="is a variable of the shell not set?")
 
 
 def takes_groups(command: Callable[..., None]) -> Callable[..., None]:

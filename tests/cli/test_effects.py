@@ -249,6 +249,51 @@ def test_what_has_an_effect_is_accepted(line: str, reached: list[str]):
     assert fault_of(line) is None
 
 
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ("translate --glossary a --glossary b", "--glossary"),
+        ("translate a --attention a.html --attention b.html", "--attention"),
+        ("translate a -o b --output c", "--output"),
+        ("translate --beam 2 --greedy --beam=2", "--beam"),
+        ("evaluate --reference a --hypothesis a --hypothesis a.txt", "--hypothesis"),
+        ("train a --run b --run c", "--run"),
+        ("prep a --ray local --ray auto", "--ray"),
+        ("serve --port 1 --port 2", "--port"),
+    ],
+)
+def test_an_option_of_one_value_is_not_repeated(line: str, option: str, reached: list[str]):
+    assert is_told(fault_of(line), option)
+    assert reached == []
+
+
+def test_what_can_hold_together_may_be_repeated(reached: list[str]):
+    assert (
+        fault_of("translate a --greedy --greedy --model model --model model --protect-pattern a --protect-pattern b")
+        is None
+    )
+    assert reached == ["load", "translate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["translate", "a", "-o", ""], "--output"),
+        (["translate", "--output="], "--output"),
+        (["translate", "--model", "model", "--model", ""], "--model"),
+        (["translate", "a", "-o", "b", "--shard", ""], "--shard"),
+        (["evaluate", "--reference", "a", "--hypothesis", ""], "--hypothesis"),
+        (["prep", ""], "RECIPE"),
+        (["train", "a", "--run", ""], "--run"),
+        (["serve", "--glossary", ""], "--glossary"),
+    ],
+)
+def test_an_empty_value_is_refused(arguments: list[str], where: str, reached: list[str]):
+    error = CliRunner().invoke(app, arguments, input=b"").exception
+    assert isinstance(error, UsageError) and is_told(error, where) and "empty" in str(error)
+    assert reached == []
+
+
 def test_worker_processes_are_refused_where_a_gpu_was_chosen(reached: list[str], monkeypatch: pytest.MonkeyPatch):
     gpu = SimpleNamespace(device="cuda", options=SearchOptions())
     monkeypatch.setattr("s2s_cli.inference.translator.Translator.load", lambda *_, **__: gpu)
