@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -126,12 +127,24 @@ def _target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
         return None
     if form and is_folder(values) and not is_bulk(values):
         output /= inputs[0].name
-    for source in inputs:
-        if source.exists() and output.exists() and source.samefile(output):
-            raise UsageError(f"{output} is the input", where="-o", hint="--in-place replaces a document")
+    if any(_is_read_from(source, output) for source in inputs or [STDIN]):
+        raise UsageError(f"{output} is the input", where="-o", hint="--in-place replaces a document")
+    if values["attention"] and os.path.realpath(values["attention"]) == os.path.realpath(output):
+        raise UsageError(f"{output} is where translations go", where="--attention", hint="name another file than -o")
     if not values["form"] and form and inputs and (other := format_of(output)) not in (None, form):
         raise UsageError(f"{form} is not converted to {other}", where="-o", hint="name a file of the same format")
     return output
+
+
+def _is_read_from(source: Path, output: Path) -> bool:
+    """Whether an input is the file that is to be written. stdin may be a terminal or a null device, which are both."""
+    if source != STDIN:
+        return source.exists() and output.exists() and source.samefile(output)
+    try:
+        status = os.fstat(sys.stdin.fileno())
+    except OSError:  # a stream of Python's own has no descriptor
+        return False
+    return stat.S_ISREG(status.st_mode) and output.exists() and os.path.samestat(status, output.stat())
 
 
 def _refuse_archives(inputs: Iterable[Path]) -> None:

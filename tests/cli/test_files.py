@@ -136,6 +136,20 @@ def test_a_document_is_replaced_only_if_that_is_asked_for():
     assert Path("page.html").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("arguments", [["-o", "lines"], ["-", "-o", "./lines"], ["--format", "html", "-o", "lines"]])
+def test_the_input_may_come_through_stdin(arguments: list[str], monkeypatch: pytest.MonkeyPatch):
+    with open("lines") as file, pytest.raises(UsageError, match="lines is the input"):
+        monkeypatch.setattr("sys.stdin", file)
+        app(["translate", *arguments], standalone_mode=False)
+    assert Path("lines").read_bytes() == b"one\r\ntwo"
+
+
+def test_what_is_read_and_written_but_no_file_is_no_input_to_be_kept(monkeypatch: pytest.MonkeyPatch):
+    with open(os.devnull) as file:
+        monkeypatch.setattr("sys.stdin", file)
+        app(["translate", "-o", os.devnull], standalone_mode=False)
+
+
 @pytest.mark.parametrize(
     ("line", "where", "message"),
     [
@@ -152,6 +166,8 @@ def test_a_document_is_replaced_only_if_that_is_asked_for():
         ("page.html -o page.po", "-o", "html is not converted to po"),
         ("page.html page.html -o out/", "INPUT", "two inputs would both become out/page.html"),
         ("--format html - -o out/", "--format", "no effect: .* write to one file"),
+        ("lines -o x.html --attention x.html", "--attention", "x.html is where translations go"),
+        ("lines -o x.html --attention new/../x.html", "--attention", "x.html is where translations go"),
         ("rows.parquet", "rows.parquet", "no lines of text .*add -o DIR/"),
     ],
 )
