@@ -1,7 +1,8 @@
 """sacreBLEU's metrics (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), with the defaults of its command.
 
 Score and signature equal those of the `sacrebleu` command on files with the same lines, to the last digit. Hypotheses
-and references are read as it reads them: only LF ends a line, white space at the end of a line is dropped.
+and references are read as it reads them: only LF ends a line, white space at the end of a line is dropped. A byte-order
+mark, of which it would make a part of the first line, is dropped too.
 sacreBLEU is imported late: it takes a while.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from s2s_cli.compression import reading
 from s2s_cli.errors import DataError, UsageError, faults_of_reading
 from s2s_cli.text.files import decoded_lines
+from s2s_cli.text.hygiene import BYTE_ORDER_MARK
 from s2s_cli.text.segmenters import bleu_tokenizer
 
 if TYPE_CHECKING:
@@ -30,13 +32,18 @@ def read_lines(path: Path) -> list[str]:
     other encodings.
     """
     with reading(path) as stream:
-        return [line.rstrip() for line in decoded_lines(stream, path)]
+        return _read(stream, path)
 
 
 def read_stdin() -> list[str]:
     """All lines of stdin, with the errors of `read_lines`."""
     with faults_of_reading("<stdin>"):
-        return [line.rstrip() for line in decoded_lines(sys.stdin.buffer, "<stdin>")]
+        return _read(sys.stdin.buffer, "<stdin>")
+
+
+def _read(stream: Iterable[bytes], name: object) -> list[str]:
+    lines = [line.rstrip() for line in decoded_lines(stream, name)]
+    return [line.removeprefix(BYTE_ORDER_MARK) for line in lines[:1]] + lines[1:]
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ TEXT = st.text(st.sampled_from("a é中\t \r\n\v\f\x00\x1c\x85\u2028\ufeff"))
 
 
 @given(text=TEXT)
-def test_lines_are_those_of_sacrebleu(text, tmp_path_factory):
+def test_lines_are_those_of_sacrebleu_but_for_a_byte_order_mark(text, tmp_path_factory):
     path = tmp_path_factory.mktemp("lines") / "file.txt"
     path.write_bytes(text.encode())
     with smart_open(str(path)) as stream:
-        assert read_lines(path) == [line.rstrip() for line in stream]
+        expected = [line.rstrip() for line in stream]
+    assert read_lines(path) == [line.removeprefix("\ufeff") for line in expected[:1]] + expected[1:]
 
 
 @pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress), ("", bytes)])
@@ -33,6 +34,13 @@ def test_compressed_files(tmp_path, suffix, compress):
 def test_stdin_is_read_as_a_file_is(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("eine\u2028Zeile \r\n\nдва".encode())))
     assert read_stdin() == ["eine\u2028Zeile", "", "два"]
+
+
+@pytest.mark.parametrize(("text", "lines"), [("\ufeffa\n\ufeffb\n", ["a", "\ufeffb"]), ("\ufeff\n", [""]), ("", [])])
+def test_a_byte_order_mark_at_the_beginning_is_dropped(tmp_path, monkeypatch, text, lines):
+    (tmp_path / "marked").write_bytes(text.encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert read_lines(tmp_path / "marked") == read_stdin() == lines
 
 
 def test_invalid_utf8_is_found(tmp_path, monkeypatch):
