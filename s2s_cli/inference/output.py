@@ -8,7 +8,8 @@ json                        one object a line, see `Translation.to_json`
 
 Lines are counted from 0. Alignments are pairs source-target over words ("Pharaoh" format). A translation that contains
 ` ||| ` can still be parsed: line number, score and alignment never contain it. A blank line has an empty translation of
-score 0, and one line in an n-best list.
+score 0, and one line in an n-best list, as has a line from a translation memory: whoever reads one expects a number. JSON
+says that they have no score, and has an empty n-best list for a blank line.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _alignment(candidate: Candidate, options: OutputOptions) -> str:
 
 
 def _json(line: int, translation: Translation, options: OutputOptions) -> str:
-    return f"{translation.to_json(line, options.min_confidence)}\n"
+    return f"{translation.to_json(line, options.min_confidence, lists_candidates=options.n_best > 1)}\n"
 
 
 FORMATS: dict[str, Callable[[int, Translation, OutputOptions], str]] = {"text": _text, "json": _json}

@@ -124,9 +124,10 @@ class Translation:
     def confidence(self) -> float | None:
         return self.best.confidence
 
-    def to_json(self, line: int, min_confidence: float | None = None) -> str:
-        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, `protected` if
-        something in the source is, `confident` if there is a least confidence, and `others`."""
+    def to_json(self, line: int, min_confidence: float | None = None, *, lists_candidates: bool = False) -> str:
+        """One line of JSON, without its newline. It has `n_best` if there is more than one candidate, or if
+        `lists_candidates` says so; `protected` if something in the source is, `confident` if there is a least
+        confidence, and `others`."""
         evidence = self.best.evidence
         record: dict[str, Any] = {
             "line": line,
@@ -149,8 +150,9 @@ class Translation:
             record["confident"] = is_confident(self, min_confidence)
         if self.protected:
             record["protected"] = self.protected
-        if len(self.n_best) > 1:
-            record["n_best"] = [_candidate_record(candidate) for candidate in self.n_best]
+        if lists_candidates or len(self.n_best) > 1:
+            score = {} if self.origin != "memory" else {"score": None}
+            record["n_best"] = [_candidate_record(candidate) | score for candidate in self.n_best]
         record |= {name: value for name, value in self.others.items() if name not in record}
         return json_line(record)
 

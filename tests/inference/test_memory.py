@@ -42,9 +42,9 @@ def remembering(fuzzy: float | None = None, pairs: Sequence[tuple[str, str]] = P
     return translator
 
 
-def records(lines: str, fuzzy: float) -> list[dict]:
-    sink = io.BytesIO()
-    translate_stream(remembering(fuzzy), io.BytesIO(lines.encode()), sink, GREEDY, OutputOptions(format="json"))
+def records(lines: str, fuzzy: float, n_best: int = 1) -> list[dict]:
+    sink, options = io.BytesIO(), OutputOptions(format="json", n_best=n_best)
+    translate_stream(remembering(fuzzy), io.BytesIO(lines.encode()), sink, SearchOptions(beam=n_best), options)
     return [json.loads(line) for line in sink.getvalue().decode().splitlines()]
 
 
@@ -89,6 +89,14 @@ def test_exact_entries_are_taken_and_similar_ones_shown():
     assert (other["translation"], other["match"]) == ("Q", None)
     assert (blank["translation"], blank["match"]) == ("", None)
     assert [record["match"] for record in records("Long sentence there.\n", 1.0)] == [None]
+
+
+def test_each_line_of_json_has_the_list_of_candidates_that_was_asked_for():
+    exact, blank, other = records("Ab cd.\n\nq\n", 1.0, n_best=2)
+    assert [(each["translation"], each["score"]) for each in exact["n_best"]] == [("from the memory", None)]
+    assert blank["n_best"] == []
+    assert [each["score"] for each in other["n_best"]] != [None, None] and len(other["n_best"]) == 2
+    assert all("n_best" not in record for record in records("Ab cd.\n\nq\n", 1.0))
 
 
 def test_without_a_memory_nothing_is_said_of_one():
