@@ -212,6 +212,7 @@ def translate(
         return translate_bulk(context, model, search, machine, bulk, form, aids)
     models = shared.chosen_models(model)
     from s2s_cli.inference import prompt
+    from s2s_cli.inference.output import require_attention
 
     is_typed = not inputs and jobs[0].target is None and prompt.is_wanted()
     if jobs[0].form and is_typed:
@@ -222,6 +223,8 @@ def translate(
     refuse_idle(context, device=translator.device, **vars(options))
     shared.warn_of_segmenter(options, translator.division.target)
     form.check(translator)
+    if view:
+        require_attention(translator, "--attention")
     translator.reader = aids.given_to(translator.reader, options)
     with translator, view or nullcontext():
         for job in jobs:

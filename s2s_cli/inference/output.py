@@ -8,8 +8,8 @@ json                        one object a line, see `Translation.to_json`
 
 Lines are counted from 0. Alignments are pairs source-target over words ("Pharaoh" format). A translation that contains
 ` ||| ` can still be parsed: line number, score and alignment never contain it. A blank line has an empty translation of
-score 0, and one line in an n-best list, as has a line from a translation memory: whoever reads one expects a number. JSON
-says that they have no score, and has an empty n-best list for a blank line.
+score 0, and one line in an n-best list, as has a line from a translation memory: readers of these expect a number. In
+JSON they have no score, and a blank line has an empty n-best list.
 """
 
 from __future__ import annotations
@@ -55,10 +55,27 @@ class OutputOptions:
             raise UsageError(f"a least confidence is from 0 to 1, not {self.min_confidence}", where="--min-confidence")
 
     def check(self, translator: Translator) -> None:
-        """Raise UsageError if there is to be a least confidence, and the model has no measure of it."""
+        """Raise UsageError for what the model cannot tell: alignments without attention, a least confidence without a
+        measure of it."""
+        if self.alignments:
+            require_attention(translator, "--alignments")
         if self.min_confidence is not None and translator.writer.calibration is None:
             hint = "models exported by this version have one, if their dev set has 100 lines"
             raise UsageError("the model has no measure of confidence", where="--min-confidence", hint=hint)
+
+
+def require_attention(translator: Translator, where: str) -> None:
+    """Raise UsageError for a model, or an ensemble, without attention, of which its first step tells. where: the
+    option that needs it."""
+    import numpy as np
+
+    from s2s_cli.text.tokenizer import BOS, EOS
+
+    model = translator.model
+    step, _ = model.step(np.array([[BOS]]), model.start(np.array([[EOS]]), np.array([1])))
+    if step.attention_BKS is None:
+        hint = "leave the option out, or train with decoder.context: attention"
+        raise UsageError("this model has no attention", where=where, hint=hint)
 
 
 def render(line: int, translation: Translation, options: OutputOptions) -> str:

@@ -14,6 +14,7 @@ from s2s_cli.cli.effects import IDLE
 from s2s_cli.errors import ExitCode, UsageError
 from s2s_cli.inference.dividing import Division
 from s2s_cli.inference.reading import Reader
+from s2s_cli.inference.translator import Translator
 from s2s_cli.search.options import SearchOptions
 
 # Command line, and which of its options has no effect.
@@ -183,6 +184,12 @@ ACCEPTED = [
 ]
 
 
+def model_that_shows(attention_BKS: object) -> SimpleNamespace:
+    """All of a model that tells whether it has attention: its first step."""
+    step = SimpleNamespace(attention_BKS=attention_BKS)
+    return SimpleNamespace(start=lambda *_: None, step=lambda *_: (step, None))
+
+
 def fault_of(line: str) -> UsageError | None:
     """What a command line is refused for, if it is."""
     error = CliRunner().invoke(app, line.split(), input=b"").exception
@@ -204,6 +211,7 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     class Fake:
         options = SearchOptions(beam=1, normalization="none")
         device = "cpu"
+        model = model_that_shows([[[1.0]]])
         division = Division(target="en")
         writer = SimpleNamespace(calibration=None)
         reader = Reader(cast("Any", None), division)
@@ -242,6 +250,19 @@ def test_a_model_without_calibration_has_no_least_confidence(reached: list[str])
     assert is_told(fault_of("translate --min-confidence 0.5"), "--min-confidence")
     assert is_told(fault_of("translate a.txt -o b.txt --min-confidence 0.5"), "--min-confidence")
     assert reached == ["load", "load"]
+
+
+@pytest.mark.parametrize("option", ["--alignments", "--attention b.html"])
+@pytest.mark.parametrize("output", ["", "-o b"])
+def test_a_model_without_attention_shows_none(
+    option: str, output: str, reached: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    fake: Any = Translator.load("model")
+    monkeypatch.setattr(type(fake), "model", model_that_shows(None))
+    assert is_told(fault_of(f"translate a {output} {option}"), option.split()[0])
+    assert reached == ["load", "load"]
+    assert not Path("b").exists() and not Path("b.html").exists()
+    assert fault_of("translate a --json") is None  # whose lists of links are then empty
 
 
 @pytest.mark.parametrize("line", ACCEPTED)

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.inference.attention_view.heat_map import SENTENCE_END, shown, visible
 from s2s_cli.inference.attention_view.view import AttentionView
-from s2s_cli.inference.output import OutputOptions
+from s2s_cli.inference.output import OutputOptions, require_attention
 from s2s_cli.inference.stream import FIRST_WINDOW, translate_stream
 from s2s_cli.inference.translation import Candidate, Translation
 from s2s_cli.inference.translator import Translator
+from s2s_cli.search.ensemble import Ensemble
 from s2s_cli.search.step_model import Prediction
 from s2s_cli.text.casing import TITLE
 
@@ -192,6 +193,15 @@ def test_a_model_without_attention_is_told(tmp_path: Path) -> None:
     translator = Translator(WithoutAttention(), TOKENIZERS, options=GREEDY)
     with pytest.raises(UsageError, match="no attention"), AttentionView(tmp_path / "page.html") as view:
         view.show(translator.translate(["abc"], keep_attention=True))
+
+
+def test_a_step_tells_whether_there_is_attention() -> None:
+    without = WithoutAttention()
+    for model in (CopyModel(), Ensemble([without, CopyModel()])):
+        require_attention(Translator(model, TOKENIZERS), "--attention")
+    for model in (without, Ensemble([without, without])):
+        with pytest.raises(UsageError, match=r"^--alignments: this model has no attention \(leave the option out"):
+            require_attention(Translator(model, TOKENIZERS), "--alignments")
 
 
 @pytest.mark.parametrize("name", ["page.pdf", "page"])
