@@ -300,7 +300,10 @@ def _flush_tree(path: Path) -> None:
 def _make_directories(path: Path) -> None:
     if not path.is_dir():
         _make_directories(path.parent)
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileExistsError:  # as something else: the system would only say that it is there
+            raise NotADirectoryError(errno.ENOTDIR, f"{path} is no folder") from None
         _flush(path.parent)
 
 

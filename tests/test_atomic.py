@@ -163,6 +163,15 @@ def test_what_is_no_regular_file_is_written_and_not_replaced(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("name", ["file/new", "file/folder/new"])
+def test_a_file_that_stands_for_a_folder_is_named(tmp_path, name):
+    (tmp_path / "file").touch()
+    for write in (atomic.new_file, atomic.new_directory):
+        with pytest.raises(MachineError) as error, write(tmp_path / name):
+            pass
+        assert str(error.value) == f"{tmp_path / name}: cannot be written: {tmp_path / 'file'} is no folder"
+
+
 def test_a_sweep_spares_living_writers_and_foreign_files(tmp_path, tools, monkeypatch):
     monkeypatch.setattr(atomic, "RETRY_TIME", 0.1)
     foreign = [".hidden", ".a.tmp", "x.0123456789abcdef.tmp"]
