@@ -145,6 +145,14 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path, arguments: list[s
     )
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["translate", "missing"], ["translate", "--greedy", "--beam", "2"], ["--no"]])
+def test_wrong_options_are_exit_2_though_stderr_takes_no_message(tmp_path: Path, arguments: list[str]):
+    with open("/dev/full", "w") as full:
+        result = s2s(*arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=full, capture_output=False)
+    assert (result.returncode, result.stdout) == (ExitCode.USAGE, "")
+
+
 def test_a_reader_that_has_gone_is_no_news(tmp_path: Path):
     (tmp_path / "a").write_text("a b c d\n")
     reading, writing = os.pipe()
