@@ -65,8 +65,8 @@ class RunDirectory:
         files that are none of a run where its own would take their place.
         """
         path = self.root / "lock"
-        if self.root.is_file():
-            raise UsageError("is a file, and a run is a folder", where=self.root, hint=_ELSEWHERE)
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError("is no folder, and a run is one", where=self.root, hint=_ELSEWHERE)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._refuse_foreign(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from typing import Any, get_type_hints
@@ -30,8 +30,8 @@ class Command(TyperCommand):
                 formatter.write_dl(records)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line. Raises UsageError for an option that is given again, of which Typer would take the
-        last value only, and for an empty value."""
+        """Read the command line. Raises UsageError for a second file where an option takes one, and for an empty
+        value."""
         *_, order = self.make_parser(ctx).parse_args(list(args))
         rest = super().parse_args(ctx, args)
         _refuse_repeated(order)
@@ -44,9 +44,10 @@ class Command(TyperCommand):
         return super().invoke(ctx)
 
 
-def _refuse_repeated(order: list[Any]) -> None:
-    """order: the parameters as they stand on the command line. Flags say the same again, and may."""
-    single = [parameter for parameter in order if not parameter.multiple and not getattr(parameter, "is_flag", False)]
+def _refuse_repeated(order: Sequence[Any]) -> None:
+    """order: the parameters as they stand on the command line. Whoever names two files expects both to count; another
+    value, such as a number, may take the place of one that an alias of the shell gives."""
+    single = [each for each in order if each.type.name in ("path", "file", "directory") and not each.multiple]
     for place, parameter in enumerate(single):
         if parameter in single[:place]:
             raise UsageError("this option takes one value, and is repeated", where=parameter.opts[0], hint="give one")

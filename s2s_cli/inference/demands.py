@@ -47,7 +47,7 @@ def fault_of_constraints(options: SearchOptions) -> UsageError | None:
     if kind:
         return UsageError(f"constraints need a beam search, and {kind} is none", hint="leave one of them out")
     if options.beam < 2:
-        return UsageError("constraints need a beam of 2 or more", hint="leave --greedy out, or use --beam 5")
+        return UsageError("constraints need a beam of 2 or more", hint="use --beam 5, without --greedy")
     return None
 
 

@@ -165,7 +165,7 @@ def test_what_is_none_of_a_run_is_not_replaced(tmp_path, files: list[str], what:
 def test_a_file_is_no_run(tmp_path):
     (tmp_path / "run").touch()
     with (
-        pytest.raises(UsageError, match="run: is a file, and a run is a folder"),
+        pytest.raises(UsageError, match="run: is no folder, and a run is one"),
         RunDirectory(tmp_path / "run").lock(),
     ):
         pass
