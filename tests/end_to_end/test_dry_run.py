@@ -124,7 +124,7 @@ def test_the_estimate_follows_from_what_was_timed(recipe: Path, capfd: pytest.Ca
     assert "at most 38 min; updates: 6,000; validations: 120" in told  # 1,200 s and 1,080 s
 
 
-@pytest.mark.parametrize("accumulate", [1, 3, 4, 100_000])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 3, 100_000])
 def test_it_tells_as_many_updates_as_training_makes(
     accumulate: int, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
