@@ -100,7 +100,7 @@ class RunDirectory:
         for path, ours in ((self.recipe, "recipe"), (self.metrics, "figures")):
             if path.exists() and not lock.exists():
                 raise UsageError(f"would be replaced by the {ours} of the run", where=path, hint=_ELSEWHERE)
-        if lock.is_file() and not _is_lock(lock.read_bytes()[:_HOLDER_BYTES]):
+        if lock.is_file() and not _is_lock(lock):
             raise UsageError("is no lock of a run, and is not replaced", where=lock, hint=_ELSEWHERE)
         if self.data.exists() and not self.data.is_dir():
             raise UsageError("is no folder, and is not replaced by one", where=self.data, hint=_ELSEWHERE)
@@ -126,9 +126,11 @@ def _acquire(path: Path) -> int:
     return descriptor
 
 
-def _is_lock(content: bytes) -> bool:
+def _is_lock(path: Path) -> bool:
     """Whether a file has what a lock has; one that was just made, or taken by a process that died then, is empty."""
-    return not content or content.startswith(_HOLDER.encode())
+    with path.open("rb") as file:
+        content = file.read(len(_HOLDER))
+    return content in (b"", _HOLDER.encode())
 
 
 def _lock(descriptor: int, root: Path) -> None:
