@@ -26,10 +26,10 @@ def usable_cores(root: Path = Path("/")) -> int:
 def each_on_its_own(processes: Sequence[int]) -> Iterator[None]:
     """Until the end of the block, keep this thread on the core where it runs, and each of these processes on another.
 
-    No thread may be started inside: it would stay on the one core.
-
     Only where that takes all cores there are, on Linux: it wakes a process on the core of the one that woke it, unless
     it knows of an idle one. So beside another program the two would share a core, and the program have one for itself.
+
+    Start no thread inside the block: it would be kept on that one core for good.
 
     processes: their numbers. They are left with the cores that this thread may use.
     """

@@ -16,7 +16,7 @@ from s2s_cli.errors import MachineError, UsageError, printable
 from s2s_cli.sealed import foreign_file
 
 _ELSEWHERE = "name another --run, or move it"
-_HOLDER = "process"  # what a lock says begins so
+_HOLDER = "process"  # the first word of a lock
 _HOLDER_BYTES = 500  # most that is read of what a lock says
 
 
@@ -127,10 +127,10 @@ def _acquire(path: Path) -> int:
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether a file has what a lock has; one that was just made, or taken by a process that died then, is empty."""
+    """Whether a file has what a lock has. One that was just made is empty, and after a power cut it may be zeros."""
     with path.open("rb") as file:
         content = file.read(len(_HOLDER))
-    return content in (b"", _HOLDER.encode())
+    return content.strip(b"\0") in (b"", _HOLDER.encode())
 
 
 def _lock(descriptor: int, root: Path) -> None:

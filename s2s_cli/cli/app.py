@@ -90,7 +90,7 @@ def message_and_code(error: BaseException) -> tuple[str, int]:
             return "", ExitCode.MACHINE  # the reader has gone, and knows it
         case ModuleNotFoundError() if error.name == "torch":
             return "error: this needs PyTorch, which is not installed (pip install torch)", ExitCode.MACHINE
-        case OSError() if hasattr(error.__context__, "show"):  # Typer's error, which stderr did not take
+        case OSError() if hasattr(error.__context__, "show"):  # while Typer showed a wrong option
             return "", ExitCode.USAGE
         case OSError():
             place = error.filename or "reading or writing failed"

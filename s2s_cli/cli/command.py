@@ -45,16 +45,18 @@ class Command(TyperCommand):
 
 
 def _refuse_repeated(order: Sequence[Any]) -> None:
-    """order: the parameters as they stand on the command line. Whoever names two files expects both to count; another
-    value, such as a number, may take the place of one that an alias of the shell gives."""
+    """Raise UsageError for a second file where an option takes one: whoever names two expects both to count. Another
+    value, such as a number, may take the place of one that an alias of the shell gives. order: the parameters as they
+    stand on the command line."""
     single = [each for each in order if each.type.name in ("path", "file", "directory") and not each.multiple]
     for place, parameter in enumerate(single):
         if parameter in single[:place]:
-            raise UsageError("this option takes one value, and is repeated", where=parameter.opts[0], hint="give one")
+            raise UsageError("this option takes one file, and is given twice", where=parameter.opts[0], hint="give one")
 
 
 def _refuse_empty(parameters: Iterable[Any], values: dict[str, Any]) -> None:
-    """An empty path would be the current folder, and other empty values as if the option had not been given."""
+    """Raise UsageError for an empty value: an empty path would be the current folder, and others as if the option had
+    not been given."""
     for parameter in parameters:
         value = values.get(parameter.name)
         if value == "" or (isinstance(value, tuple | list) and "" in value):

@@ -137,7 +137,8 @@ def _target_of(values: Mapping[str, Any], form: str | None) -> Path | None:
 
 
 def _is_read_from(source: Path, output: Path) -> bool:
-    """Whether an input is the file that is to be written. stdin may be a terminal or a null device, which are both."""
+    """Whether an input is the file that is to be written. stdin may also be a terminal or a null device, which can be
+    read and written at once."""
     if source != STDIN:
         return source.exists() and output.exists() and source.samefile(output)
     try:

@@ -18,8 +18,8 @@ _ELEMENTS = {"*": ["em"], "**": ["strong"], "***": ["em", "strong"], "~~": ["del
 def flanks(sign: str, before: str, after: str) -> tuple[bool, bool]:
     """Whether a run of signs can begin emphasis, and whether it can end it. before, after: the characters beside it,
     or nothing at the ends of the text."""
-    left = _is_left(before or " ", after or " ")
-    right = _is_left(after or " ", before or " ")
+    before, after = before or " ", after or " "
+    left, right = _is_left(before, after), _is_left(after, before)
     if sign[0] != "_":
         return left, right
     return left and (not right or _is_sign(before)), right and (not left or _is_sign(after))
@@ -47,7 +47,10 @@ def settled(parts: Sequence[Part]) -> list[Part]:
 
 def with_emphasis(parts: Sequence[Part], texts: Sequence[str]) -> list[str]:
     """The texts of the parts with emphasis written so that it is read as such: with its own signs, with underscores
-    instead of asterisks or the other way round, or else with tags, which may stand anywhere. texts: none is empty."""
+    instead of asterisks or the other way round, or else with tags, which may stand anywhere. texts: none is empty.
+
+    All are tags at first, whose brackets count as punctuation just as signs do: so the order does not matter.
+    """
     others = partners(parts)
     pairs = [
         (index, others[index]) for index, part in enumerate(parts) if index in others and _is_emphasis(part, Kind.OPEN)
@@ -58,7 +61,7 @@ def with_emphasis(parts: Sequence[Part], texts: Sequence[str]) -> list[str]:
     around: list[tuple[int, str]] = []  # the pairs of signs around this one: where they end, and their signs
     for first, last in pairs:
         around = [pair for pair in around if pair[0] > first]
-        for sign in (texts[first], texts[first].translate(_OTHER)):
+        for sign in dict.fromkeys((texts[first], texts[first].translate(_OTHER))):
             if _is_read(sign, [_beside(written, index) for index in (first, last)], [outer for _, outer in around]):
                 written[first] = written[last] = sign
                 around.append((last, sign))
@@ -114,4 +117,4 @@ def _is_left(before: str, after: str) -> bool:
 
 def _is_sign(character: str) -> bool:
     """Whether it is punctuation or a symbol."""
-    return character != "" and unicodedata.category(character)[0] in "PS"
+    return unicodedata.category(character)[0] in "PS"

@@ -27,7 +27,9 @@ _GAP = re.compile(rf" |(?<={_WIDE})(?<![（「『【《〈])(?={_WIDE})(?![、�
 """Where a line may be broken."""
 _TIME = r"-?\d+(?:\s?[:,.]\s?\d+)+"
 """Hours to milliseconds, as far as they are given, in any form that a player reads."""
-_TIMES = re.compile(r"\d:\d.*\d:\d")
+_LOOKS_LIKE_TIMES = re.compile(r"\d:\w+[:;.,]\w.*\d:\w")
+"""Two times of a cue in one line, even if they are damaged. (Those of a text seldom have seconds.)"""
+_DAMAGED = "the text of subtitles whose times are damaged is not read"
 _DASH = re.compile(r"\s*[-–—]+\s*")
 _CODE = re.compile(r"[♪♫]+|<(?=[/\w.])(?P<close>/)?(?P<name>[a-zA-Z]*)[^<>]*>|\{\\[^{}]*\}")
 
@@ -52,10 +54,12 @@ class Subtitles(TextDocument):
         divided = seen = False  # divided: whether an empty line of the cue stands before that text
         before = ""
         for match in _LINE.finditer(self.text):
-            blank, begins = not match[1].strip(), self.begins_cue(match[1], before)
-            before = match[1]
-            if begins and lines and (_is_number(lines[-1]) or (divided and len(lines) == 1)):
-                lines.pop()  # the number of the cue that begins, or a name in its place
+            named = lines is not None and divided and len(lines) == 1 and re.search(r"\d", lines[0][1]) is not None
+            blank = not match[1].strip()
+            begins = self.begins_cue(match[1], follows_head=not before or before.isdigit() or named)
+            before = match[1].strip()
+            if begins and lines and (named or lines[-1][1].strip().isdigit()):
+                lines.pop()  # the number of the cue that begins, or a name with one
             if lines and (blank or begins):
                 yield from self._text_of(lines, divided=divided)
             if begins:
@@ -64,22 +68,27 @@ class Subtitles(TextDocument):
                 lines, divided = (None if self.ends_at_blank or lines is None else []), True
             elif lines is not None:
                 lines.append(match)
+            elif _LOOKS_LIKE_TIMES.search(match[1]):
+                self._leave(match, match)
         if not seen and self.text.strip("\ufeff \t\r\n"):
             hint = "does --format name the right one?"
             raise DataError("no line of the file has times of a subtitle", where=self.name, hint=hint)
 
-    def begins_cue(self, line: str, before: str) -> bool:
-        """Whether a line has the times of a cue. before: the line before it."""
+    def begins_cue(self, line: str, *, follows_head: bool) -> bool:
+        """Whether a line has the times of a cue. follows_head: whether it stands where they do, after an empty line or
+        after the number of the cue."""
         return self.timing.match(line) is not None
 
     def _text_of(self, lines: Sequence[re.Match[str]], *, divided: bool) -> Iterator[Unit]:
-        """The text of a cue, but not that of a cue of its own, whose times are damaged. divided: whether it stands
-        after an empty line."""
-        if divided and len(lines) > 1 and _is_number(lines[0]) and _TIMES.search(lines[1][1]):
-            reason = "the text of subtitles whose times are damaged is not read"
-            self.skipped.setdefault(reason, []).append(Unit((), lines[0].start(), lines[-1].end(1)))
+        """The text of a cue; nothing if it is a further cue whose times are damaged, which is told of. divided: whether
+        it stands after an empty line."""
+        if divided and len(lines) > 1 and lines[0][1].strip().isdigit() and _LOOKS_LIKE_TIMES.search(lines[1][1]):
+            self._leave(lines[0], lines[-1])
         else:
             yield self._cue(lines)
+
+    def _leave(self, first: re.Match[str], last: re.Match[str]) -> None:
+        self.skipped.setdefault(_DAMAGED, []).append(Unit((), first.start(), last.end(1)))
 
     def _cue(self, lines: Sequence[re.Match[str]]) -> Unit:
         first, last = lines[0], lines[-1]
@@ -158,10 +167,6 @@ class Subtitles(TextDocument):
         """The text as it is written in a cue."""
 
 
-def _is_number(line: re.Match[str]) -> bool:
-    return line[1].strip().isdigit()
-
-
 def _mark(text: str) -> Code:
     """A sign that is no word, and that stays at the beginning or the end if it stands there."""
     return Code(text, order="mark", wide=False)
@@ -182,14 +187,17 @@ def _nearest(numbers: Sequence[int], wanted: float, end: int) -> int:
 class SubRip(Subtitles):
     """`.srt`, as players read it: no character has to be escaped, and a cue goes on up to the next one."""
 
-    timing = re.compile(r"\s*\d+:\d+:\d+[,.]\d+\s*-->\s*\d+:\d+:\d+[,.]\d+")
-    other_timing: ClassVar[re.Pattern[str]] = re.compile(rf"\s*{_TIME}\s*-+\s?>\s*{_TIME}\s*(?:[XY]\d.*)?\Z")
-    """Forms that only some of them read, and a text may have, too."""
+    timing = re.compile(r"\ufeff?\s*\d+:\d+:\d+[,.]\d+\s*-->\s*\d+:\d+:\d+[,.]\d+")
+    other_timing: ClassVar[re.Pattern[str]] = re.compile(
+        rf"\ufeff?\s*{_TIME}\s*(?:-->\s*{_TIME}|-+\s?>\s*{_TIME}\s*\Z)"
+    )
+    """Forms that only some players read. A line of text may look like that, too."""
     ends_at_blank = False
 
-    def begins_cue(self, line: str, before: str) -> bool:
-        is_first = not before.strip() or before.strip().isdigit()
-        return super().begins_cue(line, before) or (is_first and self.other_timing.match(line) is not None)
+    def begins_cue(self, line: str, *, follows_head: bool) -> bool:
+        return super().begins_cue(line, follows_head=follows_head) or (
+            follows_head and self.other_timing.match(line) is not None
+        )
 
     def read_text(self, text: str) -> str:
         return text

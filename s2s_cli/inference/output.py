@@ -65,8 +65,8 @@ class OutputOptions:
 
 
 def require_attention(translator: Translator, where: str) -> None:
-    """Raise UsageError for a model, or an ensemble, without attention, of which its first step tells. where: the
-    option that needs it."""
+    """Raise UsageError if the model, or ensemble, has no attention, as a first step shows. where: the option that needs
+    it."""
     import numpy as np
 
     from s2s_cli.text.tokenizer import BOS, EOS

@@ -17,8 +17,8 @@ from s2s_cli.model.seq2seq import Seq2Seq
 def decoding(directory: Path, files: ModelFiles, device: str, precision: str) -> Decoding:
     """What decodes by the model of a directory: it writes no tag but those of protected spans.
 
-    precision: `auto` is fp32. In bf16, a sum is rounded otherwise in a batch of another size, and with self-attention
-    that is enough to change translations.
+    precision: `auto` is fp32. In bf16, sums are rounded differently in batches of different sizes, and with
+    self-attention that is enough to change translations.
     """
     target = torch.device(device)
     model = restore(directory, files).eval()

@@ -76,8 +76,10 @@ class Searcher:
         if any(phrases):
             from s2s_cli.search.constrained import constrained_beam_search
 
-            kinds = self.guides.vocabulary.goes_on_V, self.guides.vocabulary.silent_V
-            return constrained_beam_search(model, *batch, options, phrases, *kinds, room_B)
+            vocabulary = self.guides.vocabulary
+            return constrained_beam_search(
+                model, *batch, options, phrases, vocabulary.goes_on_V, vocabulary.silent_V, room_B
+            )
         if options.sampling:
             from s2s_cli.search.sampling import sample
 

@@ -484,6 +484,34 @@ def test_a_subtitle_with_damaged_times_stays_as_it_is_and_is_told_of(timing: str
     assert "times are damaged" in reason and data[unit.start : unit.end] == f"2\n{timing}\nc d\ne"
 
 
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        ("1\n00:01.000 --> 00:02.000 align:start\na\n\n2\n00:03.000 --> 00:04.000 X1:2\nb\n", ["a", "b"]),
+        ("1\n00:00:01,0 --> 00:00:02,0\na\n\n3:\n00:01:02 -> 00:01:03\nb\n", ["a", "b"]),
+        ("00:00:01,0 --> 00:00:02,0\na\n\nb\n00:00:01,0 --> 00:00:02,0\nc\n", ["a", "b", "c"]),
+        ("\ufeff00:00:01,0 --> 00:00:02,0\na\n\n<T>\nb\n", ["a", "b"]),
+        ("1\n00:00:01,0 --> 00:00:02,0\na\n\n2\nFrom 10:30 to 11:45\n", ["a", "2 From 10:30 to 11:45"]),
+    ],
+)
+def test_subtitles_in_the_forms_of_many_programs_are_read_whole(data: str, texts: list[str]):
+    found = document("srt", data.encode())
+    assert segments_of(found).texts == texts and not found.skipped
+
+
+@pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        ("srt", "1\n00:00:0O,0 --> 00:00:02,0\na\n\n2\n00:00:03,0 --> 00:00:04,0\nb\n"),
+        ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nb\n\n00:0O.000 --> 00:04.000\nc\n"),
+    ],
+)
+def test_of_damaged_times_outside_all_subtitles_it_is_told_too(form: str, data: str):
+    found = document(form, data.encode())
+    assert segments_of(found).texts == ["b"]
+    assert [len(units) for units in found.skipped.values()] == [1]
+
+
 @pytest.mark.parametrize("name", ["2a", "Subtitle 2", "#2"])
 def test_a_name_before_the_times_of_a_subtitle_is_no_text(name: str):
     data = f"1\n00:00:01,0 --> 00:00:02,0\na b\n\n{name}\n00:00:03,0 --> 00:00:04,0\nc d\n"

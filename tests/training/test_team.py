@@ -132,10 +132,10 @@ def test_two_processes_that_have_two_cores_work_on_one_each():
     seen, meeting = mmap.mmap(-1, 2), torch.multiprocessing.get_context("fork").Barrier(2)
 
     def work(part: Batch) -> Gradients:
-        meeting.wait(timeout=60)
+        meeting.wait(timeout=600)
         [core] = os.sched_getaffinity(0)
         seen[int(part.pairs[0]) > 0] = core
-        meeting.wait(timeout=60)
+        meeting.wait(timeout=600)
         return Gradients([None], 0.0, 1)
 
     try:
