@@ -18,7 +18,8 @@ class Threads:
     """Threads for which the process does not wait when it ends, as it does for those of `asyncio.to_thread`: nothing
     can end the work of a thread, however long it takes.
 
-    The process must end by `os._exit`, as `s2s` does (its threads are daemons): Python ends such a thread inside C++ by an abort.
+    The process must end by `os._exit`, as `s2s` does (its threads are daemons): Python ends such a thread inside C++ by
+    an abort.
     """
 
     def __init__(self, most: int = MOST_AT_ONCE) -> None:
