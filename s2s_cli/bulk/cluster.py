@@ -42,15 +42,15 @@ def connected(address: str, cores: int | None = None) -> Iterator[Any]:
     settings: dict[str, Any] = {"logging_level": "warning"}
     if address == "local":
         settings |= {"num_cpus": cores, "include_dashboard": False}
-    try:
-        ray.init(address=address, **settings)
-    except (ConnectionError, ValueError) as error:
-        raise MachineError(f"Ray cannot be reached: {error}".splitlines()[0], where=f"--ray {address}") from error
-    try:
-        with redirect_stdout(sys.stderr):  # Ray tells there of what it has lost
+    with redirect_stdout(sys.stderr):  # Ray tells there of what it has lost, also while it starts and ends
+        try:
+            ray.init(address=address, **settings)
+        except (ConnectionError, ValueError) as error:
+            raise MachineError(f"Ray cannot be reached: {error}".splitlines()[0], where=f"--ray {address}") from error
+        try:
             yield ray
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def cores_of(ray: Any) -> int:
