@@ -155,9 +155,12 @@ def build_epochs(recipe: Recipe, prepared: PreparedData) -> Callable[[int], Pair
 
 def expected_updates(recipe: Recipe, prepared: PreparedData) -> int:
     """Updates until the limits of the recipe, assuming that all epochs have as many batches as the first."""
-    settings = recipe.training
-    an_epoch = -(-sum(1 for _ in build_order(recipe, prepared).epoch(0)) // settings.accumulate)
-    return min(settings.updates or sys.maxsize, settings.epochs * an_epoch)
+    return most_updates(recipe.training, sum(1 for _ in build_order(recipe, prepared).epoch(0)))
+
+
+def most_updates(settings: Training, batches: int) -> int:
+    """Updates until the limits of the settings, if each epoch has so many batches."""
+    return min(settings.updates or sys.maxsize, settings.epochs * -(-batches // settings.accumulate))
 
 
 def build_validator(recipe: Recipe, prepared: PreparedData) -> Validator:

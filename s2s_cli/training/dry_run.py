@@ -31,7 +31,7 @@ from s2s_cli.errors import MachineError, UsageError
 from s2s_cli.model.dropout import own_stream
 from s2s_cli.recipe.schema import Recipe
 from s2s_cli.training.batches import Batch, collate
-from s2s_cli.training.building import build_epochs, build_order, build_trainer, build_validator
+from s2s_cli.training.building import build_epochs, build_order, build_trainer, build_validator, most_updates
 from s2s_cli.training.changes import tell_changes
 from s2s_cli.training.initial import settle
 from s2s_cli.training.process_group import ALONE, ProcessGroup
@@ -197,7 +197,7 @@ def tell_duration(recipe: Recipe, speed: Speed, pairs: int, batches: int, valida
     """Report the time of an epoch of so many pairs and batches, and the upper bound of that of the training."""
     settings = recipe.training
     epoch_seconds, epoch_updates = pairs / speed.pairs * speed.seconds, math.ceil(batches / settings.accumulate)
-    updates = min(settings.updates or sys.maxsize, settings.epochs * epoch_updates)
+    updates = most_updates(settings, batches)
     validations = math.ceil(updates / (recipe.validation.every or epoch_updates))
     total = updates / epoch_updates * epoch_seconds + validations * validation
     console.say(
